@@ -1,0 +1,1 @@
+//! Gridward's headend.
