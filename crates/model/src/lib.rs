@@ -1,1 +1,23 @@
-//! Gridward's model.
+//! The nouns that meters, concentrators, home gateways and head ends share.
+//!
+//! Pure: no input or output, no clock, no entropy, nothing but `alloc`. A type stands here when
+//! two roles that never depend on each other need to mean the same thing by it.
+#![no_std]
+
+extern crate alloc;
+
+mod class;
+mod command;
+mod event;
+mod identity;
+mod place;
+mod reading;
+mod time;
+
+pub use class::{Category, MessageClass};
+pub use command::{ClockPrecision, Command, DisplayText, DisplayTextError};
+pub use event::{BreakerState, Event, EventClass, EventKind, EventSource, KnownEvent, Severity};
+pub use identity::{IdentityError, LogicalDeviceName, MeterId, SystemTitle};
+pub use place::{Feeder, Phase, Place, PlaceError};
+pub use reading::{Interval, IntervalStatus, LogicalName, Reading};
+pub use time::Timestamp;
