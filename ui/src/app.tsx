@@ -1,0 +1,112 @@
+import { lazy, Suspense } from "./lib/lazy.tsx";
+import { useEffect } from "preact/hooks";
+import { StatusShapes } from "./components/icons.tsx";
+import { Shell } from "./components/shell.tsx";
+import { Failed, Loading } from "./components/states.tsx";
+import { Toasts } from "./components/toasts.tsx";
+import { api, ApiError, signedOut } from "./lib/api.ts";
+import { live } from "./lib/live-client.ts";
+import { navigate, place } from "./lib/router.ts";
+import { enter, now, session } from "./lib/session.ts";
+import { Store, useStore } from "./lib/store.ts";
+import { FleetPage } from "./pages/fleet.tsx";
+import { NotFound } from "./pages/not-found.tsx";
+import { SignIn } from "./pages/sign-in.tsx";
+import { t } from "./texts/en.ts";
+
+const MeterPage = lazy(() => import("./pages/meter.tsx").then((m) => m.MeterPage));
+const StatesPage = __STATES__ ? lazy(() => import("./pages/states.tsx").then((m) => m.StatesPage)) : null;
+
+const startFailure = new Store<ApiError | null>(null);
+const startedAt = now();
+
+/** Asks once who is signed in. */
+function askSession(): void {
+  startFailure.set(null);
+  api.session().then(enter, (cause: unknown) => {
+    const failure = cause instanceof ApiError ? cause : new ApiError("broken", "", "broken", 0, null);
+    if (failure.failure === "signed_out") session.set(null);
+    else startFailure.set(failure);
+  });
+}
+
+export function App() {
+  const who = useStore(session);
+  const { path, query } = useStore(place);
+  const ended = useStore(signedOut);
+  const failure = useStore(startFailure);
+
+  useEffect(askSession, []);
+
+  useEffect(() => {
+    if (ended === 0) return;
+    live.stop();
+    session.set(null);
+  }, [ended]);
+
+  const signedIn = who !== null && who !== undefined;
+  useEffect(() => {
+    if (!signedIn) return;
+    live.start();
+    return () => live.stop();
+  }, [signedIn]);
+
+  const atSignIn = path === "/sign-in";
+  useEffect(() => {
+    if (who === null && !atSignIn) {
+      const here = location.pathname + location.search;
+      navigate(here === "/" ? "/sign-in" : `/sign-in?next=${encodeURIComponent(here)}`, true);
+    } else if (signedIn && (atSignIn || path === "/")) {
+      navigate("/fleet", true);
+    }
+  }, [who, path]);
+
+  return (
+    <>
+      <StatusShapes />
+      {who === undefined ? (
+        <main class="start">
+          <section class="card">
+            {failure ? (
+              <Failed error={failure} what={t.fleet.what} onRetry={askSession} />
+            ) : (
+              <Loading what={t.fleet.what} since={startedAt} />
+            )}
+          </section>
+        </main>
+      ) : who === null ? (
+        atSignIn ? (
+          <SignIn query={query} />
+        ) : null
+      ) : (
+        <Page path={path} />
+      )}
+      <Toasts />
+    </>
+  );
+}
+
+function Page({ path }: { path: string }) {
+  if (path === "/" || path === "/sign-in") return null;
+  if (path === "/fleet") return <FleetPage />;
+  const meter = /^\/meters\/([A-Za-z0-9_]{1,80})(?:\/(profile|registers|events))?\/?$/.exec(path);
+  if (meter?.[1]) {
+    return (
+      <Suspense what={t.meter.what}>
+        <MeterPage key={meter[1]} id={meter[1]} tab={meter[2] ?? "overview"} />
+      </Suspense>
+    );
+  }
+  if (StatesPage && path === "/states") {
+    return (
+      <Suspense what="the states">
+        <StatesPage />
+      </Suspense>
+    );
+  }
+  return (
+    <Shell title={t.notFound.title} crumbs={[{ text: t.nav.fleet, href: "/fleet" }, { text: t.notFound.title }]}>
+      <NotFound />
+    </Shell>
+  );
+}

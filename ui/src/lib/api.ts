@@ -1,0 +1,141 @@
+import type {
+  Events,
+  FindGroup,
+  Fleet,
+  Meter,
+  MeterList,
+  Profile,
+  Registers,
+  Session,
+} from "./types.ts";
+import { Store } from "./store.ts";
+
+export type Failure = "offline" | "signed_out" | "forbidden" | "not_found" | "busy" | "refused" | "broken";
+
+/** Why a call did not give what was asked. `message` is a sentence of the head end, fit to be shown. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly at = Date.now();
+
+  constructor(
+    readonly failure: Failure,
+    message: string,
+    readonly code: string,
+    readonly status: number,
+    readonly retryAfterS: number | null,
+  ) {
+    super(message);
+  }
+}
+
+/** Called when any call finds that the session has ended. */
+export const signedOut = new Store(0);
+
+const FAILURES: Record<number, Failure> = {
+  400: "refused",
+  401: "signed_out",
+  403: "forbidden",
+  404: "not_found",
+  429: "busy",
+  503: "busy",
+};
+
+const base = "/api/v1";
+
+/** Reads the error object of an answer; an answer without one is named by its status. */
+export async function failureOf(response: Response): Promise<ApiError> {
+  let code = "http_" + String(response.status);
+  let message = "";
+  try {
+    const body = (await response.json()) as { error?: { code?: unknown; message?: unknown } };
+    if (typeof body.error?.code === "string") code = body.error.code;
+    if (typeof body.error?.message === "string") message = body.error.message;
+  } catch {
+    // Not JSON: the status says enough.
+  }
+  const after = Number(response.headers.get("retry-after"));
+  return new ApiError(
+    FAILURES[response.status] ?? "broken",
+    message,
+    code,
+    response.status,
+    Number.isFinite(after) && after > 0 ? after : null,
+  );
+}
+
+/** Sends a request; a network failure becomes `offline`. */
+export async function send(path: string, init: RequestInit = {}): Promise<Response> {
+  try {
+    return await fetch(base + path, { credentials: "same-origin", cache: "no-store", ...init });
+  } catch (cause) {
+    if (init.signal?.aborted) throw cause;
+    throw new ApiError("offline", "", "offline", 0, null);
+  }
+}
+
+async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const response = await send(path, { headers: { accept: "application/json" }, ...(signal ? { signal } : {}) });
+  if (!response.ok) {
+    const failure = await failureOf(response);
+    if (failure.failure === "signed_out") signedOut.set(signedOut.value + 1);
+    throw failure;
+  }
+  try {
+    return (await response.json()) as T;
+  } catch (cause) {
+    if (signal?.aborted) throw cause;
+    throw new ApiError("broken", "", "bad_json", response.status, null);
+  }
+}
+
+function query(values: Record<string, string | number | null | undefined>): string {
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(values)) {
+    if (value !== null && value !== undefined && value !== "") search.set(key, String(value));
+  }
+  const text = search.toString();
+  return text === "" ? "" : `?${text}`;
+}
+
+export interface MeterQuery {
+  q?: string;
+  state?: string;
+  feeder?: string;
+  sort?: string;
+  dir?: string;
+  offset?: number;
+  limit?: number;
+}
+
+const meterPath = (id: string): string => `/meters/${encodeURIComponent(id)}`;
+
+export const api = {
+  session: (signal?: AbortSignal) => get<Session>("/session", signal),
+
+  async signIn(token: string): Promise<Session> {
+    const response = await send("/session", {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/json" },
+      body: JSON.stringify({ token }),
+    });
+    if (!response.ok) throw await failureOf(response);
+    return (await response.json()) as Session;
+  },
+
+  async signOut(): Promise<void> {
+    const response = await send("/session", { method: "DELETE" });
+    if (!response.ok && response.status !== 401) throw await failureOf(response);
+  },
+
+  fleet: (signal?: AbortSignal) => get<Fleet>("/fleet", signal),
+  meters: (q: MeterQuery, signal?: AbortSignal) => get<MeterList>(`/meters${query({ ...q })}`, signal),
+  meter: (id: string, signal?: AbortSignal) => get<Meter>(meterPath(id), signal),
+  profile: (id: string, from: string, to: string, step: string, signal?: AbortSignal) =>
+    get<Profile>(`${meterPath(id)}/profile${query({ from, to, step })}`, signal),
+  profileCsv: (id: string, from: string, to: string, step: string) =>
+    `${base}${meterPath(id)}/profile.csv${query({ from, to, step })}`,
+  registers: (id: string, signal?: AbortSignal) => get<Registers>(`${meterPath(id)}/registers`, signal),
+  events: (id: string, limit: number, before: string | null, signal?: AbortSignal) =>
+    get<Events>(`${meterPath(id)}/events${query({ limit, before })}`, signal),
+  find: (q: string, signal?: AbortSignal) => get<{ groups: FindGroup[] }>(`/find${query({ q })}`, signal),
+};
