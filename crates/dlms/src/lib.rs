@@ -7,6 +7,9 @@
 //! | [`axdr`] | values in A-XDR: trees, borrowed octets, a cursor that allocates nothing |
 //! | [`codec`] | the one cursor, the one trait of wire forms, errors with byte offsets |
 //! | [`cosem`] | OBIS codes, attributes and methods, selective access |
+//! | [`hdlc`] | frames of type 3, the primary and the secondary station of a link |
+//! | [`mbus`] | wired M-Bus as meters push over it |
+//! | [`wrapper`] | the header before each APDU over TCP and UDP |
 #![no_std]
 
 extern crate alloc;
@@ -16,6 +19,9 @@ pub mod axdr;
 pub mod codec;
 mod codes;
 pub mod cosem;
+pub mod hdlc;
+pub mod mbus;
 mod time;
+pub mod wrapper;
 
 pub use time::{Duration, Instant};

@@ -1,0 +1,3 @@
+//! HDLC.
+
+mod frame;
