@@ -1,0 +1,8 @@
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests stand outside test functions"
+)]
+//! Tests of the meter through its public interface.
+
+mod metrology;
