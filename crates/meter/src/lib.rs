@@ -2,6 +2,11 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`history`] | the rows of a load profile in memory |
+//! | [`journal`] | captured rows, logs and state on disk, shared by all meters of a process |
 //! | [`metrology`] | power and energy as functions of time and a seed |
 
+pub mod history;
+pub mod journal;
 pub mod metrology;
+mod varint;

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use crate::varint::{take_i64, take_u64};
+
 /// Minutes in the recording: four weeks, so that weekdays keep their place when it repeats.
 const MINUTES: usize = 28 * 24 * 60;
 
@@ -27,10 +29,9 @@ impl Curve {
         let mut watts = Vec::with_capacity(MINUTES);
         let mut level = 0_i64;
         while watts.len() < MINUTES {
-            let (Some(run), Some(step)) = (leb128(&mut packed), leb128(&mut packed)) else {
+            let (Some(run), Some(step)) = (take_u64(&mut packed), take_i64(&mut packed)) else {
                 break;
             };
-            let step = i64::try_from(step >> 1).unwrap_or(0) ^ -i64::from(step & 1 == 1);
             level += step;
             let value = u16::try_from(level.max(0)).unwrap_or(u16::MAX);
             let left = MINUTES - watts.len();
@@ -63,20 +64,6 @@ impl Curve {
         let whole = cycles * cycle + self.before.get(minute).copied().unwrap_or(0);
         whole * 60 + u64::from(self.watts(second)) * (second % 60)
     }
-}
-
-/// Takes a number of at most 63 bits, seven bits an octet, the low ones first.
-fn leb128(octets: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..63).step_by(7) {
-        let (first, rest) = octets.split_first()?;
-        *octets = rest;
-        value |= u64::from(first & 0x7F) << shift;
-        if first & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
