@@ -16,7 +16,7 @@ const BLOCK_ROWS: u16 = 96;
 /// Says of a packed row that it followed the one before by the capture period.
 const REGULAR: u8 = 0x01;
 /// Says that its deviation from UTC is that of the row before.
-const SAME_AHEAD: u8 = 0x02;
+const SAME_DEVIATION: u8 = 0x02;
 /// Says that its status is that of the row before.
 const SAME_STATUS: u8 = 0x04;
 
@@ -187,8 +187,8 @@ impl Block {
         if step == period_s {
             flags |= REGULAR;
         }
-        if row.ahead_min == last.ahead_min {
-            flags |= SAME_AHEAD;
+        if row.deviation == last.deviation {
+            flags |= SAME_DEVIATION;
         }
         if row.status == last.status {
             flags |= SAME_STATUS;
@@ -197,8 +197,8 @@ impl Block {
         if flags & REGULAR == 0 {
             put_i64(&mut self.packed, step);
         }
-        if flags & SAME_AHEAD == 0 {
-            put_i64(&mut self.packed, i64::from(row.ahead_min));
+        if flags & SAME_DEVIATION == 0 {
+            put_i64(&mut self.packed, i64::from(row.deviation));
         }
         if flags & SAME_STATUS == 0 {
             self.packed.push(row.status.bits());
@@ -239,8 +239,8 @@ impl Cursor<'_> {
             period_s
         };
         self.row.at_s = self.row.at_s.wrapping_add(step);
-        if flags & SAME_AHEAD == 0 {
-            self.row.ahead_min = i16::try_from(take_i64(&mut self.packed)?).ok()?;
+        if flags & SAME_DEVIATION == 0 {
+            self.row.deviation = i16::try_from(take_i64(&mut self.packed)?).ok()?;
         }
         if flags & SAME_STATUS == 0 {
             let (status, rest) = self.packed.split_first()?;
@@ -317,7 +317,7 @@ mod tests {
         Row {
             sequence,
             at_s,
-            ahead_min: if sequence.is_multiple_of(500) {
+            deviation: if sequence.is_multiple_of(500) {
                 120
             } else {
                 60

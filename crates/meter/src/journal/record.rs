@@ -53,8 +53,8 @@ pub struct Row {
     pub sequence: u64,
     /// When it was captured by the meter's clock, in seconds since 1970 UTC.
     pub at_s: i64,
-    /// How many minutes the meter's local time was ahead of UTC.
-    pub ahead_min: i16,
+    /// The minutes from the meter's local time to UTC, as in a `date-time`: −60 for UTC+1.
+    pub deviation: i16,
     /// The AMR profile status.
     pub status: IntervalStatus,
     /// The captured values; only the first `channels` count.
@@ -81,8 +81,8 @@ pub struct LogEntry {
     pub sequence: u64,
     /// When, by the meter's clock, in seconds since 1970 UTC.
     pub at_s: i64,
-    /// How many minutes the meter's local time was ahead of UTC.
-    pub ahead_min: i16,
+    /// The minutes from the meter's local time to UTC, as in a `date-time`: −60 for UTC+1.
+    pub deviation: i16,
     /// The code of the event.
     pub code: u16,
 }
@@ -99,7 +99,7 @@ impl Record<'_> {
                 out.push(1);
                 put_u64(out, row.sequence);
                 put_i64(out, row.at_s);
-                put_i64(out, i64::from(row.ahead_min));
+                put_i64(out, i64::from(row.deviation));
                 out.push(row.status.bits());
                 let values = row.values();
                 for value in values {
@@ -111,7 +111,7 @@ impl Record<'_> {
                 out.push(entry.log);
                 put_u64(out, entry.sequence);
                 put_i64(out, entry.at_s);
-                put_i64(out, i64::from(entry.ahead_min));
+                put_i64(out, i64::from(entry.deviation));
                 put_u64(out, u64::from(entry.code));
             }
             Self::State { slot, octets } => {
@@ -184,7 +184,7 @@ fn decode(kind: u8, mut body: &[u8]) -> Option<Record<'_>> {
         1 => {
             let sequence = take_u64(body)?;
             let at_s = take_i64(body)?;
-            let ahead_min = i16::try_from(take_i64(body)?).ok()?;
+            let deviation = i16::try_from(take_i64(body)?).ok()?;
             let (status, rest) = body.split_first()?;
             *body = rest;
             let mut values = [0; CHANNELS_MAX];
@@ -199,7 +199,7 @@ fn decode(kind: u8, mut body: &[u8]) -> Option<Record<'_>> {
             body.is_empty().then_some(Record::Row(Row {
                 sequence,
                 at_s,
-                ahead_min,
+                deviation,
                 status: IntervalStatus::from_bits(*status),
                 values,
                 channels,
@@ -212,7 +212,7 @@ fn decode(kind: u8, mut body: &[u8]) -> Option<Record<'_>> {
                 log: *log,
                 sequence: take_u64(body)?,
                 at_s: take_i64(body)?,
-                ahead_min: i16::try_from(take_i64(body)?).ok()?,
+                deviation: i16::try_from(take_i64(body)?).ok()?,
                 code: u16::try_from(take_u64(body)?).ok()?,
             };
             body.is_empty().then_some(Record::Log(entry))
@@ -283,7 +283,7 @@ mod tests {
             Record::Row(Row {
                 sequence: 5_759,
                 at_s: 1_795_000_500,
-                ahead_min: 60,
+                deviation: 60,
                 status: IntervalStatus::POWER_DOWN,
                 values,
                 channels: 2,
@@ -292,7 +292,7 @@ mod tests {
                 log: 1,
                 sequence: 3,
                 at_s: -1,
-                ahead_min: -720,
+                deviation: -720,
                 code: 255,
             }),
             Record::State {
