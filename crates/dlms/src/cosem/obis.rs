@@ -4,7 +4,13 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
+use super::Unexpected;
+use crate::axdr::Data;
 use crate::codec::{DecodeError, Reader, Wire};
+
+mod name;
+
+pub use name::{Name, name};
 
 /// An OBIS code, which is also the logical name of an object: value groups A
 /// to F.
@@ -16,6 +22,24 @@ impl Obis {
     #[must_use]
     pub const fn new(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8) -> Self {
         Self([a, b, c, d, e, f])
+    }
+
+    /// Reads the six octets of an `octet-string`.
+    ///
+    /// # Errors
+    /// Where the value is none.
+    pub fn from_data(data: &Data) -> Result<Self, Unexpected> {
+        match data {
+            Data::OctetString(octets) => octets.as_slice().try_into().ok(),
+            _ => None,
+        }
+        .ok_or(Unexpected("logical_name"))
+    }
+
+    /// Makes an `octet-string` of the six octets.
+    #[must_use]
+    pub fn to_data(self) -> Data {
+        Data::OctetString(self.0.into())
     }
 
     /// Writes the six groups with dots: `1.0.1.8.0.255`.
