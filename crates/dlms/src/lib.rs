@@ -10,6 +10,7 @@
 //! | [`hdlc`] | frames of type 3, the primary and the secondary station of a link |
 //! | [`mbus`] | wired M-Bus as meters push over it |
 //! | [`wrapper`] | the header before each APDU over TCP and UDP |
+//! | [`xdlms`] | every other APDU, and one enum of them all |
 #![no_std]
 
 extern crate alloc;
@@ -23,5 +24,6 @@ pub mod hdlc;
 pub mod mbus;
 mod time;
 pub mod wrapper;
+pub mod xdlms;
 
 pub use time::{Duration, Instant};
