@@ -1,0 +1,241 @@
+//! Schema and migrations.
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::calendar::Calendar;
+use crate::store::StoreError;
+
+/// Marks the file as ours: "GWHE".
+const APPLICATION_ID: i64 = 0x4757_4845;
+
+/// Each entry brings the schema one version up; entries are never changed once released.
+const MIGRATIONS: &[&str] = &[V1];
+
+// Times: `at`-like columns in milliseconds since 1970 unless the name of the table says seconds:
+// hot, stray and absent count in seconds, since captures do. Days count from 1970-01-01 in the
+// site's zone.
+const V1: &str = "
+CREATE TABLE meta(
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE meter(
+    no INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    system_title BLOB,
+    endpoint TEXT NOT NULL,
+    server INTEGER NOT NULL,
+    client INTEGER NOT NULL,
+    place TEXT NOT NULL,
+    feeder TEXT,
+    phase TEXT,
+    load_profile BLOB NOT NULL,
+    enrolled INTEGER NOT NULL,
+    expected_from INTEGER NOT NULL,
+    period INTEGER
+) STRICT;
+
+CREATE TABLE client(
+    name TEXT NOT NULL,
+    client INTEGER NOT NULL,
+    mechanism TEXT NOT NULL,
+    suite INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY(name, client)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE secret(
+    name TEXT NOT NULL,
+    client INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    wrapped BLOB NOT NULL,
+    PRIMARY KEY(name, client, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE counter(
+    meter INTEGER NOT NULL,
+    client INTEGER NOT NULL,
+    reserved INTEGER NOT NULL,
+    PRIMARY KEY(meter, client)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE profile(
+    id INTEGER PRIMARY KEY,
+    object BLOB NOT NULL,
+    period INTEGER NOT NULL,
+    channels BLOB NOT NULL,
+    UNIQUE(object, period, channels)
+) STRICT;
+
+CREATE TABLE block(
+    meter INTEGER NOT NULL,
+    profile INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    stored INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    c0 INTEGER, c1 INTEGER, c2 INTEGER, c3 INTEGER,
+    t0 INTEGER, t1 INTEGER, t2 INTEGER, t3 INTEGER,
+    rows BLOB NOT NULL,
+    PRIMARY KEY(meter, profile, day)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE block_old(
+    meter INTEGER NOT NULL,
+    profile INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    stored INTEGER NOT NULL,
+    rows BLOB NOT NULL,
+    PRIMARY KEY(meter, profile, day, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hot(
+    at INTEGER NOT NULL,
+    meter INTEGER NOT NULL,
+    profile INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    vals BLOB NOT NULL,
+    PRIMARY KEY(at, meter, profile)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hot_old(
+    at INTEGER NOT NULL,
+    meter INTEGER NOT NULL,
+    profile INTEGER NOT NULL,
+    stored INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    vals BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE stray(
+    meter INTEGER NOT NULL,
+    profile INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    vals BLOB NOT NULL,
+    PRIMARY KEY(meter, profile, at)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE day_count(
+    day INTEGER NOT NULL,
+    meter INTEGER NOT NULL,
+    profile INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY(day, meter, profile)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE absent(
+    meter INTEGER NOT NULL,
+    object BLOB NOT NULL,
+    first INTEGER NOT NULL,
+    past INTEGER NOT NULL,
+    tries INTEGER NOT NULL,
+    asked INTEGER NOT NULL,
+    PRIMARY KEY(meter, object, first)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE register(
+    meter INTEGER NOT NULL,
+    object BLOB NOT NULL,
+    attribute INTEGER NOT NULL,
+    value INTEGER,
+    scaler INTEGER,
+    unit INTEGER,
+    text TEXT,
+    at INTEGER NOT NULL,
+    earlier INTEGER,
+    earlier_at INTEGER,
+    PRIMARY KEY(meter, object, attribute)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE event(
+    meter INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    log BLOB NOT NULL,
+    code INTEGER NOT NULL,
+    PRIMARY KEY(meter, at, log, code)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX event_at ON event(at);
+
+CREATE TABLE state(
+    meter INTEGER PRIMARY KEY,
+    reached INTEGER,
+    failing_since INTEGER,
+    attempts INTEGER,
+    reason INTEGER,
+    newest INTEGER,
+    rtt INTEGER,
+    breaker INTEGER,
+    breaker_at INTEGER,
+    clock_offset INTEGER,
+    clock_zone INTEGER,
+    clock_at INTEGER,
+    firmware TEXT,
+    power INTEGER,
+    power_at INTEGER
+) STRICT;
+";
+
+/// Sets what holds for each connection.
+pub(super) fn tune(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection.execute_batch(
+        "PRAGMA cache_size = -16384; PRAGMA mmap_size = 268435456; PRAGMA temp_store = MEMORY;
+         PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON;",
+    )?;
+    Ok(())
+}
+
+/// Brings the database of the writing connection up to date and checks that it is this site's.
+pub(super) fn prepare(connection: &mut Connection, calendar: &Calendar) -> Result<(), StoreError> {
+    tune(connection)?;
+    let application: i64 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let mut version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    if application != APPLICATION_ID && (version != 0 || tables != 0) {
+        return Err(StoreError::NotOurs);
+    }
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if version > known {
+        return Err(StoreError::NewerSchema {
+            found: version,
+            known,
+        });
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    let done = usize::try_from(version).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(done) {
+        let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        change.execute_batch(migration)?;
+        version += 1;
+        change.pragma_update(None, "user_version", version)?;
+        change.pragma_update(None, "application_id", APPLICATION_ID)?;
+        change.commit()?;
+    }
+    let stored: Option<String> = connection
+        .query_row("SELECT value FROM meta WHERE key = 'zone'", (), |row| {
+            row.get(0)
+        })
+        .optional()?;
+    match stored {
+        None => {
+            connection.execute(
+                "INSERT INTO meta(key, value) VALUES('zone', ?1)",
+                [calendar.name()],
+            )?;
+            Ok(())
+        }
+        Some(stored) if stored == calendar.name() => Ok(()),
+        Some(stored) => Err(StoreError::OtherZone {
+            stored,
+            configured: calendar.name().to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,10 @@
+//! The head end through its public API, on a real database and real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers here are not test functions, and a failed test is a panic"
+)]
+
+mod store;
+mod support;
