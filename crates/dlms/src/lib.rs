@@ -9,6 +9,7 @@
 //! | [`cosem`] | OBIS codes, attributes and methods, selective access |
 //! | [`hdlc`] | frames of type 3, the primary and the secondary station of a link |
 //! | [`mbus`] | wired M-Bus as meters push over it |
+//! | [`security`] | suites, protecting and verifying APDUs, counters, HLS, key transfer |
 //! | [`wrapper`] | the header before each APDU over TCP and UDP |
 //! | [`xdlms`] | every other APDU, and one enum of them all |
 #![no_std]
@@ -22,6 +23,7 @@ mod codes;
 pub mod cosem;
 pub mod hdlc;
 pub mod mbus;
+pub mod security;
 mod time;
 pub mod wrapper;
 pub mod xdlms;

@@ -1,0 +1,51 @@
+//! Security suites: protecting and verifying APDUs, invocation counters,
+//! authentication of the peers and the keys for all of it.
+//!
+//! | part | what it holds |
+//! |---|---|
+//! | [`Key`], [`Keys`], [`SystemTitle`] | key octets that show nowhere, and whose they are |
+//! | [`Crypto`], [`Gcm`], [`RustCrypto`] | the algorithms, behind one door |
+//! | [`KeyRing`] | one peer's keys made ready: [`protect`](KeyRing::protect), [`unprotect`](KeyRing::unprotect) |
+//! | [`SendCounter`], [`CounterBlock`], [`CounterHint`] | counters of our own that are never used twice |
+//! | [`ReplayWindow`], [`PeerCounter`] | counters of the peer that move only after the tag verified |
+//! | [`HlsExchange`], [`password_matches`] | the four passes of HLS, and LLS |
+//! | [`SecurityPolicy`], [`KeyTransfer`] | what the Security Setup object (class 64) activates and transfers |
+//!
+//! A check that passed leaves a proof: [`TagVerified`], [`PasswordVerified`],
+//! [`HlsVerified`]. Nothing outside this module can make one:
+//!
+//! ```compile_fail,E0423
+//! let forged = dlms::security::TagVerified(());
+//! ```
+
+mod counter;
+mod crypto;
+mod envelope;
+mod hls;
+mod key;
+mod policy;
+mod proof;
+mod replay;
+mod suite;
+mod transfer;
+
+pub use counter::{
+    COUNTER_WARNING, CounterBlock, CounterError, CounterHint, CounterPlan, CounterRecord,
+    FreshCounter, HINT_AHEAD_MAX, HINT_BUDGET, HINT_TRIALS_MAX, HintRefused, SendCounter,
+};
+pub use crypto::{Crypto, Gcm, Iv, RustCrypto, Tag, TagMismatch, TextTooLong, UnwrapError};
+pub use envelope::{
+    Envelope, Header, KeyRing, ProtectError, UnprotectError, Unprotected, Unverified, Wrapping,
+};
+pub use hls::{
+    CHALLENGE_LEN_MAX, CHALLENGE_LEN_MIN, Challenge, ChallengeError, GMAC_REPLY_LEN, HlsError,
+    HlsExchange, PASSWORD_LEN_MAX, Role, password_matches,
+};
+pub use key::{Key, KeyError, KeyKind, KeyLength, Keys, SystemTitle, weak_key};
+pub use policy::{PolicyError, PolicyVersion, Required, SecurityPolicy};
+pub use proof::{HlsVerified, PasswordVerified, TagVerified};
+pub use replay::{
+    Candidate, CounterRestart, PeerCounter, REPLAY_WINDOW_WIDTH, ReplayError, ReplayWindow,
+};
+pub use suite::{Protection, SecurityControl, SecuritySuite};
+pub use transfer::{KeyTransfer, KeyTransferError, KeyTransfers};
