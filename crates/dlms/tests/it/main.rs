@@ -11,4 +11,5 @@
 mod captures;
 mod hdlc;
 mod mbus;
+mod security;
 mod wrapper;
