@@ -1,3 +1,4 @@
 //! Tests of the meter through its public interface.
 
 mod metrology;
+mod template;
