@@ -10,6 +10,7 @@
 //! | [`hdlc`] | frames of type 3, the primary and the secondary station of a link |
 //! | [`mbus`] | wired M-Bus as meters push over it |
 //! | [`security`] | suites, protecting and verifying APDUs, counters, HLS, key transfer |
+//! | [`server`] | the associations of a logical device, and the trait through which it sees the device |
 //! | [`wrapper`] | the header before each APDU over TCP and UDP |
 //! | [`xdlms`] | every other APDU, and one enum of them all |
 #![no_std]
@@ -24,6 +25,7 @@ pub mod cosem;
 pub mod hdlc;
 pub mod mbus;
 pub mod security;
+pub mod server;
 mod time;
 pub mod wrapper;
 pub mod xdlms;

@@ -1,0 +1,669 @@
+//! The server: the associations of one logical device over one link, as a
+//! machine without I/O.
+//!
+//! After each [`Server::handle`], call [`Server::poll`] until it gives
+//! [`Output::Timeout`]. The device is handed in with each call, so that any
+//! number of links share it; what is known of one link's associations is here.
+//!
+//! What the machine does before the device is asked for anything: it finds the
+//! association, verifies and deciphers, takes the counter, looks at the rights
+//! and decodes the selection. A request that is the same to the last octet as
+//! the one before it is answered with the same octets and done once.
+
+mod associate;
+mod service;
+mod store;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use crate::codec::Wire;
+use crate::security::{
+    CounterBlock, CounterError, Envelope, FreshCounter, Header, HlsExchange, HlsVerified, KeyRing,
+    PasswordVerified, Protection, ReplayWindow, SendCounter, SystemTitle, UnprotectError, Wrapping,
+};
+use crate::xdlms::{
+    ActionRequest, ExceptionResponse, GetRequest, ServiceError, SetRequest, StateError,
+};
+use crate::{Duration, Instant};
+
+use service::{Exchange, Reply, Services};
+
+pub use service::{REFERENCES_MAX, TRANSFER_LEN_MAX};
+pub use store::{
+    AssociationTerms, AttributeRights, Caller, Context, NoEntropy, NotDurable, Notice, ObjectStore,
+    SecurityState, Selection,
+};
+
+/// Counters that are reserved at once for what the device sends.
+pub const COUNTERS_RESERVED: u32 = 1_024;
+
+/// Associations that one link may have open with one logical device.
+pub const ASSOCIATIONS_MAX: usize = 16;
+
+/// What a server is told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// An association that is silent for this long ends; none: it stays.
+    pub inactivity: Option<Duration>,
+    /// Whether the link loses or doubles messages. Then a write or an action
+    /// in clear that is the same as the one before it is taken for a
+    /// repetition; on other links it is a new one. What is ciphered carries a
+    /// counter and needs no such guess.
+    pub lossy: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            inactivity: Some(Duration::from_secs(180)),
+            lossy: false,
+        }
+    }
+}
+
+/// What happens to a server.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// An APDU came.
+    Apdu {
+        /// The SAP of the client that sent it.
+        client: u16,
+        /// Whether it came on the address of all devices.
+        broadcast: bool,
+        /// The APDU.
+        octets: &'a [u8],
+    },
+    /// The device has something to say without being asked.
+    Notify {
+        /// The SAP of the client that it is for.
+        client: u16,
+        /// A DataNotification or EventNotification in clear.
+        apdu: &'a [u8],
+    },
+    /// Time has passed.
+    Timeout,
+    /// The link is gone.
+    LinkLost,
+}
+
+/// What a server wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// An APDU is to be sent.
+    Transmit {
+        /// The SAP of the client that it is for.
+        client: u16,
+        /// The APDU.
+        octets: Vec<u8>,
+    },
+    /// Nothing until something happens, or until then.
+    Timeout(Option<Instant>),
+}
+
+/// The associations of one logical device over one link.
+#[derive(Default)]
+pub struct Server {
+    settings: Settings,
+    associations: BTreeMap<u16, Association>,
+    output: VecDeque<Output>,
+    plain: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+/// One association.
+struct Association {
+    terms: AssociationTerms,
+    state: State,
+    services: Services,
+    /// Octets of the longest APDU that the client takes.
+    pdu_len: usize,
+    protected: Option<Protected>,
+    last: Option<Last>,
+    heard: Instant,
+}
+
+enum State {
+    /// The challenge was sent; only the reply to it is taken.
+    AwaitingReply(HlsExchange),
+    Open(Authentication),
+}
+
+/// By what a client has shown who it is.
+#[derive(Debug)]
+pub enum Authentication {
+    /// Nothing, by the association's terms.
+    Nothing,
+    /// The password.
+    Password(PasswordVerified),
+    /// The reply to our challenge.
+    Hls(HlsVerified),
+}
+
+/// What one association adds to the keys and counters of the device.
+struct Protected {
+    /// The client's title.
+    title: SystemTitle,
+    keys: KeyRing,
+    dedicated: Option<Dedicated>,
+    /// Counters of what came ciphered without a tag, good for this
+    /// association alone.
+    unverified: ReplayWindow,
+}
+
+/// The counters under a dedicated key, which lives no longer than they do.
+struct Dedicated {
+    send: CounterBlock,
+    received: ReplayWindow,
+}
+
+/// The last request and its answer.
+struct Last {
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+/// How an answer is to be protected: as its request was.
+#[derive(Clone, Copy)]
+enum Seal {
+    None,
+    Envelope(Envelope),
+}
+
+impl Server {
+    /// Starts without associations.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
+    /// Takes what has happened.
+    pub fn handle(&mut self, input: Input<'_>, now: Instant, store: &mut dyn ObjectStore) {
+        match input {
+            Input::Apdu {
+                client,
+                broadcast,
+                octets,
+            } => {
+                self.expire(now, store);
+                self.answer.clear();
+                self.on_apdu(client, broadcast, octets, now, store);
+                if !self.answer.is_empty() && !broadcast {
+                    let octets = core::mem::take(&mut self.answer);
+                    self.output.push_back(Output::Transmit { client, octets });
+                }
+            }
+            Input::Notify { client, apdu } => {
+                self.answer.clear();
+                if self.notify(client, apdu, store).is_ok() && !self.answer.is_empty() {
+                    let octets = core::mem::take(&mut self.answer);
+                    self.output.push_back(Output::Transmit { client, octets });
+                }
+            }
+            Input::Timeout => self.expire(now, store),
+            Input::LinkLost => {
+                for client in core::mem::take(&mut self.associations).into_keys() {
+                    store.noticed(client, Notice::Released);
+                }
+                self.output.clear();
+            }
+        }
+    }
+
+    /// Tells what is to be done next.
+    pub fn poll(&mut self) -> Output {
+        self.output
+            .pop_front()
+            .unwrap_or_else(|| Output::Timeout(self.deadline()))
+    }
+
+    /// Tells how a client has shown who it is, where its association is open.
+    #[must_use]
+    pub fn authentication(&self, client: u16) -> Option<&Authentication> {
+        match &self.associations.get(&client)?.state {
+            State::Open(authentication) => Some(authentication),
+            State::AwaitingReply(_) => None,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let inactivity = self.settings.inactivity?;
+        self.associations
+            .values()
+            .filter(|association| !association.terms.pre_established)
+            .map(|association| association.heard + inactivity)
+            .min()
+    }
+
+    /// Ends the associations that were silent for too long.
+    fn expire(&mut self, now: Instant, store: &mut dyn ObjectStore) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        let Some(inactivity) = self.settings.inactivity else {
+            return;
+        };
+        self.associations.retain(|client, association| {
+            let stays = association.terms.pre_established || now < association.heard + inactivity;
+            if !stays {
+                store.noticed(*client, Notice::Released);
+            }
+            stays
+        });
+    }
+
+    fn on_apdu(
+        &mut self,
+        client: u16,
+        broadcast: bool,
+        octets: &[u8],
+        now: Instant,
+        store: &mut dyn ObjectStore,
+    ) {
+        match octets.first() {
+            None => {}
+            Some(0x60) if !broadcast => self.on_aarq(client, octets, now, store),
+            Some(0x62) if !broadcast => self.on_rlrq(client, octets, store),
+            Some(0x60 | 0x62) => {}
+            Some(_) => {
+                self.establish(client, now, store);
+                let Some(association) = self.associations.get_mut(&client) else {
+                    return self.refuse(
+                        StateError::ServiceNotAllowed,
+                        ServiceError::OperationNotPossible,
+                    );
+                };
+                association.heard = now;
+                if let Some(last) = &association.last
+                    && last.request == octets
+                {
+                    self.answer.extend_from_slice(&last.answer);
+                    return;
+                }
+                if self.on_request(client, broadcast, octets, store) {
+                    self.remember(client, octets);
+                }
+            }
+        }
+    }
+
+    /// Makes the association that is there without being asked for.
+    fn establish(&mut self, client: u16, now: Instant, store: &mut dyn ObjectStore) {
+        if self.associations.contains_key(&client) || self.associations.len() >= ASSOCIATIONS_MAX {
+            return;
+        }
+        let Some(terms) = store
+            .association(client)
+            .filter(|terms| terms.pre_established)
+        else {
+            return;
+        };
+        let protected = store.security(client).and_then(|state| {
+            let title = state.client_title?;
+            Some(Protected::new(title, state.keys.clone(), state))
+        });
+        self.associations.insert(
+            client,
+            Association {
+                terms,
+                state: State::Open(Authentication::Nothing),
+                services: Services::new(terms.conformance),
+                pdu_len: usize::from(terms.pdu_len_max),
+                protected,
+                last: None,
+                heard: now,
+            },
+        );
+    }
+
+    /// Keeps an answer for the case that the request comes again.
+    fn remember(&mut self, client: u16, request: &[u8]) {
+        let lossy = self.settings.lossy;
+        let Some(association) = self.associations.get_mut(&client) else {
+            return;
+        };
+        let ciphered = request
+            .first()
+            .is_some_and(|tag| Wrapping::of_tag(*tag).is_some());
+        // SET and ACTION; a GET in clear is simply read again.
+        let changes = matches!(request.first(), Some(0xC1 | 0xC3));
+        association.last = (ciphered || (lossy && changes)).then(|| Last {
+            request: request.to_vec(),
+            answer: self.answer.clone(),
+        });
+    }
+
+    /// Answers one request; tells whether it was verified, where it has to be.
+    fn on_request(
+        &mut self,
+        client: u16,
+        broadcast: bool,
+        octets: &[u8],
+        store: &mut dyn ObjectStore,
+    ) -> bool {
+        let ciphered = octets
+            .first()
+            .is_some_and(|tag| Wrapping::of_tag(*tag).is_some());
+        let (caller, seal) = if ciphered {
+            match self.open(client, broadcast, octets, store) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    self.refuse_ciphered(client, &error, store);
+                    return false;
+                }
+            }
+        } else {
+            let Some(association) = self.associations.get(&client) else {
+                return false;
+            };
+            self.plain.clear();
+            self.plain.extend_from_slice(octets);
+            let caller = Caller {
+                client,
+                mechanism: association.terms.mechanism,
+                protection: Protection::None,
+                verified: None,
+                broadcast,
+            };
+            (caller, Seal::None)
+        };
+        let Some(association) = self.associations.get_mut(&client) else {
+            return false;
+        };
+        if !caller.protection.covers(association.terms.protection) {
+            store.noticed(client, Notice::ProtectionMissing);
+            self.refuse(
+                StateError::ServiceNotAllowed,
+                ServiceError::OperationNotPossible,
+            );
+            return false;
+        }
+        let plain = core::mem::take(&mut self.plain);
+        let mut reply = Vec::new();
+        let outcome = if matches!(association.state, State::AwaitingReply(_)) {
+            associate::on_reply(association, &caller, &plain, store, &mut reply)
+        } else {
+            serve(association, &caller, &plain, seal, store, &mut reply)
+        };
+        self.plain = plain;
+        match outcome {
+            Outcome::Answer | Outcome::End => {
+                if self.seal(client, seal, &reply, store).is_err() {
+                    self.answer.clear();
+                }
+                if matches!(outcome, Outcome::End) {
+                    self.associations.remove(&client);
+                }
+            }
+            Outcome::Silence => {}
+            Outcome::Refuse(error) => self.refuse(StateError::ServiceNotAllowed, error),
+            Outcome::Unknown => {
+                self.refuse(
+                    StateError::ServiceUnknown,
+                    ServiceError::ServiceNotSupported,
+                );
+            }
+        }
+        true
+    }
+
+    /// Verifies and deciphers a request into `self.plain`, and takes its counter.
+    fn open(
+        &mut self,
+        client: u16,
+        broadcast: bool,
+        octets: &[u8],
+        store: &mut dyn ObjectStore,
+    ) -> Result<(Caller, Seal), UnprotectError> {
+        let header = Header::decode(octets)?;
+        let nothing = UnprotectError::NotCiphered {
+            tag: octets.first().copied().unwrap_or(0),
+        };
+        let Some(association) = self.associations.get_mut(&client) else {
+            return Err(nothing);
+        };
+        let Some(protected) = &mut association.protected else {
+            return Err(nothing);
+        };
+        let Some(state) = store.security(client) else {
+            return Err(nothing);
+        };
+        let mut frame = octets.to_vec();
+        let protection = header.control.protection();
+        let tagless = protection == Protection::Encrypted
+            && Protection::Encrypted.covers(association.terms.protection);
+        let (range, verified) = if tagless {
+            let candidate = protected.unverified.check(header.counter)?;
+            let opened = protected
+                .keys
+                .dangerous_decrypt_unverified(&mut frame, &protected.title)?;
+            protected
+                .unverified
+                .dangerous_commit_unverified(candidate)?;
+            (opened.range(), None)
+        } else {
+            let window = if header.wrapping.is_dedicated() {
+                match &mut protected.dedicated {
+                    Some(dedicated) => &mut dedicated.received,
+                    None => return Err(nothing),
+                }
+            } else if header.control.broadcast() {
+                state.received_broadcast.window_mut()
+            } else {
+                state.received.window_mut()
+            };
+            let opened = protected.keys.unprotect_once(
+                &mut frame,
+                &protected.title,
+                association.terms.protection,
+                window,
+            )?;
+            (opened.range(), Some(opened.into_proof()))
+        };
+        self.plain.clear();
+        self.plain
+            .extend_from_slice(frame.get(range).unwrap_or_default());
+        if !header.wrapping.is_dedicated() {
+            store
+                .counter_accepted(client, header.counter)
+                .map_err(|NotDurable| nothing)?;
+        }
+        let caller = Caller {
+            client,
+            mechanism: association.terms.mechanism,
+            protection,
+            verified,
+            broadcast: broadcast || header.control.broadcast(),
+        };
+        Ok((
+            caller,
+            Seal::Envelope(Envelope::new(header.wrapping, protection)),
+        ))
+    }
+
+    /// Protects `reply` as its request was, into `self.answer`.
+    fn seal(
+        &mut self,
+        client: u16,
+        seal: Seal,
+        reply: &[u8],
+        store: &mut dyn ObjectStore,
+    ) -> Result<(), NotSent> {
+        let Seal::Envelope(envelope) = seal else {
+            self.answer.extend_from_slice(reply);
+            return Ok(());
+        };
+        let association = self.associations.get_mut(&client).ok_or(NotSent)?;
+        let protected = association.protected.as_mut().ok_or(NotSent)?;
+        let title = store.security(client).ok_or(NotSent)?.title;
+        let counter = match &mut protected.dedicated {
+            Some(dedicated) if envelope.wrapping.is_dedicated() => {
+                dedicated.send.take().map_err(|_| NotSent)?
+            }
+            _ => next_counter(client, store)?,
+        };
+        protected
+            .keys
+            .protect(envelope, &title, counter, reply, &mut self.answer)
+            .map_err(|_| NotSent)
+    }
+
+    /// Sends `apdu` to a client without having been asked.
+    fn notify(
+        &mut self,
+        client: u16,
+        apdu: &[u8],
+        store: &mut dyn ObjectStore,
+    ) -> Result<(), NotSent> {
+        let terms = store.association(client).ok_or(NotSent)?;
+        if terms.protection == Protection::None {
+            self.answer.extend_from_slice(apdu);
+            return Ok(());
+        }
+        let counter = next_counter(client, store)?;
+        let state = store.security(client).ok_or(NotSent)?;
+        let envelope = Envelope::new(Wrapping::GeneralGlo, terms.protection);
+        state
+            .keys
+            .protect(envelope, &state.title, counter, apdu, &mut self.answer)
+            .map_err(|_| NotSent)
+    }
+
+    fn refuse(&mut self, state_error: StateError, service_error: ServiceError) {
+        self.answer.clear();
+        ExceptionResponse {
+            state_error,
+            service_error,
+        }
+        .encode(&mut self.answer);
+    }
+
+    /// Answers what could not be verified or deciphered. Nothing has changed.
+    fn refuse_ciphered(
+        &mut self,
+        client: u16,
+        error: &UnprotectError,
+        store: &mut dyn ObjectStore,
+    ) {
+        let (notice, service_error) = match error {
+            UnprotectError::Replayed(replay) => (
+                Notice::Replayed,
+                ServiceError::InvocationCounterError(replay.floor),
+            ),
+            UnprotectError::Insufficient { .. } => (
+                Notice::ProtectionMissing,
+                ServiceError::OperationNotPossible,
+            ),
+            _ => (Notice::VerificationFailed, ServiceError::DecipheringError),
+        };
+        store.noticed(client, notice);
+        self.refuse(StateError::ServiceNotAllowed, service_error);
+    }
+}
+
+/// What came of a request.
+enum Outcome {
+    Answer,
+    Silence,
+    /// The answer is the last one of this association.
+    End,
+    Refuse(ServiceError),
+    Unknown,
+}
+
+/// Something could not be protected, so it is not sent.
+struct NotSent;
+
+/// Serves one request in clear.
+fn serve(
+    association: &mut Association,
+    caller: &Caller,
+    plain: &[u8],
+    seal: Seal,
+    store: &mut dyn ObjectStore,
+    reply: &mut Vec<u8>,
+) -> Outcome {
+    let budget = association
+        .pdu_len
+        .saturating_sub(seal.overhead())
+        .max(PDU_LEN_MIN);
+    let services = &mut association.services;
+    let mut exchange = Exchange {
+        store,
+        caller,
+        budget,
+    };
+    let served = match plain.first() {
+        Some(0xC0) => GetRequest::from_octets(plain)
+            .map(|request| services.get(&mut exchange, request, reply)),
+        Some(0xC1) => SetRequest::from_octets(plain)
+            .map(|request| services.set(&mut exchange, request, reply)),
+        Some(0xC3) => ActionRequest::from_octets(plain)
+            .map(|request| services.action(&mut exchange, request, reply)),
+        _ => return Outcome::Unknown,
+    };
+    match served {
+        Ok(Reply::Apdu) if !caller.broadcast => Outcome::Answer,
+        Ok(Reply::Apdu | Reply::Silence) => Outcome::Silence,
+        Ok(Reply::NotSupported) => Outcome::Refuse(ServiceError::ServiceNotSupported),
+        Err(_) => Outcome::Refuse(ServiceError::OtherReason),
+    }
+}
+
+/// Takes the next counter of what the device sends to a client, and reserves
+/// more where there is none left.
+fn next_counter(client: u16, store: &mut dyn ObjectStore) -> Result<FreshCounter, NotSent> {
+    let send: &mut SendCounter = &mut store.security(client).ok_or(NotSent)?.send;
+    match send.take() {
+        Ok(counter) => return Ok(counter),
+        Err(CounterError::BlockUsed) => {}
+        Err(_) => return Err(NotSent),
+    }
+    let plan = send.plan_block(COUNTERS_RESERVED).map_err(|_| NotSent)?;
+    store
+        .counters_reserved(client, plan.record())
+        .map_err(|NotDurable| NotSent)?;
+    let send = &mut store.security(client).ok_or(NotSent)?.send;
+    send.adopt(plan);
+    send.take().map_err(|_| NotSent)
+}
+
+impl Protected {
+    fn new(title: SystemTitle, keys: KeyRing, state: &SecurityState) -> Self {
+        let floor = state.received.window().floor().unwrap_or(u32::MAX);
+        Self {
+            title,
+            keys,
+            dedicated: None,
+            unverified: ReplayWindow::rising(floor),
+        }
+    }
+}
+
+impl Dedicated {
+    /// A dedicated key is new with each association, and so are its counters.
+    fn new() -> Self {
+        Self {
+            send: CounterBlock::reserved(0, u32::MAX),
+            received: ReplayWindow::rising(0),
+        }
+    }
+}
+
+impl Seal {
+    /// Octets that protection adds to an APDU: tag and length, security
+    /// control, counter and authentication tag; in the general forms the title.
+    const fn overhead(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Envelope(envelope) if envelope.wrapping.is_general() => 4 + 17 + 9,
+            Self::Envelope(_) => 4 + 17,
+        }
+    }
+}
+
+/// Octets that an answer may always have, however few the client takes.
+const PDU_LEN_MIN: usize = 24;

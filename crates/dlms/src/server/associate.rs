@@ -1,0 +1,576 @@
+//! Making and releasing associations: AARQ and AARE, the reply to the
+//! challenge, RLRQ and RLRE.
+
+use alloc::vec::Vec;
+
+use crate::Instant;
+use crate::acse::{
+    Aare, Aarq, ApplicationContextName, AssociateSourceDiagnostic, AssociationResult,
+    AuthenticationValue, MechanismName, ReleaseResponseReason, Rlre, Rlrq, ServiceUserDiagnostic,
+};
+use crate::axdr::{Leaf, put_octet_string};
+use crate::codec::Wire;
+use crate::cosem::Obis;
+use crate::security::{
+    Challenge, Envelope, GMAC_REPLY_LEN, Header, HlsExchange, HlsVerified, Key, KeyRing,
+    Protection, Role, RustCrypto, SystemTitle, Wrapping, password_matches,
+};
+use crate::xdlms::{
+    ActionRequest, ActionResponse, ActionResponseWithOptionalData, ActionResult, ConfirmedService,
+    ConfirmedServiceError, Conformance, DLMS_VERSION, DataAccessResult, ErrorClass,
+    InitiateRequest, InitiateResponse,
+};
+
+use super::service::Services;
+use super::store::{AssociationTerms, Caller, Context, Notice, ObjectStore};
+use super::{
+    ASSOCIATIONS_MAX, Association, Authentication, Dedicated, Outcome, Protected, Server, State,
+    next_counter,
+};
+
+/// The association object of the present association (IEC 62056-6-2, class 15).
+const CURRENT_ASSOCIATION: Obis = Obis([0, 0, 40, 0, 0, 255]);
+
+/// The class of association objects by logical name, and its method
+/// reply_to_HLS_authentication.
+const ASSOCIATION_LN: (u16, i8) = (15, 1);
+
+/// Octets of our challenges: what mechanisms 5 to 7 all take.
+const CHALLENGE_LEN: usize = 32;
+
+/// The least that a client must take in one APDU (IEC 62056-5-3, clause 6.2).
+const PDU_LEN_LEAST: u16 = 12;
+
+/// An AARQ that is turned down.
+struct Rejected {
+    diagnostic: ServiceUserDiagnostic,
+    /// The value of the class `initiate`, where the InitiateRequest is at fault.
+    initiate: Option<u8>,
+    notice: Option<Notice>,
+}
+
+impl Rejected {
+    const fn new(diagnostic: ServiceUserDiagnostic) -> Self {
+        Self {
+            diagnostic,
+            initiate: None,
+            notice: None,
+        }
+    }
+
+    const fn initiate(value: u8) -> Self {
+        Self {
+            diagnostic: ServiceUserDiagnostic::NoReasonGiven,
+            initiate: Some(value),
+            notice: None,
+        }
+    }
+
+    const fn failed() -> Self {
+        Self {
+            diagnostic: ServiceUserDiagnostic::AuthenticationFailure,
+            initiate: None,
+            notice: Some(Notice::AuthenticationFailed),
+        }
+    }
+}
+
+/// The InitiateRequest in clear, and how it was protected.
+struct Proposal {
+    plain: Vec<u8>,
+    envelope: Option<Envelope>,
+}
+
+impl Server {
+    pub(super) fn on_aarq(
+        &mut self,
+        client: u16,
+        octets: &[u8],
+        now: Instant,
+        store: &mut dyn ObjectStore,
+    ) {
+        // Octets that are no AARQ get no answer: there is no form for one.
+        let Ok(aarq) = Aarq::from_octets(octets)
+            .or_else(|_| Aarq::decode_lenient(octets).map(|lenient| lenient.value))
+        else {
+            return;
+        };
+        if self.associations.remove(&client).is_some() {
+            store.noticed(client, Notice::Released);
+        }
+        let rejected = match self.accept(client, &aarq, now, store) {
+            Ok(()) => return,
+            Err(rejected) => rejected,
+        };
+        self.associations.remove(&client);
+        store.noticed(client, rejected.notice.unwrap_or(Notice::Refused));
+        let error = rejected.initiate.map(|value| {
+            ConfirmedServiceError {
+                service: ConfirmedService::InitiateError,
+                class: ErrorClass::Initiate,
+                value,
+            }
+            .to_octets()
+        });
+        let mut aare = Aare::new(
+            aarq.application_context_name,
+            AssociationResult::RejectedPermanent,
+            AssociateSourceDiagnostic::ServiceUser(rejected.diagnostic),
+        );
+        aare.user_information = error.as_deref();
+        self.answer.clear();
+        aare.encode(&mut self.answer);
+    }
+
+    fn accept(
+        &mut self,
+        client: u16,
+        aarq: &Aarq<'_>,
+        now: Instant,
+        store: &mut dyn ObjectStore,
+    ) -> Result<(), Rejected> {
+        let terms = store
+            .association(client)
+            .filter(|_| self.associations.len() < ASSOCIATIONS_MAX)
+            .ok_or(Rejected::new(ServiceUserDiagnostic::NoReasonGiven))?;
+        if aarq.application_context_name != terms.context.name() {
+            return Err(Rejected::new(
+                ServiceUserDiagnostic::ApplicationContextNameNotSupported,
+            ));
+        }
+        match aarq.mechanism_name {
+            Some(name) if name == terms.mechanism => {}
+            None if terms.mechanism == MechanismName::Lowest => {}
+            None => {
+                return Err(Rejected::new(
+                    ServiceUserDiagnostic::AuthenticationMechanismNameRequired,
+                ));
+            }
+            Some(_) => {
+                return Err(Rejected::new(
+                    ServiceUserDiagnostic::AuthenticationMechanismNameNotRecognised,
+                ));
+            }
+        }
+        let mut protected = match terms.context {
+            Context::LogicalName => None,
+            Context::LogicalNameCiphered => Some(protect(client, aarq, store)?),
+        };
+        let proposal = propose(client, &terms, aarq, protected.as_mut(), store)?;
+        let initiate = InitiateRequest::from_octets(&proposal.plain)
+            .map_err(|_| Rejected::new(ServiceUserDiagnostic::NoReasonGiven))?;
+        let conformance = agree(&terms, &initiate)?;
+        if let Some(key) = initiate.dedicated_key {
+            let protected = protected
+                .as_mut()
+                .filter(|_| {
+                    proposal
+                        .envelope
+                        .is_some_and(|envelope| envelope.protection.encrypted())
+                })
+                .ok_or(Rejected::initiate(INITIATE_OTHER))?;
+            Key::from_octets(key)
+                .map_err(|_| ())
+                .and_then(|key| {
+                    protected
+                        .keys
+                        .set_dedicated(&RustCrypto, Some(&key))
+                        .map_err(|_| ())
+                })
+                .map_err(|()| Rejected::initiate(INITIATE_OTHER))?;
+            protected.dedicated = Some(Dedicated::new());
+        }
+        let (state, challenge) = prove(client, &terms, aarq, protected.as_ref(), store)?;
+        let open = matches!(state, State::Open(_));
+        let pdu_len = match initiate.client_max_receive_pdu_size {
+            0 => terms.pdu_len_max,
+            size => size.min(terms.pdu_len_max),
+        };
+        self.associations.insert(
+            client,
+            Association {
+                terms,
+                state,
+                services: Services::new(conformance),
+                pdu_len: usize::from(pdu_len),
+                protected,
+                last: None,
+                heard: now,
+            },
+        );
+
+        let mut information = Vec::new();
+        let response = InitiateResponse::new(conformance, terms.pdu_len_max).to_octets();
+        match proposal.envelope {
+            None => information = response,
+            Some(envelope) => {
+                let counter = next_counter(client, store).ok();
+                let state = store.security(client);
+                counter
+                    .zip(state)
+                    .and_then(|(counter, state)| {
+                        state
+                            .keys
+                            .protect(envelope, &state.title, counter, &response, &mut information)
+                            .ok()
+                    })
+                    .ok_or(Rejected::new(ServiceUserDiagnostic::NoReasonGiven))?;
+            }
+        }
+        let diagnostic = if open {
+            ServiceUserDiagnostic::Null
+        } else {
+            ServiceUserDiagnostic::AuthenticationRequired
+        };
+        let title = store.security(client).map(|state| state.title);
+        let mut aare = Aare::new(
+            terms.context.name(),
+            AssociationResult::Accepted,
+            AssociateSourceDiagnostic::ServiceUser(diagnostic),
+        );
+        if let Some(challenge) = &challenge {
+            aare = aare.with_authentication(
+                terms.mechanism,
+                AuthenticationValue::Charstring(challenge.octets()),
+            );
+        }
+        if terms.context == Context::LogicalNameCiphered || terms.mechanism.is_high() {
+            aare.responding_ap_title = title.as_ref().map(|title| title.0.as_slice());
+        }
+        aare.user_information = Some(&information);
+        self.answer.clear();
+        aare.encode(&mut self.answer);
+        if open {
+            store.noticed(client, Notice::Associated);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_rlrq(&mut self, client: u16, octets: &[u8], store: &mut dyn ObjectStore) {
+        let Ok(rlrq) = Rlrq::from_octets(octets)
+            .or_else(|_| Rlrq::decode_lenient(octets).map(|lenient| lenient.value))
+        else {
+            return;
+        };
+        // Released or not, the peer is told that there is nothing any more.
+        let Some(association) = self.associations.remove(&client) else {
+            return Rlre {
+                reason: Some(ReleaseResponseReason::Normal),
+                user_information: None,
+            }
+            .encode(&mut self.answer);
+        };
+        store.noticed(client, Notice::Released);
+        let mut information = Vec::new();
+        if let Some(request) = rlrq.user_information {
+            let response = InitiateResponse::new(
+                association.services.conformance,
+                association.terms.pdu_len_max,
+            )
+            .to_octets();
+            match request.first().and_then(|tag| Wrapping::of_tag(*tag)) {
+                None => information = response,
+                Some((wrapping, _)) => {
+                    let protection =
+                        Header::decode(request).map(|header| header.control.protection());
+                    if let (Ok(protection), Ok(counter)) = (protection, next_counter(client, store))
+                        && let Some(state) = store.security(client)
+                        && !wrapping.is_dedicated()
+                    {
+                        let envelope = Envelope::new(wrapping, protection);
+                        let sealed = state.keys.protect(
+                            envelope,
+                            &state.title,
+                            counter,
+                            &response,
+                            &mut information,
+                        );
+                        if sealed.is_err() {
+                            information.clear();
+                        }
+                    }
+                }
+            }
+        }
+        Rlre {
+            reason: Some(ReleaseResponseReason::Normal),
+            user_information: (!information.is_empty()).then_some(&information),
+        }
+        .encode(&mut self.answer);
+    }
+}
+
+/// Values of the class `initiate` of a ConfirmedServiceError (IEC 62056-5-3,
+/// ServiceError).
+const INITIATE_OTHER: u8 = 0;
+const INITIATE_VERSION: u8 = 1;
+const INITIATE_CONFORMANCE: u8 = 2;
+const INITIATE_PDU_SIZE: u8 = 3;
+
+/// Finds the client's title and the keys for it.
+fn protect(
+    client: u16,
+    aarq: &Aarq<'_>,
+    store: &mut dyn ObjectStore,
+) -> Result<Protected, Rejected> {
+    let unknown = || Rejected::new(ServiceUserDiagnostic::CallingApTitleNotRecognized);
+    let state = store.security(client).ok_or(Rejected::new(
+        ServiceUserDiagnostic::ApplicationContextNameNotSupported,
+    ))?;
+    let title = aarq
+        .calling_ap_title
+        .and_then(SystemTitle::from_slice)
+        .ok_or_else(unknown)?;
+    let bound = state.client_title.is_none_or(|known| known == title);
+    if !bound || title == state.title {
+        return Err(unknown());
+    }
+    state.received.start_association();
+    let keys: KeyRing = state.keys.clone();
+    Ok(Protected::new(title, keys, state))
+}
+
+/// Reads the proposal in the user-information, deciphered where it must be.
+fn propose(
+    client: u16,
+    terms: &AssociationTerms,
+    aarq: &Aarq<'_>,
+    protected: Option<&mut Protected>,
+    store: &mut dyn ObjectStore,
+) -> Result<Proposal, Rejected> {
+    let information = aarq
+        .user_information
+        .ok_or(Rejected::new(ServiceUserDiagnostic::NoReasonGiven))?;
+    if information
+        .first()
+        .is_none_or(|tag| Wrapping::of_tag(*tag).is_none())
+    {
+        if terms.protection != Protection::None {
+            return Err(Rejected {
+                notice: Some(Notice::ProtectionMissing),
+                ..Rejected::new(ServiceUserDiagnostic::AuthenticationFailure)
+            });
+        }
+        return Ok(Proposal {
+            plain: information.to_vec(),
+            envelope: None,
+        });
+    }
+    let unverified = || Rejected {
+        notice: Some(Notice::VerificationFailed),
+        ..Rejected::failed()
+    };
+    let protected = protected.ok_or_else(unverified)?;
+    let header = Header::decode(information).map_err(|_| unverified())?;
+    if header.wrapping.is_dedicated() || header.control.broadcast() {
+        return Err(unverified());
+    }
+    let protection = header.control.protection();
+    let state = store.security(client).ok_or_else(unverified)?;
+    let mut frame = information.to_vec();
+    let range = if protection == Protection::Encrypted && protection.covers(terms.protection) {
+        let candidate = protected
+            .unverified
+            .check(header.counter)
+            .map_err(|_| unverified())?;
+        let opened = protected
+            .keys
+            .dangerous_decrypt_unverified(&mut frame, &protected.title)
+            .map_err(|_| unverified())?;
+        protected
+            .unverified
+            .dangerous_commit_unverified(candidate)
+            .map_err(|_| unverified())?;
+        opened.range()
+    } else {
+        let opened = protected
+            .keys
+            .unprotect_once(
+                &mut frame,
+                &protected.title,
+                terms.protection,
+                state.received.window_mut(),
+            )
+            .map_err(|_| unverified())?;
+        store
+            .counter_accepted(client, header.counter)
+            .map_err(|_| unverified())?;
+        opened.range()
+    };
+    let plain = frame.get(range).unwrap_or_default().to_vec();
+    Ok(Proposal {
+        plain,
+        envelope: Some(Envelope::new(header.wrapping, protection)),
+    })
+}
+
+/// Finds the services that both sides have.
+fn agree(
+    terms: &AssociationTerms,
+    initiate: &InitiateRequest<'_>,
+) -> Result<Conformance, Rejected> {
+    if initiate.proposed_dlms_version_number < DLMS_VERSION {
+        return Err(Rejected::initiate(INITIATE_VERSION));
+    }
+    let size = initiate.client_max_receive_pdu_size;
+    if size != 0 && size < PDU_LEN_LEAST {
+        return Err(Rejected::initiate(INITIATE_PDU_SIZE));
+    }
+    let common = terms.conformance & initiate.proposed_conformance;
+    if common == Conformance::NONE {
+        return Err(Rejected::initiate(INITIATE_CONFORMANCE));
+    }
+    Ok(common)
+}
+
+/// Checks what the client shows of itself, or makes the challenge that it has
+/// to answer.
+fn prove(
+    client: u16,
+    terms: &AssociationTerms,
+    aarq: &Aarq<'_>,
+    protected: Option<&Protected>,
+    store: &mut dyn ObjectStore,
+) -> Result<(State, Option<Challenge>), Rejected> {
+    let shown = aarq
+        .calling_authentication_value
+        .map(|value| value.octets());
+    match terms.mechanism {
+        MechanismName::Lowest => Ok((State::Open(Authentication::Nothing), None)),
+        MechanismName::Low => {
+            let secret = store.password(client).unwrap_or_default();
+            match password_matches(secret, shown.unwrap_or_default()) {
+                Some(proof) => Ok((State::Open(Authentication::Password(proof)), None)),
+                None => Err(Rejected::failed()),
+            }
+        }
+        MechanismName::HighGmac => {
+            let protected = protected.ok_or_else(Rejected::failed)?;
+            let ctos =
+                Challenge::from_peer(shown.unwrap_or_default()).map_err(|_| Rejected::failed())?;
+            let mut entropy = [0; CHALLENGE_LEN];
+            store
+                .random(&mut entropy)
+                .map_err(|_| Rejected::new(ServiceUserDiagnostic::NoReasonGiven))?;
+            let stoc = Challenge::from_entropy(&entropy)
+                .map_err(|_| Rejected::new(ServiceUserDiagnostic::NoReasonGiven))?;
+            let server = store.security(client).ok_or_else(Rejected::failed)?.title;
+            let exchange = HlsExchange::new(protected.title, server, ctos, stoc.clone())
+                .map_err(|_| Rejected::failed())?;
+            Ok((State::AwaitingReply(exchange), Some(stoc)))
+        }
+        _ => Err(Rejected::new(
+            ServiceUserDiagnostic::AuthenticationMechanismNameNotRecognised,
+        )),
+    }
+}
+
+/// Takes pass 3, the reply to the challenge, and makes pass 4. Anything else is
+/// refused, and a wrong reply ends the association.
+pub(super) fn on_reply(
+    association: &mut Association,
+    caller: &Caller,
+    plain: &[u8],
+    store: &mut dyn ObjectStore,
+    reply: &mut Vec<u8>,
+) -> Outcome {
+    let refused = Outcome::Refuse(crate::xdlms::ServiceError::OperationNotPossible);
+    let Ok(ActionRequest::Normal {
+        invoke,
+        method,
+        parameters,
+    }) = ActionRequest::from_octets(plain)
+    else {
+        return refused;
+    };
+    let known =
+        method.instance == CURRENT_ASSOCIATION || method.instance == association.terms.object;
+    if (method.class_id, method.method) != ASSOCIATION_LN || !known {
+        return refused;
+    }
+    let answer = pass_4(association, caller, parameters, store);
+    let outcome = match answer {
+        Ok((octets, proof)) => {
+            association.state = State::Open(Authentication::Hls(proof));
+            store.noticed(caller.client, Notice::Associated);
+            let mut value = Vec::new();
+            put_octet_string(&mut value, &octets);
+            ActionResponse::Normal {
+                invoke,
+                response: ActionResponseWithOptionalData {
+                    result: ActionResult::Success,
+                    return_parameters: Some(Ok(crate::axdr::RawData::new(&value))),
+                },
+            }
+            .encode(reply);
+            Outcome::Answer
+        }
+        Err(NotProved) => {
+            store.noticed(caller.client, Notice::AuthenticationFailed);
+            ActionResponse::Normal {
+                invoke,
+                response: ActionResponseWithOptionalData {
+                    result: ActionResult::ReadWriteDenied,
+                    return_parameters: Some(Err(DataAccessResult::ReadWriteDenied)),
+                },
+            }
+            .encode(reply);
+            Outcome::End
+        }
+    };
+    if invoke.is_confirmed() {
+        outcome
+    } else {
+        Outcome::Silence
+    }
+}
+
+struct NotProved;
+
+fn pass_4(
+    association: &Association,
+    caller: &Caller,
+    parameters: Option<crate::axdr::RawData<'_>>,
+    store: &mut dyn ObjectStore,
+) -> Result<([u8; GMAC_REPLY_LEN], HlsVerified), NotProved> {
+    let (State::AwaitingReply(exchange), Some(protected)) =
+        (&association.state, &association.protected)
+    else {
+        return Err(NotProved);
+    };
+    let Some(Ok(Leaf::OctetString(shown))) =
+        parameters.and_then(|value| value.walk().leaves().next())
+    else {
+        return Err(NotProved);
+    };
+    let state = store.security(caller.client).ok_or(NotProved)?;
+    let proof = exchange
+        .gmac_verify(
+            Role::Client,
+            &protected.keys,
+            state.received.window_mut(),
+            shown,
+        )
+        .map_err(|_| NotProved)?;
+    if let Some(floor) = state.received.window().floor() {
+        store
+            .counter_accepted(caller.client, floor.saturating_sub(1))
+            .map_err(|_| NotProved)?;
+    }
+    let counter = next_counter(caller.client, store).map_err(|_| NotProved)?;
+    let reply = exchange
+        .gmac_reply(Role::Server, &protected.keys, counter)
+        .map_err(|_| NotProved)?;
+    Ok((reply, proof))
+}
+
+impl Context {
+    /// Tells the application context name.
+    #[must_use]
+    pub const fn name(self) -> ApplicationContextName<'static> {
+        match self {
+            Self::LogicalName => ApplicationContextName::LogicalName,
+            Self::LogicalNameCiphered => ApplicationContextName::LogicalNameCiphered,
+        }
+    }
+}
