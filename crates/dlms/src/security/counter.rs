@@ -118,7 +118,7 @@ pub struct CounterRecord {
     /// The first counter that is not reserved: after a restart counting goes
     /// on here.
     pub end: u32,
-    /// Counters from `end` on that trials of hints have used.
+    /// Counters ahead that trials of hints have used.
     pub spent: Vec<u32>,
     /// How far hints have moved the counter under this key.
     pub hinted: u32,
@@ -210,8 +210,7 @@ impl SendCounter {
             return Err(CounterError::Exhausted);
         }
         let end = start.saturating_add(count.max(1));
-        self.record.end = end;
-        self.record.spent.retain(|&spent| spent >= start);
+        self.reserve(end);
         Ok(CounterPlan {
             record: self.record.clone(),
             step: Step::Block { start, end },
@@ -242,12 +241,11 @@ impl SendCounter {
         if ahead > HINT_BUDGET.saturating_sub(self.record.hinted) {
             return Err(HintRefused::BudgetSpent);
         }
-        if value >= self.record.end {
-            if self.record.spent.len() >= HINT_TRIALS_MAX {
-                return Err(HintRefused::TooManyTrials);
-            }
-            self.record.spent.push(value);
+        self.forget_passed();
+        if self.record.spent.len() >= HINT_TRIALS_MAX {
+            return Err(HintRefused::TooManyTrials);
         }
+        self.record.spent.push(value);
         Ok(CounterPlan {
             record: self.record.clone(),
             step: Step::Trial { value },
@@ -270,8 +268,7 @@ impl SendCounter {
             });
         }
         let end = next.saturating_add(count);
-        self.record.end = end;
-        self.record.spent.retain(|&spent| spent >= next);
+        self.reserve(end);
         Ok(CounterPlan {
             record: self.record.clone(),
             step: Step::Block { start: next, end },
@@ -303,7 +300,7 @@ impl SendCounter {
         }
         loop {
             let counter = self.block.take()?;
-            if !self.is_spent(counter.0) {
+            if !self.record.spent.contains(&counter.0) {
                 return Ok(counter);
             }
         }
@@ -353,8 +350,15 @@ impl SendCounter {
         self.block.next >= COUNTER_WARNING
     }
 
-    fn is_spent(&self, value: u32) -> bool {
-        self.record.spent.contains(&value)
+    fn reserve(&mut self, end: u32) {
+        self.record.end = end;
+        self.forget_passed();
+    }
+
+    /// Drops spent values that counting has passed and will not meet again.
+    fn forget_passed(&mut self) {
+        let next = self.block.next;
+        self.record.spent.retain(|&spent| spent >= next);
     }
 }
 

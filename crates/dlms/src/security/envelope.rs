@@ -340,6 +340,8 @@ impl KeyRing {
     /// protection that is taken.
     ///
     /// The counter is not looked at: see [`unprotect_once`](Self::unprotect_once).
+    /// The broadcast key is refused: many have it, so it opens nothing that is
+    /// meant for one.
     ///
     /// # Errors
     /// [`UnprotectError`]. Until the tag has verified, `frame` is unchanged.
@@ -350,7 +352,7 @@ impl KeyRing {
         required: Protection,
     ) -> Result<Unprotected, UnprotectError> {
         let header = Header::decode(frame)?;
-        let gcm = self.admit(&header, originator, required)?;
+        let gcm = self.admit(&header, originator, required, Some(false))?;
         self.open_frame(gcm, header, frame, originator)
     }
 
@@ -368,8 +370,35 @@ impl KeyRing {
         required: Protection,
         window: &mut ReplayWindow,
     ) -> Result<Unprotected, UnprotectError> {
+        self.open_once(frame, originator, required, window, false)
+    }
+
+    /// Does what [`unprotect_once`](Self::unprotect_once) does for an APDU
+    /// under the broadcast key, and takes no other. `window` is the one of
+    /// that key.
+    ///
+    /// # Errors
+    /// [`UnprotectError`].
+    pub fn unprotect_broadcast(
+        &self,
+        frame: &mut [u8],
+        originator: &SystemTitle,
+        required: Protection,
+        window: &mut ReplayWindow,
+    ) -> Result<Unprotected, UnprotectError> {
+        self.open_once(frame, originator, required, window, true)
+    }
+
+    fn open_once(
+        &self,
+        frame: &mut [u8],
+        originator: &SystemTitle,
+        required: Protection,
+        window: &mut ReplayWindow,
+        broadcast: bool,
+    ) -> Result<Unprotected, UnprotectError> {
         let header = Header::decode(frame)?;
-        let gcm = self.admit(&header, originator, required)?;
+        let gcm = self.admit(&header, originator, required, Some(broadcast))?;
         let candidate = window.check(header.counter)?;
         let opened = self.open_frame(gcm, header, frame, originator)?;
         window.commit(candidate, &opened.proof)?;
@@ -388,7 +417,7 @@ impl KeyRing {
         originator: &SystemTitle,
     ) -> Result<Unverified, UnprotectError> {
         let header = Header::decode(frame)?;
-        let gcm = self.admit(&header, originator, Protection::None)?;
+        let gcm = self.admit(&header, originator, Protection::None, None)?;
         let range = header.text.clone();
         let text = frame.get_mut(range.clone()).unwrap_or_default();
         if header.control.protection().encrypted() {
@@ -399,12 +428,35 @@ impl KeyRing {
         Ok(Unverified { header, range })
     }
 
+    /// Deciphers without verifying, and takes the counter all the same: for
+    /// associations that were agreed to encrypt without authenticating.
+    /// `window` must end with the association, since anybody can move it.
+    ///
+    /// # Errors
+    /// [`UnprotectError`]; also where the APDU is not ciphered.
+    pub fn dangerous_decrypt_once(
+        &self,
+        frame: &mut [u8],
+        originator: &SystemTitle,
+        window: &mut ReplayWindow,
+    ) -> Result<Unverified, UnprotectError> {
+        let header = Header::decode(frame)?;
+        self.admit(&header, originator, Protection::Encrypted, Some(false))?;
+        let candidate = window.check(header.counter)?;
+        let opened = self.dangerous_decrypt_unverified(frame, originator)?;
+        window.dangerous_commit_unverified(candidate)?;
+        Ok(opened)
+    }
+
     /// Checks what can be checked without cryptography, and finds the key.
+    /// `broadcast` is whether the broadcast key belongs there; `None` takes
+    /// what comes.
     fn admit(
         &self,
         header: &Header,
         originator: &SystemTitle,
         required: Protection,
+        broadcast: Option<bool>,
     ) -> Result<&dyn Gcm, UnprotectError> {
         let control = header.control;
         if control.suite() != Some(self.suite) {
@@ -422,6 +474,11 @@ impl KeyRing {
         }
         if control.broadcast() && header.wrapping.is_dedicated() {
             return Err(UnprotectError::BroadcastDedicated);
+        }
+        if broadcast.is_some_and(|expected| expected != control.broadcast()) {
+            return Err(UnprotectError::KeySet {
+                broadcast: control.broadcast(),
+            });
         }
         if let Some(received) = header.system_title
             && received != *originator
@@ -733,6 +790,13 @@ pub enum UnprotectError {
     /// The broadcast key and the dedicated key exclude each other.
     #[error("broadcast under the dedicated key")]
     BroadcastDedicated,
+    /// The broadcast key where the unicast or the dedicated key belongs, or
+    /// the other way round.
+    #[error("protected under the {} key", if *.broadcast { "broadcast" } else { "unicast" })]
+    KeySet {
+        /// Whether the broadcast key was used.
+        broadcast: bool,
+    },
     /// The system title is not the peer's.
     #[error("system title {received} where {expected} was expected")]
     ForeignTitle {

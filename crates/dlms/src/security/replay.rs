@@ -1,4 +1,7 @@
 //! Counters of the peer: each is taken once, and none before its tag verified.
+//!
+//! A window belongs to one key: the unicast, the broadcast and the dedicated
+//! key of a peer have one each.
 
 use super::proof::TagVerified;
 
