@@ -8,8 +8,11 @@
     reason = "a test that fails shall stop where it does; helpers are not test functions"
 )]
 
+mod acse;
 mod captures;
+mod expectations;
 mod hdlc;
 mod mbus;
 mod security;
+mod vectors;
 mod wrapper;
