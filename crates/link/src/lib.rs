@@ -1,1 +1,35 @@
-//! Gridward's link.
+//! The one door to meters and field networks: endpoints, transports, clock,
+//! entropy, and the async client and listener that stand above them.
+//!
+//! A [`Link`] carries whole messages and never repeats one; what repeats,
+//! orders and protects is in `dlms`. Each transport maps a message's class to
+//! what it has.
+
+mod connect;
+mod endpoint;
+mod entropy;
+mod fault;
+mod keyfile;
+mod listen;
+mod message;
+mod queue;
+mod stream;
+mod time;
+mod tls;
+mod trace;
+mod udp;
+
+pub use connect::connect;
+pub use endpoint::{
+    DLMS_PORT, Endpoint, EndpointError, HdlcOptions, HostPort, SerialOptions, TlsOptions,
+};
+pub use entropy::{Entropy, SystemEntropy};
+pub use fault::{FaultPlan, Faulty};
+pub use keyfile::{
+    ClientKeys, KeyFault, KeyFaultReason, KeyFile, KeyFileError, MeterKeys, Password,
+    mechanism_from_name, mechanism_name, parse_hex, weak_password,
+};
+pub use listen::{Accepted, Limits, Listener};
+pub use message::{Link, LinkError, LinkExt, Message, Sap};
+pub use time::{Clock, SystemClock};
+pub use trace::{Trace, Traced};

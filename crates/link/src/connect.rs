@@ -1,0 +1,74 @@
+//! Opening a link to an endpoint.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio_rustls::TlsConnector;
+
+use crate::stream::WrapperStream;
+use crate::udp::UdpLink;
+use crate::{Endpoint, HostPort, Link, LinkError, tls};
+
+/// Opens a link to `endpoint`, which takes at most `limit`.
+///
+/// # Errors
+/// Why there is no link: an unknown host, nobody who listens, TLS that one
+/// side refuses, silence for longer than `limit`.
+pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Box<dyn Link>, LinkError> {
+    tokio::time::timeout(limit, open(endpoint))
+        .await
+        .unwrap_or_else(|_| {
+            Err(LinkError::Timeout {
+                phase: "connecting",
+                seconds: limit.as_secs(),
+            })
+        })
+}
+
+async fn open(endpoint: &Endpoint) -> Result<Box<dyn Link>, LinkError> {
+    let peer = endpoint.to_string();
+    Ok(match endpoint {
+        Endpoint::Tcp(at) => Box::new(WrapperStream::new(tcp(at).await?, peer)),
+        Endpoint::Tls(at, options) => {
+            let (config, name) = tls::client(at, options)?;
+            let stream = TlsConnector::from(config)
+                .connect(name, tcp(at).await?)
+                .await
+                .map_err(|error| LinkError::Tls(error.to_string().into()))?;
+            Box::new(WrapperStream::new(stream, format!("tls://{at}")))
+        }
+        Endpoint::Udp(at) => {
+            let remote = resolve(at).await?;
+            let local: SocketAddr = if remote.is_ipv4() {
+                (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
+            } else {
+                (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+            };
+            let socket = UdpSocket::bind(local).await?;
+            socket.connect(remote).await?;
+            Box::new(UdpLink::connected(socket, remote))
+        }
+        Endpoint::HdlcTcp(..) | Endpoint::Serial(..) => {
+            return Err(LinkError::Unsupported(endpoint.scheme()));
+        }
+    })
+}
+
+async fn tcp(at: &HostPort) -> Result<TcpStream, LinkError> {
+    let stream = TcpStream::connect((at.host.as_str(), at.port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn resolve(at: &HostPort) -> Result<SocketAddr, LinkError> {
+    lookup_host((at.host.as_str(), at.port))
+        .await?
+        .next()
+        .ok_or_else(|| {
+            LinkError::Io(std::io::Error::new(
+                std::io::ErrorKind::NotFound,
+                "the host has no address",
+            ))
+        })
+}

@@ -1,0 +1,502 @@
+//! Where a peer is and how it is reached, as one URL.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The port that IANA registers for DLMS/COSEM over TCP and UDP.
+pub const DLMS_PORT: u16 = 4059;
+
+/// A peer's address: scheme, place and options.
+///
+/// | form | transport |
+/// |---|---|
+/// | `tcp://HOST[:4059]` | wrapper over TCP |
+/// | `udp://HOST[:4059]` | wrapper over UDP |
+/// | `tls://HOST[:4059]?ca=FILE&cert=FILE&key=FILE&name=NAME` | wrapper over TLS |
+/// | `hdlc+tcp://HOST[:4059]` | HDLC over TCP |
+/// | `serial:///dev/ttyUSB0?baud=9600` | HDLC over a serial port |
+///
+/// The HDLC forms take `address=N` (the physical device, the server's lower
+/// address), `window=1..7`, `info=N` (octets of information in a frame) and
+/// `width=1|2|4` (octets of a server address).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Wrapper over TCP.
+    Tcp(HostPort),
+    /// Wrapper over UDP.
+    Udp(HostPort),
+    /// Wrapper over TLS over TCP.
+    Tls(HostPort, TlsOptions),
+    /// HDLC over TCP.
+    HdlcTcp(HostPort, HdlcOptions),
+    /// HDLC over a serial port.
+    Serial(SerialOptions, HdlcOptions),
+}
+
+/// A host's name or address and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name, an IPv4 address, or an IPv6 address without brackets.
+    pub host: String,
+    /// 1 to 65,535; 0 only where a listener lets the system choose.
+    pub port: u16,
+}
+
+/// What a TLS endpoint needs beside its address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// PEM file of the authorities that may have signed the peer's certificate.
+    pub ca: Option<PathBuf>,
+    /// PEM file of the own certificate and those above it.
+    pub cert: Option<PathBuf>,
+    /// PEM file of the own private key.
+    pub key: Option<PathBuf>,
+    /// The name that the peer's certificate must hold, where it is not the host.
+    pub name: Option<String>,
+}
+
+/// HDLC's parameters of one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HdlcOptions {
+    /// The server's lower address (the physical device); none: the address
+    /// holds the logical device alone.
+    pub address: Option<u16>,
+    /// Octets of a server address: 1, 2 or 4; none: the fewest that hold it.
+    pub width: Option<u8>,
+    /// Frames under way before an acknowledgement, 1 to 7.
+    pub window: u8,
+    /// Octets of information in a frame, 32 to 2,030.
+    pub info: u16,
+}
+
+impl Default for HdlcOptions {
+    fn default() -> Self {
+        Self {
+            address: None,
+            width: None,
+            window: 1,
+            info: 128,
+        }
+    }
+}
+
+/// A serial port's parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SerialOptions {
+    /// The device file.
+    pub path: PathBuf,
+    /// Bits a second, 300 to 4,000,000; 8 data bits, no parity, one stop bit.
+    pub baud: u32,
+}
+
+impl Endpoint {
+    /// Tells the scheme, as it stands before `://`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "tcp",
+            Self::Udp(_) => "udp",
+            Self::Tls(..) => "tls",
+            Self::HdlcTcp(..) => "hdlc+tcp",
+            Self::Serial(..) => "serial",
+        }
+    }
+
+    /// Tells host and port, where the endpoint has them.
+    #[must_use]
+    pub const fn host_port(&self) -> Option<&HostPort> {
+        match self {
+            Self::Tcp(at) | Self::Udp(at) | Self::Tls(at, _) | Self::HdlcTcp(at, _) => Some(at),
+            Self::Serial(..) => None,
+        }
+    }
+
+    /// Puts another port in place, where the endpoint has one.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        match &mut self {
+            Self::Tcp(at) | Self::Udp(at) | Self::Tls(at, _) | Self::HdlcTcp(at, _) => {
+                at.port = port
+            }
+            Self::Serial(..) => {}
+        }
+        self
+    }
+
+    /// Tells whether octets can be lost on the way, so that requests are
+    /// worth repeating.
+    #[must_use]
+    pub const fn loses_messages(&self) -> bool {
+        matches!(self, Self::Udp(_))
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut query = Query::default();
+        match self {
+            Self::Tcp(at) | Self::Udp(at) => write!(f, "{}://{at}", self.scheme())?,
+            Self::Tls(at, options) => {
+                write!(f, "tls://{at}")?;
+                query.path("ca", options.ca.as_ref());
+                query.path("cert", options.cert.as_ref());
+                query.path("key", options.key.as_ref());
+                query.put("name", options.name.as_ref());
+            }
+            Self::HdlcTcp(at, hdlc) => {
+                write!(f, "hdlc+tcp://{at}")?;
+                query.hdlc(*hdlc);
+            }
+            Self::Serial(port, hdlc) => {
+                write!(f, "serial://{}", escape(&port.path.to_string_lossy()))?;
+                query.put("baud", Some(port.baud));
+                query.hdlc(*hdlc);
+            }
+        }
+        f.write_str(&query.0)
+    }
+}
+
+/// The part of a URL behind `?`, as it is written.
+#[derive(Default)]
+struct Query(String);
+
+impl Query {
+    fn put(&mut self, name: &str, value: Option<impl fmt::Display>) {
+        if let Some(value) = value {
+            self.0.push(if self.0.is_empty() { '?' } else { '&' });
+            self.0.push_str(name);
+            self.0.push('=');
+            self.0.push_str(&escape(&value.to_string()));
+        }
+    }
+
+    fn path(&mut self, name: &str, value: Option<&PathBuf>) {
+        self.put(name, value.map(|path| path.to_string_lossy()));
+    }
+
+    fn hdlc(&mut self, options: HdlcOptions) {
+        let default = HdlcOptions::default();
+        self.put("address", options.address);
+        self.put("width", options.width);
+        self.put(
+            "window",
+            (options.window != default.window).then_some(options.window),
+        );
+        self.put(
+            "info",
+            (options.info != default.info).then_some(options.info),
+        );
+    }
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for &octet in text.as_bytes() {
+        if octet.is_ascii_alphanumeric() || b"/-_.~:".contains(&octet) {
+            out.push(char::from(octet));
+        } else {
+            out.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    out
+}
+
+fn unescape(text: &str) -> Result<String, EndpointError> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            out.push(*first);
+            continue;
+        }
+        let hex = text
+            .get(text.len() - rest.len()..)
+            .and_then(|tail| tail.get(..2));
+        let octet = hex
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            .ok_or(EndpointError::Escape)?;
+        out.push(octet);
+        rest = rest.get(2..).unwrap_or_default();
+    }
+    String::from_utf8(out).map_err(|_| EndpointError::Escape)
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(url: &str) -> Result<Self, EndpointError> {
+        let (scheme, rest) = url.split_once("://").ok_or(EndpointError::NoScheme)?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut options = Options::parse(query)?;
+        let endpoint = match scheme {
+            "tcp" => Self::Tcp(place.parse()?),
+            "udp" => Self::Udp(place.parse()?),
+            "tls" => Self::Tls(
+                place.parse()?,
+                TlsOptions {
+                    ca: options.take("ca").map(PathBuf::from),
+                    cert: options.take("cert").map(PathBuf::from),
+                    key: options.take("key").map(PathBuf::from),
+                    name: options.take("name"),
+                },
+            ),
+            "hdlc+tcp" => Self::HdlcTcp(place.parse()?, options.hdlc()?),
+            "serial" => {
+                let path = unescape(place)?;
+                if !path.starts_with('/') {
+                    return Err(EndpointError::SerialPath);
+                }
+                let baud = options.number("baud", 300, 4_000_000)?.unwrap_or(9_600);
+                Self::Serial(
+                    SerialOptions {
+                        path: path.into(),
+                        baud,
+                    },
+                    options.hdlc()?,
+                )
+            }
+            _ => {
+                return Err(EndpointError::Scheme(
+                    scheme.chars().take(24).collect::<String>().into(),
+                ));
+            }
+        };
+        options.finish()?;
+        Ok(endpoint)
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = EndpointError;
+
+    fn from_str(place: &str) -> Result<Self, EndpointError> {
+        let place = place.strip_suffix('/').unwrap_or(place);
+        if place.contains(['@', '/', '#']) {
+            return Err(EndpointError::Host);
+        }
+        let (host, port) = if let Some(rest) = place.strip_prefix('[') {
+            let (host, tail) = rest.split_once(']').ok_or(EndpointError::Host)?;
+            (
+                host,
+                if tail.is_empty() {
+                    None
+                } else {
+                    Some(tail.strip_prefix(':').ok_or(EndpointError::Host)?)
+                },
+            )
+        } else {
+            match place.split_once(':') {
+                Some((_, port)) if port.contains(':') => return Err(EndpointError::Brackets),
+                Some((host, port)) => (host, Some(port)),
+                None => (place, None),
+            }
+        };
+        if host.is_empty() {
+            return Err(EndpointError::Host);
+        }
+        let port = match port {
+            Some(port) => port.parse().map_err(|_| EndpointError::Port)?,
+            None => DLMS_PORT,
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+/// The options of a URL that nobody has asked for yet.
+struct Options(Vec<(String, String)>);
+
+impl Options {
+    fn parse(query: &str) -> Result<Self, EndpointError> {
+        let mut all: Vec<(String, String)> = Vec::new();
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let name = unescape(name)?;
+            if all.iter().any(|(known, _)| *known == name) {
+                return Err(EndpointError::Twice(name.into()));
+            }
+            all.push((name, unescape(value)?));
+        }
+        Ok(Self(all))
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let index = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(index).1)
+    }
+
+    fn number(
+        &mut self,
+        name: &'static str,
+        min: u32,
+        max: u32,
+    ) -> Result<Option<u32>, EndpointError> {
+        let Some(text) = self.take(name) else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(value) if (min..=max).contains(&value) => Ok(Some(value)),
+            _ => Err(EndpointError::Range { name, min, max }),
+        }
+    }
+
+    fn hdlc(&mut self) -> Result<HdlcOptions, EndpointError> {
+        let default = HdlcOptions::default();
+        let small = |value: u32| u16::try_from(value).ok();
+        let octet = |value: u32| u8::try_from(value).ok();
+        let width = self.number("width", 1, 4)?.and_then(octet);
+        if width == Some(3) {
+            return Err(EndpointError::Width);
+        }
+        Ok(HdlcOptions {
+            address: self.number("address", 0, 0x3FFF)?.and_then(small),
+            width,
+            window: self
+                .number("window", 1, 7)?
+                .and_then(octet)
+                .unwrap_or(default.window),
+            info: self
+                .number("info", 32, 2_030)?
+                .and_then(small)
+                .unwrap_or(default.info),
+        })
+    }
+
+    fn finish(self) -> Result<(), EndpointError> {
+        match self.0.into_iter().next() {
+            Some((name, _)) => Err(EndpointError::Unknown(name.into())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a text is no endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// There is no `://`.
+    #[error("an endpoint is a URL such as tcp://192.0.2.7:4059")]
+    NoScheme,
+    /// The scheme is none that this program knows.
+    #[error("unknown scheme '{0}': use tcp, udp, tls, hdlc+tcp or serial")]
+    Scheme(Box<str>),
+    /// No host, or characters that no host has.
+    #[error("no host in the endpoint: write SCHEME://HOST:PORT")]
+    Host,
+    /// An IPv6 address without brackets.
+    #[error("write an IPv6 address in brackets: tcp://[2001:db8::7]:4059")]
+    Brackets,
+    /// The port is no number from 0 to 65,535.
+    #[error("the port is a number from 1 to 65535")]
+    Port,
+    /// The serial device has no absolute path.
+    #[error("a serial endpoint names a device file: serial:///dev/ttyUSB0?baud=9600")]
+    SerialPath,
+    /// A `%` without two hexadecimal digits, or no UTF-8.
+    #[error("a % in an endpoint stands before two hexadecimal digits of UTF-8")]
+    Escape,
+    /// An option that this scheme does not have.
+    #[error("this scheme has no option '{0}'")]
+    Unknown(Box<str>),
+    /// An option that stands twice.
+    #[error("option '{0}' stands twice")]
+    Twice(Box<str>),
+    /// A number outside its range.
+    #[error("{name} is a number from {min} to {max}")]
+    Range {
+        /// The option.
+        name: &'static str,
+        /// Its least value.
+        min: u32,
+        /// Its greatest value.
+        max: u32,
+    },
+    /// A server address of three octets.
+    #[error("a server address has 1, 2 or 4 octets")]
+    Width,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str, expect: &str) {
+        let found = match url.parse::<Endpoint>() {
+            Ok(endpoint) => {
+                let text = endpoint.to_string();
+                assert_eq!(text.parse::<Endpoint>().as_ref(), Ok(&endpoint), "{text}");
+                text
+            }
+            Err(error) => format!("! {error}"),
+        };
+        assert_eq!(found, expect, "{url}");
+    }
+
+    #[test]
+    fn endpoints_parse_and_print() {
+        check("tcp://meter.example", "tcp://meter.example:4059");
+        check("tcp://[2001:db8::7]:40", "tcp://[2001:db8::7]:40");
+        check(
+            "tls://h:1?name=x&ca=/a%20b.pem",
+            "tls://h:1?ca=/a%20b.pem&name=x",
+        );
+        check(
+            "hdlc+tcp://h?address=17&window=3",
+            "hdlc+tcp://h:4059?address=17&window=3",
+        );
+        check("serial:///dev/ttyUSB0", "serial:///dev/ttyUSB0?baud=9600");
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        check(
+            "meter",
+            "! an endpoint is a URL such as tcp://192.0.2.7:4059",
+        );
+        check(
+            "http://x",
+            "! unknown scheme 'http': use tcp, udp, tls, hdlc+tcp or serial",
+        );
+        check(
+            "tcp://2001:db8::7",
+            "! write an IPv6 address in brackets: tcp://[2001:db8::7]:4059",
+        );
+        check("tcp://h:70000", "! the port is a number from 1 to 65535");
+        check(
+            "tcp://user:secret@h",
+            "! no host in the endpoint: write SCHEME://HOST:PORT",
+        );
+        check(
+            "tcp://h?password=x",
+            "! this scheme has no option 'password'",
+        );
+        check("hdlc+tcp://h?window=8", "! window is a number from 1 to 7");
+        check(
+            "hdlc+tcp://h?width=3",
+            "! a server address has 1, 2 or 4 octets",
+        );
+        check(
+            "serial://ttyUSB0",
+            "! a serial endpoint names a device file: serial:///dev/ttyUSB0?baud=9600",
+        );
+        check(
+            "serial:///dev/a%zz",
+            "! a % in an endpoint stands before two hexadecimal digits of UTF-8",
+        );
+    }
+}

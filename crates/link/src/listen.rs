@@ -1,0 +1,227 @@
+//! Waiting for links that others open.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::stream::WrapperStream;
+use crate::udp::{DATAGRAM_SIZE_MAX, UdpLink};
+use crate::{Endpoint, HostPort, Link, LinkError, tls};
+
+/// How much a listener takes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Links open at once; more wait in the system's queue, over UDP they are
+    /// dropped.
+    pub links_max: usize,
+    /// The longest that TLS may take to come up.
+    pub handshake: Duration,
+    /// The longest that a link may be silent.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            links_max: 4_096,
+            handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(180),
+        }
+    }
+}
+
+/// A place where links come in.
+///
+/// A peer that connects and says nothing takes one of the links until its
+/// time is up, and delays nobody else.
+pub struct Listener {
+    local: Endpoint,
+    links: mpsc::Receiver<Accepted>,
+    task: JoinHandle<()>,
+}
+
+/// A link that came in; its place is free again when it is dropped.
+pub struct Accepted {
+    /// The link.
+    pub link: Box<dyn Link>,
+    /// Held as long as the link counts against the listener's bound.
+    pub permit: OwnedSemaphorePermit,
+}
+
+impl Listener {
+    /// Begins to listen at `endpoint`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// Why nothing listens: the address is taken or not this machine's, or a
+    /// certificate cannot be used.
+    pub async fn bind(endpoint: &Endpoint, limits: Limits) -> Result<Self, LinkError> {
+        let (ready, links) = mpsc::channel(64);
+        let slots = Arc::new(Semaphore::new(limits.links_max));
+        let (port, task) = match endpoint {
+            Endpoint::Tcp(at) => {
+                let (socket, port) = tcp(at).await?;
+                (
+                    port,
+                    tokio::spawn(accept_streams(socket, Arming::Plain, limits, slots, ready)),
+                )
+            }
+            Endpoint::Tls(at, options) => {
+                let acceptor = TlsAcceptor::from(tls::server(options)?);
+                let (socket, port) = tcp(at).await?;
+                (
+                    port,
+                    tokio::spawn(accept_streams(
+                        socket,
+                        Arming::Tls(acceptor),
+                        limits,
+                        slots,
+                        ready,
+                    )),
+                )
+            }
+            Endpoint::HdlcTcp(..) | Endpoint::Serial(..) => {
+                return Err(LinkError::Unsupported(endpoint.scheme()));
+            }
+            Endpoint::Udp(at) => {
+                let socket = UdpSocket::bind((at.host.as_str(), at.port)).await?;
+                let port = socket.local_addr()?.port();
+                (
+                    port,
+                    tokio::spawn(accept_datagrams(Arc::new(socket), slots, ready)),
+                )
+            }
+        };
+        Ok(Self {
+            local: endpoint.clone().with_port(port),
+            links,
+            task,
+        })
+    }
+
+    /// Tells where it listens, with the port that the system chose.
+    #[must_use]
+    pub const fn local(&self) -> &Endpoint {
+        &self.local
+    }
+
+    /// Waits for the next link.
+    pub async fn accept(&mut self) -> Option<Accepted> {
+        self.links.recv().await
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What stands between a TCP connection and a link.
+#[derive(Clone)]
+enum Arming {
+    Plain,
+    Tls(TlsAcceptor),
+}
+
+async fn tcp(at: &HostPort) -> Result<(TcpListener, u16), LinkError> {
+    let socket = TcpListener::bind((at.host.as_str(), at.port)).await?;
+    let port = socket.local_addr()?.port();
+    Ok((socket, port))
+}
+
+async fn accept_streams(
+    socket: TcpListener,
+    arming: Arming,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    ready: mpsc::Sender<Accepted>,
+) {
+    while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
+        match socket.accept().await {
+            Ok((stream, remote)) => {
+                let (arming, ready) = (arming.clone(), ready.clone());
+                tokio::spawn(async move {
+                    let armed = tokio::time::timeout(limits.handshake, arm(stream, remote, arming));
+                    match armed.await {
+                        Ok(Ok(link)) => drop(ready.send(Accepted { link, permit }).await),
+                        Ok(Err(error)) => tracing::info!(%remote, %error, "refused a connection"),
+                        Err(_) => tracing::info!(%remote, "a connection took too long to come up"),
+                    }
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, say: what is open goes on, and the
+                // next connection is tried when some may have closed.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        if ready.is_closed() {
+            break;
+        }
+    }
+}
+
+async fn arm(
+    stream: TcpStream,
+    remote: SocketAddr,
+    arming: Arming,
+) -> Result<Box<dyn Link>, LinkError> {
+    stream.set_nodelay(true)?;
+    Ok(match arming {
+        Arming::Plain => Box::new(WrapperStream::new(stream, format!("tcp://{remote}"))),
+        Arming::Tls(acceptor) => {
+            let stream = acceptor
+                .accept(stream)
+                .await
+                .map_err(|error| LinkError::Tls(error.to_string().into()))?;
+            Box::new(WrapperStream::new(stream, format!("tls://{remote}")))
+        }
+    })
+}
+
+/// Datagrams of one peer that may wait; more are dropped.
+const DATAGRAMS_MAX: usize = 16;
+
+async fn accept_datagrams(
+    socket: Arc<UdpSocket>,
+    slots: Arc<Semaphore>,
+    ready: mpsc::Sender<Accepted>,
+) {
+    let mut buffer = vec![0; DATAGRAM_SIZE_MAX].into_boxed_slice();
+    let mut peers: BTreeMap<SocketAddr, mpsc::Sender<Vec<u8>>> = BTreeMap::new();
+    loop {
+        let (count, remote) = match socket.recv_from(&mut buffer).await {
+            Ok(received) => received,
+            Err(error) => {
+                tracing::debug!(%error, "a datagram could not be received");
+                continue;
+            }
+        };
+        let mut datagram = buffer.get(..count).unwrap_or_default().to_vec();
+        if let Some(peer) = peers.get(&remote) {
+            match peer.try_send(datagram) {
+                Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => continue,
+                Err(mpsc::error::TrySendError::Closed(unsent)) => datagram = unsent,
+            }
+        }
+        peers.retain(|_, peer| !peer.is_closed());
+        let Ok(permit) = Arc::clone(&slots).try_acquire_owned() else {
+            continue;
+        };
+        let (peer, datagrams) = mpsc::channel(DATAGRAMS_MAX);
+        drop(peer.try_send(datagram));
+        let link = Box::new(UdpLink::accepted(Arc::clone(&socket), remote, datagrams));
+        match ready.try_send(Accepted { link, permit }) {
+            Ok(()) => drop(peers.insert(remote, peer)),
+            Err(mpsc::error::TrySendError::Full(_)) => {}
+            Err(mpsc::error::TrySendError::Closed(_)) => break,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A message and the trait of what carries it.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use model::MessageClass;
+
+/// A service access point: a logical device's or a client's address.
+pub type Sap = u16;
+
+/// One whole message between two service access points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who sends it.
+    pub source: Sap,
+    /// Whom it is for.
+    pub destination: Sap,
+    /// How urgent it is. On what arrives: the class that the transport tells,
+    /// else [`MessageClass::Request`].
+    pub class: MessageClass,
+    /// One APDU.
+    pub payload: Vec<u8>,
+}
+
+/// A way to a peer that carries whole messages in both directions.
+///
+/// It never repeats a message by itself and may lose some, where its transport
+/// does. Dropping a future of [`LinkExt`] loses nothing.
+pub trait Link: Send {
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// [`LinkError::Full`] where this class's queue is, [`LinkError::TooLong`]
+    /// where the transport carries no message of that length; the link stays
+    /// usable after both.
+    fn send(&mut self, message: Message) -> Result<(), LinkError>;
+
+    /// Drives the link until its queues are empty.
+    ///
+    /// # Errors
+    /// The end of the link.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+
+    /// Drives the link, queues included, until a message has arrived.
+    ///
+    /// # Errors
+    /// The end of the link.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, LinkError>>;
+
+    /// Tells the longest payload that goes through in one message.
+    fn payload_max(&self) -> usize;
+
+    /// Tells who is at the other end, for people.
+    fn peer(&self) -> String;
+}
+
+impl Link for Box<dyn Link> {
+    fn send(&mut self, message: Message) -> Result<(), LinkError> {
+        (**self).send(message)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        (**self).poll_flush(cx)
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, LinkError>> {
+        (**self).poll_receive(cx)
+    }
+
+    fn payload_max(&self) -> usize {
+        (**self).payload_max()
+    }
+
+    fn peer(&self) -> String {
+        (**self).peer()
+    }
+}
+
+/// The futures of a [`Link`].
+pub trait LinkExt: Link {
+    /// Waits until all that was queued is on its way.
+    ///
+    /// # Errors
+    /// The end of the link.
+    fn flush(&mut self) -> impl Future<Output = Result<(), LinkError>> + Send {
+        poll_fn(|cx| self.poll_flush(cx))
+    }
+
+    /// Waits for the next message.
+    ///
+    /// # Errors
+    /// The end of the link.
+    fn receive(&mut self) -> impl Future<Output = Result<Message, LinkError>> + Send {
+        poll_fn(|cx| self.poll_receive(cx))
+    }
+}
+
+impl<L: Link + ?Sized> LinkExt for L {}
+
+/// Why a link carries no more, or not this.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The peer closed the connection.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// The operating system's error.
+    #[error("the connection broke")]
+    Io(#[from] std::io::Error),
+    /// The peer sent what is no frame of this transport.
+    #[error("the peer sent octets that are no frame of this transport")]
+    Malformed(#[from] dlms::codec::DecodeError),
+    /// A message that is longer than the transport carries.
+    #[error("a message of {length} octets; this transport carries {max} at most")]
+    TooLong {
+        /// The message's length in octets.
+        length: usize,
+        /// The most that goes through.
+        max: usize,
+    },
+    /// The queue of this class holds all it may.
+    #[error("the send queue of class {} is full", .0.name())]
+    Full(MessageClass),
+    /// No data link, though the transport stands: the peer refuses or is silent.
+    #[error("the peer does not answer on the data link layer: {0}")]
+    DataLink(&'static str),
+    /// TLS refused one of the two sides.
+    #[error("TLS: {0}")]
+    Tls(Box<str>),
+    /// A transport that cannot be used in this way.
+    #[error("{0} cannot be used here")]
+    Unsupported(&'static str),
+    /// The peer took longer than it may.
+    #[error("no answer within {seconds} s while {phase}")]
+    Timeout {
+        /// What was being done.
+        phase: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+}

@@ -1,0 +1,129 @@
+//! The wrapper over a stream of octets: TCP, TLS, or anything alike.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use dlms::codec::Wire;
+use dlms::wrapper::{Deframer, Wrapper};
+use model::MessageClass;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::queue::SendQueue;
+use crate::{Link, LinkError, Message};
+
+/// A link of the wrapper over a stream.
+///
+/// It reads no further while a message waits to be fetched, so that a peer
+/// that sends faster than it is served fills the transport's window, not
+/// memory.
+pub(crate) struct WrapperStream<S> {
+    stream: S,
+    peer: String,
+    deframer: Deframer,
+    input: Box<[u8; INPUT_SIZE]>,
+    /// The octets of `input` that have come and were not yet looked at.
+    unread: std::ops::Range<usize>,
+    queue: SendQueue,
+    output: Vec<u8>,
+    written: usize,
+}
+
+/// Octets that are read from the system at once.
+const INPUT_SIZE: usize = 8 * 1_024;
+
+/// What a peer may send in one message: all that the wrapper can carry.
+const APDU_LENGTH_MAX: u16 = u16::MAX;
+
+impl<S> WrapperStream<S> {
+    pub(crate) fn new(stream: S, peer: String) -> Self {
+        Self {
+            stream,
+            peer,
+            deframer: Deframer::new(APDU_LENGTH_MAX),
+            input: Box::new([0; INPUT_SIZE]),
+            unread: 0..0,
+            queue: SendQueue::default(),
+            output: Vec::new(),
+            written: 0,
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for WrapperStream<S> {
+    fn send(&mut self, message: Message) -> Result<(), LinkError> {
+        let max = self.payload_max();
+        if message.payload.len() > max {
+            return Err(LinkError::TooLong {
+                length: message.payload.len(),
+                max,
+            });
+        }
+        self.queue.push(message)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        loop {
+            while let Some(rest) = self
+                .output
+                .get(self.written..)
+                .filter(|rest| !rest.is_empty())
+            {
+                let count = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+                if count == 0 {
+                    return Poll::Ready(Err(LinkError::Closed));
+                }
+                self.written += count;
+            }
+            self.output.clear();
+            self.written = 0;
+            let Some(message) = self.queue.pop() else {
+                return Pin::new(&mut self.stream)
+                    .poll_flush(cx)
+                    .map_err(LinkError::from);
+            };
+            Wrapper {
+                source: message.source,
+                destination: message.destination,
+                apdu: &message.payload,
+            }
+            .encode(&mut self.output);
+        }
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, LinkError>> {
+        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+            return Poll::Ready(Err(error));
+        }
+        loop {
+            let unread = self.unread.clone();
+            let mut octets = self.input.get(unread.clone()).unwrap_or_default();
+            let before = octets.len();
+            let found = self.deframer.next(&mut octets)?;
+            let message = found.map(|wrapper| Message {
+                source: wrapper.source,
+                destination: wrapper.destination,
+                class: MessageClass::Request,
+                payload: wrapper.apdu.to_vec(),
+            });
+            self.unread = unread.start + (before - octets.len())..unread.end;
+            if let Some(message) = message {
+                return Poll::Ready(Ok(message));
+            }
+            let mut buffer = ReadBuf::new(&mut self.input[..]);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            let count = buffer.filled().len();
+            if count == 0 {
+                return Poll::Ready(Err(LinkError::Closed));
+            }
+            self.unread = 0..count;
+        }
+    }
+
+    fn payload_max(&self) -> usize {
+        usize::from(APDU_LENGTH_MAX)
+    }
+
+    fn peer(&self) -> String {
+        self.peer.clone()
+    }
+}

@@ -1,0 +1,62 @@
+//! The clock that the shells hand to the machines.
+
+use dlms::Instant;
+
+/// A monotonic clock and the time of day.
+pub trait Clock: Send + Sync {
+    /// Tells the time on the monotonic clock.
+    fn now(&self) -> Instant;
+
+    /// Tells the time of day in seconds since 1970-01-01T00:00:00Z.
+    fn unix_seconds(&self) -> i64;
+}
+
+/// The system's clock, as tokio sees it: a paused runtime pauses it too.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    origin: tokio::time::Instant,
+}
+
+impl SystemClock {
+    /// Starts a clock whose origin is now.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the clock comes in"
+    )]
+    pub fn new() -> Self {
+        Self {
+            origin: tokio::time::Instant::now(),
+        }
+    }
+
+    /// Turns a point on this clock into one that tokio's timers take.
+    #[must_use]
+    pub fn deadline(&self, at: Instant) -> tokio::time::Instant {
+        self.origin + core::time::Duration::from_micros(at.as_micros())
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the clock comes in"
+    )]
+    fn unix_seconds(&self) -> i64 {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| {
+                i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+            })
+    }
+}
