@@ -105,7 +105,10 @@ function Page({ path }: { path: string }) {
     );
   }
   return (
-    <Shell title={t.notFound.title} crumbs={[{ text: t.nav.fleet, href: "/fleet" }, { text: t.notFound.title }]}>
+    <Shell
+      title={t.notFound.title}
+      crumbs={[{ text: t.nav.fleet, href: "/fleet" }, { text: t.notFound.title }]}
+    >
       <NotFound />
     </Shell>
   );

@@ -122,7 +122,9 @@ export function Find({ inDialog = false, onPicked }: { inDialog?: boolean; onPic
       </span>
       <div class="find-list" hidden={!shown} data-testid="find-list">
         {failed ? <p class="find-none">{t.find.failed}</p> : null}
-        {!failed && hits.length === 0 && q.trim() !== "" ? <p class="find-none">{t.find.nothing(q.trim())}</p> : null}
+        {!failed && hits.length === 0 && q.trim() !== "" ? (
+          <p class="find-none">{t.find.nothing(q.trim())}</p>
+        ) : null}
         <div role="listbox" id="find-hits" aria-label={t.find.results}>
           {(groups ?? []).map((group) => (
             <div role="group" aria-label={group.name} key={group.name}>

@@ -13,7 +13,9 @@ import { t } from "../texts/en.ts";
 import { Dialog } from "./dialog.tsx";
 import { Find } from "./find.tsx";
 import { Icon, Mark } from "./icons.tsx";
+import { Popover } from "./popover.tsx";
 import { ConnectionBanner } from "./states.tsx";
+import { useTwinKey } from "./chart/chart.tsx";
 
 export interface Crumb {
   text: string;
@@ -50,6 +52,7 @@ export function Shell({
     (heading ?? main.current)?.focus({ preventScroll: true });
   }, [visit]);
 
+  useTwinKey();
   useKey("?", () => setOpen("keyboard"));
   useKey("g f", () => navigate("/fleet"));
 
@@ -238,55 +241,26 @@ function AccountActions({ onKeyboard }: { onKeyboard: () => void }) {
 }
 
 function Account({ user, onKeyboard }: { user: string; onKeyboard: () => void }) {
-  const [open, setOpen] = useState(false);
-  const root = useRef<HTMLDivElement>(null);
-  const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
-    if (!open) return;
-    const outside = (event: Event): void => {
-      if (!root.current?.contains(event.target as Node)) setOpen(false);
-    };
-    const escape = (event: KeyboardEvent): void => {
-      if (event.key !== "Escape") return;
-      setOpen(false);
-      button.current?.focus();
-    };
-    addEventListener("pointerdown", outside);
-    addEventListener("focusin", outside);
-    addEventListener("keydown", escape);
-    return () => {
-      removeEventListener("pointerdown", outside);
-      removeEventListener("focusin", outside);
-      removeEventListener("keydown", escape);
-    };
-  }, [open]);
   const initials = user.slice(0, 2).toUpperCase();
   return (
-    <div class="account" ref={root}>
-      <button
-        type="button"
-        class="avatar"
-        ref={button}
-        aria-label={`${initials}, ${t.account.label(user)}`}
-        aria-expanded={open}
-        onClick={() => setOpen(!open)}
-        data-testid="account-open"
-      >
-        {initials}
-      </button>
-      {open ? (
-        <div class="menu" data-testid="account-menu">
+    <Popover
+      class="avatar"
+      label={`${initials}, ${t.account.label(user)}`}
+      button={initials}
+      testid="account-open"
+    >
+      {(close) => (
+        <>
           <p class="t2">{t.account.signedInAs(user)}</p>
           <AccountActions
             onKeyboard={() => {
-              setOpen(false);
-              button.current?.focus();
+              close();
               onKeyboard();
             }}
           />
-        </div>
-      ) : null}
-    </div>
+        </>
+      )}
+    </Popover>
   );
 }
 
@@ -314,7 +288,11 @@ function KeyboardHelp({ onClose }: { onClose: () => void }) {
         ))}
       </div>
       <label class="check">
-        <input type="checkbox" checked={on} onChange={(event) => setSingleKeys(event.currentTarget.checked)} />
+        <input
+          type="checkbox"
+          checked={on}
+          onChange={(event) => setSingleKeys(event.currentTarget.checked)}
+        />
         <span>
           {t.keyboard.off}
           <span class="t3 block">{t.keyboard.offHint}</span>

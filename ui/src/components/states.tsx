@@ -65,7 +65,8 @@ export function Loading({
 }) {
   const now = useNow(200);
   const waited = now - since;
-  if (waited < 200) return <div class="pad" data-testid="state-loading" data-state="quiet" aria-busy="true" />;
+  if (waited < 200)
+    return <div class="pad" data-testid="state-loading" data-state="quiet" aria-busy="true" />;
   return (
     <div class="pad col" data-testid="state-loading" aria-busy="true">
       <span class="vh">{t.state.loading(what)}</span>
@@ -189,7 +190,11 @@ export function ConnectionBanner() {
   if (refused || (state !== "offline" && !(state === "stale" && seconds !== null))) return null;
   const time = last === null ? null : clockSeconds(last, siteZone());
   return (
-    <div class={state === "offline" ? "banner crit" : "banner warn"} data-testid="banner-connection" data-state={state}>
+    <div
+      class={state === "offline" ? "banner crit" : "banner warn"}
+      data-testid="banner-connection"
+      data-state={state}
+    >
       <span class={state === "offline" ? "st st-crit" : "st st-warn"}>
         <svg class="s" viewBox="0 0 12 12" aria-hidden="true">
           <use href={state === "offline" ? "#s-off" : "#s-warn"} />

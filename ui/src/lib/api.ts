@@ -1,13 +1,4 @@
-import type {
-  Events,
-  FindGroup,
-  Fleet,
-  Meter,
-  MeterList,
-  Profile,
-  Registers,
-  Session,
-} from "./types.ts";
+import type { Events, FindGroup, Fleet, Meter, MeterList, Profile, Registers, Session } from "./types.ts";
 import { Store } from "./store.ts";
 
 export type Failure = "offline" | "signed_out" | "forbidden" | "not_found" | "busy" | "refused" | "broken";
@@ -74,7 +65,10 @@ export async function send(path: string, init: RequestInit = {}): Promise<Respon
 }
 
 async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const response = await send(path, { headers: { accept: "application/json" }, ...(signal ? { signal } : {}) });
+  const response = await send(path, {
+    headers: { accept: "application/json" },
+    ...(signal ? { signal } : {}),
+  });
   if (!response.ok) {
     const failure = await failureOf(response);
     if (failure.failure === "signed_out") signedOut.set(signedOut.value + 1);

@@ -186,7 +186,8 @@ class LiveClient {
   private publish(): void {
     const next = this.machine.view(now());
     const old = this.view.value;
-    const lastShown = old.last !== null && next.last !== null && next.state === "live" && old.state === "live";
+    const lastShown =
+      old.last !== null && next.last !== null && next.state === "live" && old.state === "live";
     if (next.state === old.state && next.retryAt === old.retryAt && next.refused === old.refused) {
       if (next.last === old.last || lastShown) return;
     }

@@ -142,7 +142,8 @@ export class LiveMachine {
     if (this.refused) return "offline";
     const since = this.last ?? this.started ?? now;
     if (this.last === null) {
-      if (this.failedAt !== null && !this.open) return now - since >= OFFLINE_MS || this.attempt > 1 ? "offline" : "connecting";
+      if (this.failedAt !== null && !this.open)
+        return now - since >= OFFLINE_MS || this.attempt > 1 ? "offline" : "connecting";
       return now - since >= OFFLINE_MS ? "offline" : "connecting";
     }
     const silent = now - this.last;

@@ -26,7 +26,8 @@ export function niceRange(low: number, high: number, most: number): [number, num
     const step = m * power;
     const from = Math.floor(bottom / step + 1e-9) * step;
     const to = Math.ceil(top / step - 1e-9) * step;
-    if ((to - from) / step <= most - 1 + 1e-9) return [Number(from.toPrecision(12)), Number(to.toPrecision(12))];
+    if ((to - from) / step <= most - 1 + 1e-9)
+      return [Number(from.toPrecision(12)), Number(to.toPrecision(12))];
   }
   return [bottom, top];
 }
@@ -68,7 +69,11 @@ export function timeTicks(from: number, to: number, zone: Zone, most: number): T
   }
   return days
     .filter((_, i) => i % every === 0)
-    .map((at) => ({ at, text: every === 1 && days.length <= 9 ? weekdayDay(at, zone) : dayLabel(at, zone), strong: days.length <= 9 }));
+    .map((at) => ({
+      at,
+      text: every === 1 && days.length <= 9 ? weekdayDay(at, zone) : dayLabel(at, zone),
+      strong: days.length <= 9,
+    }));
 }
 
 function dayLabel(at: number, zone: Zone): string {
@@ -79,9 +84,16 @@ function clockTicks(from: number, to: number, zone: Zone, step: number): TimeTic
   const out: TimeTick[] = [];
   for (let day = zone.startOfDay(from); day < to; day = zone.startOfDay(day, 1)) {
     const end = Math.min(to, zone.startOfDay(day, 1));
-    if (day >= from) out.push({ at: day, text: to - from > DAY * 1.5 ? weekdayDay(day, zone) : weekday(day, zone), strong: true });
+    if (day >= from)
+      out.push({
+        at: day,
+        text: to - from > DAY * 1.5 ? weekdayDay(day, zone) : weekday(day, zone),
+        strong: true,
+      });
     const first = zone.offset(day);
-    for (let wall = step; wall < 26 * HOUR; wall += step) {
+    // The clocks move by two hours at most, so that earlier steps cannot reach the range.
+    const early = Math.max(1, Math.floor((from - day - 2 * HOUR) / step));
+    for (let wall = step * early; wall < 26 * HOUR && day + wall < end + 2 * HOUR; wall += step) {
       // Wall clock time on this day, whatever the clocks do between.
       const guess = day + wall;
       const at = guess + first - zone.offset(guess);

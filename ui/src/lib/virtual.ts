@@ -15,7 +15,13 @@ export interface WindowOfRows {
 }
 
 /** `above` is how far the top of the list is above the top of what is seen; negative while it is below. */
-export function rowsInView(total: number, rowPx: number, above: number, viewPx: number, spare: number): WindowOfRows {
+export function rowsInView(
+  total: number,
+  rowPx: number,
+  above: number,
+  viewPx: number,
+  spare: number,
+): WindowOfRows {
   const shown = Math.min(total, Math.floor(TALLEST_PX / rowPx));
   const first = Math.floor(Math.max(0, above) / rowPx);
   const last = Math.ceil(Math.max(0, above + viewPx) / rowPx);

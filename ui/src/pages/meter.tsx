@@ -1,4 +1,219 @@
+import { useEffect, useRef } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { Icon } from "../components/icons.tsx";
 import { Shell } from "../components/shell.tsx";
-export function MeterPage({ id }: { id: string; tab: string }) {
-  return <Shell title={id} crumbs={[{ text: id }]}><h1 tabIndex={-1}>{id}</h1></Shell>;
+import { Failed, Load, Skeleton } from "../components/states.tsx";
+import { Pill, shapeOf } from "../components/status.tsx";
+import { api } from "../lib/api.ts";
+import { useKey, useLiveEvent, useLoad, useNow, useTopic, type Loaded } from "../lib/hooks.ts";
+import { navigate } from "../lib/router.ts";
+import { siteZone } from "../lib/session.ts";
+import { age, exact, HOUR, parse, when } from "../lib/time.ts";
+import type { Meter } from "../lib/types.ts";
+import { t } from "../texts/en.ts";
+import { EventsCard, EventsPage } from "./meter/events.tsx";
+import { Identity, PathCard } from "./meter/identity.tsx";
+import { LivePower } from "./meter/power.tsx";
+import { ProfileCard } from "./meter/profile.tsx";
+import { RegistersCard } from "./meter/registers.tsx";
+import { NotFound } from "./not-found.tsx";
+
+const TABS = ["overview", "profile", "registers", "events"] as const;
+
+/** One meter: what it says, how old that is, and whether it may be trusted. */
+export function MeterPage({ id, tab }: { id: string; tab: string }) {
+  const loaded = useLoad(`meter/${id}`, (signal) => api.meter(id, signal));
+  const registers = useLoad(`registers/${id}`, (signal) => api.registers(id, signal));
+  useTopic(`meter:${id}`);
+
+  // Changes come in bursts while the collector reads; they are answered once.
+  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
+  const changed = useRef(new Set<() => void>());
+  useLiveEvent<{ id: string }>("meter", (event) => {
+    if (event.id !== id || timer.current !== null) return;
+    timer.current = setTimeout(() => {
+      timer.current = null;
+      loaded.reload();
+      registers.reload();
+      for (const reload of changed.current) reload();
+    }, 400);
+  });
+  useEffect(
+    () => () => {
+      if (timer.current !== null) clearTimeout(timer.current);
+    },
+    [],
+  );
+  const onChange = (reload: () => void): (() => void) => {
+    changed.current.add(reload);
+    return () => changed.current.delete(reload);
+  };
+
+  const meter = loaded.data;
+  const go = (other: string | null | undefined): void => {
+    if (other) navigate(`/meters/${other}${tab === "overview" ? "" : `/${tab}`}`);
+  };
+  useKey("[", () => go(meter?.previous));
+  useKey("]", () => go(meter?.next));
+
+  const name = meter?.name ?? id;
+  const crumbs = [{ text: t.nav.fleet, href: "/fleet" }, { text: name }];
+
+  if (loaded.error?.failure === "not_found") {
+    return (
+      <Shell title={t.meter.unknownTitle} crumbs={crumbs}>
+        <NotFound title={t.meter.unknownTitle} text={t.meter.unknownText} />
+      </Shell>
+    );
+  }
+  if (meter === null && loaded.error) {
+    return (
+      <Shell title={name} crumbs={crumbs}>
+        <div class="head">
+          <h1 tabIndex={-1}>{name}</h1>
+        </div>
+        <section class="card">
+          <Failed error={loaded.error} what={t.meter.what} onRetry={loaded.reload} />
+        </section>
+      </Shell>
+    );
+  }
+  return (
+    <Shell title={name} crumbs={crumbs}>
+      <div class="head">
+        <div>
+          <h1 tabIndex={-1}>{name}</h1>
+          <div class="lead">{meter ? <Lead meter={meter} /> : <span class="skel w4" />}</div>
+        </div>
+        {meter ? (
+          <div class="actions steps-actions">
+            <Neighbour to={meter.previous} tab={tab} label={t.meter.previous} icon="chevron-left" />
+            <Neighbour to={meter.next} tab={tab} label={t.meter.next} icon="chevron-right" />
+          </div>
+        ) : null}
+      </div>
+      <nav class="tabs" aria-label={t.meter.tabs}>
+        {TABS.map((one) => (
+          <a
+            key={one}
+            href={`/meters/${id}${one === "overview" ? "" : `/${one}`}`}
+            aria-current={one === tab ? "page" : undefined}
+            data-testid={`meter-tab-${one}`}
+          >
+            {t.meter[one]}
+          </a>
+        ))}
+      </nav>
+      {tab === "overview" ? (
+        <Overview id={id} loaded={loaded} registers={registers} onChange={onChange} />
+      ) : tab === "profile" ? (
+        <ProfileCard id={id} name={name} full onChange={onChange} />
+      ) : tab === "registers" ? (
+        <RegistersCard id={id} loaded={registers} full />
+      ) : (
+        <EventsPage id={id} onChange={onChange} />
+      )}
+    </Shell>
+  );
+}
+
+function Neighbour({
+  to,
+  tab,
+  label,
+  icon,
+}: {
+  to: string | null;
+  tab: string;
+  label: string;
+  icon: "chevron-left" | "chevron-right";
+}) {
+  if (to === null) return null;
+  return (
+    <a
+      class="btn icon"
+      href={`/meters/${to}${tab === "overview" ? "" : `/${tab}`}`}
+      aria-label={label}
+      title={label}
+      data-testid={`meter-${icon === "chevron-left" ? "previous" : "next"}`}
+    >
+      <Icon name={icon} />
+    </a>
+  );
+}
+
+function Lead({ meter }: { meter: Meter }) {
+  const now = useNow(1000);
+  const zone = siteZone();
+  const read = parse(meter.last_read);
+  const readText =
+    read === null
+      ? t.meter.neverRead
+      : now - read < HOUR
+        ? t.meter.readAgo(age(now - read))
+        : t.meter.readAt(when(read, now, zone));
+  const readTime = <span title={read === null ? undefined : exact(read, zone)}>{readText}</span>;
+  const breaker = meter.breaker.state;
+  const shape =
+    breaker === "closed" ? "ok" : breaker === "open" ? "off" : breaker === "ready" ? "pend" : "todo";
+  return (
+    <>
+      {meter.state === "ok" ? (
+        <Pill shape="ok">{readTime}</Pill>
+      ) : (
+        <Pill shape={shapeOf(meter.state)}>{meter.state_text}</Pill>
+      )}
+      <Pill shape={shape}>{t.meter.breaker[breaker ?? "null"]}</Pill>
+      {meter.gaps.intervals > 0 ? <Pill shape="miss">{t.meter.gaps(meter.gaps.intervals)}</Pill> : null}
+      {meter.state === "ok" ? null : <span>{readTime}</span>}
+      <span>{meter.place}</span>
+      <span class="t3">{t.meter.feeder(meter.feeder, meter.phase)}</span>
+    </>
+  );
+}
+
+export type OnChange = (reload: () => void) => () => void;
+
+function Overview({
+  id,
+  loaded,
+  registers,
+  onChange,
+}: {
+  id: string;
+  loaded: Loaded<Meter>;
+  registers: Parameters<typeof RegistersCard>[0]["loaded"];
+  onChange: OnChange;
+}) {
+  const side = (content: (meter: Meter) => ComponentChildren): ComponentChildren => (
+    <Load
+      of={loaded}
+      what={t.meter.what}
+      shape={
+        <>
+          <Skeleton lines={4} />
+        </>
+      }
+    >
+      {content}
+    </Load>
+  );
+  return (
+    <div class="grid">
+      <div class="stack c8">
+        <LivePower id={id} meter={loaded.data} />
+        <ProfileCard id={id} name={loaded.data?.name ?? id} onChange={onChange} />
+        <RegistersCard id={id} loaded={registers} />
+      </div>
+      <div class="stack c4">
+        {side((meter) => (
+          <>
+            <Identity meter={meter} />
+            <PathCard meter={meter} />
+          </>
+        ))}
+        <EventsCard id={id} onChange={onChange} />
+      </div>
+    </div>
+  );
 }

@@ -10,7 +10,9 @@ import { CURVE } from "./sign-in-curve.ts";
 /** Where to go after signing in: an address of this interface, never another host. */
 export function nextAddress(query: URLSearchParams): string {
   const next = query.get("next") ?? "";
-  return /^\/(?![/\\])/.test(next) && !next.startsWith("/sign-in") && !next.startsWith("/api/") ? next : "/fleet";
+  return /^\/(?![/\\])/.test(next) && !next.startsWith("/sign-in") && !next.startsWith("/api/")
+    ? next
+    : "/fleet";
 }
 
 /** One field, the token. */
@@ -72,7 +74,13 @@ export function SignIn({ query }: { query: URLSearchParams }) {
   const shownError = paused ? t.signIn.pause(left) : error;
   return (
     <div class="gate">
-      <svg class="curve" viewBox="0 0 960 100" preserveAspectRatio="none" aria-hidden="true" focusable="false">
+      <svg
+        class="curve"
+        viewBox="0 0 960 100"
+        preserveAspectRatio="none"
+        aria-hidden="true"
+        focusable="false"
+      >
         <path class="f" d={`${CURVE}V100H0Z`} />
         <path class="l" d={CURVE} />
       </svg>
@@ -89,6 +97,8 @@ export function SignIn({ query }: { query: URLSearchParams }) {
                 {t.signIn.at(location.host)}
               </p>
             </div>
+            {/* Names the account for a password keeper; there is one. */}
+            <input type="text" name="username" autocomplete="username" value="operator" hidden readOnly />
             <Field
               id="token"
               label={t.signIn.token}

@@ -1,4 +1,211 @@
+import { useState } from "preact/hooks";
+import { Card } from "../components/card.tsx";
+import { Field } from "../components/controls.tsx";
+import { Icon } from "../components/icons.tsx";
+import { Num } from "../components/number.tsx";
 import { Shell } from "../components/shell.tsx";
+import { Failed, Loading, Notice } from "../components/states.tsx";
+import { Pill, Status } from "../components/status.tsx";
+import { toast } from "../components/toasts.tsx";
+import { Heartbeat } from "../components/heartbeat.tsx";
+import { ApiError } from "../lib/api.ts";
+import { now } from "../lib/session.ts";
+
+/** One sheet of components and states to look at and to test; not a page of the product. */
 export function StatesPage() {
-  return <Shell title="States" crumbs={[{ text: "States" }]}><h1 tabIndex={-1}>States</h1></Shell>;
+  const [since] = useState(() => now() - 6_000);
+  const nothing = (): void => undefined;
+  return (
+    <Shell title="States and components" crumbs={[{ text: "States and components" }]}>
+      <div class="head">
+        <div>
+          <h1 tabIndex={-1}>States and components</h1>
+          <p class="lead">One sheet to look at. Not a page of the product.</p>
+        </div>
+      </div>
+      <div class="banner warn">
+        <span class="st st-warn">
+          <svg class="s" viewBox="0 0 12 12" aria-hidden="true">
+            <use href="#s-warn" />
+          </svg>
+        </span>
+        <span>
+          <b class="strong">Values are from 14:31:22.</b> The connection dropped; trying again in 4 s.
+        </span>
+        <button type="button" class="btn sm">
+          Try now
+        </button>
+      </div>
+      <div class="grid stretch sheet">
+        <Card id="words" title="Status words and shapes" class="c8">
+          <p class="chips">
+            <Pill shape="ok">Read</Pill>
+            <Pill shape="warn">Late</Pill>
+            <Pill shape="crit">Cover open</Pill>
+            <Pill shape="off">Silent</Pill>
+            <Pill shape="miss">Gap</Pill>
+            <Pill shape="pend">Waits for approval</Pill>
+            <Pill shape="run">Fetching</Pill>
+            <Pill shape="info">Clock set</Pill>
+            <Pill shape="todo">Not yet</Pill>
+          </p>
+          <div class="hr" />
+          <p class="row wrap">
+            <Status shape="ok">Read</Status>
+            <Status shape="warn">Late 6 h</Status>
+            <Status shape="crit">Cover open</Status>
+            <Status shape="off">Silent 42 min</Status>
+            <Status shape="miss">Gap 12 Nov</Status>
+            <Status shape="pend">Order waits</Status>
+            <Status shape="run">Fetching</Status>
+            <Status shape="info">Clock set</Status>
+            <Status shape="todo">New</Status>
+          </p>
+          <div class="hr" />
+          <p class="row wrap">
+            <span class="live" data-state="connecting">
+              Connecting
+            </span>
+            <span class="live" data-state="live">
+              Live
+            </span>
+            <span class="live" data-state="stale">
+              Stale since 14:31:22
+            </span>
+            <span class="live" data-state="offline">
+              Offline, values from 13:58
+            </span>
+          </p>
+          <div class="hr" />
+          <p class="row wrap">
+            <button type="button" class="btn primary">
+              Continue
+            </button>
+            <button type="button" class="btn">
+              <Icon name="refresh-cw" />
+              Read again
+            </button>
+            <button type="button" class="btn ghost">
+              Discard
+            </button>
+            <button type="button" class="btn danger-quiet">
+              <Icon name="unplug" />
+              Disconnect…
+            </button>
+            <button type="button" class="btn danger">
+              Approve and arm
+            </button>
+            <button type="button" class="btn" disabled>
+              Not now
+            </button>
+            <button
+              type="button"
+              class="btn"
+              onClick={() => toast("Saved meters.csv.")}
+              data-testid="states-toast"
+            >
+              Say it
+            </button>
+          </p>
+        </Card>
+        <Card id="form" title="Form with an error" class="c4">
+          <div class="col">
+            <Field
+              id="f1"
+              label="Meters per hour"
+              error="At most 400 on this segment. Lower it or pick a faster medium."
+            >
+              <input class="input" id="f1" value="1200" aria-invalid="true" aria-describedby="f1-note" />
+            </Field>
+            <Field id="f2" label="Window" hint="In the meter's zone, Zurich">
+              <input class="input" id="f2" value="22:00–05:00" aria-describedby="f2-note" />
+            </Field>
+          </div>
+        </Card>
+        <Card id="numbers" title="Numbers and strips" class="c4">
+          <dl class="kv">
+            <div>
+              <dt>Grouped, copied plain</dt>
+              <dd>
+                <Num text="100412" />
+              </dd>
+            </div>
+            <div>
+              <dt>Register</dt>
+              <dd>
+                <Num text="18204.317" unit="kWh" />
+              </dd>
+            </div>
+            <div>
+              <dt>Delivered</dt>
+              <dd>
+                <Num text={"\u22123.12"} unit="kW" />
+              </dd>
+            </div>
+            <div>
+              <dt>30 days</dt>
+              <dd>
+                <Heartbeat
+                  days={Array.from({ length: 30 }, (_, i) =>
+                    i < 4 ? null : i === 12 ? 0 : i === 20 ? 620 : 1000,
+                  )}
+                />
+              </dd>
+            </div>
+          </dl>
+        </Card>
+        <section class="card c4" aria-label="Loading">
+          <header>
+            <h2>Registers</h2>
+          </header>
+          <Loading what="the registers" since={since} onCancel={nothing} />
+        </section>
+        <section class="card c4">
+          <Notice
+            kind="empty"
+            icon="inbox"
+            title="No meters yet"
+            text="Meters come from the enrolment file of the head end. They show up here once it has read it."
+          />
+        </section>
+        <section class="card c4">
+          <Failed
+            error={new ApiError("broken", "", "store_failed", 500, null)}
+            what="the registers"
+            onRetry={nothing}
+          />
+        </section>
+        <section class="card c4">
+          <Failed
+            error={new ApiError("offline", "", "offline", 0, null)}
+            what="the registers"
+            onRetry={nothing}
+          />
+        </section>
+        <section class="card c4">
+          <Failed
+            error={new ApiError("forbidden", "", "forbidden", 403, null)}
+            what="keys"
+            onRetry={nothing}
+          />
+        </section>
+        <section class="card c4">
+          <Failed error={new ApiError("busy", "", "busy", 503, 10)} what="the registers" onRetry={nothing} />
+        </section>
+        <section class="card c4">
+          <Notice
+            kind="nomatch"
+            icon="list-filter"
+            title="Nothing matches"
+            text="No meter is late, on feeder F7 and called “3.1”. Remove one filter."
+            actions={
+              <button type="button" class="btn">
+                Clear filters
+              </button>
+            }
+          />
+        </section>
+      </div>
+    </Shell>
+  );
 }

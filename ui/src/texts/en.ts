@@ -38,7 +38,8 @@ export const en = {
     offlineFrom: (time: string) => `Offline, values from ${time}`,
     offlineNever: "Offline, no values yet",
     short: { connecting: "Connecting", live: "Live", stale: "Stale", offline: "Offline" },
-    banner: (time: string | null) => (time === null ? "No connection to the head end." : `Values are from ${time}.`),
+    banner: (time: string | null) =>
+      time === null ? "No connection to the head end." : `Values are from ${time}.`,
     retryIn: (s: number) => `The connection dropped; trying again in ${s} s.`,
     retrying: "The connection dropped; trying again.",
     tryNow: "Try now",
@@ -112,7 +113,8 @@ export const en = {
     readTodaySub: "of",
     nothingDue: "nothing due yet",
     last30: "Last 30 days",
-    underTarget: (n: number) => (n === 0 ? "every day on target" : `${plural(n, "day", "days")} under target`),
+    underTarget: (n: number) =>
+      n === 0 ? "every day on target" : `${plural(n, "day", "days")} under target`,
     late: "Late",
     lateNone: "none waits too long",
     silentSub: (n: number) => `${n} silent`,
@@ -162,7 +164,8 @@ export const en = {
     sortBy: "Sort",
     rows: (n: number) => (n === 1 ? "row" : "rows"),
     caption: "Meters, sorted by what needs attention first",
-    captionSorted: (column: string, down: boolean) => `Meters, sorted by ${column}, ${down ? "descending" : "ascending"}`,
+    captionSorted: (column: string, down: boolean) =>
+      `Meters, sorted by ${column}, ${down ? "descending" : "ascending"}`,
     list: "Meters",
     whatMeters: "the meters",
     columns: {
@@ -186,7 +189,7 @@ export const en = {
     onFeeder: (name: string) => `on feeder ${name}`,
     and: " and ",
     never: "never",
-    selected: "Row",
+    unselect: "Unselect",
     tooMany: (shown: string) => `The first ${shown} rows are drawn. Filter to see the others.`,
     export: "Export",
     exporting: (done: string, total: string) => `${done} of ${total}`,
@@ -206,13 +209,19 @@ export const en = {
     readAgo: (text: string) => `Read ${text} ago`,
     readAt: (text: string) => `Read ${text}`,
     neverRead: "Never read",
-    breaker: { closed: "Breaker closed", open: "Breaker open", ready: "Breaker ready to close", null: "Breaker not read" },
+    breaker: {
+      closed: "Breaker closed",
+      open: "Breaker open",
+      ready: "Breaker ready to close",
+      null: "Breaker not read",
+    },
     breakerShort: { closed: "Closed", open: "Open", ready: "Ready to close", null: "Not read" },
     gaps: (n: number) => `${plural(n, "interval", "intervals")} missing`,
     noGaps: "No gap",
     feeder: (name: string, phase: string) => `Feeder ${name}, ${phase}`,
     unknownTitle: "There is no such meter",
-    unknownText: "The head end knows no meter with this address. It may have been removed, or the address is not whole.",
+    unknownText:
+      "The head end knows no meter with this address. It may have been removed, or the address is not whole.",
     toFleet: "Open the fleet",
 
     powerNow: "Power now",

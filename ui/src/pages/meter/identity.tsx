@@ -1,0 +1,107 @@
+import type { ComponentChildren } from "preact";
+import { Card } from "../../components/card.tsx";
+import { Icon } from "../../components/icons.tsx";
+import { NoValue, Num } from "../../components/number.tsx";
+import { Status } from "../../components/status.tsx";
+import { Time } from "../../components/time.tsx";
+import { glance } from "../../lib/format.ts";
+import { useNow } from "../../lib/hooks.ts";
+import { siteZone } from "../../lib/session.ts";
+import { clockSeconds, DAY, longDate, parse, when } from "../../lib/time.ts";
+import type { Meter } from "../../lib/types.ts";
+import { t } from "../../texts/en.ts";
+
+function Row({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+/** A time beside a value: the clock today, the date before. */
+function Read({ at, now }: { at: string | null; now: number }) {
+  const ms = parse(at);
+  if (ms === null) return null;
+  const zone = siteZone();
+  const text = now - ms < DAY && ms >= zone.startOfDay(now) ? clockSeconds(ms, zone) : when(ms, now, zone);
+  return (
+    <span class="t3">
+      <Time at={ms} now={now} text={text} />
+    </span>
+  );
+}
+
+function clockText(offset: number | null, zone: string): string | null {
+  if (offset === null) return null;
+  const size = Math.abs(offset);
+  const digits = size < 10 ? size.toFixed(1) : size.toFixed(0);
+  // The meter's clock minus the head end's: a negative difference is a slow clock.
+  const off = size < 0.05 ? t.meter.clockExact : offset < 0 ? t.meter.slow(digits) : t.meter.fast(digits);
+  return `${zone}, ${off}`;
+}
+
+export function Identity({ meter }: { meter: Meter }) {
+  const now = useNow(10_000);
+  const breaker = meter.breaker.state;
+  const of = glance(meter.counter.of, "");
+  const clock = clockText(meter.clock.offset_s, meter.clock.zone);
+  const enrolled = parse(meter.enrolled);
+  return (
+    <Card id="id" title={t.meter.identity} testid="meter-identity">
+      <dl class="kv">
+        <Row name={t.meter.breakerRow}>
+          <Status
+            shape={
+              breaker === "closed" ? "ok" : breaker === "open" ? "off" : breaker === "ready" ? "pend" : "todo"
+            }
+          >
+            {t.meter.breakerShort[breaker ?? "null"]}
+          </Status>{" "}
+          <Read at={meter.breaker.at} now={now} />
+        </Row>
+        <Row name={t.meter.clock}>{clock ?? <span class="t3">{t.meter.notRead}</span>}</Row>
+        <Row name={t.meter.firmware}>{meter.firmware ?? <span class="t3">{t.meter.notRead}</span>}</Row>
+        <Row name={t.meter.protection}>{t.meter.suite(meter.protection.suite, meter.protection.mode)}</Row>
+        <Row name={t.meter.keyAge}>
+          {meter.key_age_days === null ? <NoValue /> : t.meter.days(meter.key_age_days)}
+        </Row>
+        <Row name={t.meter.counter}>
+          <Num text={String(meter.counter.used)} />{" "}
+          <span class="t3">{t.meter.ofG(`${of.text} ${of.unit}`.trim())}</span>
+        </Row>
+        <Row name={t.meter.systemTitle}>
+          <span class="mono">{meter.system_title}</span>
+        </Row>
+        <Row name={t.meter.via}>{meter.via}</Row>
+        <Row name={t.meter.endpoint}>
+          <span class="mono">{meter.endpoint}</span>
+        </Row>
+        <Row name={t.meter.enrolled}>{enrolled === null ? <NoValue /> : longDate(enrolled, siteZone())}</Row>
+      </dl>
+    </Card>
+  );
+}
+
+export function PathCard({ meter }: { meter: Meter }) {
+  return (
+    <Card id="path" title={t.meter.path} testid="meter-path">
+      <div class="col">
+        <ol class="receipt" aria-label={t.meter.pathThere}>
+          {meter.path.hops.map((hop, i) => (
+            <li key={`${i}-${hop}`}>
+              {i > 0 ? <Icon name="chevron-right" /> : null}
+              <span class="as">{hop}</span>
+            </li>
+          ))}
+        </ol>
+        <dl class="kv">
+          <Row name={t.meter.rtt}>
+            {meter.path.rtt_ms === null ? <NoValue /> : <Num text={meter.path.rtt_ms.toFixed(1)} unit="ms" />}
+          </Row>
+        </dl>
+      </div>
+    </Card>
+  );
+}

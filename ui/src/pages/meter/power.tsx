@@ -1,0 +1,275 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ChartCard } from "../../components/chart/chart.tsx";
+import type { PlotSpec } from "../../components/chart/spec.ts";
+import { Icon } from "../../components/icons.tsx";
+import { NoValue, Num } from "../../components/number.tsx";
+import { Status } from "../../components/status.tsx";
+import { csv, glance, minus } from "../../lib/format.ts";
+import { breakWherever } from "../../lib/gaps.ts";
+import { useLiveEvent, useNow } from "../../lib/hooks.ts";
+import { freshness } from "../../lib/live.ts";
+import { siteZone } from "../../lib/session.ts";
+import { age, clockSeconds, DAY, iso, MINUTE, parse, when } from "../../lib/time.ts";
+import type { Meter, Power, PowerErrorEvent, PowerEvent } from "../../lib/types.ts";
+import { t } from "../../texts/en.ts";
+
+const SPAN_MS = 3 * MINUTE;
+const PERIOD_MS = 1_000;
+/** Two samples further apart than this have lost one between them. */
+const BREAK_MS = 2_500;
+const KEPT = 600;
+
+interface Sample extends Power {
+  time: number;
+}
+
+/** The meter's power each second: a number, three phases, the last three minutes. */
+export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
+  const samples = useRef<Sample[]>([]);
+  const [shown, setShown] = useState<Sample[]>([]);
+  const [paused, setPaused] = useState(false);
+  const hold = useRef(paused);
+  hold.current = paused;
+  const [error, setError] = useState<{ at: number; reason: string } | null>(null);
+  const frame = useRef(0);
+
+  // At most one drawing a frame, however many samples come.
+  const draw = (): void => {
+    if (frame.current !== 0 || hold.current) return;
+    frame.current = requestAnimationFrame(() => {
+      frame.current = 0;
+      setShown([...samples.current]);
+    });
+  };
+  useEffect(() => () => cancelAnimationFrame(frame.current), []);
+
+  useLiveEvent<PowerEvent>("power", (event) => {
+    if (event.id !== id) return;
+    const time = parse(event.at);
+    const last = samples.current.at(-1);
+    if (time === null || (last && time <= last.time)) return;
+    samples.current.push({ ...event, time });
+    if (samples.current.length > KEPT) samples.current.splice(0, samples.current.length - KEPT);
+    setError(null);
+    draw();
+  });
+  useLiveEvent<PowerErrorEvent>("power_error", (event) => {
+    if (event.id === id) setError({ at: parse(event.at) ?? 0, reason: event.reason });
+  });
+
+  const now = useNow(1_000);
+  const zone = siteZone();
+  const last = shown.at(-1) ?? null;
+  const before = parse(meter?.power.at);
+  const newest: (Power & { time: number | null }) | null =
+    last ?? (meter && meter.power.w !== null ? { ...meter.power, time: before } : null);
+  const state = error && !paused ? "offline" : freshness(last?.time ?? null, now, PERIOD_MS);
+  const old = !paused && last === null ? newest !== null : state !== "live" && !paused;
+
+  const end = last !== null && (paused || now - last.time < 5_000) ? last.time : now;
+  const from = end - SPAN_MS;
+  const view = shown.filter((one) => one.time >= from && one.time <= end);
+  const broken = breakWherever(
+    view.map((one) => one.time),
+    view.map((one) => one.w),
+    BREAK_MS,
+  );
+  const values = view.map((one) => one.w).filter((w): w is number => w !== null);
+  const top = Math.max(0, ...values.map(Math.abs));
+  const kilo = top >= 1000;
+  const lost = lostSpans(view, end);
+  const spec: PlotSpec = {
+    kind: "line",
+    times: broken.times,
+    stepMs: PERIOD_MS,
+    series: [
+      {
+        values: broken.values.map((w) => (w === null ? null : kilo ? w / 1000 : w)),
+        colour: "--c1",
+        area: "--c-area",
+      },
+    ],
+    from,
+    to: end,
+    gaps: lost,
+    unit: kilo ? "kW" : "W",
+    yText: (value, digits) => (value === 0 ? "0" : minus(value.toFixed(digits))),
+    ...(values.length === 0 ? { yRange: [0, 1] as [number, number] } : {}),
+    endText: t.meter.now,
+    endDot: state === "live" || paused,
+    zone,
+    gapTitle: t.meter.noData,
+    gapText: () => "",
+  };
+  const summary =
+    values.length === 0 || last === null || last.w === null
+      ? t.meter.powerSummaryNone
+      : t.meter.powerSummary({
+          minutes: "3 min",
+          low: words(Math.min(...values)),
+          high: words(Math.max(...values)),
+          now: words(last.w),
+        });
+  const sampleAt = (time: number | undefined): Sample | undefined => view.find((one) => one.time === time);
+
+  return (
+    <ChartCard
+      id="live"
+      title={t.meter.powerNow}
+      testid="meter-live"
+      spec={spec}
+      height={150}
+      summary={summary}
+      aside={
+        <span class="live" data-state={paused ? "stale" : state} data-testid="meter-live-state">
+          {paused
+            ? t.meter.paused
+            : state === "live"
+              ? t.live.every
+              : state === "connecting"
+                ? t.meter.waitingPower
+                : last
+                  ? t.live.staleSince(clockSeconds(last.time, zone))
+                  : t.live.short.offline}
+        </span>
+      }
+      end={
+        <button
+          type="button"
+          class="btn sm"
+          onClick={() => {
+            setPaused(!paused);
+            if (paused) setShown([...samples.current]);
+          }}
+          data-testid="meter-live-pause"
+        >
+          <Icon name={paused ? "play" : "pause"} />
+          {paused ? t.meter.resume : t.meter.pause}
+        </button>
+      }
+      lead={
+        <>
+          <div class={`row wrap now-row${old ? " stale" : ""}`}>
+            <p class="big" data-testid="meter-live-value">
+              <BigPower w={newest?.w ?? null} />
+              {old && newest?.time != null ? (
+                <span class="aged">
+                  {now - newest.time < DAY
+                    ? t.meter.readAgo(age(now - newest.time))
+                    : when(newest.time, now, zone)}
+                </span>
+              ) : null}
+            </p>
+            <span class="grow" />
+            <dl class="phases" aria-label={t.meter.phases}>
+              {(["l1_w", "l2_w", "l3_w"] as const).map((key, i) => {
+                const w = newest?.[key] ?? null;
+                if (w === null && newest !== null && meter?.phase !== "L123") return null;
+                return (
+                  <div key={key}>
+                    <dt>L{i + 1}</dt>
+                    <dd>{w === null ? <NoValue /> : <Glance w={w} />}</dd>
+                  </div>
+                );
+              })}
+            </dl>
+          </div>
+          {error ? (
+            <p class="live-error" role="status" data-testid="meter-live-error">
+              <Status shape="off">{t.meter.powerError(error.reason)}</Status>
+            </p>
+          ) : null}
+        </>
+      }
+      spoken={(at) => {
+        if (at.kind !== "value") return t.meter.lost;
+        const one = sampleAt(broken.times[at.index]);
+        return one && one.w !== null ? `${clockSeconds(one.time, zone)}, ${words(one.w)}` : t.meter.lost;
+      }}
+      readout={(at) => {
+        const one = at === null ? last : at.kind === "value" ? sampleAt(broken.times[at.index]) : undefined;
+        if (!one || one.w === null) {
+          return <span>{at === null ? t.meter.waitingPower : t.meter.lost}</span>;
+        }
+        return (
+          <>
+            <span>{clockSeconds(one.time, zone)}</span>
+            <span>
+              <b>
+                <Glance w={one.w} />
+              </b>
+              {one.w < 0 ? ` ${t.meter.delivered}` : ""}
+            </span>
+          </>
+        );
+      }}
+      table={{
+        caption: t.meter.powerNow,
+        head: [
+          { text: t.meter.time },
+          { text: t.meter.power, right: true },
+          { text: "L1", right: true },
+          { text: "L2", right: true },
+          { text: "L3", right: true },
+        ],
+        rows: () =>
+          [...view]
+            .reverse()
+            .map((one) => [
+              clockSeconds(one.time, zone),
+              ...[one.w, one.l1_w, one.l2_w, one.l3_w].map((w) =>
+                w === null ? <NoValue /> : <Num text={minus(String(w))} unit="W" />,
+              ),
+            ]),
+      }}
+      file={`${meter?.name ?? id}-power`}
+      csv={{
+        text: () =>
+          csv([
+            ["time_utc", "time_local_offset", "power_w", "l1_w", "l2_w", "l3_w"],
+            ...view.map((one) => [
+              iso(one.time),
+              zone.offsetText(one.time),
+              one.w,
+              one.l1_w,
+              one.l2_w,
+              one.l3_w,
+            ]),
+          ]),
+      }}
+    />
+  );
+}
+
+/** Stretches of the view without samples, from the first sample on; shorter ones are only a broken line. */
+function lostSpans(view: Sample[], end: number): PlotSpec["gaps"] {
+  const out: PlotSpec["gaps"] = [];
+  for (const [i, one] of view.entries()) {
+    const next = view[i + 1]?.time ?? end;
+    if (next - one.time > BREAK_MS) {
+      out.push({ from: one.time, to: next, intervals: Math.floor((next - one.time) / PERIOD_MS) });
+    }
+  }
+  return out;
+}
+
+function words(w: number): string {
+  const { text, unit } = glance(w, "W");
+  return `${text} ${unit}`;
+}
+
+function Glance({ w }: { w: number }) {
+  const { text, unit } = glance(w, "W");
+  return <Num text={text} unit={unit} />;
+}
+
+function BigPower({ w }: { w: number | null }) {
+  if (w === null) return <span class="no-value">{t.status.noReading}</span>;
+  const { text, unit } = glance(w, "W");
+  return (
+    <>
+      {text}
+      <span class="u">{unit}</span>
+    </>
+  );
+}
