@@ -9,7 +9,9 @@
 )]
 
 mod acse;
+mod axdr;
 mod captures;
+mod cosem;
 mod expectations;
 mod hdlc;
 mod mbus;
