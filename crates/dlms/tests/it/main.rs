@@ -18,3 +18,4 @@ mod mbus;
 mod security;
 mod vectors;
 mod wrapper;
+mod xdlms;
