@@ -9,7 +9,16 @@ import { Icon } from "./icons.tsx";
 const PAUSE_MS = 120;
 
 /** The find field: looks up as one types; at most eight hits in groups, Enter opens the first. */
-export function Find({ inDialog = false, onPicked }: { inDialog?: boolean; onPicked?: () => void }) {
+export function Find({
+  inDialog = false,
+  focused = false,
+  onPicked,
+}: {
+  /** Whether the list stands in the flow, as in a dialog, and not over the page. */
+  inDialog?: boolean;
+  focused?: boolean;
+  onPicked?: () => void;
+}) {
   const [q, setQ] = useState("");
   const [groups, setGroups] = useState<FindGroup[] | null>(null);
   const [failed, setFailed] = useState(false);
@@ -24,8 +33,8 @@ export function Find({ inDialog = false, onPicked }: { inDialog?: boolean; onPic
   });
 
   useEffect(() => {
-    if (inDialog) input.current?.focus();
-  }, [inDialog]);
+    if (focused) input.current?.focus();
+  }, [focused]);
 
   useEffect(() => {
     const text = q.trim();

@@ -328,7 +328,7 @@ function build(
       ],
       hooks: {
         drawAxes: [drawGaps, ...(spec.kind === "bars" ? [drawBars] : [])],
-        draw: [drawGapLabels, drawOver, drawAxes],
+        draw: [drawOver, drawAxes, drawGapLabels],
         ...(onCursor
           ? {
               setCursor: [

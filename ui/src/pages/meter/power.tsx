@@ -92,8 +92,8 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
     from,
     to: end,
     gaps: lost,
-    unit: kilo ? "kW" : "W",
-    yText: (value, digits) => (value === 0 ? "0" : minus(value.toFixed(digits))),
+    unit: values.length === 0 ? "" : kilo ? "kW" : "W",
+    yText: (value, digits) => (values.length === 0 ? "" : value === 0 ? "0" : minus(value.toFixed(digits))),
     ...(values.length === 0 ? { yRange: [0, 1] as [number, number] } : {}),
     endText: t.meter.now,
     endDot: state === "live" || paused,
@@ -164,7 +164,7 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
             <dl class="phases" aria-label={t.meter.phases}>
               {(["l1_w", "l2_w", "l3_w"] as const).map((key, i) => {
                 const w = newest?.[key] ?? null;
-                if (w === null && newest !== null && meter?.phase !== "L123") return null;
+                if (w === null && !(meter?.phase ?? "L123").includes(String(i + 1))) return null;
                 return (
                   <div key={key}>
                     <dt>L{i + 1}</dt>
@@ -189,7 +189,7 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
       readout={(at) => {
         const one = at === null ? last : at.kind === "value" ? sampleAt(broken.times[at.index]) : undefined;
         if (!one || one.w === null) {
-          return <span>{at === null ? t.meter.waitingPower : t.meter.lost}</span>;
+          return <span>{at === null && error === null ? t.meter.waitingPower : t.meter.lost}</span>;
         }
         return (
           <>
@@ -222,6 +222,7 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
               ),
             ]),
       }}
+      subject={meter?.name ?? id}
       file={`${meter?.name ?? id}-power`}
       csv={{
         text: () =>
