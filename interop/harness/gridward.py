@@ -19,7 +19,7 @@ def missing():
         return "there is no gridward binary; cargo build -p gridward"
     for role in ("meter", "read", "write", "invoke"):
         done = subprocess.run([binary(), role, "--help"], capture_output=True, timeout=20)
-        if done.returncode:
+        if done.returncode or f"gridward {role}".encode() not in done.stdout:
             return f"gridward has no `{role}` yet"
     return "not driven yet"
 
