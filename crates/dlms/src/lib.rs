@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`acse`] | the APDUs that make and release associations |
 //! | [`axdr`] | values in A-XDR: trees, borrowed octets, a cursor that allocates nothing |
+//! | [`client`] | one association with a logical device: requests, blocks, counters, repetitions |
 //! | [`codec`] | the one cursor, the one trait of wire forms, errors with byte offsets |
 //! | [`cosem`] | OBIS codes, attributes and methods, selective access |
 //! | [`hdlc`] | frames of type 3, the primary and the secondary station of a link |
@@ -19,6 +20,7 @@ extern crate alloc;
 
 pub mod acse;
 pub mod axdr;
+pub mod client;
 pub mod codec;
 mod codes;
 pub mod cosem;
