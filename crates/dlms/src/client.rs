@@ -21,9 +21,9 @@ use crate::acse::{Deviation, MechanismName};
 use crate::codec::Wire;
 use crate::cosem::{AttributeDescriptor, MethodDescriptor, Obis};
 use crate::security::{
-    CounterBlock, CounterHint, CounterPlan, Envelope, FreshCounter, Header, Key, KeyRing,
-    PeerCounter, Protection, ReplayWindow, SendCounter, SystemTitle, TagVerified, UnprotectError,
-    Wrapping,
+    CounterBlock, CounterHint, CounterPlan, Envelope, FreshCounter, Header, HintRefused, Key,
+    KeyRing, PeerCounter, Protection, ReplayWindow, SendCounter, SystemTitle, TagVerified,
+    UnprotectError, Wrapping,
 };
 use crate::server::Context;
 use crate::xdlms::{
@@ -356,6 +356,8 @@ struct Sent {
     plain: Vec<u8>,
     deadline: Instant,
     repeats: u8,
+    /// Why the server is said not to answer.
+    said: Option<Failure>,
 }
 
 impl Client {
@@ -529,6 +531,7 @@ impl Client {
                     plain,
                     deadline: now + self.config.timeout,
                     repeats: 0,
+                    said: None,
                 });
                 self.output.push_back(Output::Transmit(octets));
             }
@@ -585,7 +588,7 @@ impl Client {
             None => self.counts.stray += 1,
             Some(0x61) => self.on_aare(octets, now),
             Some(0x63) => self.on_rlre(octets),
-            Some(0xD8) => self.on_exception(octets, now),
+            Some(0xD8) => self.on_exception(octets),
             Some(0x0E) => self.on_service_error(octets),
             Some(tag) if Wrapping::of_tag(*tag).is_some() => self.on_ciphered(octets, now),
             Some(0x0F | 0xC2) => self.on_plain_notification(octets),
@@ -700,7 +703,7 @@ impl Client {
 
     /// An exception is a word in clear that anybody may have sent: it ends at
     /// most the request.
-    fn on_exception(&mut self, octets: &[u8], now: Instant) {
+    fn on_exception(&mut self, octets: &[u8]) {
         let exception = match ExceptionResponse::from_octets(octets) {
             Ok(exception) => exception,
             Err(error) => return self.refuse(Failure::Malformed(error)),
@@ -710,19 +713,38 @@ impl Client {
             return;
         }
         if let ServiceError::InvocationCounterError(Some(expected)) = exception.service_error {
-            match self.follow(CounterHint::new(expected), now) {
+            match self.follow(CounterHint::new(expected)) {
                 Ok(()) => return,
+                // Late word about a request that has long been answered.
+                Err(Failure::Hint(HintRefused::NotAhead { .. }))
+                    if self.config.repeat != Repeat::Nothing =>
+                {
+                    self.counts.stray += 1;
+                    return;
+                }
                 Err(failure) => return self.fail(failure),
             }
         }
-        self.fail(Failure::Exception(exception));
+        let failure = Failure::Exception(exception);
+        if self.config.repeat != Repeat::Nothing
+            && self.config.protection != Protection::None
+            && let Some(sent) = &mut self.session.sent
+        {
+            // It may be about a message that was damaged on the way, or be
+            // nobody's word: the answer may still come, or come to a repetition.
+            sent.said = Some(failure);
+            return;
+        }
+        self.fail(failure);
     }
 
     /// Tries the counter that the server is said to expect, with the request
-    /// that it refused.
-    fn follow(&mut self, hint: CounterHint, _now: Instant) -> Result<(), Failure> {
+    /// that it is said to have refused. Only what is read anew each time is
+    /// sent again: whoever forges an exception after a write was carried out
+    /// must not have it carried out twice.
+    fn follow(&mut self, hint: CounterHint) -> Result<(), Failure> {
         let plain = match &self.session.sent {
-            Some(sent) if !sent.plain.is_empty() => sent.plain.clone(),
+            Some(sent) if matches!(sent.plain.as_slice(), [0xC0, 1 | 3, ..]) => sent.plain.clone(),
             _ => return Err(Failure::CounterBehind(hint.expected())),
         };
         let security = self.security.as_mut().ok_or(Failure::NoKeys)?;
@@ -828,6 +850,7 @@ impl Client {
             self.output.push_back(Output::Transmit(octets));
             return;
         }
+        let said = sent.said;
         let phase = match self.state {
             State::Associating(_) => Phase::Associating,
             State::Releasing => Phase::Releasing,
@@ -835,7 +858,7 @@ impl Client {
         };
         // What was sent may still have been carried out, and what comes late is
         // told by its invoke id.
-        self.fail(Failure::NoAnswer(phase));
+        self.fail(said.unwrap_or(Failure::NoAnswer(phase)));
     }
 }
 

@@ -92,6 +92,7 @@ impl Client {
         let shown = associating.shown.clone();
         let mut initiate = InitiateRequest::new(self.config.conformance, self.config.pdu_len_max);
         initiate.dedicated_key = associating.dedicated.as_ref().map(Key::dangerous_octets);
+        let dedicated = initiate.dedicated_key.is_some();
         let plain = zeroize::Zeroizing::new(initiate.to_octets());
         let information = if self.config.protection == Protection::None {
             plain.to_vec()
@@ -105,7 +106,13 @@ impl Client {
                 Wrapping::Glo
             };
             let mut out = Vec::new();
-            let envelope = Envelope::new(wrapping, self.config.protection);
+            // Nor may it be read on the way, whatever is agreed for the rest.
+            let protection = if dedicated {
+                Protection::AuthenticatedEncrypted
+            } else {
+                self.config.protection
+            };
+            let envelope = Envelope::new(wrapping, protection);
             security
                 .keys
                 .protect(envelope, &security.title, counter, &plain, &mut out)

@@ -15,6 +15,7 @@ mod cosem;
 mod expectations;
 mod hdlc;
 mod mbus;
+mod pair;
 mod security;
 mod vectors;
 mod wrapper;
