@@ -8,6 +8,7 @@
 //! | [`client`] | one association with a logical device: requests, blocks, counters, repetitions |
 //! | [`codec`] | the one cursor, the one trait of wire forms, errors with byte offsets |
 //! | [`cosem`] | OBIS codes, attributes and methods, selective access |
+//! | [`framing`] | what a dump is framed in, and the messages within it |
 //! | [`hdlc`] | frames of type 3, the primary and the secondary station of a link |
 //! | [`mbus`] | wired M-Bus as meters push over it |
 //! | [`security`] | suites, protecting and verifying APDUs, counters, HLS, key transfer |
@@ -24,6 +25,7 @@ pub mod client;
 pub mod codec;
 mod codes;
 pub mod cosem;
+pub mod framing;
 pub mod hdlc;
 pub mod mbus;
 pub mod security;

@@ -13,6 +13,7 @@ mod axdr;
 mod captures;
 mod cosem;
 mod expectations;
+mod framing;
 mod hdlc;
 mod mbus;
 mod pair;
