@@ -29,10 +29,13 @@ let seenVisit = 0;
 export function Shell({
   title,
   crumbs,
+  ownFind = false,
   children,
 }: {
   title: string;
   crumbs: Crumb[];
+  /** Whether the page has the find field itself, so that the top bar has none. */
+  ownFind?: boolean;
   children: ComponentChildren;
 }) {
   const who = useStore(session);
@@ -91,7 +94,9 @@ export function Shell({
                 ))}
               </ol>
             </nav>
-            {narrow ? (
+            {ownFind ? (
+              <span class="grow" />
+            ) : narrow ? (
               <button
                 type="button"
                 class="btn ghost icon sm find-open"
@@ -104,7 +109,7 @@ export function Shell({
             ) : (
               <Find />
             )}
-            {narrow ? <OpenFindKey open={() => setOpen("find")} /> : null}
+            {narrow && !ownFind ? <OpenFindKey open={() => setOpen("find")} /> : null}
             <LiveMark short={narrow} />
             {narrow ? null : <Clock />}
             <ThemeSwitch />

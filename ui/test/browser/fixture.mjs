@@ -587,6 +587,10 @@ export class Fixture {
 
   stream(request, response, topics) {
     if (!this.streams) return this.problem(response, 503, "busy", "");
+    const asked = /meter:([a-z0-9_]+)/.exec(topics)?.[1];
+    if (asked !== undefined && !this.rows.some((r) => r.id === asked)) {
+      return this.problem(response, 404, "no_such_meter", "No meter has this address.");
+    }
     this.lastEventIds.push(request.headers["last-event-id"] ?? null);
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
     this.openStreams.add(response);

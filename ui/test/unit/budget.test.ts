@@ -16,7 +16,7 @@ function wire(path: string): number {
 
 describe.skipIf(!built)("the built interface (run the build first)", () => {
   const html = built ? readFileSync(join(dist, "index.html"), "utf8") : "";
-  const assets = built ? readdirSync(join(dist, "assets")) : [];
+  const assets = built ? readdirSync(join(dist, "assets")).filter((name) => !/\.(?:br|gz)$/.test(name)) : [];
   const named = (part: RegExp): string[] =>
     assets.filter((name) => part.test(name)).map((name) => `assets/${name}`);
   const first = [

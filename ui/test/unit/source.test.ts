@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { ICONS } from "../../build/icons.ts";
+import { ICONS } from "../../build/plugins.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
