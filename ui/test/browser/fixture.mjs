@@ -265,9 +265,8 @@ export class Fixture {
     return Math.round((row.power_w ?? 0) + step + 18 * Math.sin(second / 7) + 9 * Math.sin(second * 1.7));
   }
 
-  powerOf(row) {
+  powerOf(row, at = this.now()) {
     if (row.power_w === null) return { w: null, l1_w: null, l2_w: null, l3_w: null, at: null };
-    const at = this.now();
     const w = this.watts(row, at);
     const three = row.phase === "L123";
     const l1 = three ? Math.round(w * 0.61) : row.phase === "L1" ? w : null;
@@ -611,8 +610,7 @@ export class Fixture {
       for (let back = 170; back > 0; back -= 1) {
         if (back > 60 && back < 72) continue;
         const at = this.now() - back * 1000;
-        const w = this.watts(row, at);
-        send("power", { id: row.id, ...this.powerOf(row), w, at: new Date(at).toISOString() });
+        send("power", { id: row.id, ...this.powerOf(row, at) });
       }
     }
     const second = setInterval(() => {

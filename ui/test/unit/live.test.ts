@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { EventParser } from "../../src/lib/event-stream.ts";
-import { freshness, HIDDEN_MS, LiveMachine, OFFLINE_MS, retryDelayMs } from "../../src/lib/live.ts";
+import { freshness, HIDDEN_MS, LiveMachine, OFFLINE_MS, OPEN_MS, retryDelayMs } from "../../src/lib/live.ts";
 
 const PERIOD = 10_000;
 
@@ -73,12 +73,26 @@ describe("the live state", () => {
     expect(machine.view(5_000).retryAt).toBe(6_000);
   });
 
-  it("tries at once when asked, but not twice", () => {
+  it("tries at once when asked, unless the stream is open", () => {
     const machine = running();
-    expect(machine.tryNow()).toBe("none");
+    expect(machine.tryNow(900)).toBe("none");
     machine.failed(1_000, 0.5);
-    expect(machine.tryNow()).toBe("open");
-    expect(machine.tryNow()).toBe("none");
+    expect(machine.tryNow(1_100)).toBe("open");
+    expect(machine.view(1_100).retryAt).toBeNull();
+    expect(machine.tryNow(1_200)).toBe("open");
+    machine.opened(1_300);
+    expect(machine.tryNow(1_400)).toBe("none");
+  });
+
+  it("gives up on a head end that does not answer", () => {
+    const machine = running();
+    machine.failed(1_000, 0.5);
+    expect(machine.tick(2_000)).toBe("open");
+    expect(machine.dead(2_000 + OPEN_MS - 1)).toBe(false);
+    expect(machine.dead(2_000 + OPEN_MS)).toBe(true);
+    machine.failed(2_000 + OPEN_MS, 0.5);
+    expect(machine.dead(2_000 + OPEN_MS)).toBe(false);
+    expect(machine.view(2_000 + OPEN_MS).retryAt).toBe(2_000 + OPEN_MS + 2_000);
   });
 
   it("is offline for good when refused, until somebody tries", () => {
@@ -86,7 +100,7 @@ describe("the live state", () => {
     machine.refuse(1_000);
     expect(machine.view(1_001)).toMatchObject({ state: "offline", refused: true, retryAt: null });
     expect(machine.tick(90_000)).toBe("none");
-    expect(machine.tryNow()).toBe("open");
+    expect(machine.tryNow(90_001)).toBe("open");
   });
 
   it("closes when hidden for 60 s and opens when seen again", () => {

@@ -139,7 +139,7 @@ export function MetersCard({ feeders }: { feeders: string[] }) {
             value={query.sort}
             options={SORTS.map((value) => ({ value, text: t.fleet.columns[value] }))}
             onChange={(sort) => sortBy(sort as Sort)}
-            class="plain"
+            plain
             testid="fleet-sort"
           />
         </div>

@@ -105,7 +105,7 @@ export function ProfileCard({
           text: t.meter.steps[value] ?? value,
         }))}
         onChange={(step) => change({ step }, false)}
-        class="plain"
+        plain
         testid="profile-step"
       />
     </div>
