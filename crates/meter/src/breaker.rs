@@ -30,6 +30,9 @@ pub struct Breaker {
 pub struct ControlMode(u8);
 
 impl ControlMode {
+    /// Mode 0: nothing moves it.
+    pub const ALWAYS_CONNECTED: Self = Self(0);
+
     /// Takes a mode, 0 to 6.
     pub const fn new(mode: u8) -> Option<Self> {
         if mode <= 6 { Some(Self(mode)) } else { None }
