@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`breaker`] | the relay under the rules of Disconnect control |
 //! | [`clock`] | the clock: true time, shown time, local time |
+//! | [`device`] | a meter without I/O, as the server machine sees it |
+//! | [`fleet`] | the meters of a process and their journal |
 //! | [`history`] | the rows of a load profile in memory |
 //! | [`journal`] | captured rows, logs and state on disk, shared by all meters of a process |
 //! | [`metrology`] | power and energy as functions of time and a seed |
@@ -12,6 +14,8 @@
 
 pub mod breaker;
 pub mod clock;
+pub mod device;
+pub mod fleet;
 pub mod history;
 pub mod journal;
 pub mod metrology;

@@ -14,9 +14,11 @@ use std::fmt;
 use dlms::acse::MechanismName;
 use dlms::axdr::Tag;
 use dlms::cosem::Obis;
+use dlms::security::Protection;
 
 use crate::breaker::ControlMode;
 
+pub(crate) use check::CLOCK as CLOCK_OBIS;
 pub use source::{Identity, Quantity, Source, StateValue};
 
 /// How long a model file may be, in octets.
@@ -165,6 +167,11 @@ pub struct AssociationTemplate {
 }
 
 impl AssociationTemplate {
+    /// Returns the least protection of its requests.
+    pub const fn protection(&self) -> Protection {
+        Protection::of(self.authenticated, self.encrypted)
+    }
+
     /// Says whether its APDUs are ciphered.
     pub const fn ciphered(&self) -> bool {
         self.security_setup.is_some()
