@@ -391,7 +391,11 @@ impl Device {
         if breaker == self.breaker {
             return Ok(());
         }
-        let before = (self.breaker, self.registers.breaker());
+        let before = (
+            self.breaker,
+            self.registers.breaker(),
+            self.pending_log.len(),
+        );
         self.breaker = breaker;
         self.registers.switch(now, breaker.output());
         let stored = self.store(Slot::Breaker, journal).and_then(|()| {
@@ -401,9 +405,10 @@ impl Device {
             self.commit(journal)
         });
         if stored.is_err() {
-            let (breaker, (skipped, open_since)) = before;
+            let (breaker, (skipped, open_since), logged) = before;
             self.breaker = breaker;
             self.registers.restore(skipped, open_since);
+            self.pending_log.truncate(logged);
         }
         stored
     }

@@ -36,6 +36,8 @@ pub(super) struct Secured {
     sent: CounterRecord,
     /// Every counter that was accepted from the client lies below.
     ceiling: u32,
+    /// The same of the broadcast key.
+    ceiling_broadcast: u32,
 }
 
 impl fmt::Debug for Secured {
@@ -109,13 +111,16 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
             transferred: false,
             sent: CounterRecord::default(),
             ceiling: 0,
+            ceiling_broadcast: 0,
         });
     }
     Ok(all)
 }
 
+/// A window that slides: the reply to a challenge has a counter of its own, lower than that of
+/// the message it comes in.
 fn peer(floor: u32) -> PeerCounter {
-    PeerCounter::new(ReplayWindow::rising(floor), CounterRestart::Refuse)
+    PeerCounter::new(ReplayWindow::sliding(floor), CounterRestart::Refuse)
 }
 
 impl Secured {
@@ -138,11 +143,16 @@ impl Secured {
     }
 
     /// Notes that a counter was accepted; says whether the floor must be made durable anew.
-    pub(super) const fn accept(&mut self, counter: u32) -> bool {
-        if counter < self.ceiling {
+    pub(super) const fn accept(&mut self, counter: u32, broadcast: bool) -> bool {
+        let ceiling = if broadcast {
+            &mut self.ceiling_broadcast
+        } else {
+            &mut self.ceiling
+        };
+        if counter < *ceiling {
             return false;
         }
-        self.ceiling = counter.saturating_add(1).saturating_add(FLOOR_AHEAD);
+        *ceiling = counter.saturating_add(1).saturating_add(FLOOR_AHEAD);
         true
     }
 
@@ -218,17 +228,19 @@ impl Secured {
     pub(super) fn put_counters(&self, out: &mut Vec<u8>) {
         put_u64(out, u64::from(self.sent.end));
         put_u64(out, u64::from(self.ceiling));
+        put_u64(out, u64::from(self.ceiling_broadcast));
     }
 
     pub(super) fn restore_counters(&mut self, mut octets: &[u8]) -> Option<()> {
-        let end = u32::try_from(take_u64(&mut octets)?).ok()?;
-        let ceiling = u32::try_from(take_u64(&mut octets)?).ok()?;
+        let mut take = || u32::try_from(take_u64(&mut octets)?).ok();
+        let (end, ceiling, ceiling_broadcast) = (take()?, take()?, take()?);
         // Counters never go back, whatever the journal lost.
         self.sent.end = self.sent.end.max(end);
         self.ceiling = self.ceiling.max(ceiling);
         self.state.send = SendCounter::resume(self.sent.clone());
         self.state.received = peer(self.ceiling);
-        self.state.received_broadcast = peer(self.ceiling);
+        self.ceiling_broadcast = self.ceiling_broadcast.max(ceiling_broadcast);
+        self.state.received_broadcast = peer(self.ceiling_broadcast);
         Some(())
     }
 }

@@ -260,14 +260,19 @@ impl ObjectStore for Session<'_> {
         self.keep(Slot::Counters(index))
     }
 
-    fn counter_accepted(&mut self, client: u16, counter: u32) -> Result<(), NotDurable> {
+    fn counter_accepted(
+        &mut self,
+        client: u16,
+        counter: u32,
+        broadcast: bool,
+    ) -> Result<(), NotDurable> {
         let secured = self
             .device
             .secured
             .iter_mut()
             .find(|secured| secured.client == client)
             .ok_or(NotDurable)?;
-        if !secured.accept(counter) {
+        if !secured.accept(counter, broadcast) {
             return Ok(());
         }
         let index = secured.index.0;
