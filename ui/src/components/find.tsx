@@ -157,6 +157,7 @@ export function Find({
                     key={hit.href}
                     aria-selected={place === at}
                     class="find-hit"
+                    data-testid="find-hit"
                     onPointerDown={(event) => event.preventDefault()}
                     onClick={() => pick(hit.href)}
                   >

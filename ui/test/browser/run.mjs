@@ -204,7 +204,7 @@ async function walk(origin, token, meterId, prefix) {
           await page.keyboard.press("/");
           await page.keyboard.type("1");
           await page.getByTestId("find-list").waitFor();
-          await page.getByRole("option").first().waitFor();
+          await page.getByTestId("find-hit").first().waitFor();
           await inspect(page, wrong, `${prefix}find-${tag}`);
         }
         await context.close();
@@ -425,7 +425,7 @@ if (process.env.GRIDWARD_URL && process.env.GRIDWARD_TOKEN) {
     await page.waitForURL("**/fleet");
     await page.keyboard.press("/");
     await page.keyboard.type("0000042");
-    await page.getByRole("option").first().waitFor();
+    await page.getByTestId("find-hit").first().waitFor();
     await page.keyboard.press("Enter");
     await page.waitForURL(`**/${fixture.rows[41].id}`);
     await page.keyboard.press("?");
