@@ -445,36 +445,30 @@ impl Server {
                 .dangerous_commit_unverified(candidate)?;
             (opened.range(), None)
         } else {
-            let (title, required) = (&protected.title, association.terms.protection);
-            if header.control.broadcast() {
-                // Every device of the network has this key, so what verifies
-                // under it proves nothing about who sent it.
-                let window = state.received_broadcast.window_mut();
-                let opened = protected
-                    .keys
-                    .unprotect_broadcast(&mut frame, title, required, window)?;
-                (opened.range(), None)
+            let window = if header.wrapping.is_dedicated() {
+                match &mut protected.dedicated {
+                    Some(dedicated) => &mut dedicated.received,
+                    None => return Err(nothing),
+                }
+            } else if header.control.broadcast() {
+                state.received_broadcast.window_mut()
             } else {
-                let window = if header.wrapping.is_dedicated() {
-                    match &mut protected.dedicated {
-                        Some(dedicated) => &mut dedicated.received,
-                        None => return Err(nothing),
-                    }
-                } else {
-                    state.received.window_mut()
-                };
-                let opened = protected
-                    .keys
-                    .unprotect_once(&mut frame, title, required, window)?;
-                (opened.range(), Some(opened.into_proof()))
-            }
+                state.received.window_mut()
+            };
+            let opened = protected.keys.unprotect_once(
+                &mut frame,
+                &protected.title,
+                association.terms.protection,
+                window,
+            )?;
+            (opened.range(), Some(opened.into_proof()))
         };
         self.plain.clear();
         self.plain
             .extend_from_slice(frame.get(range).unwrap_or_default());
-        if verified_globally(&header) {
+        if !header.wrapping.is_dedicated() {
             store
-                .counter_accepted(client, header.counter, header.control.broadcast())
+                .counter_accepted(client, header.counter)
                 .map_err(|NotDurable| nothing)?;
         }
         let caller = Caller {
@@ -617,11 +611,6 @@ fn serve(
         Ok(Reply::NotSupported) => Outcome::Refuse(ServiceError::ServiceNotSupported),
         Err(_) => Outcome::Refuse(ServiceError::OtherReason),
     }
-}
-
-/// Tells whether a counter belongs to a key that outlives the association.
-fn verified_globally(header: &Header) -> bool {
-    !header.wrapping.is_dedicated() && header.control.protection().authenticated()
 }
 
 /// Takes the next counter of what the device sends to a client, and reserves

@@ -1,8 +1,21 @@
 //! The head end: registry, key service, collector, store and API.
 
+pub mod api;
 mod calendar;
+mod clock;
+pub mod collector;
+mod config;
+pub mod fleet;
+mod headend;
+pub mod hub;
+pub mod keys;
+pub mod live;
 mod power;
+pub mod registry;
 pub mod store;
 
 pub use calendar::{Calendar, Day, DayBounds, UnknownZone, parse_rfc3339, rfc3339};
+pub use clock::Clock;
+pub use config::{ApiConfig, CollectorConfig, Config, ConfigError};
+pub use headend::{HeadEnd, Options, StartError};
 pub use power::{POWER_REGISTERS, Power};

@@ -202,8 +202,19 @@ pub struct Meter {
     pub expected_from: Timestamp,
     /// Holds the capture period of its load profile in seconds, once known.
     pub period_s: Option<u32>,
-    /// Says since when its present secrets are in force.
-    pub secrets_since: Option<Timestamp>,
+    /// Says how the head end's client is protected, where it has secrets.
+    pub protection: Option<Protection>,
+}
+
+/// How a client of a meter is protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protection {
+    /// Names the authentication mechanism, as in a key file.
+    pub mechanism: String,
+    /// Holds the security suite.
+    pub suite: u8,
+    /// Says since when the present secrets are in force.
+    pub since: Timestamp,
 }
 
 /// What one association with a meter brought, or that it did not come about.

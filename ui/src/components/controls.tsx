@@ -41,20 +41,19 @@ export function ChipSelect({
   value,
   options,
   onChange,
-  plain = false,
+  class: extra,
   testid,
 }: {
   label: string;
   value: string;
   options: { value: string; text: string }[];
   onChange: (value: string) => void;
-  /** Whether there is always a choice, so that none stands out. */
-  plain?: boolean;
+  class?: string;
   testid?: string;
 }) {
   const shown = options.find((option) => option.value === value)?.text ?? value;
   return (
-    <span class={`chip pick${value === "" || plain ? "" : " on"}`}>
+    <span class={`chip pick${value === "" ? "" : " on"}${extra ? ` ${extra}` : ""}`}>
       <span aria-hidden="true">
         {label} <b>{shown}</b>
       </span>

@@ -22,20 +22,14 @@ export interface Crumb {
   href?: string;
 }
 
-/** The last change of page whose heading got the focus; each page has a frame of its own. */
-let seenVisit = 0;
-
 /** The frame of every page behind the sign-in. */
 export function Shell({
   title,
   crumbs,
-  ownFind = false,
   children,
 }: {
   title: string;
   crumbs: Crumb[];
-  /** Whether the page has the find field itself, so that the top bar has none. */
-  ownFind?: boolean;
   children: ComponentChildren;
 }) {
   const who = useStore(session);
@@ -49,9 +43,10 @@ export function Shell({
   }, [title]);
 
   // After a change of page the heading has the focus; the first page leaves it where it is.
+  const first = useRef(visit);
   useEffect(() => {
-    if (visit === seenVisit) return;
-    seenVisit = visit;
+    if (visit === first.current) return;
+    first.current = visit;
     setOpen(null);
     const heading = main.current?.querySelector<HTMLElement>("h1");
     (heading ?? main.current)?.focus({ preventScroll: true });
@@ -94,9 +89,7 @@ export function Shell({
                 ))}
               </ol>
             </nav>
-            {ownFind ? (
-              <span class="grow" />
-            ) : narrow ? (
+            {narrow ? (
               <button
                 type="button"
                 class="btn ghost icon sm find-open"
@@ -109,7 +102,7 @@ export function Shell({
             ) : (
               <Find />
             )}
-            {narrow && !ownFind ? <OpenFindKey open={() => setOpen("find")} /> : null}
+            {narrow ? <OpenFindKey open={() => setOpen("find")} /> : null}
             <LiveMark short={narrow} />
             {narrow ? null : <Clock />}
             <ThemeSwitch />
@@ -140,7 +133,7 @@ export function Shell({
       {open === "keyboard" ? <KeyboardHelp onClose={() => setOpen(null)} /> : null}
       {open === "find" ? (
         <Dialog title={t.find.title} onClose={() => setOpen(null)} testid="find-dialog" class="top-dialog">
-          <Find inDialog focused onPicked={() => setOpen(null)} />
+          <Find inDialog onPicked={() => setOpen(null)} />
         </Dialog>
       ) : null}
       {open === "more" ? (

@@ -1,7 +1,3 @@
 //! HDLC.
 
-mod conformance;
 mod frame;
-mod machines;
-mod pair;
-mod session;

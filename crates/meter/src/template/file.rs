@@ -8,7 +8,6 @@ use toml::Spanned;
 pub(super) struct File {
     pub(super) model: Head,
     pub(super) clock: Clock,
-    pub(super) breaker: Option<Breaker>,
     #[serde(default)]
     pub(super) association: Vec<Association>,
     #[serde(default)]
@@ -33,12 +32,6 @@ pub(super) struct Clock {
     pub(super) daylight_savings_deviation: i8,
     pub(super) daylight_savings_enabled: bool,
     pub(super) shift_limit_s: u32,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Breaker {
-    pub(super) control_mode: Spanned<u8>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -282,7 +282,7 @@ function build(
     {
       width: size.width * scale,
       height: size.height * scale,
-      padding: [TOP_PX * scale, (spec.kind === "line" ? 8 : 2) * scale, 0, 0],
+      padding: [TOP_PX * scale, (spec.endDot ? 8 : 2) * scale, 0, 0],
       legend: { show: false },
       cursor: {
         show: onCursor !== null,
@@ -328,7 +328,7 @@ function build(
       ],
       hooks: {
         drawAxes: [drawGaps, ...(spec.kind === "bars" ? [drawBars] : [])],
-        draw: [drawOver, drawAxes, drawGapLabels],
+        draw: [drawGapLabels, drawOver, drawAxes],
         ...(onCursor
           ? {
               setCursor: [
@@ -348,11 +348,8 @@ function build(
     plot,
     set: (next) => {
       spec = next;
-      // In a batch the scales are in force at once, so that a cursor set next stands right.
-      plot.batch(() => {
-        plot.setData(dataOf(next), false);
-        plot.setScale("x", { min: view.from, max: view.to });
-      });
+      plot.setData(dataOf(next), false);
+      plot.setScale("x", { min: view.from, max: view.to });
     },
   };
 }
@@ -376,7 +373,7 @@ export function makePlot(
     range(from, to) {
       view.from = from;
       view.to = to;
-      plot.batch(() => plot.setScale("x", { min: from, max: to }));
+      plot.setScale("x", { min: from, max: to });
     },
     cursor(at) {
       if (at === null) plot.setCursor({ left: -10, top: -10 });

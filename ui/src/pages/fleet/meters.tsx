@@ -1,4 +1,3 @@
-import { Component } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ChipSelect, Segments } from "../../components/controls.tsx";
 import { Heartbeat } from "../../components/heartbeat.tsx";
@@ -24,7 +23,7 @@ const SORTS = ["state", "meter", "place", "feeder", "power", "last_read", "read"
 type Sort = (typeof SORTS)[number];
 /** Figures are seen largest first, words from A. */
 const DOWN_FIRST: Sort[] = ["power", "last_read", "read"];
-const SPARE = 5;
+const SPARE = 8;
 const HEAD_REM = 2;
 const CARD_REM = 4.75;
 /** A power value of a list is read every quarter of an hour; older than two of them is marked as old. */
@@ -139,7 +138,7 @@ export function MetersCard({ feeders }: { feeders: string[] }) {
             value={query.sort}
             options={SORTS.map((value) => ({ value, text: t.fleet.columns[value] }))}
             onChange={(sort) => sortBy(sort as Sort)}
-            plain
+            class="plain"
             testid="fleet-sort"
           />
         </div>
@@ -434,11 +433,11 @@ function List({
                 body.current = element;
               }}
             >
-              {indexes.map((index) => {
+              {indexes.map((index, slot) => {
                 const row = rows.row(index);
                 return (
                   <TableRow
-                    key={index}
+                    key={slot}
                     index={index}
                     row={row}
                     now={now}
@@ -513,26 +512,7 @@ interface RowProps {
   selected: boolean;
 }
 
-/** Drawn again only when what it shows has changed: a scrolled table then makes a few rows and moves the rest. */
-class TableRow extends Component<RowProps> {
-  override shouldComponentUpdate(next: RowProps): boolean {
-    const old = this.props;
-    return (
-      old.row !== next.row ||
-      old.index !== next.index ||
-      old.now !== next.now ||
-      old.quiet !== next.quiet ||
-      old.active !== next.active ||
-      old.selected !== next.selected
-    );
-  }
-
-  override render(props: RowProps) {
-    return drawRow(props);
-  }
-}
-
-function drawRow({ index, row, now, quiet, active, selected }: RowProps) {
+function TableRow({ index, row, now, quiet, active, selected }: RowProps) {
   const state = active ? "active" : undefined;
   if (!row) {
     return (

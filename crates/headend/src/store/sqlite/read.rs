@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use crate::calendar::{Calendar, Day, DayBounds};
 use crate::store::{
     BlockVersion, Channel, ClockReading, CounterKey, DayCount, DayRows, DayTotal, Enrolment,
-    Failing, Failure, Gap, Meter, MeterState, ProfileLayout, ProfileSlice, RegisterReading,
-    RegisterRow, RegisterValue, Row, StoreError, TOTALS, WrappedClient,
+    Failing, Failure, Gap, Meter, MeterState, ProfileLayout, ProfileSlice, Protection,
+    RegisterReading, RegisterRow, RegisterValue, Row, StoreError, TOTALS, WrappedClient,
 };
 
 /// The period assumed for a meter that never told its own: 15 minutes.
@@ -25,7 +25,7 @@ const EVENTS_MAX: u32 = 100_000;
 pub(super) fn meters(connection: &Connection) -> Result<Vec<Meter>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT no, m.name, system_title, endpoint, server, m.client, place, feeder, phase,
-                load_profile, enrolled, expected_from, period, c.since
+                load_profile, enrolled, expected_from, period, c.since, c.mechanism, c.suite
          FROM meter m LEFT JOIN client c ON c.name = m.name AND c.client = m.client ORDER BY no",
     )?;
     let mut rows = statement.query(())?;
@@ -66,7 +66,14 @@ fn meter(row: &SqlRow<'_>) -> Result<Meter, StoreError> {
         enrolled: Timestamp::from_millis(row.get(10)?),
         expected_from: Timestamp::from_secs(row.get(11)?),
         period_s: row.get(12)?,
-        secrets_since: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_millis),
+        protection: match row.get::<_, Option<i64>>(13)? {
+            None => None,
+            Some(since) => Some(Protection {
+                mechanism: row.get(14)?,
+                suite: row.get(15)?,
+                since: Timestamp::from_millis(since),
+            }),
+        },
     })
 }
 

@@ -1,0 +1,151 @@
+//! The HTTP API, version 1, and the interface.
+#![expect(
+    unused_qualifications,
+    reason = "what utoipa's derive writes out qualifies the names of query types"
+)]
+
+mod assets;
+mod error;
+mod fleet;
+mod guard;
+mod meter;
+mod meters;
+mod metrics;
+mod openapi;
+mod profile;
+mod serve;
+mod session;
+mod stream;
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use model::Timestamp;
+use tokio::sync::{Semaphore, watch};
+use tower_http::compression::CompressionLayer;
+
+use crate::clock::Clock;
+use crate::collector::CollectorHandle;
+use crate::config::Config;
+use crate::fleet::Fleet;
+use crate::hub::Hub;
+use crate::keys::KeyError;
+use crate::live::Live;
+use crate::store::Store;
+
+pub use error::ApiError;
+pub use openapi::openapi;
+pub use serve::{ServeError, serve};
+pub use session::Tokens;
+
+/// What handlers share.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) collector: CollectorHandle,
+    pub(crate) sessions: session::Sessions,
+    pub(crate) rates: guard::Rates,
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) summary: Mutex<fleet::SummaryCache>,
+    pub(crate) started: Timestamp,
+}
+
+/// The parts that an [`App`] is made of.
+#[derive(Debug)]
+pub struct AppParts {
+    /// Holds the configuration.
+    pub config: Config,
+    /// Holds the store.
+    pub store: Arc<dyn Store>,
+    /// Holds the fleet.
+    pub fleet: Arc<Fleet>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Reads live power.
+    pub live: Arc<Live>,
+    /// Talks to the collector.
+    pub collector: CollectorHandle,
+    /// Knows the token.
+    pub tokens: Tokens,
+    /// Says when to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// [`KeyError::Entropy`] where the operating system gives no random octets.
+    pub fn new(parts: AppParts) -> Result<Arc<Self>, KeyError> {
+        let now = parts.clock.now();
+        let streams = parts.config.api.streams;
+        Ok(Arc::new(Self {
+            rates: guard::Rates::new(parts.config.api.requests_per_s),
+            streams: Arc::new(Semaphore::new(streams.min(Semaphore::MAX_PERMITS))),
+            hub: Arc::clone(parts.fleet.hub()),
+            sessions: session::Sessions::new(parts.tokens),
+            summary: Mutex::default(),
+            config: parts.config,
+            store: parts.store,
+            fleet: parts.fleet,
+            clock: parts.clock,
+            live: parts.live,
+            collector: parts.collector,
+            stop: parts.stop,
+            started: now,
+        }))
+    }
+
+    /// Runs work that may take the disk or a core for a while off the async threads.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let app = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&app))
+            .await
+            .unwrap_or(Err(ApiError::Stopping))
+    }
+}
+
+/// Builds the routes.
+pub fn router(app: &Arc<App>) -> Router {
+    let signed_in = Router::new()
+        .route("/fleet", get(fleet::fleet))
+        .route("/meters", get(meters::meters))
+        .route("/meters/{id}", get(meter::meter))
+        .route("/meters/{id}/profile", get(profile::profile))
+        .route("/meters/{id}/profile.csv", get(profile::profile_csv))
+        .route("/meters/{id}/registers", get(meter::registers))
+        .route("/meters/{id}/events", get(meter::events))
+        .route("/find", get(meters::find))
+        .route("/stream", get(stream::stream))
+        .route_layer(from_fn_with_state(Arc::clone(app), guard::signed_in));
+    let api = signed_in
+        .route(
+            "/session",
+            get(session::session)
+                .post(session::sign_in)
+                .delete(session::sign_out),
+        )
+        .route("/openapi.json", get(openapi::document))
+        .fallback(error::no_such_path);
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(metrics::healthz))
+        .route("/metrics", get(metrics::metrics))
+        .fallback(assets::asset)
+        .layer(CompressionLayer::new().gzip(true).br(true))
+        .layer(from_fn(guard::deadline))
+        .layer(from_fn_with_state(Arc::clone(app), guard::rate))
+        .layer(from_fn(guard::headers))
+        .with_state(Arc::clone(app))
+}

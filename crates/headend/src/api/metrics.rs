@@ -1,0 +1,120 @@
+//! Health and figures for machines.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::error::ApiError;
+use super::guard;
+
+/// Answers that the head end works: its store answers, and it is not stopping.
+pub(super) async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
+    if *app.stop.borrow() {
+        return Err(ApiError::Stopping);
+    }
+    app.store.flush().await?;
+    Ok("ok\n")
+}
+
+/// Figures in Prometheus' text format; open over loopback, else for those signed in.
+pub(super) async fn metrics(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let peer = request.extensions().get();
+    if !guard::is_local(peer) {
+        let from = guard::peer(peer);
+        app.sessions
+            .check(request.headers(), from, app.clock.now())?;
+    }
+    let store = app.store.figures();
+    let (reached, failed) = app.collector.associations();
+    let streams =
+        app.config.api.streams - app.streams.available_permits().min(app.config.api.streams);
+    let uptime = app.clock.now().millis_since(app.started) / 1_000;
+    let figures: [(&str, &str, &str, String); 12] = [
+        (
+            "gridward_up_seconds",
+            "gauge",
+            "Time since start",
+            uptime.to_string(),
+        ),
+        (
+            "gridward_meters",
+            "gauge",
+            "Meters in the registry",
+            app.fleet.len().to_string(),
+        ),
+        (
+            "gridward_store_commits_total",
+            "counter",
+            "Transactions since start",
+            store.commits.to_string(),
+        ),
+        (
+            "gridward_store_writes_total",
+            "counter",
+            "Writes since start",
+            store.writes.to_string(),
+        ),
+        (
+            "gridward_store_rows_total",
+            "counter",
+            "Profile rows added since start",
+            store.rows.to_string(),
+        ),
+        (
+            "gridward_store_waiting",
+            "gauge",
+            "Writes that wait",
+            store.waiting.to_string(),
+        ),
+        (
+            "gridward_collector_queued",
+            "gauge",
+            "Meters due that wait",
+            app.collector.queued().to_string(),
+        ),
+        (
+            "gridward_collector_running",
+            "gauge",
+            "Meters being collected",
+            app.collector.running().to_string(),
+        ),
+        (
+            "gridward_collector_reached_total",
+            "counter",
+            "Collections that succeeded",
+            reached.to_string(),
+        ),
+        (
+            "gridward_collector_failed_total",
+            "counter",
+            "Collections that failed",
+            failed.to_string(),
+        ),
+        (
+            "gridward_live_watched",
+            "gauge",
+            "Meters watched live",
+            app.live.watched().to_string(),
+        ),
+        (
+            "gridward_api_streams",
+            "gauge",
+            "Open event streams",
+            streams.to_string(),
+        ),
+    ];
+    let mut text = String::new();
+    for (name, kind, help, value) in figures {
+        text.push_str(&format!(
+            "# HELP {name} {help}.\n# TYPE {name} {kind}\n{name} {value}\n"
+        ));
+    }
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}

@@ -1,0 +1,19 @@
+//! Collection: every meter's profile on a schedule, and its gaps as long as the meter holds them.
+//!
+//! [`Planner`] decides which meter is due; it knows no clock and no socket. The shell in
+//! [`Collector`] asks it, opens conversations through [`MeterAccess`], and stores what they bring.
+
+mod access;
+mod leases;
+mod planner;
+mod ranges;
+mod shell;
+
+pub use access::{
+    AccessError, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer, RegisterRef,
+};
+pub use leases::{Lease, Leases};
+pub use planner::{Next, Outcome, Planned, Planner, Priority, Task};
+pub use ranges::{RangeLimits, plan_ranges};
+pub(crate) use shell::LIVE_REGISTERS;
+pub use shell::{Collector, CollectorHandle};

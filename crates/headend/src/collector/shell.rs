@@ -1,0 +1,454 @@
+//! The shell around the planner: tasks, timeouts, the store.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use model::{LogicalName, MeterId};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::access::{AccessError, MeterAccess, MeterTarget, RegisterRef};
+use super::leases::Leases;
+use super::planner::{Next, Outcome, Planned, Planner, Task};
+use super::ranges::{RangeLimits, plan_ranges};
+use crate::clock::Clock;
+use crate::config::CollectorConfig;
+use crate::fleet::Fleet;
+use crate::power::POWER_REGISTERS;
+use crate::store::{Contact, Failure, ProfileRows, Store, StoreError, Sweep};
+
+/// Collects all meters of the fleet until it is told to stop.
+#[derive(Debug)]
+pub struct Collector {
+    shared: Arc<Shared>,
+    orders: mpsc::Receiver<Order>,
+}
+
+/// Talks to a running [`Collector`].
+#[derive(Clone, Debug)]
+pub struct CollectorHandle {
+    orders: mpsc::Sender<Order>,
+    figures: Arc<Figures>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Store>,
+    access: Arc<dyn MeterAccess>,
+    fleet: Arc<Fleet>,
+    clock: Arc<dyn Clock>,
+    leases: Leases,
+    config: CollectorConfig,
+    figures: Arc<Figures>,
+}
+
+#[derive(Debug, Default)]
+struct Figures {
+    queued: AtomicUsize,
+    running: AtomicUsize,
+    rows: AtomicU64,
+    associations: AtomicU64,
+    failures: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Order {
+    Read(MeterId),
+    Enrolled,
+}
+
+impl CollectorHandle {
+    /// Asks for a meter to be collected now.
+    pub async fn read_now(&self, meter: MeterId) {
+        // Where the collector has stopped there is nothing to ask.
+        drop(self.orders.send(Order::Read(meter)).await);
+    }
+
+    /// Tells that meters were enrolled or changed.
+    pub async fn enrolled(&self) {
+        drop(self.orders.send(Order::Enrolled).await);
+    }
+
+    /// Returns the number of meters that are due and wait.
+    pub fn queued(&self) -> usize {
+        self.figures.queued.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of meters being collected.
+    pub fn running(&self) -> usize {
+        self.figures.running.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many profile rows were collected and stored since start.
+    pub fn rows(&self) -> u64 {
+        self.figures.rows.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many associations came about since start, and how many did not.
+    pub fn associations(&self) -> (u64, u64) {
+        let figures = &self.figures;
+        (
+            figures.associations.load(Ordering::Relaxed),
+            figures.failures.load(Ordering::Relaxed),
+        )
+    }
+}
+
+impl Collector {
+    /// Makes a collector and its handle.
+    pub fn new(
+        store: Arc<dyn Store>,
+        access: Arc<dyn MeterAccess>,
+        fleet: Arc<Fleet>,
+        clock: Arc<dyn Clock>,
+        leases: Leases,
+        config: CollectorConfig,
+    ) -> (Self, CollectorHandle) {
+        let (sender, orders) = mpsc::channel(256);
+        let figures = Arc::new(Figures::default());
+        let handle = CollectorHandle {
+            orders: sender,
+            figures: Arc::clone(&figures),
+        };
+        let shared = Arc::new(Shared {
+            store,
+            access,
+            fleet,
+            clock,
+            leases,
+            config,
+            figures,
+        });
+        (Self { shared, orders }, handle)
+    }
+
+    /// Collects until `stop` says so; lets associations under way end, within their timeout.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let shared = Arc::clone(&self.shared);
+        let mut planner = Planner::new(shared.config.clone());
+        let mut tasks: JoinSet<(MeterId, Outcome)> = JoinSet::new();
+        let sealer = tokio::spawn(Arc::clone(&shared).seal_days(stop.clone()));
+        if shared.config.enabled {
+            put_all(&mut planner, &shared);
+        }
+        while !*stop.borrow() {
+            let now = shared.clock.now();
+            let mut wait = Duration::from_secs(60);
+            loop {
+                match planner.next(now) {
+                    Next::Start(task) => {
+                        let shared = Arc::clone(&shared);
+                        tasks.spawn(async move { (task.meter, shared.collect(task).await) });
+                    }
+                    Next::Wait(until) => {
+                        let millis = until.millis_since(now).clamp(1, 60_000);
+                        wait = Duration::from_millis(millis.unsigned_abs());
+                        break;
+                    }
+                    Next::Idle => break,
+                }
+            }
+            shared
+                .figures
+                .queued
+                .store(planner.queued(), Ordering::Relaxed);
+            shared
+                .figures
+                .running
+                .store(planner.running(), Ordering::Relaxed);
+            tokio::select! {
+                Some(joined) = tasks.join_next(), if !tasks.is_empty() => match joined {
+                    Ok((meter, outcome)) => {
+                        planner.finished(meter, outcome, shared.clock.now(), random());
+                    }
+                    Err(error) => tracing::error!(%error, "a collection ended abnormally"),
+                },
+                Some(order) = self.orders.recv() => match order {
+                    Order::Read(meter) => drop(planner.ask(meter, shared.clock.now())),
+                    Order::Enrolled => put_all(&mut planner, &shared),
+                },
+                _ = stop.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        let timeout = Duration::from_secs(u64::from(shared.config.timeout_s));
+        let ended = tokio::time::timeout(timeout, async {
+            while tasks.join_next().await.is_some() {}
+        });
+        if ended.await.is_err() {
+            tracing::warn!("associations under way were cut off");
+        }
+        if sealer.await.is_err() {
+            tracing::error!("sealing ended abnormally");
+        }
+    }
+}
+
+fn put_all(planner: &mut Planner, shared: &Shared) {
+    let now = shared.clock.now();
+    shared.fleet.with_meters(|meters| {
+        for meter in meters.values() {
+            let planned = Planned {
+                meter: meter.meter.id,
+                endpoint: meter.meter.enrolment.endpoint.clone(),
+                failures: meter.state.failing.map_or(0, |failing| failing.attempts),
+                // After a stop, what was missed is collected at once as well.
+                is_new: meter
+                    .state
+                    .newest
+                    .is_none_or(|newest| newest.secs() < shared.fleet.due_until(now)),
+            };
+            planner.put(planned, now, random());
+        }
+    });
+}
+
+impl Shared {
+    async fn collect(&self, task: Task) -> Outcome {
+        let Some((meter, _, _)) = self.fleet.meter(task.meter) else {
+            return Outcome::Done { more: false };
+        };
+        let lease = self.leases.take(task.meter).await;
+        let target = MeterTarget {
+            id: meter.meter.id,
+            enrolment: meter.meter.enrolment.clone(),
+        };
+        let is_new = meter.state.newest.is_none();
+        let started = self.clock.now();
+        let mut sweep = Sweep::new(task.meter, started, Contact::Reached { rtt_us: None });
+        let timeout = Duration::from_secs(u64::from(self.config.timeout_s));
+        let mut more = false;
+        let talk = self.talk(&target, is_new, &mut sweep, &mut more);
+        let result = match tokio::time::timeout(timeout, talk).await {
+            Ok(result) => result,
+            Err(_) => Err(TalkError::Access(AccessError::ended(Failure::NoAnswer))),
+        };
+        drop(lease);
+        sweep.at = self.clock.now();
+        let outcome = match result {
+            Ok(()) => Outcome::Done { more },
+            Err(TalkError::Access(error)) => {
+                // What came before the failure is kept; the failure is what the meter's state
+                // shows.
+                sweep.contact = Contact::Failed {
+                    reason: error.reason,
+                };
+                tracing::debug!(meter = %task.meter, reason = ?error.reason, "collection failed");
+                Outcome::Failed {
+                    reason: error.reason,
+                }
+            }
+            Err(TalkError::Store(error)) => {
+                tracing::error!(%error, "the store failed while a collection was planned");
+                return Outcome::Failed {
+                    reason: Failure::NoAnswer,
+                };
+            }
+        };
+        let figures = &self.figures;
+        match outcome {
+            Outcome::Done { .. } => figures.associations.fetch_add(1, Ordering::Relaxed),
+            Outcome::Failed { .. } => figures.failures.fetch_add(1, Ordering::Relaxed),
+        };
+        match self.store.ingest(sweep.clone()).await {
+            Ok(stored) => {
+                figures.rows.fetch_add(stored.added, Ordering::Relaxed);
+                self.fleet.apply(&sweep, &stored);
+                outcome
+            }
+            Err(error) => {
+                tracing::error!(%error, meter = %task.meter, "what a meter gave was not stored");
+                Outcome::Failed {
+                    reason: Failure::NoAnswer,
+                }
+            }
+        }
+    }
+
+    /// Everything that one association asks for.
+    async fn talk(
+        &self,
+        target: &MeterTarget,
+        is_new: bool,
+        sweep: &mut Sweep,
+        more: &mut bool,
+    ) -> Result<(), TalkError> {
+        let (spans, left) = self.spans(target, is_new).await?;
+        *more = left;
+        let mut talk = self.access.open(target).await?;
+        let clock = kept(talk.clock().await)?;
+        sweep.clock = clock;
+        let object = target.enrolment.load_profile;
+        // The meter's own clock decides what it can hold: what lies in its future is not missing.
+        let meter_now = clock.map_or_else(
+            || self.clock.now(),
+            |clock| clock.at.plus_millis(clock.offset_ms),
+        );
+        let mut refused = None;
+        for span in spans {
+            let asked = span.start..span.end.min(meter_now.secs() - CAPTURE_S);
+            if asked.is_empty() {
+                continue;
+            }
+            let Some(answer) = kept(talk.profile(object, span).await)? else {
+                refused = Some(AccessError::denied());
+                break;
+            };
+            sweep.profiles.push(ProfileRows {
+                layout: answer.layout,
+                asked: (!is_new).then_some(asked),
+                rows: answer.rows,
+            });
+        }
+        sweep.registers = kept(talk.registers(&REGISTERS).await)?.unwrap_or_default();
+        sweep.breaker = kept(talk.breaker().await)?.flatten();
+        let since = self.clock.now().plus_secs(-EVENTS_BACK_S).millis();
+        for log in EVENT_LOGS {
+            let events = kept(talk.events(log, since).await)?.unwrap_or_default();
+            sweep.events.extend(events);
+        }
+        sweep.events.truncate(Sweep::EVENTS_MAX);
+        if is_new {
+            sweep.firmware = kept(talk.firmware().await)?.flatten();
+        }
+        sweep.contact = Contact::Reached {
+            rtt_us: talk.rtt_us(),
+        };
+        // The readings count whether or not the meter confirms the release.
+        talk.close().await.unwrap_or_default();
+        refused.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// The spans of the load profile that are missing and worth asking for.
+    async fn spans(
+        &self,
+        target: &MeterTarget,
+        is_new: bool,
+    ) -> Result<(Vec<Range<i64>>, bool), StoreError> {
+        let now = self.clock.now();
+        let until = now.secs() - i64::from(self.config.delay_s);
+        let limits = RangeLimits {
+            span_s: i64::from(self.config.span_days) * 86_400,
+            spans: SPANS_MAX,
+            join_s: 2 * 3_600,
+        };
+        let days = if is_new {
+            self.config.history_days
+        } else {
+            self.config.backfill_days
+        };
+        let from = until - i64::from(days) * 86_400;
+        if is_new {
+            let mut spans = Vec::new();
+            let mut end = until;
+            while end > from && spans.len() < SPANS_MAX {
+                let start = from.max(end - limits.span_s);
+                spans.push(start..end);
+                end = start;
+            }
+            if spans.is_empty() {
+                spans.push(until - 3_600..until);
+            }
+            return Ok((spans, false));
+        }
+        let store = Arc::clone(&self.store);
+        let (id, object) = (target.id, target.enrolment.load_profile);
+        let gaps = tokio::task::spawn_blocking(move || store.gaps(id, object, from..until));
+        let gaps = gaps.await.map_err(|_| StoreError::Closed)??;
+        Ok(plan_ranges(&gaps, limits, now))
+    }
+
+    /// Seals the days before today, a few meters at a time.
+    async fn seal_days(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            let today = self.fleet.calendar().day_of(self.clock.now().secs());
+            match self.store.seal(today, SEAL_AT_ONCE).await {
+                Ok(0) => {}
+                Ok(_) => continue,
+                Err(error) => tracing::error!(%error, "a day could not be sealed"),
+            }
+            tokio::select! {
+                _ = stop.changed() => {}
+                () = tokio::time::sleep(Duration::from_secs(60)) => {}
+            }
+        }
+    }
+}
+
+/// Takes a refusal of one object as "not there", so that the rest is read all the same.
+fn kept<T>(answer: Result<T, AccessError>) -> Result<Option<T>, AccessError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_final => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+enum TalkError {
+    Access(AccessError),
+    Store(StoreError),
+}
+
+impl From<AccessError> for TalkError {
+    fn from(error: AccessError) -> Self {
+        Self::Access(error)
+    }
+}
+
+impl From<StoreError> for TalkError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn random() -> u32 {
+    getrandom::u32().unwrap_or_default()
+}
+
+/// Registers read at each collection: energy drawn and delivered in total and by tariff, power.
+const REGISTERS: [RegisterRef; 14] = {
+    let [p1, p2, p3, p4, p5, p6, p7, p8] = POWER_REGISTERS;
+    [
+        RegisterRef::register([1, 0, 1, 8, 0, 255]),
+        RegisterRef::register([1, 0, 1, 8, 1, 255]),
+        RegisterRef::register([1, 0, 1, 8, 2, 255]),
+        RegisterRef::register([1, 0, 2, 8, 0, 255]),
+        RegisterRef::register([1, 0, 2, 8, 1, 255]),
+        RegisterRef::register([1, 0, 2, 8, 2, 255]),
+        RegisterRef::register(p1),
+        RegisterRef::register(p2),
+        RegisterRef::register(p3),
+        RegisterRef::register(p4),
+        RegisterRef::register(p5),
+        RegisterRef::register(p6),
+        RegisterRef::register(p7),
+        RegisterRef::register(p8),
+    ]
+};
+
+/// The standard and the fraud detection event log (SMR 5.0 object list).
+const EVENT_LOGS: [LogicalName; 2] = [[0, 0, 99, 98, 0, 255], [0, 0, 99, 98, 1, 255]];
+/// Events are read this far back; the store knows those it has.
+const EVENTS_BACK_S: i64 = 7 * 86_400;
+/// The time that a meter has to write a captured row down.
+const CAPTURE_S: i64 = 30;
+/// Spans in one association.
+const SPANS_MAX: usize = 16;
+const SEAL_AT_ONCE: u32 = 200;
+
+/// The registers that a live view reads.
+pub(crate) const LIVE_REGISTERS: [RegisterRef; 8] = {
+    let [p1, p2, p3, p4, p5, p6, p7, p8] = POWER_REGISTERS;
+    [
+        RegisterRef::register(p1),
+        RegisterRef::register(p2),
+        RegisterRef::register(p3),
+        RegisterRef::register(p4),
+        RegisterRef::register(p5),
+        RegisterRef::register(p6),
+        RegisterRef::register(p7),
+        RegisterRef::register(p8),
+    ]
+};

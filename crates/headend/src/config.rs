@@ -1,0 +1,217 @@
+//! The head end's section of the configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::calendar::{Calendar, UnknownZone};
+
+/// Configuration of the head end; unknown keys are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Names the site in the interface.
+    pub site: String,
+    /// Names the zone by which days begin and end.
+    pub zone: String,
+    /// Holds the address that API and interface listen on.
+    pub listen: SocketAddr,
+    /// Says that sign-in cookies may only travel over TLS: set it behind a TLS proxy.
+    pub secure_cookies: bool,
+    /// Names the enrolment file that is read at each start.
+    pub enrolment: Option<PathBuf>,
+    /// Names the key file that belongs to it.
+    pub keys: Option<PathBuf>,
+    /// Names the file of the master key; `master.key` in the data folder where it is not said.
+    pub master_key: Option<PathBuf>,
+    /// Holds the part of the intervals that must be there, in thousandths.
+    pub target_permille: u16,
+    /// Tells how meters are collected.
+    pub collector: CollectorConfig,
+    /// Bounds what clients of the API may take.
+    pub api: ApiConfig,
+}
+
+/// How meters are collected.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CollectorConfig {
+    /// Says whether meters are collected at all.
+    pub enabled: bool,
+    /// Holds the time between two collections of a meter, in seconds.
+    pub every_s: u32,
+    /// Holds how long after the end of an interval it is collected at the earliest, in seconds.
+    pub delay_s: u32,
+    /// Holds how far back a new meter is read, in days.
+    pub history_days: u16,
+    /// Holds how far back gaps are filled, in days.
+    pub backfill_days: u16,
+    /// Holds the number of meters read at once.
+    pub concurrency: usize,
+    /// Holds the number of meters read at once behind one endpoint.
+    pub endpoint_concurrency: usize,
+    /// Holds the longest span asked for at once, in days.
+    pub span_days: u16,
+    /// Holds the time after which an association is given up, in seconds.
+    pub timeout_s: u16,
+    /// Holds the wait after a first failure, in seconds; it doubles with each further one.
+    pub retry_first_s: u32,
+    /// Holds the longest wait after a failure, in seconds.
+    pub retry_longest_s: u32,
+}
+
+/// Bounds on clients of the API.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiConfig {
+    /// Holds the number of connections.
+    pub connections: usize,
+    /// Holds the number of open event streams.
+    pub streams: usize,
+    /// Holds the number of requests a second that one address may make, and of which it may save
+    /// up ten seconds' worth.
+    pub requests_per_s: u32,
+}
+
+impl Config {
+    /// Returns the default configuration as a TOML section with a comment at each key.
+    pub const fn default_toml() -> &'static str {
+        include_str!("config.toml")
+    }
+
+    /// Checks values that must fit each other, and returns the calendar.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says which key and why.
+    pub fn check(&self) -> Result<Calendar, ConfigError> {
+        let out_of_range = |key, range| Err(ConfigError::Range { key, range });
+        let collector = &self.collector;
+        if self.site.chars().count() > 60 || self.site.chars().any(char::is_control) {
+            return out_of_range("site", "up to 60 characters");
+        }
+        if self.target_permille > 1_000 {
+            return out_of_range("target_permille", "0 to 1000");
+        }
+        if !(10..=86_400).contains(&collector.every_s) {
+            return out_of_range("collector.every_s", "10 to 86400");
+        }
+        if !(1..=60).contains(&collector.span_days) {
+            return out_of_range("collector.span_days", "1 to 60");
+        }
+        if collector.history_days > 400 || collector.backfill_days > 400 {
+            return out_of_range("collector.history_days and backfill_days", "up to 400");
+        }
+        if !(1..=4_096).contains(&collector.concurrency)
+            || !(1..=4_096).contains(&collector.endpoint_concurrency)
+        {
+            return out_of_range("collector.concurrency", "1 to 4096");
+        }
+        if collector.timeout_s == 0 || collector.retry_first_s == 0 {
+            return out_of_range("collector.timeout_s and retry_first_s", "1 and more");
+        }
+        if collector.retry_longest_s < collector.retry_first_s {
+            return out_of_range("collector.retry_longest_s", "at least retry_first_s");
+        }
+        if self.api.connections == 0 || self.api.streams == 0 || self.api.requests_per_s == 0 {
+            return out_of_range("api", "1 and more");
+        }
+        Ok(Calendar::new(&self.zone)?)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            site: "Gridward".to_owned(),
+            zone: "Europe/Zurich".to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8_420)),
+            secure_cookies: false,
+            enrolment: None,
+            keys: None,
+            master_key: None,
+            target_permille: 985,
+            collector: CollectorConfig::default(),
+            api: ApiConfig::default(),
+        }
+    }
+}
+
+impl Default for CollectorConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            every_s: 900,
+            delay_s: 20,
+            history_days: 30,
+            backfill_days: 60,
+            concurrency: 64,
+            endpoint_concurrency: 16,
+            span_days: 7,
+            timeout_s: 30,
+            retry_first_s: 30,
+            retry_longest_s: 3_600,
+        }
+    }
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            streams: 64,
+            requests_per_s: 100,
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A value is out of its range.
+    #[error("headend.{key} must be {range}")]
+    Range {
+        /// Names the key.
+        key: &'static str,
+        /// Says what is allowed.
+        range: &'static str,
+    },
+    /// The zone is not known.
+    #[error("headend.zone: {0}")]
+    Zone(#[from] UnknownZone),
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement.
+    use super::*;
+
+    #[test]
+    fn the_printed_default_is_the_default() {
+        #[derive(Deserialize)]
+        struct File {
+            headend: Config,
+        }
+        let file: File = toml::from_str(Config::default_toml()).unwrap();
+        assert_eq!(file.headend, Config::default());
+        assert!(file.headend.check().is_ok());
+    }
+
+    #[test]
+    fn unknown_keys_and_bad_values_are_refused() {
+        assert!(toml::from_str::<Config>("zome = \"UTC\"").is_err());
+        assert!(toml::from_str::<Config>("[collector]\nevery = 3").is_err());
+        for bad in [
+            "zone = \"Mars\"",
+            "target_permille = 1001",
+            "[collector]\nevery_s = 0",
+            "[collector]\nconcurrency = 0",
+            "[collector]\nretry_first_s = 10\nretry_longest_s = 5",
+            "[api]\nstreams = 0",
+        ] {
+            let config: Config = toml::from_str(bad).unwrap();
+            assert!(config.check().is_err(), "{bad}");
+        }
+    }
+}

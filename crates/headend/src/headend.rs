@@ -1,0 +1,273 @@
+//! Puts the head end together, and takes it apart again.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use crate::api::{App, AppParts, ServeError, Tokens, router, serve};
+use crate::clock::Clock;
+use crate::collector::{Collector, CollectorHandle, Leases, MeterAccess};
+use crate::config::{Config, ConfigError};
+use crate::fleet::Fleet;
+use crate::hub::Hub;
+use crate::keys::{KeyError, KeyService, LocalKeys, read_private};
+use crate::live::Live;
+use crate::registry::{self, Format, RegistryError};
+use crate::store::{Enrolled, SqliteOptions, SqliteStore, Store, StoreError};
+
+/// A running head end.
+#[derive(Debug)]
+pub struct HeadEnd {
+    address: SocketAddr,
+    store: Arc<dyn Store>,
+    keys: Arc<dyn KeyService>,
+    fleet: Arc<Fleet>,
+    clock: Arc<dyn Clock>,
+    collector: CollectorHandle,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What a head end is started with.
+#[derive(Debug)]
+pub struct Options<A> {
+    /// Holds the configuration.
+    pub config: Config,
+    /// Names the data folder.
+    pub data: PathBuf,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes the access to meters out of what it needs.
+    pub access: A,
+}
+
+impl HeadEnd {
+    /// Opens the store, enrols what the configuration names, listens, and starts to collect.
+    /// Returns the operator's token with the first start: it is not kept and cannot be told again.
+    ///
+    /// # Errors
+    /// [`StartError`] says what to do.
+    pub async fn start<A>(
+        options: Options<A>,
+    ) -> Result<(Self, Option<Zeroizing<String>>), StartError>
+    where
+        A: FnOnce(Arc<dyn Store>, Arc<dyn KeyService>) -> Arc<dyn MeterAccess>,
+    {
+        let Options {
+            config,
+            data,
+            clock,
+            access,
+        } = options;
+        let calendar = config.check()?;
+        let folder = SqliteOptions::new(&data, calendar);
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&folder));
+        let store: Arc<dyn Store> = Arc::new(opened.await.map_err(|_| StoreError::Closed)??);
+        let master = config
+            .master_key
+            .clone()
+            .unwrap_or_else(|| data.join("master.key"));
+        let keys: Arc<dyn KeyService> = Arc::new(LocalKeys::open(&master, Arc::clone(&store))?);
+        let (tokens, token) = Tokens::open(&data)?;
+        if let Some(enrolment) = &config.enrolment {
+            let now = clock.now();
+            enrol_files(&*store, &*keys, enrolment, config.keys.as_deref(), now).await?;
+        }
+        let now = clock.now();
+        let hub = Arc::new(Hub::new(now.millis().unsigned_abs()));
+        let loading = (Arc::clone(&store), config.clone());
+        let fleet = tokio::task::spawn_blocking(move || {
+            let (store, config) = loading;
+            Fleet::load(&*store, &config, hub, now)
+        });
+        let fleet = Arc::new(fleet.await.map_err(|_| StoreError::Closed)??);
+        let access = access(Arc::clone(&store), Arc::clone(&keys));
+        let leases = Leases::default();
+        let (stop, stopped) = watch::channel(false);
+        let (collector, handle) = Collector::new(
+            Arc::clone(&store),
+            Arc::clone(&access),
+            Arc::clone(&fleet),
+            Arc::clone(&clock),
+            leases.clone(),
+            config.collector.clone(),
+        );
+        let live = Live::new(
+            access,
+            Arc::clone(&fleet),
+            Arc::clone(&clock),
+            leases,
+            Duration::from_secs(u64::from(config.collector.timeout_s)),
+        );
+        let listen = |source| ServeError::Listen {
+            address: config.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let connections = config.api.connections;
+        let app = App::new(AppParts {
+            config,
+            store: Arc::clone(&store),
+            fleet: Arc::clone(&fleet),
+            clock: Arc::clone(&clock),
+            live,
+            collector: handle.clone(),
+            tokens,
+            stop: stopped.clone(),
+        })?;
+        let served = serve(listener, router(&app), connections, stopped.clone());
+        let tasks = vec![
+            tokio::spawn(collector.run(stopped)),
+            tokio::spawn(async move {
+                if let Err(error) = served.await {
+                    tracing::error!(%error, "the API stopped");
+                }
+            }),
+        ];
+        let head_end = Self {
+            address,
+            store,
+            keys,
+            fleet,
+            clock,
+            collector: handle,
+            stop,
+            tasks,
+        };
+        Ok((head_end, token))
+    }
+
+    /// Returns the address that the API listens on.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the store.
+    pub const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Enrols the meters of a file, with the secrets of a key file, while the head end runs.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is wrong with which line.
+    pub async fn enrol(
+        &self,
+        enrolment: &Path,
+        keys: Option<&Path>,
+    ) -> Result<Enrolled, StartError> {
+        let now = self.clock.now();
+        let enrolled = enrol_files(&*self.store, &*self.keys, enrolment, keys, now).await?;
+        let (fleet, store) = (Arc::clone(&self.fleet), Arc::clone(&self.store));
+        let reload = tokio::task::spawn_blocking(move || fleet.reload(&*store, now));
+        reload.await.map_err(|_| StoreError::Closed)??;
+        self.collector.enrolled().await;
+        Ok(enrolled)
+    }
+
+    /// Stops: no new associations or requests, those under way end within their deadlines, and
+    /// what they brought is durable.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task ended abnormally");
+            }
+        }
+        if let Err(error) = self.store.flush().await {
+            tracing::error!(%error, "the last writes may not be durable");
+        }
+    }
+}
+
+/// The greatest length of an enrolment or key file: 1 GiB.
+const FILE_LEN_MAX: u64 = 1 << 30;
+
+async fn enrol_files(
+    store: &dyn Store,
+    service: &dyn KeyService,
+    enrolment: &Path,
+    keys: Option<&Path>,
+    at: model::Timestamp,
+) -> Result<Enrolled, StartError> {
+    let failed = |source| StartError::Enrolment {
+        path: enrolment.display().to_string(),
+        source,
+    };
+    let unreadable = |source| StartError::File {
+        path: enrolment.display().to_string(),
+        source,
+    };
+    let length = std::fs::metadata(enrolment).map_err(unreadable)?.len();
+    if length > FILE_LEN_MAX {
+        return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()));
+    }
+    let text = std::fs::read_to_string(enrolment).map_err(unreadable)?;
+    let entries = registry::parse(&text, Format::of(enrolment)).map_err(failed)?;
+    let secrets = match keys {
+        None => std::collections::BTreeMap::new(),
+        Some(path) => {
+            let text = read_private(path, FILE_LEN_MAX)?.ok_or_else(|| StartError::File {
+                path: path.display().to_string(),
+                source: std::io::ErrorKind::NotFound.into(),
+            })?;
+            registry::parse_keys(&text).map_err(|source| StartError::Enrolment {
+                path: path.display().to_string(),
+                source,
+            })?
+        }
+    };
+    let enrolled = registry::enrol(store, service, entries, &secrets, at)
+        .await
+        .map_err(failed)?;
+    tracing::info!(
+        added = enrolled.added.len(),
+        updated = enrolled.updated.len(),
+        unchanged = enrolled.unchanged,
+        "meters enrolled"
+    );
+    Ok(enrolled)
+}
+
+/// Why a head end does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error("the configuration cannot be used")]
+    Config(#[from] ConfigError),
+    /// An enrolment or key file has faults.
+    #[error("{path} cannot be enrolled")]
+    Enrolment {
+        /// Names the file.
+        path: String,
+        /// Says which lines and why.
+        #[source]
+        source: RegistryError,
+    },
+    /// A file cannot be read.
+    #[error("{path} cannot be read")]
+    File {
+        /// Names the file.
+        path: String,
+        /// Says why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Keys or token cannot be used.
+    #[error("keys or token cannot be used")]
+    Keys(#[from] KeyError),
+    /// The API cannot be served.
+    #[error("the API cannot be served")]
+    Serve(#[from] ServeError),
+    /// The store cannot be used.
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,173 @@
+//! Live power: one association with each watched meter, however many watch it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::MeterId;
+use tokio::task::AbortHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::clock::Clock;
+use crate::collector::{
+    AccessError, Conversation, LIVE_REGISTERS, Leases, MeterAccess, MeterTarget,
+};
+use crate::fleet::Fleet;
+use crate::hub::Change;
+use crate::power::Power;
+use crate::store::Failure;
+
+/// Reads the power of watched meters every second.
+#[derive(Debug)]
+pub struct Live {
+    access: Arc<dyn MeterAccess>,
+    fleet: Arc<Fleet>,
+    clock: Arc<dyn Clock>,
+    leases: Leases,
+    answer: Duration,
+    watched: Mutex<BTreeMap<MeterId, Watched>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    watches: usize,
+    task: AbortHandle,
+}
+
+/// Keeps a meter watched until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    live: Arc<Live>,
+    meter: MeterId,
+}
+
+/// The greatest number of meters watched at once.
+pub const WATCHED_MAX: usize = 32;
+const PERIOD: Duration = Duration::from_secs(1);
+const PAUSE_LONGEST: Duration = Duration::from_secs(30);
+
+impl Live {
+    /// Makes a reader that gives up on an answer after `answer`.
+    pub fn new(
+        access: Arc<dyn MeterAccess>,
+        fleet: Arc<Fleet>,
+        clock: Arc<dyn Clock>,
+        leases: Leases,
+        answer: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            access,
+            fleet,
+            clock,
+            leases,
+            answer,
+            watched: Mutex::default(),
+        })
+    }
+
+    /// Watches a meter; `None` where [`WATCHED_MAX`] others are watched already.
+    pub fn watch(self: &Arc<Self>, meter: MeterId) -> Option<Watch> {
+        let mut watched = self.lock();
+        let count = watched.len();
+        match watched.get_mut(&meter) {
+            Some(entry) => entry.watches += 1,
+            None if count >= WATCHED_MAX => return None,
+            None => {
+                let task = tokio::spawn(Arc::clone(self).read(meter)).abort_handle();
+                watched.insert(meter, Watched { watches: 1, task });
+            }
+        }
+        Some(Watch {
+            live: Arc::clone(self),
+            meter,
+        })
+    }
+
+    /// Returns the number of meters watched.
+    pub fn watched(&self) -> usize {
+        self.lock().len()
+    }
+
+    async fn read(self: Arc<Self>, meter: MeterId) {
+        let mut pause = PERIOD;
+        loop {
+            let lease = self.leases.take(meter).await;
+            let Some((known, _, _)) = self.fleet.meter(meter) else {
+                return;
+            };
+            let target = MeterTarget {
+                id: meter,
+                enrolment: known.meter.enrolment,
+            };
+            let failed = match self.bounded(self.access.open(&target)).await {
+                Ok(talk) => {
+                    let result = self.follow(meter, talk, || lease.is_wanted()).await;
+                    if result.is_ok() {
+                        pause = PERIOD;
+                    }
+                    result.err()
+                }
+                Err(error) => Some(error),
+            };
+            drop(lease);
+            if let Some(error) = failed {
+                let reason = error.reason.sentence();
+                let change = Change::PowerError(meter, self.clock.now(), reason);
+                self.fleet.hub().send(change);
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_LONGEST);
+            }
+        }
+    }
+
+    /// Reads every second until the meter fails or somebody else wants to talk to it.
+    async fn follow(
+        &self,
+        meter: MeterId,
+        mut talk: Box<dyn Conversation>,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<(), AccessError> {
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            let registers = self.bounded(talk.registers(&LIVE_REGISTERS)).await?;
+            let mut power = Power::of(&registers);
+            let at = *power.at.get_or_insert_with(|| self.clock.now());
+            if let Some(watts) = power.total {
+                self.fleet.apply_power(meter, watts, at);
+            }
+            self.fleet.hub().send(Change::Power(meter, power));
+            if is_wanted() {
+                return self.bounded(talk.close()).await;
+            }
+        }
+    }
+
+    async fn bounded<T>(
+        &self,
+        answer: impl Future<Output = Result<T, AccessError>>,
+    ) -> Result<T, AccessError> {
+        timeout(self.answer, answer)
+            .await
+            .unwrap_or(Err(AccessError::ended(Failure::NoAnswer)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<MeterId, Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watched = self.live.lock();
+        let Some(entry) = watched.get_mut(&self.meter) else {
+            return;
+        };
+        entry.watches -= 1;
+        if entry.watches == 0 {
+            entry.task.abort();
+            watched.remove(&self.meter);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Meters that answer from a formula, for tests of what stands above the seam.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use headend::Clock;
+use headend::collector::{
+    AccessError, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer, RegisterRef,
+};
+use headend::store::{ClockReading, Failure, RegisterReading, RegisterValue};
+use model::{BreakerState, Event, EventKind, EventSource, LogicalName, MeterId, Timestamp};
+
+use crate::support::{NOON, layout, row};
+
+#[derive(Debug)]
+pub(crate) struct FakeClock(AtomicI64);
+
+impl FakeClock {
+    pub(crate) fn at(secs: i64) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(secs)))
+    }
+
+    pub(crate) fn set(&self, secs: i64) {
+        self.0.store(secs, Ordering::SeqCst);
+    }
+
+    fn secs(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(self.secs())
+    }
+}
+
+/// Captured rows since this many seconds before [`NOON`].
+pub(crate) const HELD_S: i64 = 3 * 86_400;
+
+#[derive(Debug)]
+pub(crate) struct FakeMeters {
+    pub(crate) clock: Arc<FakeClock>,
+    /// Interval starts that no meter holds.
+    pub(crate) holes: Mutex<BTreeSet<i64>>,
+    /// Numbers of meters that do not answer.
+    pub(crate) silent: Mutex<BTreeSet<u64>>,
+    pub(crate) open: AtomicUsize,
+    pub(crate) opened: AtomicUsize,
+}
+
+impl FakeMeters {
+    pub(crate) fn new(clock: Arc<FakeClock>) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            holes: Mutex::default(),
+            silent: Mutex::default(),
+            open: AtomicUsize::new(0),
+            opened: AtomicUsize::new(0),
+        })
+    }
+}
+
+/// What is handed to the head end.
+#[derive(Debug)]
+pub(crate) struct FakeAccess(pub(crate) Arc<FakeMeters>);
+
+impl MeterAccess for FakeAccess {
+    fn open<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Conversation>> {
+        let meters = Arc::clone(&self.0);
+        let id = meter.id;
+        Box::pin(async move {
+            if meters.silent.lock().unwrap().contains(&id.number()) {
+                return Err(AccessError::ended(Failure::NoAnswer));
+            }
+            meters.opened.fetch_add(1, Ordering::SeqCst);
+            meters.open.fetch_add(1, Ordering::SeqCst);
+            Ok(Box::new(Talk { meters, id }) as Box<dyn Conversation>)
+        })
+    }
+}
+
+struct Talk {
+    meters: Arc<FakeMeters>,
+    id: MeterId,
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.meters.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn answer<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
+    Box::pin(async move { Ok(value) })
+}
+
+impl Conversation for Talk {
+    fn clock(&mut self) -> Answer<'_, ClockReading> {
+        answer(ClockReading {
+            offset_ms: -1_250,
+            zone_min: Some(60),
+            at: self.meters.clock.now(),
+        })
+    }
+
+    fn profile(&mut self, object: LogicalName, range: Range<i64>) -> Answer<'_, ProfileAnswer> {
+        assert_eq!(object, layout().object);
+        let first = range.start.max(NOON - HELD_S).div_euclid(900) * 900;
+        let past = range.end.min(self.meters.clock.secs() - 900 + 1);
+        let holes = self.meters.holes.lock().unwrap();
+        let rows = (first..past)
+            .step_by(900)
+            .filter(|start| range.contains(start) && !holes.contains(start))
+            .map(row)
+            .collect();
+        drop(holes);
+        answer(ProfileAnswer {
+            layout: layout(),
+            rows,
+        })
+    }
+
+    fn registers<'a>(&'a mut self, wanted: &'a [RegisterRef]) -> Answer<'a, Vec<RegisterReading>> {
+        let at = self.meters.clock.now();
+        let readings = wanted.iter().filter_map(|wanted| {
+            let (value, scaler, unit) = match wanted.object {
+                [1, 0, 1, 8, 0, 255] => (at.secs() / 36, 0, 30),
+                [1, 0, 2, 8, 0, 255] => (7, 0, 30),
+                [1, 0, 1, 7, 0, 255] => (4_865, -1, 27),
+                [1, 0, 2, 7, 0, 255] => (0, 0, 27),
+                [1, 0, 21, 7, 0, 255] => (486, 0, 27),
+                _ => return None,
+            };
+            Some(RegisterReading {
+                object: wanted.object,
+                attribute: wanted.attribute,
+                value: RegisterValue::Number {
+                    value,
+                    scaler,
+                    unit,
+                },
+                at,
+            })
+        });
+        answer(readings.collect())
+    }
+
+    fn events(&mut self, log: LogicalName, since: i64) -> Answer<'_, Vec<Event>> {
+        let event = Event {
+            at: Timestamp::from_secs(NOON - 7_200),
+            source: EventSource::Meter(log),
+            code: EventKind::MeterCoverRemoved.code(),
+        };
+        let is_there = log == [0, 0, 99, 98, 1, 255] && self.id.number() == 2;
+        let is_there = is_there && event.at.millis() >= since;
+        answer(is_there.then_some(event).into_iter().collect())
+    }
+
+    fn breaker(&mut self) -> Answer<'_, Option<BreakerState>> {
+        answer(Some(BreakerState::Connected))
+    }
+
+    fn firmware(&mut self) -> Answer<'_, Option<String>> {
+        answer(Some("1.2.3".to_owned()))
+    }
+
+    fn rtt_us(&self) -> Option<u32> {
+        Some(1_234)
+    }
+
+    fn close(self: Box<Self>) -> Answer<'static, ()> {
+        answer(())
+    }
+}
