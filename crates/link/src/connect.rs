@@ -1,22 +1,31 @@
 //! Opening a link to an endpoint.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio_rustls::TlsConnector;
+use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
 
 use crate::stream::WrapperStream;
 use crate::udp::UdpLink;
-use crate::{Endpoint, HostPort, Link, LinkError, tls};
+use crate::{Clock, Endpoint, HostPort, Link, LinkError, Sap, SerialOptions, hdlc, tls};
 
-/// Opens a link to `endpoint`, which takes at most `limit`.
+/// Opens a link to `endpoint` between the client's and the server's SAP, which
+/// takes at most `limit`. Where the transport tells many ends apart, the link
+/// carries messages between others too.
 ///
 /// # Errors
 /// Why there is no link: an unknown host, nobody who listens, TLS that one
 /// side refuses, silence for longer than `limit`.
-pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Box<dyn Link>, LinkError> {
-    tokio::time::timeout(limit, open(endpoint))
+pub async fn connect(
+    endpoint: &Endpoint,
+    ends: (Sap, Sap),
+    clock: &Arc<dyn Clock>,
+    limit: Duration,
+) -> Result<Box<dyn Link>, LinkError> {
+    tokio::time::timeout(limit, open(endpoint, ends, clock))
         .await
         .unwrap_or_else(|_| {
             Err(LinkError::Timeout {
@@ -26,7 +35,11 @@ pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Box<dyn Lin
         })
 }
 
-async fn open(endpoint: &Endpoint) -> Result<Box<dyn Link>, LinkError> {
+async fn open(
+    endpoint: &Endpoint,
+    ends: (Sap, Sap),
+    clock: &Arc<dyn Clock>,
+) -> Result<Box<dyn Link>, LinkError> {
     let peer = endpoint.to_string();
     Ok(match endpoint {
         Endpoint::Tcp(at) => Box::new(WrapperStream::new(tcp(at).await?, peer)),
@@ -49,8 +62,11 @@ async fn open(endpoint: &Endpoint) -> Result<Box<dyn Link>, LinkError> {
             socket.connect(remote).await?;
             Box::new(UdpLink::connected(socket, remote))
         }
-        Endpoint::HdlcTcp(..) | Endpoint::Serial(..) => {
-            return Err(LinkError::Unsupported(endpoint.scheme()));
+        Endpoint::HdlcTcp(at, options) => {
+            hdlc::open(tcp(at).await?, peer, ends, *options, Arc::clone(clock)).await?
+        }
+        Endpoint::Serial(port, options) => {
+            hdlc::open(serial(port)?, peer, ends, *options, Arc::clone(clock)).await?
         }
     })
 }
@@ -71,4 +87,13 @@ async fn resolve(at: &HostPort) -> Result<SocketAddr, LinkError> {
                 "the host has no address",
             ))
         })
+}
+
+/// Opens a serial port: 8 data bits, no parity, one stop bit.
+pub(crate) fn serial(port: &SerialOptions) -> Result<SerialStream, LinkError> {
+    let path = port.path.to_string_lossy();
+    let stream = tokio_serial::new(path, port.baud)
+        .open_native_async()
+        .map_err(|error| LinkError::Io(error.into()))?;
+    Ok(stream)
 }

@@ -142,6 +142,10 @@ impl<L: Link> Link for Faulty<L> {
         }
     }
 
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.inner.poll_close(cx)
+    }
+
     fn payload_max(&self) -> usize {
         self.inner.payload_max()
     }

@@ -5,20 +5,24 @@
 //! orders and protects is in `dlms`. Each transport maps a message's class to
 //! what it has.
 
+mod client;
 mod connect;
 mod endpoint;
 mod entropy;
 mod fault;
+mod hdlc;
 mod keyfile;
 mod listen;
 mod message;
 mod queue;
+mod serve;
 mod stream;
 mod time;
 mod tls;
 mod trace;
 mod udp;
 
+pub use client::{Association, Client, ClientError, CounterStore, Surroundings};
 pub use connect::connect;
 pub use endpoint::{
     DLMS_PORT, Endpoint, EndpointError, HdlcOptions, HostPort, SerialOptions, TlsOptions,
@@ -31,5 +35,6 @@ pub use keyfile::{
 };
 pub use listen::{Accepted, Limits, Listener};
 pub use message::{Link, LinkError, LinkExt, Message, Sap};
+pub use serve::{ALL_STATIONS, Devices, Service, SharedDevice, serve};
 pub use time::{Clock, SystemClock};
 pub use trace::{Trace, Traced};

@@ -10,9 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::connect::serial;
 use crate::stream::WrapperStream;
 use crate::udp::{DATAGRAM_SIZE_MAX, UdpLink};
-use crate::{Endpoint, HostPort, Link, LinkError, tls};
+use crate::{Clock, Endpoint, HdlcOptions, HostPort, Link, LinkError, Sap, hdlc, tls};
 
 /// How much a listener takes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +56,19 @@ pub struct Accepted {
 }
 
 impl Listener {
-    /// Begins to listen at `endpoint`; port 0 lets the system choose.
+    /// Begins to listen at `endpoint`; port 0 lets the system choose. `servers`
+    /// are the SAPs that answer, for HDLC, which does not open a data link to
+    /// another.
     ///
     /// # Errors
     /// Why nothing listens: the address is taken or not this machine's, or a
     /// certificate cannot be used.
-    pub async fn bind(endpoint: &Endpoint, limits: Limits) -> Result<Self, LinkError> {
+    pub async fn bind(
+        endpoint: &Endpoint,
+        servers: &[Sap],
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LinkError> {
         let (ready, links) = mpsc::channel(64);
         let slots = Arc::new(Semaphore::new(limits.links_max));
         let (port, task) = match endpoint {
@@ -85,8 +93,23 @@ impl Listener {
                     )),
                 )
             }
-            Endpoint::HdlcTcp(..) | Endpoint::Serial(..) => {
-                return Err(LinkError::Unsupported(endpoint.scheme()));
+            Endpoint::HdlcTcp(at, options) => {
+                let arming = Arming::Hdlc(servers.into(), *options, clock);
+                let (socket, port) = tcp(at).await?;
+                (
+                    port,
+                    tokio::spawn(accept_streams(socket, arming, limits, slots, ready)),
+                )
+            }
+            Endpoint::Serial(port, options) => {
+                let stream = serial(port)?;
+                let link = hdlc::answer(stream, endpoint.to_string(), servers, *options, clock)?;
+                let permit = Arc::clone(&slots).acquire_owned().await;
+                let permit = permit.map_err(|_| LinkError::Closed)?;
+                (
+                    0,
+                    tokio::spawn(async move { drop(ready.send(Accepted { link, permit }).await) }),
+                )
             }
             Endpoint::Udp(at) => {
                 let socket = UdpSocket::bind((at.host.as_str(), at.port)).await?;
@@ -127,6 +150,7 @@ impl Drop for Listener {
 enum Arming {
     Plain,
     Tls(TlsAcceptor),
+    Hdlc(Arc<[Sap]>, HdlcOptions, Arc<dyn Clock>),
 }
 
 async fn tcp(at: &HostPort) -> Result<(TcpListener, u16), LinkError> {
@@ -176,6 +200,13 @@ async fn arm(
     stream.set_nodelay(true)?;
     Ok(match arming {
         Arming::Plain => Box::new(WrapperStream::new(stream, format!("tcp://{remote}"))),
+        Arming::Hdlc(servers, options, clock) => hdlc::answer(
+            stream,
+            format!("hdlc+tcp://{remote}"),
+            &servers,
+            options,
+            clock,
+        )?,
         Arming::Tls(acceptor) => {
             let stream = acceptor
                 .accept(stream)

@@ -47,6 +47,15 @@ pub trait Link: Send {
     /// The end of the link.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, LinkError>>;
 
+    /// Drives the link until it is closed in an orderly way, where its
+    /// transport has one.
+    ///
+    /// # Errors
+    /// The end of the link before that.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.poll_flush(cx)
+    }
+
     /// Tells the longest payload that goes through in one message.
     fn payload_max(&self) -> usize;
 
@@ -67,6 +76,10 @@ impl Link for Box<dyn Link> {
         (**self).poll_receive(cx)
     }
 
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        (**self).poll_close(cx)
+    }
+
     fn payload_max(&self) -> usize {
         (**self).payload_max()
     }
@@ -84,6 +97,14 @@ pub trait LinkExt: Link {
     /// The end of the link.
     fn flush(&mut self) -> impl Future<Output = Result<(), LinkError>> + Send {
         poll_fn(|cx| self.poll_flush(cx))
+    }
+
+    /// Closes the link in an orderly way.
+    ///
+    /// # Errors
+    /// The end of the link before that.
+    fn close(&mut self) -> impl Future<Output = Result<(), LinkError>> + Send {
+        poll_fn(|cx| self.poll_close(cx))
     }
 
     /// Waits for the next message.

@@ -119,6 +119,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for WrapperStream<S> {
         }
     }
 
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        ready!(self.poll_flush(cx))?;
+        Pin::new(&mut self.stream)
+            .poll_shutdown(cx)
+            .map_err(LinkError::from)
+    }
+
     fn payload_max(&self) -> usize {
         usize::from(APDU_LENGTH_MAX)
     }

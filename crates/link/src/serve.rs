@@ -1,0 +1,121 @@
+//! Serving logical devices over the links that come in.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dlms::server::{Input, ObjectStore, Output, Server, Settings};
+use model::MessageClass;
+
+use crate::{Clock, Link, LinkError, LinkExt as _, Message, Sap};
+
+/// A logical device that several links may ask.
+pub type SharedDevice = Arc<Mutex<dyn ObjectStore + Send>>;
+
+/// The logical devices behind a listener.
+pub trait Devices: Send + Sync {
+    /// Finds the logical device with this SAP.
+    fn find(&self, server: Sap) -> Option<SharedDevice>;
+
+    /// Lists the SAPs, for what is meant for all of them.
+    fn saps(&self) -> Vec<Sap>;
+}
+
+/// The wrapper port of all logical devices (IEC 62056-47, clause 5.2.3).
+pub const ALL_STATIONS: Sap = 0x007F;
+
+/// How a link is served.
+#[derive(Clone, Copy, Debug)]
+pub struct Service {
+    /// The longest that a link may be silent.
+    pub idle: Duration,
+    /// What each server machine is told.
+    pub settings: Settings,
+    /// Logical devices that one link may speak with.
+    pub devices_max: usize,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(180),
+            settings: Settings::default(),
+            devices_max: 65_536,
+        }
+    }
+}
+
+/// Serves one link until it ends.
+///
+/// # Errors
+/// How it ended: [`LinkError::Closed`] where the peer was done.
+pub async fn serve(
+    mut link: Box<dyn Link>,
+    devices: Arc<dyn Devices>,
+    service: Service,
+    clock: Arc<dyn Clock>,
+) -> Result<(), LinkError> {
+    let mut servers: BTreeMap<Sap, (Server, SharedDevice)> = BTreeMap::new();
+    let ended = loop {
+        let message = match tokio::time::timeout(service.idle, link.receive()).await {
+            Ok(Ok(message)) => message,
+            Ok(Err(error)) => break error,
+            Err(_) => {
+                break LinkError::Timeout {
+                    phase: "waiting for a request",
+                    seconds: service.idle.as_secs(),
+                };
+            }
+        };
+        let broadcast = message.destination == ALL_STATIONS;
+        let destinations = if broadcast {
+            devices.saps()
+        } else {
+            vec![message.destination]
+        };
+        let mut failed = None;
+        for destination in destinations {
+            if !servers.contains_key(&destination) {
+                let Some(device) = devices
+                    .find(destination)
+                    .filter(|_| servers.len() < service.devices_max)
+                else {
+                    tracing::debug!(destination, "a message for a device that is not here");
+                    continue;
+                };
+                servers.insert(destination, (Server::new(service.settings), device));
+            }
+            let Some((server, device)) = servers.get_mut(&destination) else {
+                continue;
+            };
+            let input = Input::Apdu {
+                client: message.source,
+                broadcast,
+                octets: &message.payload,
+            };
+            {
+                let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
+                server.handle(input, clock.now(), &mut *device);
+            }
+            while let Output::Transmit { client, octets } = server.poll() {
+                let answer = Message {
+                    source: destination,
+                    destination: client,
+                    class: MessageClass::Request,
+                    payload: octets,
+                };
+                if let Err(error) = link.send(answer) {
+                    failed = Some(error);
+                }
+            }
+        }
+        if let Some(error) = failed {
+            break error;
+        }
+    };
+    for (server, device) in servers.values_mut() {
+        let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
+        server.handle(Input::LinkLost, clock.now(), &mut *device);
+    }
+    Err(ended)
+}

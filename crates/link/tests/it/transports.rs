@@ -1,0 +1,290 @@
+//! The client and the listener over every transport, on real sockets.
+//!
+//! Evidence: self-agreement; real TCP, UDP, TLS and pseudo-terminals. What the
+//! octets mean is proved elsewhere, by vectors and strangers.
+
+use std::future::Future as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use dlms::client::{Failure, Phase};
+use dlms::xdlms::DataAccessResult;
+use link::{
+    Association, Client, ClientError, Clock, Endpoint, Limits, LinkError, Listener, Service,
+    Surroundings, SystemClock, SystemEntropy, serve,
+};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::device::{Fleet, LONG, NAME, long, name};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn surroundings() -> Surroundings {
+    Surroundings {
+        clock: Arc::new(SystemClock::new()),
+        entropy: Arc::new(SystemEntropy),
+    }
+}
+
+/// Listens for `saps` and tells where.
+async fn listen(endpoint: &str, saps: &[u16], limits: Limits) -> Endpoint {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let endpoint: Endpoint = endpoint.parse().unwrap();
+    let mut listener = Listener::bind(&endpoint, saps, limits, Arc::clone(&clock))
+        .await
+        .unwrap();
+    let local = listener.local().clone();
+    let fleet = Arc::new(Fleet(saps.to_vec()));
+    tokio::spawn(async move {
+        while let Some(accepted) = listener.accept().await {
+            let (fleet, clock) = (Arc::clone(&fleet), Arc::clone(&clock));
+            tokio::spawn(async move {
+                let _permit = accepted.permit;
+                serve(accepted.link, fleet, Service::default(), clock).await
+            });
+        }
+    });
+    local
+}
+
+async fn check(endpoint: &Endpoint, sap: u16) {
+    let mut client = Client::connect(endpoint, Association::public(sap), &surroundings(), LIMIT)
+        .await
+        .unwrap();
+    let octets = client.read_octets(NAME, None, &mut |_| {}).await.unwrap();
+    assert_eq!(octets, name(sap), "{endpoint}");
+    let mut seen = Vec::new();
+    let octets = client
+        .read_octets(LONG, None, &mut |octets| seen.push(octets))
+        .await
+        .unwrap();
+    assert_eq!(octets, long(sap), "{endpoint}");
+    assert!(seen.len() > 10 && seen.is_sorted(), "{seen:?}");
+    let unknown = dlms::cosem::AttributeDescriptor {
+        attribute: 7,
+        ..NAME
+    };
+    assert!(matches!(
+        client.read(unknown).await,
+        Err(ClientError::Refused(DataAccessResult::ObjectUndefined))
+    ));
+    client.release().await;
+}
+
+#[tokio::test]
+async fn tcp_and_udp_and_hdlc_carry_whole_sessions() {
+    for endpoint in [
+        "tcp://127.0.0.1:0",
+        "tcp://[::1]:0",
+        "udp://127.0.0.1:0",
+        "hdlc+tcp://127.0.0.1:0",
+        "hdlc+tcp://127.0.0.1:0?address=17&window=4&info=512",
+    ] {
+        let endpoint = listen(endpoint, &[1, 2, 77], Limits::default()).await;
+        for sap in [1, 2, 77] {
+            check(&endpoint, sap).await;
+        }
+    }
+}
+
+/// A certificate authority, and a certificate of each side, as PEM files.
+struct Papers {
+    folder: tempfile::TempDir,
+}
+
+impl Papers {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = authority.self_signed(&key).unwrap();
+        let issuer = rcgen::Issuer::new(authority, key);
+        let put =
+            |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+        put("ca.pem", certificate.pem());
+        for side in ["meter.example", "client.example"] {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let params = rcgen::CertificateParams::new(vec![side.to_owned()]).unwrap();
+            put(
+                &format!("{side}.pem"),
+                params.signed_by(&key, &issuer).unwrap().pem(),
+            );
+            put(&format!("{side}.key"), key.serialize_pem());
+        }
+        Self { folder }
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+}
+
+#[tokio::test]
+async fn tls_carries_a_session_only_between_those_who_show_the_right_certificates() {
+    let (papers, others) = (Papers::new(), Papers::new());
+    let listening = format!(
+        "tls://127.0.0.1:0?ca={}&cert={}&key={}",
+        papers.at("ca.pem"),
+        papers.at("meter.example.pem"),
+        papers.at("meter.example.key")
+    );
+    let local = listen(&listening, &[1], Limits::default()).await;
+    let port = local.host_port().unwrap().port;
+    let client = |ca: &Papers, own: Option<&Papers>, name: &str| -> Endpoint {
+        let own = own.map_or_else(String::new, |own| {
+            format!(
+                "&cert={}&key={}",
+                own.at("client.example.pem"),
+                own.at("client.example.key")
+            )
+        });
+        format!(
+            "tls://127.0.0.1:{port}?ca={}{own}&name={name}",
+            ca.at("ca.pem")
+        )
+        .parse()
+        .unwrap()
+    };
+    check(&client(&papers, Some(&papers), "meter.example"), 1).await;
+    for (what, endpoint) in [
+        (
+            "an authority that did not sign the meter",
+            client(&others, Some(&papers), "meter.example"),
+        ),
+        (
+            "a certificate of another authority",
+            client(&papers, Some(&others), "meter.example"),
+        ),
+        ("no certificate", client(&papers, None, "meter.example")),
+        (
+            "another name",
+            client(&papers, Some(&papers), "other.example"),
+        ),
+    ] {
+        let refused =
+            Client::connect(&endpoint, Association::public(1), &surroundings(), LIMIT).await;
+        assert!(
+            matches!(
+                refused,
+                Err(ClientError::Link(
+                    LinkError::Tls(_) | LinkError::Io(_) | LinkError::Closed
+                ))
+            ),
+            "{what} was let in"
+        );
+    }
+    let nameless: Endpoint = format!("tls://127.0.0.1:{port}").parse().unwrap();
+    let refused = Client::connect(&nameless, Association::public(1), &surroundings(), LIMIT).await;
+    let Err(refused) = refused else {
+        panic!("connected without an authority")
+    };
+    assert_eq!(
+        refused.to_string(),
+        "TLS: name the authority of the peer's certificate: ?ca=FILE"
+    );
+}
+
+#[tokio::test]
+async fn a_silent_peer_delays_nobody_and_is_given_up() {
+    let limits = Limits {
+        links_max: 2,
+        ..Limits::default()
+    };
+    let endpoint = listen("tcp://127.0.0.1:0", &[1], limits).await;
+    let at = endpoint.host_port().unwrap();
+    let connect = || TcpStream::connect((at.host.as_str(), at.port));
+    // One connection says nothing after half a header.
+    let mut silent = connect().await.unwrap();
+    silent.write_all(&[0, 1, 0]).await.unwrap();
+    check(&endpoint, 1).await;
+    // What is no wrapper is cut off at once.
+    let mut wrong = connect().await.unwrap();
+    wrong.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let cut = tokio::time::timeout(LIMIT, wrong.read(&mut [0; 64]))
+        .await
+        .expect("still open");
+    assert_eq!(cut.unwrap_or(0), 0);
+    check(&endpoint, 1).await;
+    drop(silent);
+}
+
+#[tokio::test]
+async fn no_answer_is_told_with_what_was_waited_for() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let endpoint: Endpoint = format!("tcp://127.0.0.1:{port}").parse().unwrap();
+    let mut association = Association::public(1);
+    association.config.timeout = Duration::from_millis(50);
+    let failed = Client::connect(&endpoint, association, &surroundings(), LIMIT).await;
+    assert!(matches!(
+        failed,
+        Err(ClientError::Failed(Failure::NoAnswer(Phase::Associating)))
+    ));
+    drop(silent);
+    let refused = Client::connect(&endpoint, Association::public(1), &surroundings(), LIMIT).await;
+    assert!(matches!(refused, Err(ClientError::Link(LinkError::Io(_)))));
+}
+
+#[tokio::test]
+async fn a_request_that_is_dropped_does_not_answer_the_next() {
+    let endpoint = listen("tcp://127.0.0.1:0", &[1], Limits::default()).await;
+    let mut client = Client::connect(&endpoint, Association::public(1), &surroundings(), LIMIT)
+        .await
+        .unwrap();
+    for _ in 0..20 {
+        // Dropped after it was polled once: sent, and not answered yet.
+        let mut unheard = |_| {};
+        let mut request = Box::pin(client.read_octets(LONG, None, &mut unheard));
+        let polled = std::future::poll_fn(|cx| Poll::Ready(request.as_mut().poll(cx).is_pending()));
+        assert!(polled.await, "answered before it could be dropped");
+        drop(request);
+        assert_eq!(
+            client.read_octets(NAME, None, &mut |_| {}).await.unwrap(),
+            name(1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn hdlc_goes_over_a_serial_line() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (one, other) = pty_pair();
+    let meter: Endpoint = format!("serial://{}?baud=115200", one.display())
+        .parse()
+        .unwrap();
+    let reader: Endpoint = format!("serial://{}?baud=115200", other.display())
+        .parse()
+        .unwrap();
+    let mut listener = Listener::bind(&meter, &[1], Limits::default(), Arc::clone(&clock))
+        .await
+        .unwrap();
+    let accepted = listener.accept().await.unwrap();
+    tokio::spawn(serve(
+        accepted.link,
+        Arc::new(Fleet(vec![1])),
+        Service::default(),
+        clock,
+    ));
+    check(&reader, 1).await;
+}
+
+/// Two pseudo-terminals whose masters are joined: a serial cable.
+fn pty_pair() -> (PathBuf, PathBuf) {
+    use tokio_serial::SerialPort as _;
+    let (mut master_one, slave_one) = tokio_serial::SerialStream::pair().unwrap();
+    let (mut master_two, slave_two) = tokio_serial::SerialStream::pair().unwrap();
+    let paths = (
+        PathBuf::from(slave_one.name().unwrap()),
+        PathBuf::from(slave_two.name().unwrap()),
+    );
+    tokio::spawn(async move {
+        let _held = (slave_one, slave_two);
+        tokio::io::copy_bidirectional(&mut master_one, &mut master_two).await
+    });
+    paths
+}
