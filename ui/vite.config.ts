@@ -1,8 +1,8 @@
 import { defineConfig } from "vitest/config";
-import { icons, licences } from "./build/icons.ts";
+import { icons, licences, twins } from "./build/plugins.ts";
 
 export default defineConfig(({ mode }) => ({
-  plugins: [icons(), licences()],
+  plugins: [icons(), licences(), twins()],
   base: "/",
   define: {
     // The sheet of states is a page of development and test builds only.

@@ -106,6 +106,7 @@ function Page({ path }: { path: string }) {
   }
   return (
     <Shell
+      ownFind
       title={t.notFound.title}
       crumbs={[{ text: t.nav.fleet, href: "/fleet" }, { text: t.notFound.title }]}
     >

@@ -5,8 +5,10 @@
 //! |---|---|
 //! | [`acse`] | the APDUs that make and release associations |
 //! | [`axdr`] | values in A-XDR: trees, borrowed octets, a cursor that allocates nothing |
+//! | [`client`] | one association with a logical device: requests, blocks, counters, repetitions |
 //! | [`codec`] | the one cursor, the one trait of wire forms, errors with byte offsets |
 //! | [`cosem`] | OBIS codes, attributes and methods, selective access |
+//! | [`framing`] | what a dump is framed in, and the messages within it |
 //! | [`hdlc`] | frames of type 3, the primary and the secondary station of a link |
 //! | [`mbus`] | wired M-Bus as meters push over it |
 //! | [`security`] | suites, protecting and verifying APDUs, counters, HLS, key transfer |
@@ -19,9 +21,11 @@ extern crate alloc;
 
 pub mod acse;
 pub mod axdr;
+pub mod client;
 pub mod codec;
 mod codes;
 pub mod cosem;
+pub mod framing;
 pub mod hdlc;
 pub mod mbus;
 pub mod security;

@@ -11,6 +11,35 @@
 //! | [`HlsExchange`], [`password_matches`] | the four passes of HLS, and LLS |
 //! | [`SecurityPolicy`], [`KeyTransfer`] | what the Security Setup object (class 64) activates and transfers |
 //!
+//! ```
+//! use dlms::security::{
+//!     CounterRecord, Envelope, Keys, KeyRing, Protection, ReplayWindow, RustCrypto,
+//!     SecuritySuite, SendCounter, SystemTitle, Wrapping,
+//! };
+//!
+//! let keys = Keys::new([0x5A; 16].into(), [0xA5; 16].into());
+//! let ring = KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &keys)?;
+//! let client = SystemTitle(*b"GWD\0\0\0\0\x01");
+//! let protection = Protection::AuthenticatedEncrypted;
+//!
+//! // The client: reserve counters, store the record, then use them.
+//! let mut counter = SendCounter::resume(CounterRecord::default());
+//! let plan = counter.plan_block(1_000)?;
+//! // store(plan.record());
+//! counter.adopt(plan);
+//! let get = [0xC0, 1, 0xC1, 0, 8, 0, 0, 1, 0, 0, 0xFF, 2, 0];
+//! let mut frame = Vec::new();
+//! let envelope = Envelope::new(Wrapping::Glo, protection);
+//! ring.protect(envelope, &client, counter.take()?, &get, &mut frame)?;
+//!
+//! // The server: verify once; the window moves only if the tag is right.
+//! let mut window = ReplayWindow::rising(0);
+//! let opened = ring.unprotect_once(&mut frame, &client, protection, &mut window)?;
+//! // store(window.floor());
+//! assert_eq!(opened.plain(&frame), get);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A check that passed leaves a proof: [`TagVerified`], [`PasswordVerified`],
 //! [`HlsVerified`]. Nothing outside this module can make one:
 //!

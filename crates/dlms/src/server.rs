@@ -445,30 +445,36 @@ impl Server {
                 .dangerous_commit_unverified(candidate)?;
             (opened.range(), None)
         } else {
-            let window = if header.wrapping.is_dedicated() {
-                match &mut protected.dedicated {
-                    Some(dedicated) => &mut dedicated.received,
-                    None => return Err(nothing),
-                }
-            } else if header.control.broadcast() {
-                state.received_broadcast.window_mut()
+            let (title, required) = (&protected.title, association.terms.protection);
+            if header.control.broadcast() {
+                // Every device of the network has this key, so what verifies
+                // under it proves nothing about who sent it.
+                let window = state.received_broadcast.window_mut();
+                let opened = protected
+                    .keys
+                    .unprotect_broadcast(&mut frame, title, required, window)?;
+                (opened.range(), None)
             } else {
-                state.received.window_mut()
-            };
-            let opened = protected.keys.unprotect_once(
-                &mut frame,
-                &protected.title,
-                association.terms.protection,
-                window,
-            )?;
-            (opened.range(), Some(opened.into_proof()))
+                let window = if header.wrapping.is_dedicated() {
+                    match &mut protected.dedicated {
+                        Some(dedicated) => &mut dedicated.received,
+                        None => return Err(nothing),
+                    }
+                } else {
+                    state.received.window_mut()
+                };
+                let opened = protected
+                    .keys
+                    .unprotect_once(&mut frame, title, required, window)?;
+                (opened.range(), Some(opened.into_proof()))
+            }
         };
         self.plain.clear();
         self.plain
             .extend_from_slice(frame.get(range).unwrap_or_default());
-        if !header.wrapping.is_dedicated() {
+        if verified_globally(&header) {
             store
-                .counter_accepted(client, header.counter)
+                .counter_accepted(client, header.counter, header.control.broadcast())
                 .map_err(|NotDurable| nothing)?;
         }
         let caller = Caller {
@@ -611,6 +617,11 @@ fn serve(
         Ok(Reply::NotSupported) => Outcome::Refuse(ServiceError::ServiceNotSupported),
         Err(_) => Outcome::Refuse(ServiceError::OtherReason),
     }
+}
+
+/// Tells whether a counter belongs to a key that outlives the association.
+fn verified_globally(header: &Header) -> bool {
+    !header.wrapping.is_dedicated() && header.control.protection().authenticated()
 }
 
 /// Takes the next counter of what the device sends to a client, and reserves

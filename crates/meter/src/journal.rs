@@ -352,3 +352,30 @@ pub enum JournalError {
     #[error("the journal failed before; open it again")]
     Failed,
 }
+
+/// A journal as a meter sees it, whatever its store.
+pub trait Durable {
+    /// Adds a record and tells which segment it went to; it is durable after the next
+    /// [`commit`](Self::commit).
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    fn append(&mut self, title: Title, record: &Record<'_>) -> Result<SegmentNumber, JournalError>;
+
+    /// Makes all records added so far durable.
+    ///
+    /// # Errors
+    /// As [`Journal::commit`].
+    fn commit(&mut self) -> Result<(), JournalError>;
+}
+
+impl<S: Store> Durable for Journal<S> {
+    fn append(&mut self, title: Title, record: &Record<'_>) -> Result<SegmentNumber, JournalError> {
+        Self::append(self, title, record)?;
+        Ok(self.current)
+    }
+
+    fn commit(&mut self) -> Result<(), JournalError> {
+        Self::commit(self)
+    }
+}

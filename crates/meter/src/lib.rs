@@ -2,13 +2,23 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`breaker`] | the relay under the rules of Disconnect control |
+//! | [`clock`] | the clock: true time, shown time, local time |
+//! | [`device`] | a meter without I/O, as the server machine sees it |
+//! | [`fleet`] | the meters of a process and their journal |
 //! | [`history`] | the rows of a load profile in memory |
 //! | [`journal`] | captured rows, logs and state on disk, shared by all meters of a process |
 //! | [`metrology`] | power and energy as functions of time and a seed |
+//! | [`registers`] | metrology behind a breaker and a supply that may fail |
 //! | [`template`] | meter models: objects, sources of their values, rights |
 
+pub mod breaker;
+pub mod clock;
+pub mod device;
+pub mod fleet;
 pub mod history;
 pub mod journal;
 pub mod metrology;
+pub mod registers;
 pub mod template;
 mod varint;

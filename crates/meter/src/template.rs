@@ -11,9 +11,14 @@ mod source;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use dlms::acse::MechanismName;
 use dlms::axdr::Tag;
 use dlms::cosem::Obis;
+use dlms::security::Protection;
 
+use crate::breaker::ControlMode;
+
+pub(crate) use check::CLOCK as CLOCK_OBIS;
 pub use source::{Identity, Quantity, Source, StateValue};
 
 /// How long a model file may be, in octets.
@@ -36,6 +41,8 @@ pub struct Template {
     pub sap: u16,
     /// The clock as it leaves the factory.
     pub clock: ClockTemplate,
+    /// How the breaker may move.
+    pub control_mode: ControlMode,
     /// Who may associate.
     pub associations: Vec<AssociationTemplate>,
     /// The objects by logical name.
@@ -140,17 +147,6 @@ pub struct ClockTemplate {
     pub shift_limit_s: u32,
 }
 
-/// How a client proves itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AssociationMechanism {
-    /// Not at all.
-    None,
-    /// By a password.
-    Lls,
-    /// By GMAC over a challenge (HLS 5).
-    Hls5,
-}
-
 /// An association that a model offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssociationTemplate {
@@ -159,7 +155,7 @@ pub struct AssociationTemplate {
     /// The client's SAP.
     pub client: u16,
     /// How the client proves itself.
-    pub mechanism: AssociationMechanism,
+    pub mechanism: MechanismName<'static>,
     /// The Security Setup object whose keys it uses.
     pub security_setup: Option<Obis>,
     /// The Data object that shows the client's counter.
@@ -171,6 +167,11 @@ pub struct AssociationTemplate {
 }
 
 impl AssociationTemplate {
+    /// Returns the least protection of its requests.
+    pub const fn protection(&self) -> Protection {
+        Protection::of(self.authenticated, self.encrypted)
+    }
+
     /// Says whether its APDUs are ciphered.
     pub const fn ciphered(&self) -> bool {
         self.security_setup.is_some()

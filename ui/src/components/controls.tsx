@@ -41,19 +41,20 @@ export function ChipSelect({
   value,
   options,
   onChange,
-  class: extra,
+  plain = false,
   testid,
 }: {
   label: string;
   value: string;
   options: { value: string; text: string }[];
   onChange: (value: string) => void;
-  class?: string;
+  /** Whether there is always a choice, so that none stands out. */
+  plain?: boolean;
   testid?: string;
 }) {
   const shown = options.find((option) => option.value === value)?.text ?? value;
   return (
-    <span class={`chip pick${value === "" ? "" : " on"}${extra ? ` ${extra}` : ""}`}>
+    <span class={`chip pick${value === "" || plain ? "" : " on"}`}>
       <span aria-hidden="true">
         {label} <b>{shown}</b>
       </span>

@@ -8,13 +8,29 @@ import { Icon } from "./icons.tsx";
 
 const PAUSE_MS = 120;
 
+/** Fields made, so that each has names of its own for what it opens. */
+let fields = 0;
+
 /** The find field: looks up as one types; at most eight hits in groups, Enter opens the first. */
-export function Find({ inDialog = false, onPicked }: { inDialog?: boolean; onPicked?: () => void }) {
+export function Find({
+  inDialog = false,
+  focused = false,
+  onPicked,
+}: {
+  /** Whether the list stands in the flow, as in a dialog, and not over the page. */
+  inDialog?: boolean;
+  focused?: boolean;
+  onPicked?: () => void;
+}) {
   const [q, setQ] = useState("");
   const [groups, setGroups] = useState<FindGroup[] | null>(null);
   const [failed, setFailed] = useState(false);
   const [open, setOpen] = useState(false);
   const [at, setAt] = useState(0);
+  const [mine] = useState(() => {
+    fields += 1;
+    return `find-${fields}`;
+  });
   const input = useRef<HTMLInputElement>(null);
   const root = useRef<HTMLDivElement>(null);
 
@@ -24,8 +40,8 @@ export function Find({ inDialog = false, onPicked }: { inDialog?: boolean; onPic
   });
 
   useEffect(() => {
-    if (inDialog) input.current?.focus();
-  }, [inDialog]);
+    if (focused) input.current?.focus();
+  }, [focused]);
 
   useEffect(() => {
     const text = q.trim();
@@ -103,9 +119,9 @@ export function Find({ inDialog = false, onPicked }: { inDialog?: boolean; onPic
         spellcheck={false}
         aria-label={t.find.label}
         aria-expanded={shown && hits.length > 0}
-        aria-controls="find-hits"
+        aria-controls={`${mine}-hits`}
         aria-autocomplete="list"
-        aria-activedescendant={shown && hits.length > 0 ? `find-hit-${at}` : undefined}
+        aria-activedescendant={shown && hits.length > 0 ? `${mine}-hit-${at}` : undefined}
         placeholder={t.find.placeholder}
         value={q}
         onInput={(event) => {
@@ -125,7 +141,7 @@ export function Find({ inDialog = false, onPicked }: { inDialog?: boolean; onPic
         {!failed && hits.length === 0 && q.trim() !== "" ? (
           <p class="find-none">{t.find.nothing(q.trim())}</p>
         ) : null}
-        <div role="listbox" id="find-hits" aria-label={t.find.results}>
+        <div role="listbox" id={`${mine}-hits`} aria-label={t.find.results}>
           {(groups ?? []).map((group) => (
             <div role="group" aria-label={group.name} key={group.name}>
               <p class="find-group" aria-hidden="true">
@@ -133,14 +149,15 @@ export function Find({ inDialog = false, onPicked }: { inDialog?: boolean; onPic
               </p>
               {group.hits.map((hit) => {
                 index += 1;
-                const mine = index;
+                const place = index;
                 return (
                   <div
                     role="option"
-                    id={`find-hit-${mine}`}
+                    id={`${mine}-hit-${place}`}
                     key={hit.href}
-                    aria-selected={mine === at}
+                    aria-selected={place === at}
                     class="find-hit"
+                    data-testid="find-hit"
                     onPointerDown={(event) => event.preventDefault()}
                     onClick={() => pick(hit.href)}
                   >

@@ -1,5 +1,5 @@
 import sprite from "virtual:icons";
-import type { ICONS } from "../../build/icons.ts";
+import type { ICONS } from "../../build/plugins.ts";
 
 export type IconName = (typeof ICONS)[number];
 

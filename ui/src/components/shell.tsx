@@ -22,14 +22,20 @@ export interface Crumb {
   href?: string;
 }
 
+/** The last change of page whose heading got the focus; each page has a frame of its own. */
+let seenVisit = 0;
+
 /** The frame of every page behind the sign-in. */
 export function Shell({
   title,
   crumbs,
+  ownFind = false,
   children,
 }: {
   title: string;
   crumbs: Crumb[];
+  /** Whether the page has the find field itself, so that the top bar has none. */
+  ownFind?: boolean;
   children: ComponentChildren;
 }) {
   const who = useStore(session);
@@ -43,10 +49,9 @@ export function Shell({
   }, [title]);
 
   // After a change of page the heading has the focus; the first page leaves it where it is.
-  const first = useRef(visit);
   useEffect(() => {
-    if (visit === first.current) return;
-    first.current = visit;
+    if (visit === seenVisit) return;
+    seenVisit = visit;
     setOpen(null);
     const heading = main.current?.querySelector<HTMLElement>("h1");
     (heading ?? main.current)?.focus({ preventScroll: true });
@@ -89,7 +94,9 @@ export function Shell({
                 ))}
               </ol>
             </nav>
-            {narrow ? (
+            {ownFind ? (
+              <span class="grow" />
+            ) : narrow ? (
               <button
                 type="button"
                 class="btn ghost icon sm find-open"
@@ -102,7 +109,7 @@ export function Shell({
             ) : (
               <Find />
             )}
-            {narrow ? <OpenFindKey open={() => setOpen("find")} /> : null}
+            {narrow && !ownFind ? <OpenFindKey open={() => setOpen("find")} /> : null}
             <LiveMark short={narrow} />
             {narrow ? null : <Clock />}
             <ThemeSwitch />
@@ -133,7 +140,7 @@ export function Shell({
       {open === "keyboard" ? <KeyboardHelp onClose={() => setOpen(null)} /> : null}
       {open === "find" ? (
         <Dialog title={t.find.title} onClose={() => setOpen(null)} testid="find-dialog" class="top-dialog">
-          <Find inDialog onPicked={() => setOpen(null)} />
+          <Find inDialog focused onPicked={() => setOpen(null)} />
         </Dialog>
       ) : null}
       {open === "more" ? (

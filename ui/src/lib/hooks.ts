@@ -42,9 +42,9 @@ export function useLiveEvent<T>(type: string, handler: (data: T) => void): void 
   useEffect(() => live.on(type, (data) => latest.current(data as T)), [type]);
 }
 
-/** Adds a topic to the stream while the component is there. */
-export function useTopic(topic: string): void {
-  useEffect(() => live.follow([topic]), [topic]);
+/** Adds a topic to the stream while the component is there; null adds none. */
+export function useTopic(topic: string | null): void {
+  useEffect(() => (topic === null ? undefined : live.follow([topic])), [topic]);
 }
 
 export interface Loaded<T> {

@@ -10,9 +10,21 @@ export function Suspense({ what, children }: { what: string; children: Component
   return <What.Provider value={what}>{children}</What.Provider>;
 }
 
+const preloads: (() => Promise<unknown>)[] = [];
+
+/** Reads the files of the other pages while nothing else is to do, so that a link opens at once. */
+export function preload(): void {
+  for (const load of preloads.splice(0)) load().catch(() => undefined);
+}
+
 /** A component in a file of its own, read when it is first drawn. */
 export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): ComponentType<P> {
   let ready: ComponentType<P> | null = null;
+  preloads.push(() =>
+    load().then((component) => {
+      ready ??= component;
+    }),
+  );
   return function Lazy(props: P) {
     const what = useContext(What);
     const [, redraw] = useState(0);

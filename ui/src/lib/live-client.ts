@@ -69,7 +69,7 @@ class LiveClient {
   }
 
   tryNow(): void {
-    this.act(this.machine.tryNow());
+    this.act(this.machine.tryNow(now()));
     this.publish();
   }
 

@@ -21,6 +21,8 @@ export type LiveAction = "open" | "close" | "none";
 export const QUIET_MS = 1_000;
 /** Without an event for so long the connection is given up and shown as offline. */
 export const OFFLINE_MS = 30_000;
+/** A head end that does not answer for so long does not answer. */
+export const OPEN_MS = 15_000;
 /** A hidden page closes its stream after so long. */
 export const HIDDEN_MS = 60_000;
 const RETRY_S = [1, 2, 4, 8, 16, 30] as const;
@@ -35,7 +37,8 @@ export class LiveMachine {
   private started: number | null = null;
   private last: number | null = null;
   private open = false;
-  private opening = false;
+  /** Since when an answer is waited for. */
+  private openingSince: number | null = null;
   private attempt = 0;
   private retryAt: number | null = null;
   private hiddenSince: number | null = null;
@@ -48,14 +51,14 @@ export class LiveMachine {
 
   start(now: number): LiveAction {
     this.started = now;
-    this.opening = true;
+    this.openingSince = now;
     return "open";
   }
 
   /** The stream answered; an event may still take its time. */
   opened(now: number): void {
     this.open = true;
-    this.opening = false;
+    this.openingSince = null;
     this.refused = false;
     this.retryAt = null;
     if (this.last === null) this.started = now;
@@ -72,7 +75,7 @@ export class LiveMachine {
   failed(now: number, random: number): void {
     if (this.asleep) return;
     this.open = false;
-    this.opening = false;
+    this.openingSince = null;
     this.failedAt ??= now;
     this.retryAt = now + retryDelayMs(this.attempt, random);
     this.attempt += 1;
@@ -81,18 +84,18 @@ export class LiveMachine {
   /** The head end refused for good, for instance since the session ended. */
   refuse(now: number): void {
     this.open = false;
-    this.opening = false;
+    this.openingSince = null;
     this.refused = true;
     this.retryAt = null;
     this.failedAt ??= now;
   }
 
-  /** Somebody asks for a try at once. */
-  tryNow(): LiveAction {
-    if (this.open || this.opening) return "none";
+  /** Somebody asks for a try at once; a try under way is given up for it. */
+  tryNow(now: number): LiveAction {
+    if (this.open) return "none";
     this.retryAt = null;
     this.refused = false;
-    this.opening = true;
+    this.openingSince = now;
     return "open";
   }
 
@@ -106,7 +109,7 @@ export class LiveMachine {
     if (!this.asleep) return "none";
     this.asleep = false;
     this.started = now;
-    this.opening = true;
+    this.openingSince = now;
     return "open";
   }
 
@@ -116,13 +119,13 @@ export class LiveMachine {
     if (this.hiddenSince !== null && now - this.hiddenSince >= HIDDEN_MS) {
       this.asleep = true;
       this.open = false;
-      this.opening = false;
+      this.openingSince = null;
       this.retryAt = null;
       return "close";
     }
     if (this.retryAt !== null && now >= this.retryAt) {
       this.retryAt = null;
-      this.opening = true;
+      this.openingSince = now;
       return "open";
     }
     return "none";
@@ -130,6 +133,7 @@ export class LiveMachine {
 
   /** Whether the stream is silent for so long that it must be taken for dead. */
   dead(now: number): boolean {
+    if (this.openingSince !== null && now - this.openingSince >= OPEN_MS) return true;
     if (!this.open || this.asleep) return false;
     return now - (this.last ?? this.started ?? now) >= OFFLINE_MS;
   }

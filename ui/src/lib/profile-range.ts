@@ -21,7 +21,7 @@ export const STEP_MS: Record<Step, number> = { "15m": 15 * MINUTE, "1h": HOUR, "
 const DAYS: Record<Preset, number> = { "2d": 2, week: 7, month: 31, year: 365 };
 const DEFAULT_STEP: Record<Preset, Step> = { "2d": "15m", week: "1h", month: "1d", year: "1d" };
 /** The head end gives at most so many days of each step. */
-const MOST_DAYS: Record<Step, number> = { "15m": 40, "1h": 160, "1d": 800 };
+const MOST_DAYS: Record<Step, number> = { "15m": 40, "1h": 100, "1d": 800 };
 
 /** Steps that the head end gives for a range of so many days. */
 export function stepsFor(days: number): Step[] {

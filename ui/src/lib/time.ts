@@ -103,7 +103,7 @@ export class Zone {
     const candidates = [wall - this.offset(wall - DAY), wall - this.offset(wall + DAY)].sort((a, b) => a - b);
     for (const time of candidates) if (time + this.offset(time) === wall) return time;
     // Midnight does not exist: the day begins where the clocks were put forward.
-    return candidates[0] ?? wall;
+    return candidates[1] ?? wall;
   }
 
   /** The start of the local day that holds the time, moved by whole local days. */

@@ -1,3 +1,4 @@
+import { useEffect } from "preact/hooks";
 import { Card } from "../components/card.tsx";
 import { ChartCard } from "../components/chart/chart.tsx";
 import type { PlotSpec } from "../components/chart/spec.ts";
@@ -9,6 +10,7 @@ import { Time } from "../components/time.tsx";
 import { api } from "../lib/api.ts";
 import { csv, percent, percentOfPermille } from "../lib/format.ts";
 import { useLiveEvent, useLoad, useNow } from "../lib/hooks.ts";
+import { preload } from "../lib/lazy.tsx";
 import { live } from "../lib/live-client.ts";
 import { siteZone } from "../lib/session.ts";
 import { useStore } from "../lib/store.ts";
@@ -24,6 +26,12 @@ export function FleetPage() {
     // What the update does not carry is read again when it may have changed.
     if (loaded.data && update.alarms_open !== loaded.data.alarms_open) loaded.reload();
   });
+  const known = loaded.data !== null;
+  useEffect(() => {
+    if (!known) return;
+    const timer = setTimeout(preload, 500);
+    return () => clearTimeout(timer);
+  }, [known]);
   const stale = useStore(live.view).state;
   const fleet = loaded.data;
   return (

@@ -24,7 +24,8 @@ const TABS = ["overview", "profile", "registers", "events"] as const;
 export function MeterPage({ id, tab }: { id: string; tab: string }) {
   const loaded = useLoad(`meter/${id}`, (signal) => api.meter(id, signal));
   const registers = useLoad(`registers/${id}`, (signal) => api.registers(id, signal));
-  useTopic(`meter:${id}`);
+  // The stream refuses a meter that there is not, so that it is asked for only when it is known.
+  useTopic(loaded.data === null ? null : `meter:${id}`);
 
   // Changes come in bursts while the collector reads; they are answered once.
   const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
@@ -61,7 +62,7 @@ export function MeterPage({ id, tab }: { id: string; tab: string }) {
 
   if (loaded.error?.failure === "not_found") {
     return (
-      <Shell title={t.meter.unknownTitle} crumbs={crumbs}>
+      <Shell ownFind title={t.meter.unknownTitle} crumbs={crumbs}>
         <NotFound title={t.meter.unknownTitle} text={t.meter.unknownText} />
       </Shell>
     );

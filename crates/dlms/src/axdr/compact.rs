@@ -13,7 +13,10 @@ use crate::codec::{DecodeError, Malformed, Reader, Wire, put_length, put_nested}
 pub enum TypeDescription {
     /// A type that holds no other; made by [`TypeDescription::simple`].
     #[non_exhaustive]
-    Simple(Tag),
+    Simple {
+        /// The type.
+        tag: Tag,
+    },
     /// `array`: so many values of one type, without a count in the contents.
     Array(u16, Box<Self>),
     /// `structure`: values of these types, without a count in the contents.
@@ -27,7 +30,7 @@ impl TypeDescription {
     pub const fn simple(tag: Tag) -> Option<Self> {
         match tag {
             Tag::Array | Tag::Structure | Tag::CompactArray => None,
-            _ => Some(Self::Simple(tag)),
+            _ => Some(Self::Simple { tag }),
         }
     }
 
@@ -69,7 +72,7 @@ impl TypeDescription {
                         .zip(elements)
                         .all(|(inner, element)| inner.fits(element))
             }
-            (Self::Simple(tag), _) => *tag == value.tag(),
+            (Self::Simple { tag }, _) => *tag == value.tag(),
             _ => false,
         }
     }
@@ -107,7 +110,7 @@ impl TypeDescription {
                 }
                 Self::Structure(types)
             }
-            simple => Self::Simple(simple),
+            tag => Self::Simple { tag },
         })
     }
 
@@ -157,7 +160,7 @@ impl TypeDescription {
     ) -> Result<Data, DecodeError> {
         work.spend(reader)?;
         match self {
-            Self::Simple(tag) => {
+            Self::Simple { tag } => {
                 Data::from_leaf_within(Leaf::take(*tag, reader, depth)?, depth, work)
             }
             Self::Array(count, inner) => {
@@ -199,7 +202,7 @@ impl TypeDescription {
 impl Wire<'_> for TypeDescription {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Simple(tag) => out.push(tag.as_u8()),
+            Self::Simple { tag } => out.push(tag.as_u8()),
             Self::Array(count, inner) => {
                 out.push(Tag::Array.as_u8());
                 out.extend_from_slice(&count.to_be_bytes());

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use super::walk::take_count;
 use super::{
     BitString, CompactArray, DEPTH_MAX, Date, DateTime, Leaf, ROOM_MAX, Tag, Time, VALUES_MAX,
-    VALUES_PER_OCTET, put,
+    VALUES_PER_OCTET,
 };
-use crate::codec::{DecodeError, Malformed, Reader, Wire};
+use crate::codec::{DecodeError, Malformed, Reader, Wire, put_length, put_octets};
 
 /// A value of IEC 62056-6-2 (the CHOICE `Data`).
 ///
@@ -370,11 +370,10 @@ impl Data {
 
     /// Appends the octets that stand behind the tag.
     pub(super) fn encode_body(&self, out: &mut Vec<u8>) {
-        use crate::codec::put_octets;
         match self {
             Self::NullData | Self::DontCare => {}
             Self::Array(elements) | Self::Structure(elements) => {
-                crate::codec::put_length(out, elements.len());
+                put_length(out, elements.len());
                 for element in elements {
                     element.encode(out);
                 }
@@ -419,13 +418,8 @@ impl Data {
 
 impl Wire<'_> for Data {
     fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::DoubleLongUnsigned(value) => put::put_u32(out, *value),
-            _ => {
-                out.push(self.tag().as_u8());
-                self.encode_body(out);
-            }
-        }
+        out.push(self.tag().as_u8());
+        self.encode_body(out);
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {

@@ -19,7 +19,7 @@ macro_rules! tags {
 
             /// Finds the tag of an octet.
             #[must_use]
-            #[inline]
+            #[inline(always)]
             pub const fn from_u8(octet: u8) -> Option<Self> {
                 match octet {
                     $($octet => Some(Self::$variant),)*

@@ -52,8 +52,23 @@ pub struct LineCounters {
 impl Deframer {
     /// Starts on a silent line.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            buffer: Vec::new(),
+            done: 0,
+            header_checked: false,
+            counters: LineCounters {
+                frames: 0,
+                noise_octets: 0,
+                format_faults: 0,
+                length_faults: 0,
+                address_faults: 0,
+                hcs_faults: 0,
+                fcs_faults: 0,
+                closing_flag_faults: 0,
+                abandoned: 0,
+            },
+        }
     }
 
     /// Takes octets from the front of `input` until they make a frame, or

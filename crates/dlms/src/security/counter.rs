@@ -139,7 +139,8 @@ enum Step {
 }
 
 impl CounterPlan {
-    /// Shows what to store before the plan is adopted.
+    /// Shows what to store before the plan is adopted. Records of one key are
+    /// stored in the order of their plans; each contains those before it.
     #[must_use]
     pub const fn record(&self) -> &CounterRecord {
         &self.record
@@ -174,7 +175,8 @@ impl CounterHint {
 pub struct SendCounter {
     block: CounterBlock,
     trial: Trial,
-    /// What is durable, or asked to be.
+    /// What is durable, or will be with the next plan. Its end never lies
+    /// behind the block's next counter.
     record: CounterRecord,
 }
 
@@ -205,7 +207,7 @@ impl SendCounter {
     /// # Errors
     /// [`CounterError::Exhausted`] where the key has none left.
     pub fn plan_block(&mut self, count: u32) -> Result<CounterPlan, CounterError> {
-        let start = self.record.end.max(self.block.next);
+        let start = self.record.end;
         if start == COUNTER_END {
             return Err(CounterError::Exhausted);
         }
@@ -316,6 +318,8 @@ impl SendCounter {
                 self.record.hinted = self.record.hinted.saturating_add(ahead);
                 let next = value + 1;
                 self.block = CounterBlock::reserved(next, self.block.end);
+                // Whatever is stored next may forget the value itself.
+                self.record.end = self.record.end.max(next);
             }
         }
     }

@@ -10,7 +10,7 @@ use aes_gcm::aes::cipher::consts::U12;
 use aes_gcm::aes::{Aes128Enc, Aes256Enc};
 use aes_gcm::{AesGcm, KeyInit as _};
 use aes_kw::{KwAes128, KwAes256};
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::key::{Key, Octets};
 
@@ -151,7 +151,7 @@ impl<G> fmt::Debug for Ready<G> {
 
 impl<G> Gcm for Ready<G>
 where
-    G: AeadInOut<NonceSize = U12, TagSize = U12> + Send + Sync,
+    G: AeadInOut<NonceSize = U12, TagSize = U12> + ZeroizeOnDrop + Send + Sync,
 {
     fn seal(&self, iv: &Iv, aad: &[u8], text: &mut [u8]) -> Result<Tag, TextTooLong> {
         self.0

@@ -116,7 +116,10 @@ impl fmt::Debug for Challenge {
 fn reads_as_apdu(octets: &[u8]) -> bool {
     match octets {
         // get, set, action: request and response, by choice.
-        [0xC0 | 0xC1 | 0xC3 | 0xC4 | 0xC5 | 0xC7, 1..=7, ..]
+        [0xC0 | 0xC4, 1..=3, ..]
+        | [0xC1 | 0xC5, 1..=5, ..]
+        | [0xC3, 1..=6, ..]
+        | [0xC7, 1..=4, ..]
         // EventNotification: optional time absent, or present with 12 octets.
         | [0xC2, 0, ..] | [0xC2, 1, 12, ..]
         // DataNotification: long-invoke-id-and-priority, then a time of 0 or 12 octets.

@@ -152,9 +152,14 @@ impl Server {
                 ));
             }
         }
-        let mut protected = match terms.context {
-            Context::LogicalName => None,
-            Context::LogicalNameCiphered => Some(protect(client, aarq, store)?),
+
+        // Mechanism 5 needs the keys in a context without ciphering too.
+        let keyed = terms.context == Context::LogicalNameCiphered
+            || terms.mechanism == MechanismName::HighGmac;
+        let mut protected = if keyed {
+            Some(protect(client, aarq, store)?)
+        } else {
+            None
         };
         let proposal = propose(client, &terms, aarq, protected.as_mut(), store)?;
         let initiate = InitiateRequest::from_octets(&proposal.plain)
@@ -393,7 +398,7 @@ fn propose(
             )
             .map_err(|_| unverified())?;
         store
-            .counter_accepted(client, header.counter)
+            .counter_accepted(client, header.counter, false)
             .map_err(|_| unverified())?;
         opened.range()
     };
@@ -554,7 +559,7 @@ fn pass_4(
         .map_err(|_| NotProved)?;
     if let Some(floor) = state.received.window().floor() {
         store
-            .counter_accepted(caller.client, floor.saturating_sub(1))
+            .counter_accepted(caller.client, floor.saturating_sub(1), false)
             .map_err(|_| NotProved)?;
     }
     let counter = next_counter(caller.client, store).map_err(|_| NotProved)?;

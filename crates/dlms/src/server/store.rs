@@ -36,13 +36,18 @@ pub trait ObjectStore {
     /// Where that cannot be made durable: nothing is sent.
     fn counters_reserved(&mut self, client: u16, record: &CounterRecord) -> Result<(), NotDurable>;
 
-    /// Hears that a client's counter was accepted, before anything is done
-    /// about the request; an implementation makes durable what it needs to
+    /// Hears that a client's counter was accepted, under the unicast or the
+    /// broadcast key, before anything is done about the request; an implementation makes durable what it needs to
     /// refuse that counter after a restart.
     ///
     /// # Errors
     /// Where that cannot be made durable: the request is refused.
-    fn counter_accepted(&mut self, client: u16, counter: u32) -> Result<(), NotDurable>;
+    fn counter_accepted(
+        &mut self,
+        client: u16,
+        counter: u32,
+        broadcast: bool,
+    ) -> Result<(), NotDurable>;
 
     /// Fills `out` with random octets for a challenge.
     ///
@@ -168,7 +173,8 @@ pub struct Caller {
     pub mechanism: MechanismName<'static>,
     /// The protection of this request.
     pub protection: Protection,
-    /// There where this request's tag was verified.
+    /// There where this request's tag was verified under a key that the client
+    /// alone shares.
     pub verified: Option<TagVerified>,
     /// Whether it came on the broadcast address or under the broadcast key.
     pub broadcast: bool,

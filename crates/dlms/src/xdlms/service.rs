@@ -176,6 +176,10 @@ code_points! {
     }
 }
 
+impl core::error::Error for DataAccessResult {}
+
+impl core::error::Error for ActionResult {}
+
 impl Wire<'_> for DataAccessResult {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.code());

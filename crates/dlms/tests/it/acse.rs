@@ -125,8 +125,8 @@ fn right_octets_have_no_deviation() {
     assert_eq!(Rlre::from_octets(&octets), Ok(lenient.value));
 }
 
-/// Seen from Gurux servers with mechanism 7: A6, which holds the client's
-/// title, before A2.
+/// Gurux servers with mechanism 7 send A6, which holds a title, before A2;
+/// these octets are made after that.
 #[test]
 fn fields_out_of_turn_are_told() {
     let octets = unhex(

@@ -62,4 +62,13 @@ impl Random {
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from((self.next() >> 33) % bound as u64).unwrap()
     }
+
+    pub(crate) fn octets(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.next().to_be_bytes()[0]).collect()
+    }
+
+    /// True in `permille` of a thousand cases.
+    pub(crate) fn chance(&mut self, permille: usize) -> bool {
+        self.below(1_000) < permille
+    }
 }

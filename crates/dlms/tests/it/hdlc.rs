@@ -1,3 +1,7 @@
 //! HDLC.
 
+mod conformance;
 mod frame;
+mod machines;
+mod pair;
+mod session;

@@ -9,10 +9,15 @@
 )]
 
 mod acse;
+mod axdr;
 mod captures;
+mod cosem;
 mod expectations;
+mod framing;
 mod hdlc;
 mod mbus;
+mod pair;
 mod security;
 mod vectors;
 mod wrapper;
+mod xdlms;

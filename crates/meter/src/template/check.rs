@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use dlms::acse::MechanismName;
 use dlms::axdr::{Data, Date, DateTime, Tag};
 use dlms::cosem::{InterfaceClass, Obis, ScalerUnit, Unit};
 use toml::Spanned;
 
 use super::file::{Attribute, File, Object, Profile};
 use super::{
-    ASSOCIATIONS_MAX, AssociationIndex, AssociationMechanism, AssociationSet, AssociationTemplate,
-    AttributeTemplate, Cell, ClockTemplate, Column, FILE_LEN_MAX, Identity, MethodTemplate,
-    OBJECTS_MAX, ObjectTemplate, PROBLEMS_MAX, Problem, ProfileRows, ProfileTemplate, Quantity,
-    Source, StateValue, Template, TemplateError,
+    ASSOCIATIONS_MAX, AssociationIndex, AssociationSet, AssociationTemplate, AttributeTemplate,
+    Cell, ClockTemplate, Column, FILE_LEN_MAX, Identity, MethodTemplate, OBJECTS_MAX,
+    ObjectTemplate, PROBLEMS_MAX, Problem, ProfileRows, ProfileTemplate, Quantity, Source,
+    StateValue, Template, TemplateError,
 };
+use crate::breaker::ControlMode;
 use crate::journal::CHANNELS_MAX;
 
 /// The most rows that a profile may show: a year of quarter hours.
@@ -82,6 +84,7 @@ impl Checker<'_> {
             self.problem(&head.sap, "sap is 1 to 16383");
         }
         let clock = self.clock(file);
+        let control_mode = self.control_mode(file);
         let associations = self.associations(file);
         let mut objects = BTreeMap::new();
         if file.object.len() > OBJECTS_MAX {
@@ -101,6 +104,7 @@ impl Checker<'_> {
             three_phase: *head.phases.as_ref() == 3,
             sap: *head.sap.as_ref(),
             clock,
+            control_mode,
             associations,
             objects,
             channels: Vec::new(),
@@ -148,6 +152,19 @@ impl Checker<'_> {
         }
     }
 
+    fn control_mode(&mut self, file: &File) -> ControlMode {
+        let written = file.breaker.as_ref().map(|breaker| &breaker.control_mode);
+        match written.map(|mode| (mode, ControlMode::new(*mode.as_ref()))) {
+            Some((_, Some(mode))) => return mode,
+            Some((at, None)) => self.problem(at, "control_mode is 0 to 6"),
+            None if file.object.iter().any(|object| object.class == 70) => {
+                self.nowhere("an object of class 70 needs [breaker] with its control_mode");
+            }
+            None => {}
+        }
+        ControlMode::ALWAYS_CONNECTED
+    }
+
     fn associations(&mut self, file: &File) -> Vec<AssociationTemplate> {
         if file.association.is_empty() {
             self.nowhere("there is no association");
@@ -176,15 +193,15 @@ impl Checker<'_> {
                 );
             }
             let mechanism = match entry.mechanism.as_str() {
-                "none" => AssociationMechanism::None,
-                "lls" => AssociationMechanism::Lls,
-                "hls5" => AssociationMechanism::Hls5,
+                "none" => MechanismName::Lowest,
+                "lls" => MechanismName::Low,
+                "hls5" => MechanismName::HighGmac,
                 other => {
                     self.problem(
                         &entry.name,
                         format!("association {name}: mechanism is none, lls or hls5, not {other}"),
                     );
-                    AssociationMechanism::None
+                    MechanismName::Lowest
                 }
             };
             let mut obis = |text: &Option<String>| {
@@ -200,7 +217,7 @@ impl Checker<'_> {
             };
             let security_setup = obis(&entry.security_setup);
             let invocation_counter = obis(&entry.invocation_counter);
-            if mechanism == AssociationMechanism::Hls5 && security_setup.is_none() {
+            if mechanism == MechanismName::HighGmac && security_setup.is_none() {
                 self.problem(
                     &entry.name,
                     format!("association {name}: hls5 needs a security_setup"),
@@ -377,10 +394,7 @@ impl Checker<'_> {
         let writable = match &source {
             Some(Source::State(value)) => value.writable(),
             Some(_) => false,
-            None => matches!(
-                (object.class, id),
-                (8, 2 | 3 | 5 | 6 | 7 | 8) | (15, 7) | (64, 2 | 3) | (70, 4)
-            ),
+            None => matches!((object.class, id), (8, 2 | 3 | 5 | 6 | 8) | (70, 4)),
         };
         if !set.is_empty() && !writable {
             self.problem(

@@ -8,6 +8,7 @@ use toml::Spanned;
 pub(super) struct File {
     pub(super) model: Head,
     pub(super) clock: Clock,
+    pub(super) breaker: Option<Breaker>,
     #[serde(default)]
     pub(super) association: Vec<Association>,
     #[serde(default)]
@@ -32,6 +33,12 @@ pub(super) struct Clock {
     pub(super) daylight_savings_deviation: i8,
     pub(super) daylight_savings_enabled: bool,
     pub(super) shift_limit_s: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Breaker {
+    pub(super) control_mode: Spanned<u8>,
 }
 
 #[derive(Debug, Deserialize)]

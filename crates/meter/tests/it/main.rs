@@ -1,10 +1,14 @@
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests stand outside test functions"
 )]
 //! Tests of the meter through its public interface.
 
+mod device;
+mod disk;
 mod journal;
 mod metrology;
+mod pair;
 mod template;

@@ -230,6 +230,8 @@ export interface ChartCardProps extends ChartProps {
   /** Stands above the chart. */
   lead?: ComponentChildren;
   table: TwinTable;
+  /** What the chart is about, for the picture: the name of a meter. */
+  subject?: string;
   /** Name of a file without its ending. */
   file: string;
   /** The address of a file with all points, or its text. */
@@ -258,10 +260,12 @@ export function ChartCard(props: ChartCardProps) {
   };
   const png = (close: () => void): void => {
     close();
-    void handle.current?.png(props.title, subtitle()).then((blob) => {
-      save(`${props.file}.png`, blob);
-      toast(t.chart.saved(`${props.file}.png`));
-    });
+    void handle.current
+      ?.png(props.subject ? `${props.subject} · ${props.title}` : props.title, subtitle())
+      .then((blob) => {
+        save(`${props.file}.png`, blob);
+        toast(t.chart.saved(`${props.file}.png`));
+      });
   };
   const csv = props.csv;
   return (

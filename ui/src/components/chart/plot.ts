@@ -282,7 +282,7 @@ function build(
     {
       width: size.width * scale,
       height: size.height * scale,
-      padding: [TOP_PX * scale, (spec.endDot ? 8 : 2) * scale, 0, 0],
+      padding: [TOP_PX * scale, (spec.kind === "line" ? 8 : 2) * scale, 0, 0],
       legend: { show: false },
       cursor: {
         show: onCursor !== null,
@@ -328,7 +328,7 @@ function build(
       ],
       hooks: {
         drawAxes: [drawGaps, ...(spec.kind === "bars" ? [drawBars] : [])],
-        draw: [drawGapLabels, drawOver, drawAxes],
+        draw: [drawOver, drawAxes, drawGapLabels],
         ...(onCursor
           ? {
               setCursor: [
@@ -348,8 +348,11 @@ function build(
     plot,
     set: (next) => {
       spec = next;
-      plot.setData(dataOf(next), false);
-      plot.setScale("x", { min: view.from, max: view.to });
+      // In a batch the scales are in force at once, so that a cursor set next stands right.
+      plot.batch(() => {
+        plot.setData(dataOf(next), false);
+        plot.setScale("x", { min: view.from, max: view.to });
+      });
     },
   };
 }
@@ -373,7 +376,7 @@ export function makePlot(
     range(from, to) {
       view.from = from;
       view.to = to;
-      plot.setScale("x", { min: from, max: to });
+      plot.batch(() => plot.setScale("x", { min: from, max: to }));
     },
     cursor(at) {
       if (at === null) plot.setCursor({ left: -10, top: -10 });

@@ -1,3 +1,4 @@
+import { Component } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ChipSelect, Segments } from "../../components/controls.tsx";
 import { Heartbeat } from "../../components/heartbeat.tsx";
@@ -23,7 +24,7 @@ const SORTS = ["state", "meter", "place", "feeder", "power", "last_read", "read"
 type Sort = (typeof SORTS)[number];
 /** Figures are seen largest first, words from A. */
 const DOWN_FIRST: Sort[] = ["power", "last_read", "read"];
-const SPARE = 8;
+const SPARE = 5;
 const HEAD_REM = 2;
 const CARD_REM = 4.75;
 /** A power value of a list is read every quarter of an hour; older than two of them is marked as old. */
@@ -138,7 +139,7 @@ export function MetersCard({ feeders }: { feeders: string[] }) {
             value={query.sort}
             options={SORTS.map((value) => ({ value, text: t.fleet.columns[value] }))}
             onChange={(sort) => sortBy(sort as Sort)}
-            class="plain"
+            plain
             testid="fleet-sort"
           />
         </div>
@@ -433,11 +434,11 @@ function List({
                 body.current = element;
               }}
             >
-              {indexes.map((index, slot) => {
+              {indexes.map((index) => {
                 const row = rows.row(index);
                 return (
                   <TableRow
-                    key={slot}
+                    key={index}
                     index={index}
                     row={row}
                     now={now}
@@ -512,7 +513,26 @@ interface RowProps {
   selected: boolean;
 }
 
-function TableRow({ index, row, now, quiet, active, selected }: RowProps) {
+/** Drawn again only when what it shows has changed: a scrolled table then makes a few rows and moves the rest. */
+class TableRow extends Component<RowProps> {
+  override shouldComponentUpdate(next: RowProps): boolean {
+    const old = this.props;
+    return (
+      old.row !== next.row ||
+      old.index !== next.index ||
+      old.now !== next.now ||
+      old.quiet !== next.quiet ||
+      old.active !== next.active ||
+      old.selected !== next.selected
+    );
+  }
+
+  override render(props: RowProps) {
+    return drawRow(props);
+  }
+}
+
+function drawRow({ index, row, now, quiet, active, selected }: RowProps) {
   const state = active ? "active" : undefined;
   if (!row) {
     return (

@@ -31,7 +31,9 @@ function EventLine({ event, now, long }: { event: MeterEvent; now: number; long:
             <span class="t3">
               {event.detail === "" ? "" : " · "}
               {t.meter.source[event.source]}
-              {event.code === null ? "" : `, ${t.meter.code(event.code)}`}
+              {event.code === null || event.detail.includes(`code ${event.code}`)
+                ? ""
+                : `, ${t.meter.code(event.code)}`}
             </span>
           ) : null}
         </span>

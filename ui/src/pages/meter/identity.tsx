@@ -39,7 +39,7 @@ function clockText(offset: number | null, zone: string): string | null {
   const digits = size < 10 ? size.toFixed(1) : size.toFixed(0);
   // The meter's clock minus the head end's: a negative difference is a slow clock.
   const off = size < 0.05 ? t.meter.clockExact : offset < 0 ? t.meter.slow(digits) : t.meter.fast(digits);
-  return `${zone}, ${off}`;
+  return zone === "" ? off : `${zone}, ${off}`;
 }
 
 export function Identity({ meter }: { meter: Meter }) {
@@ -72,7 +72,11 @@ export function Identity({ meter }: { meter: Meter }) {
           <span class="t3">{t.meter.ofG(`${of.text} ${of.unit}`.trim())}</span>
         </Row>
         <Row name={t.meter.systemTitle}>
-          <span class="mono">{meter.system_title}</span>
+          {meter.system_title === "" ? (
+            <span class="t3">{t.meter.notRead}</span>
+          ) : (
+            <span class="mono">{meter.system_title}</span>
+          )}
         </Row>
         <Row name={t.meter.via}>{meter.via}</Row>
         <Row name={t.meter.endpoint}>

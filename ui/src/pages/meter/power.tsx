@@ -8,7 +8,7 @@ import { csv, glance, minus } from "../../lib/format.ts";
 import { breakWherever } from "../../lib/gaps.ts";
 import { useLiveEvent, useNow } from "../../lib/hooks.ts";
 import { freshness } from "../../lib/live.ts";
-import { siteZone } from "../../lib/session.ts";
+import { now as present, siteZone } from "../../lib/session.ts";
 import { age, clockSeconds, DAY, iso, MINUTE, parse, when } from "../../lib/time.ts";
 import type { Meter, Power, PowerErrorEvent, PowerEvent } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
@@ -19,8 +19,14 @@ const PERIOD_MS = 1_000;
 const BREAK_MS = 2_500;
 const KEPT = 600;
 
+/** A value that lies further back than this is from a clock that was set, and begins a new line. */
+const CLOCK_SET_MS = MINUTE;
+
 interface Sample extends Power {
+  /** When the meter had this power, by the clock that stamped it. */
   time: number;
+  /** When it arrived, by the head end's clock as this page knows it. */
+  seen: number;
 }
 
 /** The meter's power each second: a number, three phases, the last three minutes. */
@@ -45,10 +51,12 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
 
   useLiveEvent<PowerEvent>("power", (event) => {
     if (event.id !== id) return;
-    const time = parse(event.at);
+    const seen = present();
+    const time = parse(event.at) ?? seen;
     const last = samples.current.at(-1);
-    if (time === null || (last && time <= last.time)) return;
-    samples.current.push({ ...event, time });
+    if (last && last.time - time > CLOCK_SET_MS) samples.current = [];
+    else if (last && time <= last.time) return;
+    samples.current.push({ ...event, time, seen });
     if (samples.current.length > KEPT) samples.current.splice(0, samples.current.length - KEPT);
     setError(null);
     draw();
@@ -61,12 +69,14 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
   const zone = siteZone();
   const last = shown.at(-1) ?? null;
   const before = parse(meter?.power.at);
-  const newest: (Power & { time: number | null }) | null =
-    last ?? (meter && meter.power.w !== null ? { ...meter.power, time: before } : null);
-  const state = error && !paused ? "offline" : freshness(last?.time ?? null, now, PERIOD_MS);
+  const newest: (Power & { seen: number | null }) | null =
+    last ?? (meter && meter.power.w !== null ? { ...meter.power, seen: before } : null);
+  const state = error && !paused ? "offline" : freshness(last?.seen ?? null, now, PERIOD_MS);
   const old = !paused && last === null ? newest !== null : state !== "live" && !paused;
 
-  const end = last !== null && (paused || now - last.time < 5_000) ? last.time : now;
+  // The axis runs on the clock that stamps the samples, which may differ from this one.
+  const end =
+    last === null ? now : paused || now - last.seen < 5_000 ? last.time : now + (last.time - last.seen);
   const from = end - SPAN_MS;
   const view = shown.filter((one) => one.time >= from && one.time <= end);
   const broken = breakWherever(
@@ -92,8 +102,8 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
     from,
     to: end,
     gaps: lost,
-    unit: kilo ? "kW" : "W",
-    yText: (value, digits) => (value === 0 ? "0" : minus(value.toFixed(digits))),
+    unit: values.length === 0 ? "" : kilo ? "kW" : "W",
+    yText: (value, digits) => (values.length === 0 ? "" : value === 0 ? "0" : minus(value.toFixed(digits))),
     ...(values.length === 0 ? { yRange: [0, 1] as [number, number] } : {}),
     endText: t.meter.now,
     endDot: state === "live" || paused,
@@ -152,11 +162,11 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
           <div class={`row wrap now-row${old ? " stale" : ""}`}>
             <p class="big" data-testid="meter-live-value">
               <BigPower w={newest?.w ?? null} />
-              {old && newest?.time != null ? (
+              {old && newest?.seen != null ? (
                 <span class="aged">
-                  {now - newest.time < DAY
-                    ? t.meter.readAgo(age(now - newest.time))
-                    : when(newest.time, now, zone)}
+                  {now - newest.seen < DAY
+                    ? t.meter.readAgo(age(now - newest.seen))
+                    : when(newest.seen, now, zone)}
                 </span>
               ) : null}
             </p>
@@ -164,7 +174,7 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
             <dl class="phases" aria-label={t.meter.phases}>
               {(["l1_w", "l2_w", "l3_w"] as const).map((key, i) => {
                 const w = newest?.[key] ?? null;
-                if (w === null && newest !== null && meter?.phase !== "L123") return null;
+                if (w === null && !(meter?.phase ?? "L123").includes(String(i + 1))) return null;
                 return (
                   <div key={key}>
                     <dt>L{i + 1}</dt>
@@ -189,7 +199,7 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
       readout={(at) => {
         const one = at === null ? last : at.kind === "value" ? sampleAt(broken.times[at.index]) : undefined;
         if (!one || one.w === null) {
-          return <span>{at === null ? t.meter.waitingPower : t.meter.lost}</span>;
+          return <span>{at === null && error === null ? t.meter.waitingPower : t.meter.lost}</span>;
         }
         return (
           <>
@@ -222,6 +232,7 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
               ),
             ]),
       }}
+      subject={meter?.name ?? id}
       file={`${meter?.name ?? id}-power`}
       csv={{
         text: () =>

@@ -105,7 +105,7 @@ export function ProfileCard({
           text: t.meter.steps[value] ?? value,
         }))}
         onChange={(step) => change({ step }, false)}
-        class="plain"
+        plain
         testid="profile-step"
       />
     </div>
@@ -234,12 +234,15 @@ function Drawn({
   const end = (one: Point): number => (stepMs >= 23 * HOUR ? zone.startOfDay(one.at, 1) : one.at + stepMs);
   const hours = (one: Point): number => (end(one) - one.at) / HOUR;
   const quality = (one: Point): string => one.status.map((word) => word.replaceAll("_", " ")).join(", ");
+  // Power over the interval: what was used less what was delivered.
+  const averageOf = (one: Point): { text: string; unit: string } | null =>
+    one.used === null ? null : glance((one.used - (delivers ? (one.delivered ?? 0) : 0)) / hours(one), "W");
   const latest = [...points].reverse().find((one) => one.used !== null);
 
   const pointAt = (at: At | null): Point | undefined =>
     at === null ? latest : at.kind === "value" ? points[at.index] : undefined;
   const say = (one: Point): string => {
-    const average = one.used === null ? null : glance(one.used / hours(one), "W");
+    const average = averageOf(one);
     const parts = [
       interval(one.at, end(one), zone),
       one.used === null ? t.meter.noDataWord : `${kwh(one.used)} kWh ${t.meter.used}`,
@@ -308,7 +311,7 @@ function Drawn({
           }
           return <span>{at === null ? t.meter.noDataWord : t.meter.notDue}</span>;
         }
-        const average = one.used === null ? null : glance(one.used / hours(one), "W");
+        const average = averageOf(one);
         return (
           <>
             <span>{interval(one.at, end(one), zone)}</span>
@@ -365,6 +368,7 @@ function Drawn({
             ]),
       }}
       footer={gaps.length > 0 ? <GapLines profile={profile} full={full} /> : undefined}
+      subject={name}
       file={`${name}-profile`}
       csv={{ href: api.profileCsv(id, iso(from), iso(to), range.step) }}
     />

@@ -7,10 +7,9 @@ use dlms::security::{
     Wrapping,
 };
 
-use super::{CLIENT, SERVER, ring};
+use super::{CLIENT, GET, SERVER, ring};
 use crate::captures::{hex, unhex};
 
-const GET: &str = "c0010000080000010000ff0200";
 const COUNTER: u32 = 0x0123_4567;
 
 const FORMS: &[(Protection, &str)] = &[

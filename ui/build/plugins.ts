@@ -1,6 +1,7 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { Plugin } from "vite";
 
 /** The lucide icons that the interface uses; every other icon stays out of the sprite. */
@@ -80,6 +81,28 @@ export function icons(): Plugin {
         response.setHeader("content-type", "image/svg+xml");
         response.end(sprite());
       });
+    },
+  };
+}
+
+/** Writes a Brotli and a gzip twin beside each text file, which the head end sends to those who accept them. */
+export function twins(): Plugin {
+  let out = "";
+  return {
+    name: "twins",
+    apply: "build",
+    configResolved(config) {
+      out = config.build.outDir;
+    },
+    closeBundle() {
+      for (const entry of readdirSync(out, { recursive: true, withFileTypes: true })) {
+        if (!entry.isFile() || !/\.(?:js|css|html|svg|txt)$/.test(entry.name)) continue;
+        const path = join(entry.parentPath, entry.name);
+        const content = readFileSync(path);
+        if (content.length < 1024) continue;
+        writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }));
+        writeFileSync(`${path}.br`, brotliCompressSync(content));
+      }
     },
   };
 }

@@ -1,0 +1,887 @@
+//! The client: one association with one logical device, as a machine without
+//! I/O.
+//!
+//! After each [`Client::handle`], call [`Client::poll`] until it gives
+//! [`Output::Timeout`]. One request is under way at a time; long values in
+//! both directions, lists that the server does not take, repetitions and
+//! counters are the machine's business.
+//!
+//! What is ciphered needs invocation counters, and no counter is used before it
+//! is durably reserved: the machine gives [`Output::Reserve`] and waits for
+//! [`Input::Reserved`].
+
+mod associate;
+mod exchange;
+mod failure;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::acse::{Deviation, MechanismName};
+use crate::codec::Wire;
+use crate::cosem::{AttributeDescriptor, MethodDescriptor, Obis};
+use crate::security::{
+    CounterBlock, CounterHint, CounterPlan, Envelope, FreshCounter, Header, HintRefused, Key,
+    KeyRing, PeerCounter, Protection, ReplayWindow, SendCounter, SystemTitle, TagVerified,
+    UnprotectError, Wrapping,
+};
+use crate::server::Context;
+use crate::xdlms::{
+    ActionResult, Conformance, DataAccessResult, DataNotification, DataNotificationConfirm,
+    ExceptionResponse, ServiceError,
+};
+use crate::{Duration, Instant};
+
+use exchange::Exchange;
+
+pub use failure::{Failure, Phase};
+
+/// Counters that are reserved at once.
+pub const COUNTERS_RESERVED: u32 = 256;
+
+/// Octets that one value may have that comes in blocks.
+pub const TRANSFER_LEN_MAX: usize = 16 * 1_024 * 1_024;
+
+/// Blocks without any octets that a server may send in one transfer.
+pub const EMPTY_BLOCKS_MAX: u32 = 16;
+
+/// Notifications that may wait to be fetched; more are dropped and counted.
+pub const NOTIFICATIONS_MAX: usize = 64;
+
+/// How an association is to be made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The context to ask for.
+    pub context: Context,
+    /// How to show who we are.
+    pub mechanism: MechanismName<'static>,
+    /// The protection of what is sent, and the least of what is taken.
+    pub protection: Protection,
+    /// The form of what is protected; a dedicated form needs a dedicated key.
+    pub wrapping: Wrapping,
+    /// The services to ask for.
+    pub conformance: Conformance,
+    /// Octets of the longest APDU that we take, 64 to 65,535.
+    pub pdu_len_max: u16,
+    /// The association object that takes pass 3.
+    pub object: Obis,
+    /// How long to wait for an answer.
+    pub timeout: Duration,
+    /// What is sent again where no answer comes.
+    pub repeat: Repeat,
+    /// How often, at most.
+    pub repeats_max: u8,
+    /// Oddities of the peer.
+    pub quirks: Quirks,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            context: Context::LogicalName,
+            mechanism: MechanismName::Lowest,
+            protection: Protection::None,
+            wrapping: Wrapping::Glo,
+            conformance: Conformance::GET
+                | Conformance::SET
+                | Conformance::ACTION
+                | Conformance::SELECTIVE_ACCESS
+                | Conformance::MULTIPLE_REFERENCES
+                | Conformance::BLOCK_TRANSFER_WITH_GET_OR_READ
+                | Conformance::BLOCK_TRANSFER_WITH_SET_OR_WRITE
+                | Conformance::BLOCK_TRANSFER_WITH_ACTION
+                | Conformance::EVENT_NOTIFICATION
+                | Conformance::DATA_NOTIFICATION
+                | Conformance::PRIORITY_MGMT_SUPPORTED,
+            pdu_len_max: u16::MAX,
+            object: Obis([0, 0, 40, 0, 0, 255]),
+            timeout: Duration::from_secs(10),
+            repeat: Repeat::Nothing,
+            repeats_max: 3,
+            quirks: Quirks::default(),
+        }
+    }
+}
+
+/// What is sent again where no answer comes. A repetition is the same to the
+/// last octet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Nothing: the link loses nothing.
+    Nothing,
+    /// Reads only: the peer may carry out a repeated write twice.
+    Reads,
+    /// Everything: the peer keeps its last answer and sends it again.
+    Everything,
+}
+
+/// Oddities of servers, each with where it was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quirks {
+    /// The AARE names a context other than the one it was asked for: jDLMS
+    /// 1.8.0, LN with ciphering in answer to LN with a password.
+    pub context_differs: bool,
+}
+
+/// Keys and counters of one client with one server, across associations.
+#[derive(Debug)]
+pub struct Security {
+    /// Our own system title.
+    pub title: SystemTitle,
+    /// The server's, where it is known; another is then refused.
+    pub server_title: Option<SystemTitle>,
+    /// The keys, made ready.
+    pub keys: KeyRing,
+    /// Counters of what we send.
+    pub send: SendCounter,
+    /// Counters of what the server sent. A window that slides, since the
+    /// replies to challenges carry counters of their own.
+    pub received: PeerCounter,
+}
+
+/// What happens to a client.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The association is to be made.
+    Associate(Associate<'a>),
+    /// Something is wanted of the server.
+    Request(Request),
+    /// An APDU came.
+    Apdu(&'a [u8]),
+    /// The record of a plan is durable.
+    Reserved(CounterPlan),
+    /// The record of a plan could not be made durable.
+    NotReserved,
+    /// The association is to be released.
+    Release,
+    /// What is under way is no longer wanted. Its answer, if it still comes,
+    /// is dropped.
+    Cancel,
+    /// Time has passed.
+    Timeout,
+    /// The link is gone.
+    LinkLost,
+}
+
+/// What making an association needs beside what is configured.
+#[derive(Clone, Debug, Default)]
+pub struct Associate<'a> {
+    /// The password, for low level security.
+    pub password: &'a [u8],
+    /// Random octets for our challenge, 8 to 64, for high level security.
+    pub entropy: &'a [u8],
+    /// A new random key for this association alone, where one is wanted.
+    pub dedicated: Option<Key>,
+}
+
+/// What is wanted of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Attributes are to be read.
+    Get(Vec<GetItem>),
+    /// Attributes are to be written.
+    Set(Vec<SetItem>),
+    /// Methods are to be invoked.
+    Action(Vec<ActionItem>),
+}
+
+/// An attribute to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetItem {
+    /// The attribute.
+    pub attribute: AttributeDescriptor,
+    /// Selector and parameters in A-XDR, where not all of it is wanted.
+    pub selection: Option<(u8, Vec<u8>)>,
+}
+
+/// An attribute to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetItem {
+    /// The attribute.
+    pub attribute: AttributeDescriptor,
+    /// Selector and parameters in A-XDR, where not all of it is meant.
+    pub selection: Option<(u8, Vec<u8>)>,
+    /// The value in A-XDR.
+    pub value: Vec<u8>,
+}
+
+/// A method to be invoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionItem {
+    /// The method.
+    pub method: MethodDescriptor,
+    /// Its parameter in A-XDR, where it has one.
+    pub parameter: Option<Vec<u8>>,
+}
+
+/// What the server answered, item by item in the order of the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// Values in A-XDR. They are whole, but may be anything else.
+    Get(Vec<Result<Vec<u8>, DataAccessResult>>),
+    /// What became of each value.
+    Set(Vec<DataAccessResult>),
+    /// What became of each method, and what it returned.
+    Action(Vec<ActionOutcome>),
+}
+
+/// What a method did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionOutcome {
+    /// Whether it was carried out.
+    pub result: ActionResult,
+    /// What it returned in A-XDR, if anything.
+    pub returned: Option<Result<Vec<u8>, DataAccessResult>>,
+}
+
+/// What a client wants, or tells.
+#[derive(Debug)]
+pub enum Output {
+    /// An APDU is to be sent.
+    Transmit(Vec<u8>),
+    /// The plan's record is to be made durable, and the plan to be handed back
+    /// in [`Input::Reserved`].
+    Reserve(CounterPlan),
+    /// Something happened.
+    Event(Event),
+    /// Nothing until something happens, or until then.
+    Timeout(Option<Instant>),
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The association is there.
+    Associated(Associated),
+    /// The answer to the request.
+    Response(Response),
+    /// A block of the answer came, or one of the request was taken: octets so
+    /// far.
+    Progress(usize),
+    /// The request failed; the association is still there.
+    RequestFailed(Failure),
+    /// The server told something without being asked.
+    Notification(Notification),
+    /// The association was released.
+    Released(Vec<Deviation>),
+    /// There is no association, or none any more.
+    Ended(Failure),
+}
+
+/// What was agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Associated {
+    /// The services.
+    pub conformance: Conformance,
+    /// Octets of the longest APDU that the server takes; 0: any.
+    pub pdu_len_max: u16,
+    /// The server's system title, if it told one.
+    pub server_title: Option<SystemTitle>,
+    /// Where its octets deviate from the standard's.
+    pub deviations: Vec<Deviation>,
+}
+
+/// What a server told without being asked.
+#[derive(Debug)]
+pub struct Notification {
+    /// The DataNotification or EventNotification in clear.
+    pub apdu: Vec<u8>,
+    /// There where its tag was verified.
+    pub verified: Option<TagVerified>,
+}
+
+/// One association with one logical device.
+pub struct Client {
+    config: Config,
+    security: Option<Security>,
+    state: State,
+    session: Session,
+    output: VecDeque<Output>,
+    notifications: usize,
+    counts: Counts,
+}
+
+/// What was dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// APDUs that were no answer to what was asked, or came twice.
+    pub stray: u64,
+    /// APDUs that did not verify, were replayed, or came with less protection.
+    pub unverified: u64,
+    /// Notifications beyond [`NOTIFICATIONS_MAX`].
+    pub notifications: u64,
+    /// APDUs that were sent again.
+    pub repeated: u64,
+}
+
+enum State {
+    Idle,
+    Associating(associate::Associating),
+    Open,
+    Requesting(Exchange),
+    Releasing,
+}
+
+/// What holds for the present association.
+struct Session {
+    conformance: Conformance,
+    server_pdu_len: usize,
+    server_title: Option<SystemTitle>,
+    dedicated: Option<Dedicated>,
+    /// Counters of what came ciphered without a tag.
+    unverified: ReplayWindow,
+    associated: Associated,
+    invoke_id: u8,
+    /// What is to be sent as soon as there are counters for it.
+    waiting: Option<Waiting>,
+    /// What was sent last and may be sent again.
+    sent: Option<Sent>,
+}
+
+struct Dedicated {
+    send: CounterBlock,
+    received: ReplayWindow,
+}
+
+/// An APDU that waits for counters.
+enum Waiting {
+    Aarq,
+    Reply,
+    Plain(Vec<u8>),
+    Rlrq,
+}
+
+struct Sent {
+    octets: Vec<u8>,
+    plain: Vec<u8>,
+    deadline: Instant,
+    repeats: u8,
+    /// Why the server is said not to answer.
+    said: Option<Failure>,
+}
+
+impl Client {
+    /// Starts without an association. `security` is needed for a ciphered
+    /// context, for mechanism 5, and for protected notifications.
+    #[must_use]
+    pub fn new(config: Config, security: Option<Security>) -> Self {
+        let session = Session::new(Conformance::NONE, security.as_ref());
+        Self {
+            config,
+            security,
+            state: State::Idle,
+            session,
+            output: VecDeque::new(),
+            notifications: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Ends the machine and gives back the keys with their counters.
+    #[must_use]
+    pub fn into_security(self) -> Option<Security> {
+        self.security
+    }
+
+    /// Shows the keys with their counters.
+    #[must_use]
+    pub const fn security(&self) -> Option<&Security> {
+        self.security.as_ref()
+    }
+
+    /// Tells what was dropped.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Tells what was agreed on, while there is an association.
+    #[must_use]
+    pub const fn associated(&self) -> Option<&Associated> {
+        match self.state {
+            State::Open | State::Requesting(_) => Some(&self.session.associated),
+            State::Idle | State::Associating(_) | State::Releasing => None,
+        }
+    }
+
+    /// Takes what has happened.
+    pub fn handle(&mut self, input: Input<'_>, now: Instant) {
+        match input {
+            Input::Associate(with) => self.associate(&with, now),
+            Input::Request(request) => self.request(request, now),
+            Input::Apdu(octets) => self.on_apdu(octets, now),
+            Input::Reserved(plan) => {
+                if let Some(security) = &mut self.security {
+                    security.send.adopt(plan);
+                }
+                self.proceed(now);
+            }
+            Input::NotReserved => self.fail(Failure::NotReserved),
+            Input::Release => match self.state {
+                State::Open => {
+                    self.state = State::Releasing;
+                    self.session.waiting = Some(Waiting::Rlrq);
+                    self.proceed(now);
+                }
+                _ => self.end(Failure::NotAssociated),
+            },
+            Input::Cancel => {
+                if matches!(self.state, State::Requesting(_)) {
+                    self.state = State::Open;
+                    self.session.sent = None;
+                    self.session.waiting = None;
+                    self.abandon_trial();
+                }
+            }
+            Input::Timeout => self.on_timeout(now),
+            Input::LinkLost => {
+                if !matches!(self.state, State::Idle) {
+                    self.end(Failure::LinkLost);
+                }
+            }
+        }
+    }
+
+    /// Tells what is to be done next.
+    pub fn poll(&mut self) -> Output {
+        match self.output.pop_front() {
+            Some(output) => {
+                if matches!(output, Output::Event(Event::Notification(_))) {
+                    self.notifications -= 1;
+                }
+                output
+            }
+            None => Output::Timeout(self.session.sent.as_ref().map(|sent| sent.deadline)),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.output.push_back(Output::Event(event));
+    }
+
+    /// Ends the association, or the attempt at one.
+    fn end(&mut self, failure: Failure) {
+        self.state = State::Idle;
+        self.abandon_trial();
+        self.session = Session::new(Conformance::NONE, self.security.as_ref());
+        self.event(Event::Ended(failure));
+    }
+
+    /// Ends what is under way: the request where there is one, else the
+    /// association.
+    fn fail(&mut self, failure: Failure) {
+        if matches!(self.state, State::Requesting(_)) {
+            self.state = State::Open;
+            self.session.sent = None;
+            self.session.waiting = None;
+            self.abandon_trial();
+            self.event(Event::RequestFailed(failure));
+        } else {
+            self.end(failure);
+        }
+    }
+
+    fn abandon_trial(&mut self) {
+        if let Some(security) = &mut self.security {
+            security.send.abandon_trial();
+        }
+    }
+
+    /// Queues an APDU in clear, to be protected and sent.
+    fn send(&mut self, plain: Vec<u8>, now: Instant) {
+        self.session.waiting = Some(Waiting::Plain(plain));
+        self.proceed(now);
+    }
+
+    /// Sends what waits, if there are counters for it; else asks for some.
+    fn proceed(&mut self, now: Instant) {
+        let Some(waiting) = &self.session.waiting else {
+            return;
+        };
+        let needs = match waiting {
+            Waiting::Aarq => u32::from(self.config.protection != Protection::None),
+            Waiting::Reply => 1 + u32::from(self.config.protection != Protection::None),
+            Waiting::Plain(_) | Waiting::Rlrq => u32::from(self.uses_global_counter()),
+        };
+        if let Some(security) = &mut self.security
+            && security.send.remaining() < needs
+            && !security.send.trial_running()
+        {
+            match security.send.plan_block(COUNTERS_RESERVED) {
+                Ok(plan) => self.output.push_back(Output::Reserve(plan)),
+                Err(error) => self.fail(Failure::Counter(error)),
+            }
+            return;
+        }
+        let Some(waiting) = self.session.waiting.take() else {
+            return;
+        };
+        let made = match waiting {
+            Waiting::Aarq => self.aarq().map(|octets| (octets, Vec::new())),
+            Waiting::Reply => self
+                .reply()
+                .and_then(|plain| Ok((self.seal(&plain)?, plain))),
+            Waiting::Plain(plain) => self.seal(&plain).map(|octets| (octets, plain)),
+            Waiting::Rlrq => Ok((self.rlrq(), Vec::new())),
+        };
+        match made {
+            Ok((octets, plain)) => {
+                self.session.sent = Some(Sent {
+                    octets: octets.clone(),
+                    plain,
+                    deadline: now + self.config.timeout,
+                    repeats: 0,
+                    said: None,
+                });
+                self.output.push_back(Output::Transmit(octets));
+            }
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    const fn uses_global_counter(&self) -> bool {
+        !matches!(self.config.protection, Protection::None) && !self.config.wrapping.is_dedicated()
+    }
+
+    /// Takes a counter for what is sent.
+    fn counter(&mut self) -> Result<FreshCounter, Failure> {
+        if self.config.wrapping.is_dedicated()
+            && let Some(dedicated) = &mut self.session.dedicated
+        {
+            return dedicated.send.take().map_err(Failure::Counter);
+        }
+        self.global_counter()
+    }
+
+    fn global_counter(&mut self) -> Result<FreshCounter, Failure> {
+        let security = self.security.as_mut().ok_or(Failure::NoKeys)?;
+        security.send.take().map_err(Failure::Counter)
+    }
+
+    /// Protects an APDU as configured.
+    fn seal(&mut self, plain: &[u8]) -> Result<Vec<u8>, Failure> {
+        if self.config.protection == Protection::None {
+            return Ok(plain.to_vec());
+        }
+        let counter = self.counter()?;
+        let security = self.security.as_ref().ok_or(Failure::NoKeys)?;
+        let envelope = Envelope::new(self.config.wrapping, self.config.protection);
+        let mut out = Vec::new();
+        security
+            .keys
+            .protect(envelope, &security.title, counter, plain, &mut out)
+            .map_err(Failure::Protect)?;
+        Ok(out)
+    }
+
+    /// Octets that protection adds to an APDU.
+    const fn overhead(&self) -> usize {
+        match self.config.protection {
+            Protection::None => 0,
+            _ if self.config.wrapping.is_general() => 30,
+            _ => 21,
+        }
+    }
+
+    fn on_apdu(&mut self, octets: &[u8], now: Instant) {
+        match octets.first() {
+            None => self.counts.stray += 1,
+            Some(0x61) => self.on_aare(octets, now),
+            Some(0x63) => self.on_rlre(octets),
+            Some(0xD8) => self.on_exception(octets),
+            Some(0x0E) => self.on_service_error(octets),
+            Some(tag) if Wrapping::of_tag(*tag).is_some() => self.on_ciphered(octets, now),
+            Some(0x0F | 0xC2) => self.on_plain_notification(octets),
+            Some(_) if self.config.protection != Protection::None => {
+                self.refuse(Failure::Unverified(UnprotectError::Insufficient {
+                    required: self.config.protection,
+                    received: Protection::None,
+                }));
+            }
+            Some(_) => self.on_response(octets, now),
+        }
+    }
+
+    fn on_ciphered(&mut self, octets: &[u8], now: Instant) {
+        let mut frame = octets.to_vec();
+        match self.open(&mut frame) {
+            Ok((range, verified)) => {
+                let plain = frame.get(range).unwrap_or_default();
+                if matches!(plain.first(), Some(0x0F | 0xC2)) {
+                    self.on_notification(plain.to_vec(), verified);
+                    return;
+                }
+                if let (Some(proof), Some(security)) = (&verified, &mut self.security) {
+                    security.send.confirm_trial(proof);
+                }
+                self.on_response(plain, now);
+            }
+            Err(error) => self.refuse(Failure::Unverified(error)),
+        }
+    }
+
+    /// Verifies and deciphers what the server sent, and takes its counter.
+    fn open(
+        &mut self,
+        frame: &mut [u8],
+    ) -> Result<(core::ops::Range<usize>, Option<TagVerified>), UnprotectError> {
+        let header = Header::decode(frame)?;
+        let nothing = UnprotectError::NotCiphered {
+            tag: frame.first().copied().unwrap_or(0),
+        };
+        let Some(security) = &mut self.security else {
+            return Err(nothing);
+        };
+        let title = self
+            .session
+            .server_title
+            .or(security.server_title)
+            .or(header.system_title)
+            .ok_or(nothing)?;
+        let protection = header.control.protection();
+        let required = self.config.protection;
+        if protection == Protection::Encrypted && protection.covers(required) {
+            let candidate = self.session.unverified.check(header.counter)?;
+            let opened = security.keys.dangerous_decrypt_unverified(frame, &title)?;
+            self.session
+                .unverified
+                .dangerous_commit_unverified(candidate)?;
+            return Ok((opened.range(), None));
+        }
+        let window = match &mut self.session.dedicated {
+            Some(dedicated) if header.wrapping.is_dedicated() => &mut dedicated.received,
+            None if header.wrapping.is_dedicated() => return Err(nothing),
+            _ => security.received.window_mut(),
+        };
+        let opened = security
+            .keys
+            .unprotect_once(frame, &title, required, window)?;
+        Ok((opened.range(), Some(opened.into_proof())))
+    }
+
+    /// Takes what cannot be the answer: on a link that loses messages it may
+    /// be anything's, so it is counted and the answer is waited for; else it is
+    /// what the server had to say.
+    fn refuse(&mut self, failure: Failure) {
+        self.counts.unverified += 1;
+        if self.config.repeat == Repeat::Nothing
+            && matches!(self.state, State::Associating(_) | State::Requesting(_))
+        {
+            self.fail(failure);
+        }
+    }
+
+    fn on_plain_notification(&mut self, octets: &[u8]) {
+        if self.config.protection == Protection::None {
+            self.on_notification(octets.to_vec(), None);
+        } else {
+            self.counts.unverified += 1;
+        }
+    }
+
+    fn on_notification(&mut self, apdu: Vec<u8>, verified: Option<TagVerified>) {
+        if self.notifications >= NOTIFICATIONS_MAX {
+            self.counts.notifications += 1;
+            return;
+        }
+        if let Ok(told) = DataNotification::from_octets(&apdu)
+            && told.invoke.is_confirmed()
+        {
+            let confirm = DataNotificationConfirm {
+                invoke: told.invoke,
+                date_time: None,
+            };
+            // A confirmation that cannot be protected is not sent: the server
+            // will tell it again.
+            if let Ok(octets) = self.seal(&confirm.to_octets()) {
+                self.output.push_back(Output::Transmit(octets));
+            }
+        }
+        self.notifications += 1;
+        self.event(Event::Notification(Notification { apdu, verified }));
+    }
+
+    /// An exception is a word in clear that anybody may have sent: it ends at
+    /// most the request.
+    fn on_exception(&mut self, octets: &[u8]) {
+        let exception = match ExceptionResponse::from_octets(octets) {
+            Ok(exception) => exception,
+            Err(error) => return self.refuse(Failure::Malformed(error)),
+        };
+        if !matches!(self.state, State::Associating(_) | State::Requesting(_)) {
+            self.counts.stray += 1;
+            return;
+        }
+        if let ServiceError::InvocationCounterError(Some(expected)) = exception.service_error {
+            match self.follow(CounterHint::new(expected)) {
+                Ok(()) => return,
+                // Late word about a request that has long been answered.
+                Err(Failure::Hint(HintRefused::NotAhead { .. }))
+                    if self.config.repeat != Repeat::Nothing =>
+                {
+                    self.counts.stray += 1;
+                    return;
+                }
+                Err(failure) => return self.fail(failure),
+            }
+        }
+        let failure = Failure::Exception(exception);
+        if self.config.repeat != Repeat::Nothing
+            && self.config.protection != Protection::None
+            && let Some(sent) = &mut self.session.sent
+        {
+            // It may be about a message that was damaged on the way, or be
+            // nobody's word: the answer may still come, or come to a repetition.
+            sent.said = Some(failure);
+            return;
+        }
+        self.fail(failure);
+    }
+
+    /// Tries the counter that the server is said to expect, with the request
+    /// that it is said to have refused. Only what is read anew each time is
+    /// sent again: whoever forges an exception after a write was carried out
+    /// must not have it carried out twice.
+    fn follow(&mut self, hint: CounterHint) -> Result<(), Failure> {
+        let plain = match &self.session.sent {
+            Some(sent) if matches!(sent.plain.as_slice(), [0xC0, 1 | 3, ..]) => sent.plain.clone(),
+            _ => return Err(Failure::CounterBehind(hint.expected())),
+        };
+        let security = self.security.as_mut().ok_or(Failure::NoKeys)?;
+        let plan = security.send.plan_trial(hint).map_err(Failure::Hint)?;
+        self.session.sent = None;
+        self.session.waiting = Some(Waiting::Plain(plain));
+        self.output.push_back(Output::Reserve(plan));
+        Ok(())
+    }
+
+    fn on_service_error(&mut self, octets: &[u8]) {
+        match crate::xdlms::ConfirmedServiceError::from_octets(octets) {
+            Ok(error) if matches!(self.state, State::Associating(_) | State::Requesting(_)) => {
+                self.fail(Failure::ServiceError(error));
+            }
+            Ok(_) => self.counts.stray += 1,
+            Err(error) => self.refuse(Failure::Malformed(error)),
+        }
+    }
+
+    fn on_response(&mut self, plain: &[u8], now: Instant) {
+        match core::mem::replace(&mut self.state, State::Idle) {
+            State::Associating(associating) => self.on_pass_4(associating, plain, now),
+            State::Requesting(exchange) => self.on_answer(exchange, plain, now),
+            other => {
+                self.state = other;
+                self.counts.stray += 1;
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request, now: Instant) {
+        match self.state {
+            State::Open => {}
+            State::Requesting(_) => return self.event(Event::RequestFailed(Failure::Busy)),
+            State::Idle | State::Associating(_) | State::Releasing => {
+                return self.event(Event::RequestFailed(Failure::NotAssociated));
+            }
+        }
+        let room = self.session.server_pdu_len.saturating_sub(self.overhead());
+        match Exchange::new(request, self.session.conformance, room) {
+            Ok(exchange) => self.step(exchange, now),
+            Err(failure) => self.event(Event::RequestFailed(failure)),
+        }
+    }
+
+    /// Sends the next APDU of an exchange, or tells that it is done.
+    fn step(&mut self, mut exchange: Exchange, now: Instant) {
+        self.session.sent = None;
+        match exchange.next(&mut self.session.invoke_id) {
+            Err(failure) => {
+                self.state = State::Open;
+                self.event(Event::RequestFailed(failure));
+            }
+            Ok(Some(plain)) => {
+                self.state = State::Requesting(exchange);
+                self.send(plain, now);
+            }
+            Ok(None) => {
+                self.state = State::Open;
+                let response = exchange.into_response();
+                self.event(Event::Response(response));
+            }
+        }
+    }
+
+    fn on_answer(&mut self, mut exchange: Exchange, plain: &[u8], now: Instant) {
+        match exchange.take(plain) {
+            Ok(exchange::Taken::Stray) => {
+                self.counts.stray += 1;
+                self.state = State::Requesting(exchange);
+            }
+            Ok(exchange::Taken::Block) => {
+                let octets = exchange.progress();
+                self.event(Event::Progress(octets));
+                self.step(exchange, now);
+            }
+            Ok(exchange::Taken::Done) => self.step(exchange, now),
+            Err(failure) => {
+                self.state = State::Requesting(exchange);
+                self.fail(failure);
+            }
+        }
+    }
+
+    fn on_timeout(&mut self, now: Instant) {
+        let Some(sent) = &mut self.session.sent else {
+            return;
+        };
+        if now < sent.deadline {
+            return;
+        }
+        let may = match self.config.repeat {
+            Repeat::Nothing => false,
+            Repeat::Reads => matches!(sent.plain.first(), None | Some(0xC0)),
+            Repeat::Everything => true,
+        };
+        if may && sent.repeats < self.config.repeats_max {
+            sent.repeats += 1;
+            sent.deadline = now + self.config.timeout;
+            let octets = sent.octets.clone();
+            self.counts.repeated += 1;
+            self.output.push_back(Output::Transmit(octets));
+            return;
+        }
+        let said = sent.said;
+        let phase = match self.state {
+            State::Associating(_) => Phase::Associating,
+            State::Releasing => Phase::Releasing,
+            State::Idle | State::Open | State::Requesting(_) => Phase::Requesting,
+        };
+        // What was sent may still have been carried out, and what comes late is
+        // told by its invoke id.
+        self.fail(said.unwrap_or(Failure::NoAnswer(phase)));
+    }
+}
+
+impl Session {
+    fn new(conformance: Conformance, security: Option<&Security>) -> Self {
+        let floor = security
+            .and_then(|security| security.received.window().floor())
+            .unwrap_or(0);
+        Self {
+            conformance,
+            server_pdu_len: usize::from(u16::MAX),
+            server_title: None,
+            dedicated: None,
+            unverified: ReplayWindow::rising(floor),
+            associated: Associated {
+                conformance,
+                pdu_len_max: 0,
+                server_title: None,
+                deviations: Vec::new(),
+            },
+            invoke_id: 0,
+            waiting: None,
+            sent: None,
+        }
+    }
+}

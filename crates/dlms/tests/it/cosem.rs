@@ -1,0 +1,7 @@
+//! COSEM objects: names, classes, rights, selections.
+
+mod access;
+mod class;
+mod obis;
+mod profile;
+mod unit;

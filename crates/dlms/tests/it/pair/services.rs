@@ -1,0 +1,243 @@
+//! Every service in every way to associate.
+//!
+//! Evidence: self-agreement.
+
+use dlms::client::{ActionItem, GetItem, Input, Repeat, Request, Response, SetItem};
+use dlms::cosem::{AttributeDescriptor, MethodDescriptor};
+use dlms::security::{Protection, Wrapping};
+use dlms::xdlms::{ActionResult, Conformance, DataAccessResult};
+
+use super::device::{self, ECHO, LONG, SHORT, WRITABLE};
+use super::{Faults, Pair, config, ways};
+
+fn get(attributes: &[AttributeDescriptor]) -> Request {
+    Request::Get(
+        attributes
+            .iter()
+            .map(|&attribute| GetItem {
+                attribute,
+                selection: None,
+            })
+            .collect(),
+    )
+}
+
+fn set(values: &[(AttributeDescriptor, Vec<u8>)]) -> Request {
+    let item = |(attribute, value): &(AttributeDescriptor, Vec<u8>)| SetItem {
+        attribute: *attribute,
+        selection: None,
+        value: value.clone(),
+    };
+    Request::Set(values.iter().map(item).collect())
+}
+
+fn action(calls: &[(MethodDescriptor, Option<Vec<u8>>)]) -> Request {
+    let item = |(method, parameter): &(MethodDescriptor, Option<Vec<u8>>)| ActionItem {
+        method: *method,
+        parameter: parameter.clone(),
+    };
+    Request::Action(calls.iter().map(item).collect())
+}
+
+fn octets(len: usize) -> Vec<u8> {
+    let mut value = vec![0x09];
+    dlms::codec::put_length(&mut value, len);
+    value.extend((0..len).map(|n| u8::try_from(n % 251).unwrap()));
+    value
+}
+
+#[test]
+fn every_service_works_in_every_way_to_associate() {
+    for (sap, config) in ways() {
+        let way = format!("{sap} {:?} {:?}", config.protection, config.wrapping);
+        let mut pair = Pair::new(config, sap, Faults::default());
+        if pair_needs_dedicated(&pair, &way) {
+            pair.device.dedicated = Some([0x42; 16].into());
+        }
+        let associated = pair
+            .associate()
+            .unwrap_or_else(|failure| panic!("{way}: {failure}"));
+        assert_eq!(associated.pdu_len_max, 256, "{way}");
+
+        let short = pair.device.values[&SHORT.instance].clone();
+        let long = pair.device.values[&LONG.instance].clone();
+        assert_eq!(
+            pair.request(get(&[SHORT])),
+            Ok(Response::Get(vec![Ok(short.clone())])),
+            "{way}"
+        );
+        assert_eq!(
+            pair.request(get(&[LONG])),
+            Ok(Response::Get(vec![Ok(long.clone())])),
+            "{way}"
+        );
+        let unknown = AttributeDescriptor {
+            attribute: 9,
+            ..SHORT
+        };
+        assert_eq!(
+            pair.request(get(&[SHORT, LONG, unknown])),
+            Ok(Response::Get(vec![
+                Ok(short),
+                Ok(long),
+                Err(DataAccessResult::ReadWriteDenied)
+            ])),
+            "{way}"
+        );
+        if sap != device::MANAGER {
+            continue;
+        }
+        let value = octets(5);
+        assert_eq!(
+            pair.request(set(&[(WRITABLE, value.clone())])),
+            Ok(Response::Set(vec![DataAccessResult::Success])),
+            "{way}"
+        );
+        assert_eq!(pair.device.values[&WRITABLE.instance], value);
+        let value = octets(2_000);
+        assert_eq!(
+            pair.request(set(&[(WRITABLE, value.clone())])),
+            Ok(Response::Set(vec![DataAccessResult::Success])),
+            "{way}"
+        );
+        assert_eq!(pair.device.values[&WRITABLE.instance], value, "{way}");
+        assert_eq!(
+            pair.request(set(&[
+                (WRITABLE, octets(700)),
+                (SHORT, octets(1)),
+                (WRITABLE, octets(3))
+            ])),
+            Ok(Response::Set(vec![
+                DataAccessResult::Success,
+                DataAccessResult::ReadWriteDenied,
+                DataAccessResult::Success
+            ])),
+            "{way}"
+        );
+        for calls in [
+            vec![(ECHO, None)],
+            vec![(ECHO, Some(octets(9)))],
+            vec![(ECHO, Some(octets(1_500)))],
+            vec![(ECHO, Some(octets(400))), (ECHO, Some(octets(300)))],
+        ] {
+            let Ok(Response::Action(outcomes)) = pair.request(action(&calls)) else {
+                panic!("{way}: no answer to {} calls", calls.len());
+            };
+            assert_eq!(outcomes.len(), calls.len(), "{way}");
+            for (outcome, (_, parameter)) in outcomes.iter().zip(&calls) {
+                assert_eq!(outcome.result, ActionResult::Success, "{way}");
+                assert_eq!(outcome.returned, parameter.clone().map(Ok), "{way}");
+            }
+        }
+        let before = pair.device.asked;
+        pair.input(Input::Release);
+        pair.drive();
+        assert!(
+            matches!(pair.events.pop_front(), Some(dlms::client::Event::Released(deviations)) if deviations.is_empty()),
+            "{way}"
+        );
+        assert_eq!(pair.device.asked, before);
+        assert!(pair.server.authentication(sap).is_none(), "{way}");
+    }
+}
+
+fn pair_needs_dedicated(_: &Pair, way: &str) -> bool {
+    way.contains("Ded")
+}
+
+#[test]
+fn what_a_client_may_not_do_is_refused_before_the_device_is_asked() {
+    let mut pair = Pair::new(
+        config(device::READER, Protection::None, Wrapping::Glo),
+        device::READER,
+        Faults::default(),
+    );
+    pair.associate().unwrap();
+    let refused = pair.request(set(&[(WRITABLE, octets(3))]));
+    assert_eq!(
+        refused,
+        Ok(Response::Set(vec![DataAccessResult::ReadWriteDenied]))
+    );
+    let Ok(Response::Action(outcomes)) = pair.request(action(&[(ECHO, None)])) else {
+        panic!()
+    };
+    assert_eq!(outcomes[0].result, ActionResult::ReadWriteDenied);
+    assert_eq!(
+        (pair.device.sets, pair.device.invoked, pair.device.asked),
+        (0, 0, 0)
+    );
+}
+
+#[test]
+fn without_multiple_references_lists_go_one_by_one() {
+    let mut config = config(device::PUBLIC, Protection::None, Wrapping::Glo);
+    config.conformance = Conformance::GET | Conformance::BLOCK_TRANSFER_WITH_GET_OR_READ;
+    let mut pair = Pair::new(config, device::PUBLIC, Faults::default());
+    pair.associate().unwrap();
+    let Ok(Response::Get(values)) = pair.request(get(&[SHORT, LONG, SHORT])) else {
+        panic!()
+    };
+    assert_eq!(values.len(), 3);
+    assert_eq!(values[1].as_ref().unwrap().len(), 3_004);
+    assert!(
+        pair.sent
+            .iter()
+            .filter(|(_, octets)| octets.starts_with(&[0xC0, 1]))
+            .count()
+            == 3
+    );
+}
+
+#[test]
+fn over_a_bad_link_everything_is_done_once_or_reported() {
+    let mut done = 0;
+    for seed in 0..400 {
+        let mut config = config(
+            device::MANAGER,
+            Protection::AuthenticatedEncrypted,
+            Wrapping::Glo,
+        );
+        config.repeat = Repeat::Everything;
+        config.repeats_max = 8;
+        let faults = Faults {
+            seed,
+            lose: 100,
+            double: 100,
+            delay: 3_000,
+            corrupt: 50,
+        };
+        let mut pair = Pair::new(config, device::MANAGER, faults);
+        if pair.associate().is_err() {
+            continue;
+        }
+        for round in 1..=5_usize {
+            let before = pair.device.invoked;
+            match pair.request(action(&[(ECHO, Some(octets(round)))])) {
+                Ok(Response::Action(outcomes)) => {
+                    assert_eq!(outcomes[0].returned, Some(Ok(octets(round))), "seed {seed}");
+                    assert_eq!(
+                        pair.device.invoked,
+                        before + 1,
+                        "seed {seed}: done more than once"
+                    );
+                    done += 1;
+                }
+                Ok(other) => panic!("seed {seed}: {other:?}"),
+                Err(_) => assert!(pair.device.invoked <= before + 1, "seed {seed}"),
+            }
+        }
+        match pair.request(get(&[LONG])) {
+            Ok(Response::Get(values)) => {
+                assert_eq!(
+                    values[0].as_ref(),
+                    Ok(&pair.device.values[&LONG.instance]),
+                    "seed {seed}"
+                );
+                done += 1;
+            }
+            Ok(other) => panic!("seed {seed}: {other:?}"),
+            Err(_) => {}
+        }
+    }
+    assert!(done > 1_500, "only {done} of 2,400 requests came through");
+}

@@ -1,0 +1,310 @@
+//! The buffer of a profile, straight from the packed rows to octets.
+
+use dlms::axdr::{ClockStatus, Data, Date, DateTime, Tag, put_array, put_structure};
+use dlms::cosem::{CaptureObject, EntryDescriptor, ProfileSelection, RangeDescriptor};
+use dlms::server::Selection;
+use dlms::xdlms::DataAccessResult;
+use model::IntervalStatus;
+
+use super::Device;
+use super::objects::put_number;
+use crate::journal::{LogEntry, Row};
+use crate::template::{Cell, Column, ProfileRows, ProfileTemplate};
+
+const DAY_S: i64 = 86_400;
+
+/// Octets of a column of times: tag, length, date-time.
+const TIME_LEN: usize = 14;
+
+impl Device {
+    /// Appends the rows that a selection asks for.
+    pub(super) fn read_buffer(
+        &self,
+        profile: &ProfileTemplate,
+        selection: Option<&Selection<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DataAccessResult> {
+        match selection {
+            None => self.read_entries(profile, &EntryDescriptor::rows(1, 0), out),
+            Some(Selection::Profile(ProfileSelection::Entry(entries))) => {
+                self.read_entries(profile, entries, out)
+            }
+            Some(Selection::Profile(ProfileSelection::Range(range))) => {
+                self.read_range(profile, range, out)
+            }
+            Some(Selection::Other(_)) => Err(DataAccessResult::ScopeOfAccessViolated),
+        }
+    }
+
+    fn read_entries(
+        &self,
+        profile: &ProfileTemplate,
+        wanted: &EntryDescriptor,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DataAccessResult> {
+        let columns = profile
+            .columns
+            .get(wanted.columns(profile.columns.len()))
+            .filter(|columns| !columns.is_empty())
+            .ok_or(DataAccessResult::ScopeOfAccessViolated)?;
+        let columns: Vec<&Column> = columns.iter().collect();
+        let shown = self.rows_shown(profile.rows, profile.entries);
+        let rows = wanted.entries(shown);
+        let mut buffer = Buffer::new(columns, out, rows.len());
+        match profile.rows {
+            ProfileRows::Load => {
+                // The ring may hold more rows than this profile shows.
+                let hidden = self.history.len() - shown;
+                for row in self.history.entries(hidden + rows.start, rows.len()) {
+                    buffer.put(&row.into())?;
+                }
+            }
+            ProfileRows::Log(log) => {
+                let all = self.logs.of(log).count();
+                let skip = all - shown + rows.start;
+                for entry in self.logs.of(log).skip(skip).take(rows.len()) {
+                    buffer.put(&entry.into())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_range(
+        &self,
+        profile: &ProfileTemplate,
+        wanted: &RangeDescriptor,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DataAccessResult> {
+        let captured: Vec<CaptureObject> =
+            profile.columns.iter().map(Column::capture_object).collect();
+        let by_time = wanted
+            .restricting_column(&captured)
+            .and_then(|index| profile.columns.get(index))
+            .is_some_and(|column| column.cell == Cell::Time);
+        if !by_time {
+            return Err(DataAccessResult::ScopeOfAccessViolated);
+        }
+        let columns: Vec<&Column> = wanted
+            .columns(&captured)
+            .ok_or(DataAccessResult::ScopeOfAccessViolated)?
+            .into_iter()
+            .filter_map(|index| profile.columns.get(index))
+            .collect();
+        let range = Range::new(&wanted.from_value, &wanted.to_value)?;
+        let shown = self.rows_shown(profile.rows, profile.entries);
+        match profile.rows {
+            ProfileRows::Load => {
+                let hidden = self.history.len() - shown;
+                let oldest = self.history.entries(hidden, 1).next();
+                let oldest = oldest.map_or(0, |row| row.sequence);
+                let (from_s, to_s) = range.around();
+                let rows = || {
+                    self.history
+                        .range(from_s, to_s)
+                        .filter(|row| row.sequence >= oldest)
+                        .map(Moment::from)
+                        .filter(|moment| range.holds(moment))
+                };
+                // Blocks are unpacked twice: counting first spares moving the octets.
+                let mut buffer = Buffer::new(columns, out, rows().count());
+                for moment in rows() {
+                    buffer.put(&moment)?;
+                }
+            }
+            ProfileRows::Log(log) => {
+                let all = self.logs.of(log).count();
+                let rows = || {
+                    self.logs
+                        .of(log)
+                        .skip(all - shown)
+                        .map(Moment::from)
+                        .filter(|moment| range.holds(moment))
+                };
+                let mut buffer = Buffer::new(columns, out, rows().count());
+                for moment in rows() {
+                    buffer.put(&moment)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Column {
+    /// Returns the column as `capture_objects` has it.
+    pub fn capture_object(&self) -> CaptureObject {
+        CaptureObject::new(self.class, self.obis, self.attribute)
+    }
+}
+
+/// What a row or a log entry has to say.
+struct Moment {
+    at_s: i64,
+    deviation: i16,
+    status: IntervalStatus,
+    values: [u64; crate::journal::CHANNELS_MAX],
+    code: u16,
+}
+
+impl From<Row> for Moment {
+    fn from(row: Row) -> Self {
+        Self {
+            at_s: row.at_s,
+            deviation: row.deviation,
+            status: row.status,
+            values: row.values,
+            code: 0,
+        }
+    }
+}
+
+impl From<&LogEntry> for Moment {
+    fn from(entry: &LogEntry) -> Self {
+        Self {
+            at_s: entry.at_s,
+            deviation: entry.deviation,
+            status: IntervalStatus::default(),
+            values: [0; crate::journal::CHANNELS_MAX],
+            code: entry.code,
+        }
+    }
+}
+
+impl Moment {
+    fn local_s(&self) -> i64 {
+        self.at_s - i64::from(self.deviation) * 60
+    }
+}
+
+/// The ends of a range of times, both included: points in time where both say their deviation,
+/// else local times.
+struct Range {
+    from_s: i64,
+    to_s: i64,
+    local: bool,
+}
+
+impl Range {
+    fn new(from: &Data, to: &Data) -> Result<Self, DataAccessResult> {
+        let time = |value: &Data| value.as_date_time().ok_or(DataAccessResult::TypeUnmatched);
+        let (from, to) = (time(from)?, time(to)?);
+        if let (Some(from_s), Some(to_s)) = (from.to_unix_seconds(), to.to_unix_seconds()) {
+            return Ok(Self {
+                from_s,
+                to_s,
+                local: false,
+            });
+        }
+        let local = |time: DateTime| time.to_local_seconds().ok_or(DataAccessResult::OtherReason);
+        Ok(Self {
+            from_s: local(from)?,
+            to_s: local(to)?,
+            local: true,
+        })
+    }
+
+    /// Returns points in time outside which no row of the range can be.
+    const fn around(&self) -> (i64, i64) {
+        if self.local {
+            (self.from_s - DAY_S, self.to_s + DAY_S)
+        } else {
+            (self.from_s, self.to_s)
+        }
+    }
+
+    fn holds(&self, moment: &Moment) -> bool {
+        let at_s = if self.local {
+            moment.local_s()
+        } else {
+            moment.at_s
+        };
+        (self.from_s..=self.to_s).contains(&at_s)
+    }
+}
+
+/// Writes rows.
+struct Buffer<'a> {
+    columns: Vec<&'a Column>,
+    out: &'a mut Vec<u8>,
+    /// The local day of the row before and the octets of its date.
+    day: i64,
+    date: [u8; 5],
+}
+
+impl<'a> Buffer<'a> {
+    fn new(columns: Vec<&'a Column>, out: &'a mut Vec<u8>, rows: usize) -> Self {
+        let row_len = 2 + columns
+            .iter()
+            .map(|column| match column.cell {
+                Cell::Time => TIME_LEN,
+                _ => 9,
+            })
+            .sum::<usize>();
+        out.reserve(5 + rows.saturating_mul(row_len));
+        put_array(out, rows);
+        Self {
+            columns,
+            out,
+            day: i64::MIN,
+            date: Date::ANY.to_octets(),
+        }
+    }
+
+    fn put(&mut self, moment: &Moment) -> Result<(), DataAccessResult> {
+        put_structure(self.out, self.columns.len());
+        for index in 0..self.columns.len() {
+            let Some(column) = self.columns.get(index) else {
+                break;
+            };
+            match column.cell {
+                Cell::Time => {
+                    let octets = self.time(moment);
+                    self.out.extend_from_slice(&octets);
+                }
+                Cell::Status => put_number(self.out, column.tag, moment.status.bits().into())?,
+                Cell::Channel(channel) => {
+                    let value = moment.values.get(usize::from(channel)).copied();
+                    put_number(self.out, column.tag, value.unwrap_or(0))?;
+                }
+                Cell::Code => put_number(self.out, column.tag, moment.code.into())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the time of a row as an octet-string. Consecutive rows share their date.
+    fn time(&mut self, moment: &Moment) -> [u8; TIME_LEN] {
+        let local_s = moment.local_s();
+        let day = local_s.div_euclid(DAY_S);
+        if day != self.day {
+            self.day = day;
+            self.date = Date::from_unix_days(day).unwrap_or(Date::ANY).to_octets();
+        }
+        let second = local_s.rem_euclid(DAY_S);
+        let part = |value: i64| u8::try_from(value).unwrap_or(0);
+        let [y1, y0, month, day_of_month, weekday] = self.date;
+        let [d1, d0] = moment.deviation.to_be_bytes();
+        let saving = moment.status.contains(IntervalStatus::DAYLIGHT_SAVING);
+        [
+            Tag::OctetString.as_u8(),
+            12,
+            y1,
+            y0,
+            month,
+            day_of_month,
+            weekday,
+            part(second / 3_600),
+            part(second / 60 % 60),
+            part(second % 60),
+            0,
+            d1,
+            d0,
+            if saving {
+                ClockStatus::DAYLIGHT_SAVING_ACTIVE
+            } else {
+                0
+            },
+        ]
+    }
+}

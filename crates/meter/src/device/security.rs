@@ -1,0 +1,298 @@
+//! Keys, policies and counters of a meter's ciphered associations (class 64).
+
+use std::fmt;
+
+use dlms::codec::{Reader, Wire as _};
+use dlms::cosem::Obis;
+use dlms::security::{
+    CounterRecord, CounterRestart, Key, KeyError, KeyKind, KeyRing, KeyTransfer, KeyTransfers,
+    Keys, PeerCounter, PolicyVersion, Protection, ReplayWindow, RustCrypto, SecurityPolicy,
+    SecuritySuite, SendCounter, SystemTitle,
+};
+use dlms::server::SecurityState;
+use link::MeterKeys;
+
+use crate::template::{AssociationIndex, Template};
+use crate::varint::{put_u64, take_u64};
+
+/// How far above the last accepted counter the durable floor is set, so that not every message
+/// costs a sync. After a restart the floor is where this says: a client that lies below it
+/// starts again from the counter object.
+const FLOOR_AHEAD: u32 = 4_096;
+
+/// One ciphered association.
+pub(super) struct Secured {
+    pub(super) index: AssociationIndex,
+    pub(super) client: u16,
+    pub(super) setup: Obis,
+    pub(super) state: SecurityState,
+    pub(super) policy: SecurityPolicy,
+    keys: Keys,
+    /// Whether keys other than the key file's are in use.
+    transferred: bool,
+    /// The master key of the key file: what the journal holds of other keys is wrapped under it.
+    root: Option<Key>,
+    /// What the journal holds of our own counters.
+    sent: CounterRecord,
+    /// Every counter that was accepted from the client lies below.
+    ceiling: u32,
+    /// The same of the broadcast key.
+    ceiling_broadcast: u32,
+}
+
+impl fmt::Debug for Secured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secured")
+            .field("client", &self.client)
+            .field("setup", &self.setup)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes the ciphered associations of a model with a meter's keys.
+pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secured>, DeviceError> {
+    let mut all = Vec::new();
+    for association in &template.associations {
+        let Some(setup) = association.security_setup else {
+            continue;
+        };
+        let client = association.client;
+        let missing = |what| DeviceError::Missing {
+            meter: keys.logical_device_name.clone(),
+            client,
+            what,
+        };
+        let held = keys.client(client).ok_or_else(|| missing("an entry"))?;
+        if held.mechanism != association.mechanism {
+            return Err(missing("the mechanism of the model"));
+        }
+        if held.suite != SecuritySuite::Suite0.id() {
+            return Err(missing("suite 0, the only one of this meter"));
+        }
+        let encryption = held
+            .encryption_key
+            .clone()
+            .ok_or_else(|| missing("an encryption key"))?;
+        let authentication = held
+            .authentication_key
+            .clone()
+            .ok_or_else(|| missing("an authentication key"))?;
+        let mut all_keys = Keys::new(encryption, authentication);
+        all_keys.master.clone_from(&keys.master_key);
+        all_keys.broadcast.clone_from(&keys.broadcast_key);
+        let of_meter = |error| DeviceError::Key {
+            meter: keys.logical_device_name.clone(),
+            client,
+            error,
+        };
+        let ring = KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &all_keys).map_err(of_meter)?;
+        let (index, _) = template
+            .association_of(client)
+            .ok_or_else(|| missing("a place in the model"))?;
+        let version = template.objects.get(&setup).map_or(0, |it| it.version);
+        all.push(Secured {
+            index,
+            client,
+            setup,
+            state: SecurityState {
+                title: SystemTitle(keys.system_title.0),
+                client_title: None,
+                keys: ring,
+                send: SendCounter::resume(CounterRecord::default()),
+                received: peer(0),
+                received_broadcast: peer(0),
+            },
+            policy: SecurityPolicy::nothing(match version {
+                0 => PolicyVersion::V0,
+                _ => PolicyVersion::V1,
+            }),
+            root: keys.master_key.clone(),
+            keys: all_keys,
+            transferred: false,
+            sent: CounterRecord::default(),
+            ceiling: 0,
+            ceiling_broadcast: 0,
+        });
+    }
+    Ok(all)
+}
+
+/// A window that slides: the reply to a challenge has a counter of its own, lower than that of
+/// the message it comes in.
+fn peer(floor: u32) -> PeerCounter {
+    PeerCounter::new(ReplayWindow::sliding(floor), CounterRestart::Refuse)
+}
+
+impl Secured {
+    /// Returns the greatest counter accepted from the client, 0 before the first.
+    pub(super) fn counter(&self) -> u32 {
+        let window = self.state.received.window();
+        window
+            .floor()
+            .map_or(u32::MAX, |floor| floor.saturating_sub(1))
+    }
+
+    /// Returns the least protection that the policy asks of requests.
+    pub(super) const fn required(&self) -> Protection {
+        self.policy.request().protection
+    }
+
+    /// Notes what is reserved of our own counters.
+    pub(super) fn reserve(&mut self, record: &CounterRecord) {
+        self.sent = record.clone();
+    }
+
+    /// Notes that a counter was accepted; says whether the floor must be made durable anew.
+    pub(super) const fn accept(&mut self, counter: u32, broadcast: bool) -> bool {
+        let ceiling = if broadcast {
+            &mut self.ceiling_broadcast
+        } else {
+            &mut self.ceiling
+        };
+        if counter < *ceiling {
+            return false;
+        }
+        *ceiling = counter.saturating_add(1).saturating_add(FLOOR_AHEAD);
+        true
+    }
+
+    /// Returns the keys with those of a transfer put in their place.
+    pub(super) fn transferred(&self, octets: &[u8]) -> Result<Keys, Refused> {
+        let mut reader = Reader::new(octets);
+        let transfers = KeyTransfers::decode(&mut reader).map_err(|_| Refused::Malformed)?;
+        if reader.finish("key_transfer_data").is_err() || transfers.iter().next().is_none() {
+            return Err(Refused::Malformed);
+        }
+        let master = self.keys.master.as_ref().ok_or(Refused::Denied)?;
+        let mut keys = self.keys.clone();
+        for transfer in transfers.iter() {
+            let key = transfer
+                .unwrap(&RustCrypto, SecuritySuite::Suite0, master)
+                .map_err(|_| Refused::Denied)?;
+            put_key(&mut keys, transfer.kind(), key);
+        }
+        keys.check_strength().map_err(|_| Refused::Denied)?;
+        Ok(keys)
+    }
+
+    /// Takes other keys; returns what [`put_back`](Self::put_back) takes.
+    pub(super) fn take_keys(&mut self, keys: Keys) -> Result<Before, KeyError> {
+        let ring = KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &keys)?;
+        Ok(Before {
+            ring: std::mem::replace(&mut self.state.keys, ring),
+            keys: std::mem::replace(&mut self.keys, keys),
+            transferred: std::mem::replace(&mut self.transferred, true),
+        })
+    }
+
+    /// Takes the keys back that were there before.
+    pub(super) fn put_back(&mut self, before: Before) {
+        self.state.keys = before.ring;
+        self.keys = before.keys;
+        self.transferred = before.transferred;
+    }
+
+    /// Writes policy and keys, those wrapped under the key file's master key.
+    pub(super) fn put_keys(&self, out: &mut Vec<u8>) {
+        out.push(self.policy.octet());
+        let Some(root) = self.root.as_ref().filter(|_| self.transferred) else {
+            return;
+        };
+        let wrapped = self.keys.iter().filter_map(|(kind, key)| {
+            KeyTransfer::wrap(&RustCrypto, SecuritySuite::Suite0, root, kind, key).ok()
+        });
+        if let Ok(transfers) = KeyTransfers::new(wrapped.collect()) {
+            transfers.encode(out);
+        }
+    }
+
+    pub(super) fn restore_keys(&mut self, octets: &[u8]) -> Option<()> {
+        let (policy, wrapped) = octets.split_first()?;
+        self.policy = SecurityPolicy::new(self.policy.version(), *policy).ok()?;
+        if wrapped.is_empty() {
+            return Some(());
+        }
+        let mut keys = self.keys.clone();
+        let root = self.root.as_ref()?;
+        let transfers = KeyTransfers::from_octets(wrapped).ok()?;
+        for transfer in transfers.iter() {
+            let key = transfer
+                .unwrap(&RustCrypto, SecuritySuite::Suite0, root)
+                .ok()?;
+            put_key(&mut keys, transfer.kind(), key);
+        }
+        self.take_keys(keys).ok()?;
+        Some(())
+    }
+
+    pub(super) fn put_counters(&self, out: &mut Vec<u8>) {
+        put_u64(out, u64::from(self.sent.end));
+        put_u64(out, u64::from(self.ceiling));
+        put_u64(out, u64::from(self.ceiling_broadcast));
+    }
+
+    pub(super) fn restore_counters(&mut self, mut octets: &[u8]) -> Option<()> {
+        let mut take = || u32::try_from(take_u64(&mut octets)?).ok();
+        let (end, ceiling, ceiling_broadcast) = (take()?, take()?, take()?);
+        // Counters never go back, whatever the journal lost.
+        self.sent.end = self.sent.end.max(end);
+        self.ceiling = self.ceiling.max(ceiling);
+        self.state.send = SendCounter::resume(self.sent.clone());
+        self.state.received = peer(self.ceiling);
+        self.ceiling_broadcast = self.ceiling_broadcast.max(ceiling_broadcast);
+        self.state.received_broadcast = peer(self.ceiling_broadcast);
+        Some(())
+    }
+}
+
+/// Keys that were in use.
+pub(super) struct Before {
+    ring: KeyRing,
+    keys: Keys,
+    transferred: bool,
+}
+
+fn put_key(keys: &mut Keys, kind: KeyKind, key: Key) {
+    match kind {
+        KeyKind::Encryption => keys.encryption = key,
+        KeyKind::Broadcast => keys.broadcast = Some(key),
+        KeyKind::Authentication => keys.authentication = Some(key),
+        KeyKind::Master => keys.master = Some(key),
+        KeyKind::Dedicated => {}
+    }
+}
+
+/// Why keys are not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The octets are no keys.
+    Malformed,
+    /// There is no master key, a key does not verify under it, or is weak.
+    Denied,
+}
+
+/// Keys that do not fit the model of a meter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The key file lacks something.
+    #[error("the keys of {meter} lack {what} for client {client}")]
+    Missing {
+        /// The meter's logical device name.
+        meter: String,
+        /// The client's SAP.
+        client: u16,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A key cannot be used.
+    #[error("the keys of {meter} for client {client}: {error}")]
+    Key {
+        /// The meter's logical device name.
+        meter: String,
+        /// The client's SAP.
+        client: u16,
+        /// Why.
+        error: KeyError,
+    },
+}
