@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { ApiError } from "../lib/api.ts";
 import { useNow, type Loaded } from "../lib/hooks.ts";
 import { live } from "../lib/live-client.ts";
-import { siteZone } from "../lib/session.ts";
+import { now as present, siteZone } from "../lib/session.ts";
 import { useStore } from "../lib/store.ts";
 import { clockSeconds } from "../lib/time.ts";
 import { t } from "../texts/en.ts";
@@ -95,7 +95,7 @@ export function useRetrySeconds(): number | null {
 /** Says why a reading failed, in the form that belongs to the reason. */
 export function Failed({ error, what, onRetry }: { error: ApiError; what: string; onRetry: () => void }) {
   const zone = siteZone();
-  const [time] = useState(() => clockSeconds(error.at, zone));
+  const [time] = useState(() => clockSeconds(present(), zone));
   const retry = (
     <button type="button" class="btn" onClick={onRetry}>
       {t.state.tryAgain}

@@ -6,7 +6,6 @@ export type Failure = "offline" | "signed_out" | "forbidden" | "not_found" | "bu
 /** Why a call did not give what was asked. `message` is a sentence of the head end, fit to be shown. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
-  readonly at = Date.now();
 
   constructor(
     readonly failure: Failure,

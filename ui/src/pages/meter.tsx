@@ -57,7 +57,7 @@ export function MeterPage({ id, tab }: { id: string; tab: string }) {
   useKey("[", () => go(meter?.previous));
   useKey("]", () => go(meter?.next));
 
-  const name = meter?.name ?? id;
+  const name = meter?.name ?? t.meter.one;
   const crumbs = [{ text: t.nav.fleet, href: "/fleet" }, { text: name }];
 
   if (loaded.error?.failure === "not_found") {
@@ -108,7 +108,7 @@ export function MeterPage({ id, tab }: { id: string; tab: string }) {
       {tab === "overview" ? (
         <Overview id={id} loaded={loaded} registers={registers} onChange={onChange} />
       ) : tab === "profile" ? (
-        <ProfileCard id={id} name={name} full onChange={onChange} />
+        <ProfileCard id={id} name={meter?.name ?? id} full onChange={onChange} />
       ) : tab === "registers" ? (
         <RegistersCard id={id} loaded={registers} full />
       ) : (

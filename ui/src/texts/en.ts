@@ -198,6 +198,7 @@ export const en = {
   },
 
   meter: {
+    one: "Meter",
     what: "this meter",
     tabs: "Meter",
     overview: "Overview",

@@ -269,6 +269,7 @@ if (process.env.GRIDWARD_URL && process.env.GRIDWARD_TOKEN) {
   await step("sign-in without a head end keeps what was typed", async () => {
     const { context, page, wrong } = await open(origin, wide, "light");
     await page.goto(`${origin}/sign-in`);
+    await page.getByTestId("signin-form").waitFor();
     await page.route("**/api/v1/session", (route) => route.abort());
     await page.getByTestId("signin-token").fill(TOKEN);
     await page.keyboard.press("Enter");
@@ -411,7 +412,7 @@ if (process.env.GRIDWARD_URL && process.env.GRIDWARD_TOKEN) {
     if (shots !== "") await page.screenshot({ path: join(shots, "meter-gap-cursor-1440-light.png") });
     await page.keyboard.press("+");
     await page.keyboard.press("+");
-    await page.waitForTimeout(100);
+    assert.match(await readout.innerText(), /no data/, "zooming leaves the cursor where it is");
     if (shots !== "") await page.screenshot({ path: join(shots, "meter-zoomed-1440-light.png") });
     await page.keyboard.press("-");
     await page.keyboard.press("End");
@@ -423,7 +424,10 @@ if (process.env.GRIDWARD_URL && process.env.GRIDWARD_TOKEN) {
     await page.keyboard.press("g");
     await page.keyboard.press("f");
     await page.waitForURL("**/fleet");
+    await page.getByTestId("meter-row").first().waitFor();
+    await page.waitForFunction(() => document.activeElement?.tagName === "H1");
     await page.keyboard.press("/");
+    await page.waitForFunction(() => document.activeElement?.getAttribute("data-testid") === "find-input");
     await page.keyboard.type("0000042");
     await page.getByTestId("find-hit").first().waitFor();
     await page.keyboard.press("Enter");

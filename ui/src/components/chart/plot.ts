@@ -366,8 +366,12 @@ export function makePlot(
 ): PlotHandle {
   let spec = first;
   const view = { from: first.from, to: first.to };
+  // Another range moves the time under a cursor that nobody moved; only a pointer says where it is.
+  let muted = false;
   const size = { width: Math.max(120, host.clientWidth), height };
-  const { plot, set } = build(host, first, size, 1, view, onCursor);
+  const { plot, set } = build(host, first, size, 1, view, (at) => {
+    if (!muted) onCursor(at);
+  });
   return {
     update(next) {
       spec = next;
@@ -376,7 +380,9 @@ export function makePlot(
     range(from, to) {
       view.from = from;
       view.to = to;
+      muted = true;
       plot.batch(() => plot.setScale("x", { min: from, max: to }));
+      muted = false;
     },
     cursor(at) {
       if (at === null) plot.setCursor({ left: -10, top: -10 });
