@@ -468,10 +468,9 @@ impl Device {
             if saving {
                 status = status.union(IntervalStatus::DAYLIGHT_SAVING);
             }
-            let mut values = [0; CHANNELS_MAX];
-            for (slot, quantity) in values.iter_mut().zip(&self.template.channels) {
-                *slot = self.registers.value(*quantity, due);
-            }
+            let values = self
+                .registers
+                .energies::<CHANNELS_MAX>(&self.template.channels, due);
             let channels = self.template.channels.len().min(CHANNELS_MAX);
             let newest = self.pending_rows.last().map(|(_, row)| row);
             let row = Row {

@@ -257,6 +257,22 @@ impl Cursor<'_> {
 }
 
 impl Rows<'_> {
+    /// Returns the next row without copying it.
+    pub fn next_row(&mut self) -> Option<&Row> {
+        if self.left == 0 {
+            return None;
+        }
+        let (from_s, to_s) = (self.from_s, self.to_s);
+        loop {
+            let row = self.advance()?;
+            if (from_s..=to_s).contains(&row.at_s) {
+                break;
+            }
+        }
+        self.left -= 1;
+        self.cursor.as_ref().map(|cursor| &cursor.row)
+    }
+
     /// Returns the next row, whether in range or not.
     fn advance(&mut self) -> Option<&Row> {
         let history = self.history;
@@ -290,17 +306,7 @@ impl Iterator for Rows<'_> {
     type Item = Row;
 
     fn next(&mut self) -> Option<Row> {
-        if self.left == 0 {
-            return None;
-        }
-        loop {
-            let (from_s, to_s) = (self.from_s, self.to_s);
-            let row = *self.advance()?;
-            if (from_s..=to_s).contains(&row.at_s) {
-                self.left -= 1;
-                return Some(row);
-            }
-        }
+        self.next_row().copied()
     }
 }
 

@@ -114,20 +114,15 @@ impl Registers {
 
     /// Returns a quantity in the unit that [`Quantity`] names.
     pub fn value(&self, quantity: Quantity, at: Timestamp) -> u64 {
-        let wh = |mws: u64| mws / MWS_PER_WH;
+        if quantity.is_energy() {
+            return energy_wh(quantity, &self.energy(at)).unwrap_or(0);
+        }
         let watts = |mw: u64| (mw + 500) / 1_000;
-        let energy = || self.energy(at);
         let load = || self.load(at);
         let volts = || self.mains(at).voltage_dv.map(u64::from);
         let amperes = || load().current_ca(self.mains(at));
         let phase = |values: [u64; 3], phase: usize| values.get(phase).copied().unwrap_or(0);
         match quantity {
-            Quantity::EnergyImport => wh(energy().import_mws()),
-            Quantity::EnergyImport1 => wh(energy().import[0]),
-            Quantity::EnergyImport2 => wh(energy().import[1]),
-            Quantity::EnergyExport => wh(energy().export_mws()),
-            Quantity::EnergyExport1 => wh(energy().export[0]),
-            Quantity::EnergyExport2 => wh(energy().export[1]),
             Quantity::PowerImport => watts(load().import_mw.iter().sum()),
             Quantity::PowerImportL1 => watts(phase(load().import_mw, 0)),
             Quantity::PowerImportL2 => watts(phase(load().import_mw, 1)),
@@ -143,7 +138,18 @@ impl Registers {
             Quantity::CurrentL1 => phase(amperes(), 0),
             Quantity::CurrentL2 => phase(amperes(), 1),
             Quantity::CurrentL3 => phase(amperes(), 2),
+            _ => 0,
         }
+    }
+
+    /// Returns energies, worked out once for all of them; other quantities are 0.
+    pub fn energies<const N: usize>(&self, quantities: &[Quantity], at: Timestamp) -> [u64; N] {
+        let energy = self.energy(at);
+        let mut values = [0; N];
+        for (slot, quantity) in values.iter_mut().zip(quantities) {
+            *slot = energy_wh(*quantity, &energy).unwrap_or(0);
+        }
+        values
     }
 
     /// What the source counted while there was supply.
@@ -159,6 +165,21 @@ impl Registers {
         }
         self.source.energy(at).since(missed)
     }
+}
+
+/// Returns an energy in Wh; `None` for what is no energy.
+fn energy_wh(quantity: Quantity, energy: &Energy) -> Option<u64> {
+    let ([import_1, import_2], [export_1, export_2]) = (energy.import, energy.export);
+    let mws = match quantity {
+        Quantity::EnergyImport => energy.import_mws(),
+        Quantity::EnergyImport1 => import_1,
+        Quantity::EnergyImport2 => import_2,
+        Quantity::EnergyExport => energy.export_mws(),
+        Quantity::EnergyExport1 => export_1,
+        Quantity::EnergyExport2 => export_2,
+        _ => return None,
+    };
+    Some(mws / MWS_PER_WH)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use model::IntervalStatus;
 
 use super::Device;
 use super::objects::put_number;
-use crate::journal::{LogEntry, Row};
+use crate::journal::{CHANNELS_MAX, LogEntry, Row};
 use crate::template::{Cell, Column, ProfileRows, ProfileTemplate};
 
 const DAY_S: i64 = 86_400;
@@ -55,18 +55,20 @@ impl Device {
             ProfileRows::Load => {
                 // The ring may hold more rows than this profile shows.
                 let hidden = self.history.len() - shown;
-                for row in self.history.entries(hidden + rows.start, rows.len()) {
-                    buffer.put(&row.into())?;
+                let mut found = self.history.entries(hidden + rows.start, rows.len());
+                while let Some(row) = found.next_row() {
+                    buffer.put(row)?;
                 }
             }
             ProfileRows::Log(log) => {
-                let all = self.logs.of(log).count();
-                let skip = all - shown + rows.start;
-                for entry in self.logs.of(log).skip(skip).take(rows.len()) {
-                    buffer.put(&entry.into())?;
+                let hidden = self.logs.of(log).count() - shown;
+                let entries = self.logs.of(log).skip(hidden + rows.start);
+                for entry in entries.take(rows.len()) {
+                    buffer.put(&row_of(entry))?;
                 }
             }
         }
+        buffer.finish();
         Ok(())
     }
 
@@ -93,40 +95,34 @@ impl Device {
             .collect();
         let range = Range::new(&wanted.from_value, &wanted.to_value)?;
         let shown = self.rows_shown(profile.rows, profile.entries);
+        let period_s = i64::from(profile.period_s.max(1));
+        let likely = (range.to_s.saturating_sub(range.from_s) / period_s).saturating_add(1);
+        let likely = usize::try_from(likely).unwrap_or(0).min(shown);
+        let mut buffer = Buffer::new(columns, out, likely);
         match profile.rows {
             ProfileRows::Load => {
                 let hidden = self.history.len() - shown;
                 let oldest = self.history.entries(hidden, 1).next();
                 let oldest = oldest.map_or(0, |row| row.sequence);
                 let (from_s, to_s) = range.around();
-                let rows = || {
-                    self.history
-                        .range(from_s, to_s)
-                        .filter(|row| row.sequence >= oldest)
-                        .map(Moment::from)
-                        .filter(|moment| range.holds(moment))
-                };
-                // Blocks are unpacked twice: counting first spares moving the octets.
-                let mut buffer = Buffer::new(columns, out, rows().count());
-                for moment in rows() {
-                    buffer.put(&moment)?;
+                let mut found = self.history.range(from_s, to_s);
+                while let Some(row) = found.next_row() {
+                    if row.sequence >= oldest && range.holds(row) {
+                        buffer.put(row)?;
+                    }
                 }
             }
             ProfileRows::Log(log) => {
-                let all = self.logs.of(log).count();
-                let rows = || {
-                    self.logs
-                        .of(log)
-                        .skip(all - shown)
-                        .map(Moment::from)
-                        .filter(|moment| range.holds(moment))
-                };
-                let mut buffer = Buffer::new(columns, out, rows().count());
-                for moment in rows() {
-                    buffer.put(&moment)?;
+                let hidden = self.logs.of(log).count() - shown;
+                for entry in self.logs.of(log).skip(hidden) {
+                    let row = row_of(entry);
+                    if range.holds(&row) {
+                        buffer.put(&row)?;
+                    }
                 }
             }
         }
+        buffer.finish();
         Ok(())
     }
 }
@@ -138,43 +134,24 @@ impl Column {
     }
 }
 
-/// What a row or a log entry has to say.
-struct Moment {
-    at_s: i64,
-    deviation: i16,
-    status: IntervalStatus,
-    values: [u64; crate::journal::CHANNELS_MAX],
-    code: u16,
-}
-
-impl From<Row> for Moment {
-    fn from(row: Row) -> Self {
-        Self {
-            at_s: row.at_s,
-            deviation: row.deviation,
-            status: row.status,
-            values: row.values,
-            code: 0,
-        }
+/// Makes a row of a log entry: the code is its one value.
+fn row_of(entry: &LogEntry) -> Row {
+    let mut values = [0; CHANNELS_MAX];
+    if let Some(first) = values.first_mut() {
+        *first = u64::from(entry.code);
+    }
+    Row {
+        sequence: entry.sequence,
+        at_s: entry.at_s,
+        deviation: entry.deviation,
+        status: IntervalStatus::default(),
+        values,
+        channels: 1,
     }
 }
 
-impl From<&LogEntry> for Moment {
-    fn from(entry: &LogEntry) -> Self {
-        Self {
-            at_s: entry.at_s,
-            deviation: entry.deviation,
-            status: IntervalStatus::default(),
-            values: [0; crate::journal::CHANNELS_MAX],
-            code: entry.code,
-        }
-    }
-}
-
-impl Moment {
-    fn local_s(&self) -> i64 {
-        self.at_s - i64::from(self.deviation) * 60
-    }
+const fn local_s(row: &Row) -> i64 {
+    row.at_s - row.deviation as i64 * 60
 }
 
 /// The ends of a range of times, both included: points in time where both say their deviation,
@@ -213,26 +190,28 @@ impl Range {
         }
     }
 
-    fn holds(&self, moment: &Moment) -> bool {
-        let at_s = if self.local {
-            moment.local_s()
-        } else {
-            moment.at_s
-        };
+    fn holds(&self, row: &Row) -> bool {
+        let at_s = if self.local { local_s(row) } else { row.at_s };
         (self.from_s..=self.to_s).contains(&at_s)
     }
 }
 
-/// Writes rows.
+/// Writes the array of rows.
 struct Buffer<'a> {
     columns: Vec<&'a Column>,
     out: &'a mut Vec<u8>,
+    /// Where the array starts, where its rows do, and how many rows its head tells.
+    start: usize,
+    rows_start: usize,
+    told: usize,
+    rows: usize,
     /// The local day of the row before and the octets of its date.
     day: i64,
     date: [u8; 5],
 }
 
 impl<'a> Buffer<'a> {
+    /// Starts an array that is likely to have `rows` rows.
     fn new(columns: Vec<&'a Column>, out: &'a mut Vec<u8>, rows: usize) -> Self {
         let row_len = 2 + columns
             .iter()
@@ -242,16 +221,23 @@ impl<'a> Buffer<'a> {
             })
             .sum::<usize>();
         out.reserve(5 + rows.saturating_mul(row_len));
+        let start = out.len();
         put_array(out, rows);
         Self {
             columns,
+            start,
+            rows_start: out.len(),
+            told: rows,
+            rows: 0,
             out,
             day: i64::MIN,
             date: Date::ANY.to_octets(),
         }
     }
 
-    fn put(&mut self, moment: &Moment) -> Result<(), DataAccessResult> {
+    /// Adds a row.
+    fn put(&mut self, row: &Row) -> Result<(), DataAccessResult> {
+        self.rows += 1;
         put_structure(self.out, self.columns.len());
         for index in 0..self.columns.len() {
             let Some(column) = self.columns.get(index) else {
@@ -259,23 +245,35 @@ impl<'a> Buffer<'a> {
             };
             match column.cell {
                 Cell::Time => {
-                    let octets = self.time(moment);
+                    let octets = self.time(row);
                     self.out.extend_from_slice(&octets);
                 }
-                Cell::Status => put_number(self.out, column.tag, moment.status.bits().into())?,
+                Cell::Status => put_number(self.out, column.tag, row.status.bits().into())?,
                 Cell::Channel(channel) => {
-                    let value = moment.values.get(usize::from(channel)).copied();
+                    let value = row.values.get(usize::from(channel)).copied();
                     put_number(self.out, column.tag, value.unwrap_or(0))?;
                 }
-                Cell::Code => put_number(self.out, column.tag, moment.code.into())?,
+                Cell::Code => {
+                    let code = row.values.first().copied();
+                    put_number(self.out, column.tag, code.unwrap_or(0))?;
+                }
             }
         }
         Ok(())
     }
 
+    /// Ends the array: its head tells the rows that it has.
+    fn finish(self) {
+        if self.rows != self.told {
+            let mut head = Vec::with_capacity(6);
+            put_array(&mut head, self.rows);
+            self.out.splice(self.start..self.rows_start, head);
+        }
+    }
+
     /// Makes the time of a row as an octet-string. Consecutive rows share their date.
-    fn time(&mut self, moment: &Moment) -> [u8; TIME_LEN] {
-        let local_s = moment.local_s();
+    fn time(&mut self, row: &Row) -> [u8; TIME_LEN] {
+        let local_s = local_s(row);
         let day = local_s.div_euclid(DAY_S);
         if day != self.day {
             self.day = day;
@@ -284,8 +282,8 @@ impl<'a> Buffer<'a> {
         let second = local_s.rem_euclid(DAY_S);
         let part = |value: i64| u8::try_from(value).unwrap_or(0);
         let [y1, y0, month, day_of_month, weekday] = self.date;
-        let [d1, d0] = moment.deviation.to_be_bytes();
-        let saving = moment.status.contains(IntervalStatus::DAYLIGHT_SAVING);
+        let [d1, d0] = row.deviation.to_be_bytes();
+        let saving = row.status.contains(IntervalStatus::DAYLIGHT_SAVING);
         [
             Tag::OctetString.as_u8(),
             12,

@@ -36,8 +36,9 @@ pub struct Household {
     plant_hw: u64,
     /// Registers when the meter was installed, in mW·s.
     base: Energy,
-    /// What one cycle of 28 days adds in rate 2: import, export.
-    rate_2_cycle: (u64, u64),
+    /// Energy drawn in rate 2 before each day of a cycle and in the whole of it: the same in
+    /// every cycle, since each window holds whole pairs of noise.
+    drawn_2: Box<[u64; 29]>,
 }
 
 impl Household {
@@ -74,9 +75,15 @@ impl Household {
                     [0; 2]
                 },
             },
-            rate_2_cycle: (0, 0),
+            drawn_2: Box::new([0; 29]),
         };
-        household.rate_2_cycle = household.rate_2_within(CYCLE_S);
+        let mut sum = 0;
+        let mut drawn_2 = [0; 29];
+        for (slot, day) in drawn_2.iter_mut().zip(0..) {
+            *slot = sum;
+            sum += household.drawn_2_of_day(day * DAY_S, DAY_S);
+        }
+        *household.drawn_2 = drawn_2;
         household
     }
 
@@ -171,36 +178,51 @@ impl Household {
         self.plant_hw * (whole + part)
     }
 
-    /// Import and export in rate 2 from the start of a cycle to `within` seconds into it. Which
-    /// cycle does not matter for whole windows; it does for the window that `within` cuts, and
-    /// that one is taken from cycle `cycle`.
-    fn rate_2_within(&self, within: u64) -> (u64, u64) {
-        self.rate_2_in_cycle(0, within)
+    /// Returns the energy drawn in rate 2 from the start of the day at `start` to `within`
+    /// seconds into it.
+    fn drawn_2_of_day(&self, start: u64, within: u64) -> u64 {
+        match rate_2_window(start / DAY_S, within) {
+            Some((from, to)) => self.drawn_mws(start + to) - self.drawn_mws(start + from),
+            None => 0,
+        }
     }
 
-    fn rate_2_in_cycle(&self, cycle: u64, within: u64) -> (u64, u64) {
-        let start = cycle * CYCLE_S;
-        let mut sum = (0, 0);
-        for day in (0..28).filter(|day| day % 7 < 5) {
-            let from = day * DAY_S + 7 * HOUR_S;
-            let to = (day * DAY_S + 23 * HOUR_S).min(within);
-            if to <= from {
-                break;
-            }
-            sum.0 += self.drawn_mws(start + to) - self.drawn_mws(start + from);
-            sum.1 += self.fed_mws(start + to) - self.fed_mws(start + from);
+    /// Returns the energy drawn in rate 2 from the origin to `second`.
+    fn drawn_2_mws(&self, second: u64) -> u64 {
+        let (cycles, within) = (second / CYCLE_S, second % CYCLE_S);
+        let day = usize::try_from(within / DAY_S).unwrap_or(0);
+        let before = self.drawn_2.get(day).copied().unwrap_or_default();
+        let [.., cycle] = &*self.drawn_2;
+        let part = self.drawn_2_of_day(second - second % DAY_S, second % DAY_S);
+        cycles * cycle + before + part
+    }
+
+    /// Returns the energy fed in in rate 2 from the origin to `second`.
+    fn fed_2_mws(&self, second: u64) -> u64 {
+        if self.plant_hw == 0 {
+            return 0;
         }
-        sum
+        let sun = |day: u64, within: u64| match rate_2_window(day, within) {
+            Some((from, to)) => {
+                let sun = sun_permille_seconds(to) - sun_permille_seconds(from);
+                sun * self.clear_percent(day)
+            }
+            None => 0,
+        };
+        // Each cycle holds ten pairs of working days.
+        let (cycles, today) = (second / CYCLE_S, second / DAY_S);
+        let workday = sun_permille_seconds(23 * HOUR_S) - sun_permille_seconds(7 * HOUR_S);
+        let days: u64 = (cycles * 28..today).map(|day| sun(day, DAY_S)).sum();
+        let whole = cycles * 10 * 120 * workday + days;
+        self.plant_hw * (whole + sun(today, second % DAY_S))
     }
 }
 
 impl Source for Household {
     fn energy(&self, at: Timestamp) -> Energy {
         let second = since_origin(at);
-        let (cycles, within) = (second / CYCLE_S, second % CYCLE_S);
-        let part = self.rate_2_in_cycle(cycles, within);
-        let import_2 = cycles * self.rate_2_cycle.0 + part.0;
-        let export_2 = cycles * self.rate_2_cycle.1 + part.1;
+        let import_2 = self.drawn_2_mws(second);
+        let export_2 = self.fed_2_mws(second);
         let import = self.drawn_mws(second);
         let export = self.fed_mws(second);
         Energy {
@@ -257,6 +279,16 @@ impl Source for Household {
         }
         Mains { voltage_dv }
     }
+}
+
+/// Returns the window of rate 2 in a day up to `within` seconds into it, in seconds.
+const fn rate_2_window(day: u64, within: u64) -> Option<(u64, u64)> {
+    let (from, to) = (7 * HOUR_S, 23 * HOUR_S);
+    let to = if to < within { to } else { within };
+    if day % 7 >= 5 || to <= from {
+        return None;
+    }
+    Some((from, to))
 }
 
 fn since_origin(at: Timestamp) -> u64 {
@@ -342,17 +374,23 @@ mod tests {
     }
 
     #[test]
-    fn whole_cycles_hold_the_same_energy_in_each_rate() {
-        let household = Household::from_seed(5, true);
-        for seed in 0..200 {
+    fn the_shortcuts_to_rate_2_are_the_sum_of_its_windows() {
+        for seed in 0..100 {
             let household = Household::from_seed(seed, true);
-            for cycle in [0, 1, 17, 100] {
-                assert_eq!(
-                    household.rate_2_in_cycle(cycle, CYCLE_S),
-                    household.rate_2_cycle
-                );
+            let mut drawn = 0;
+            let mut fed = 0;
+            for day in 0..90 {
+                let start = day * DAY_S;
+                assert_eq!(household.drawn_2_mws(start), drawn);
+                assert_eq!(household.fed_2_mws(start), fed);
+                if day % 7 < 5 {
+                    let (from, to) = (start + 7 * HOUR_S, start + 23 * HOUR_S);
+                    drawn += household.drawn_mws(to) - household.drawn_mws(from);
+                    fed += household.fed_mws(to) - household.fed_mws(from);
+                }
             }
         }
+        let household = Household::from_seed(5, true);
         let fed = household.fed_mws(CYCLE_S);
         assert_eq!(household.fed_mws(9 * CYCLE_S), 9 * fed);
     }
