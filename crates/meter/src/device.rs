@@ -69,6 +69,9 @@ pub struct Site {
     pub phase: Phase,
 }
 
+/// How many outages one meter may be given.
+pub const OUTAGES_MAX: usize = 64;
+
 /// What makes one meter different from another.
 #[derive(Clone, Debug)]
 pub struct DeviceConfig {
@@ -82,7 +85,8 @@ pub struct DeviceConfig {
     pub source: Arc<dyn Source>,
     /// When it was installed: its history begins here where no journal says otherwise.
     pub installed: Timestamp,
-    /// When the supply is gone, by the true time.
+    /// When the supply is gone, by the true time; the first [`OUTAGES_MAX`] count, and of those
+    /// the ones that lie ahead of what was captured already.
     pub outages: Vec<Outage>,
     /// How much faster than the true time its clock runs, in parts per billion.
     pub drift_ppb: i32,
@@ -96,6 +100,8 @@ pub struct Device {
     title: Title,
     site: Site,
     registers: Registers,
+    /// In order, none touching another.
+    outages: Vec<Outage>,
     clock: MeterClock,
     breaker: Breaker,
     history: History,
@@ -154,7 +160,8 @@ impl Device {
             name: keys.logical_device_name,
             title: keys.system_title.0,
             site,
-            registers: Registers::new(source, outages),
+            registers: Registers::new(source),
+            outages: joined(outages),
             breaker: Breaker::closed(template.control_mode),
             history: History::new(template.rows, period),
             logs: Logs::new(&template),
@@ -205,6 +212,15 @@ impl Device {
         if self.logs.is_empty() && self.history.last().is_none() {
             let installed = self.tally.outages_until.min(now);
             self.log(STANDARD_LOG, codes::POWER_UP, installed, journal)?;
+        }
+        // What was captured stays as it was: an outage that is news lies ahead of it.
+        if let Some(last) = self.history.last() {
+            let captured = self.clock.true_time(Timestamp::from_secs(last.at_s));
+            self.tally.outages_until = self.tally.outages_until.max(captured.min(now));
+        }
+        // An outage that is in no configuration any more is over.
+        if !self.is_powered() && self.next_edge().is_none_or(|(_, down)| down) {
+            self.on_edge(now, false, journal)?;
         }
         Ok(())
     }
@@ -340,8 +356,8 @@ impl Device {
     }
 
     /// Says whether the meter has supply, without which it answers nothing.
-    pub fn is_powered(&self, now: Timestamp) -> bool {
-        self.registers.supplied(now)
+    pub const fn is_powered(&self) -> bool {
+        self.registers.is_supplied()
     }
 
     /// Returns about how many octets the meter takes, the model apart, which all share.
@@ -391,11 +407,7 @@ impl Device {
         if breaker == self.breaker {
             return Ok(());
         }
-        let before = (
-            self.breaker,
-            self.registers.breaker(),
-            self.pending_log.len(),
-        );
+        let before = (self.breaker, self.registers.flow(), self.pending_log.len());
         self.breaker = breaker;
         self.registers.switch(now, breaker.output());
         let stored = self.store(Slot::Breaker, journal).and_then(|()| {
@@ -405,9 +417,9 @@ impl Device {
             self.commit(journal)
         });
         if stored.is_err() {
-            let (breaker, (skipped, open_since), logged) = before;
+            let (breaker, flow, logged) = before;
             self.breaker = breaker;
-            self.registers.restore(skipped, open_since);
+            let _sound = self.registers.restore(flow);
             self.pending_log.truncate(logged);
         }
         stored
@@ -462,7 +474,7 @@ impl Device {
     /// Captures the row that is due at the true time `due`.
     fn capture(&mut self, due: Timestamp, journal: &mut dyn Durable) -> Result<(), JournalError> {
         let at_s = self.next_capture_s;
-        if self.registers.supplied(due) {
+        if self.registers.is_supplied() {
             let (deviation, saving) = self.clock.deviation(at_s);
             let mut status = self.tally.status;
             if saving {
@@ -497,8 +509,7 @@ impl Device {
     /// Returns the next time that the supply goes (`true`) or comes back, by the true time.
     fn next_edge(&self) -> Option<(Timestamp, bool)> {
         let until = self.tally.outages_until;
-        self.registers
-            .outages()
+        self.outages
             .iter()
             .flat_map(|outage| [(outage.from, true), (outage.to, false)])
             .find(|(at, _)| *at > until)
@@ -510,13 +521,14 @@ impl Device {
         down: bool,
         journal: &mut dyn Durable,
     ) -> Result<(), JournalError> {
-        let before = self.tally;
+        let before = (self.tally, self.registers.flow());
         self.tally.outages_until = at;
+        self.registers.supply(at, !down);
         let code = if down {
             codes::POWER_DOWN
         } else {
             self.tally.power_failures = self.tally.power_failures.saturating_add(1);
-            let long = self.registers.outages().iter().any(|outage| {
+            let long = self.outages.iter().any(|outage| {
                 outage.to == at && at.millis_since(outage.from) > LONG_FAILURE_S * 1_000
             });
             if long {
@@ -528,9 +540,11 @@ impl Device {
         };
         let stored = self
             .log(STANDARD_LOG, code, at, journal)
-            .and_then(|()| self.store(Slot::Tally, journal));
+            .and_then(|()| self.store(Slot::Tally, journal))
+            .and_then(|()| self.store(Slot::Breaker, journal));
         if stored.is_err() {
-            self.tally = before;
+            self.tally = before.0;
+            let _sound = self.registers.restore(before.1);
         }
         stored
     }
@@ -596,6 +610,21 @@ impl Device {
             ProfileRows::Log(log) => self.logs.of(log).count().min(most),
         }
     }
+}
+
+/// Puts outages in order and joins those that touch.
+fn joined(mut outages: Vec<Outage>) -> Vec<Outage> {
+    outages.retain(|outage| outage.from < outage.to);
+    outages.sort_unstable();
+    outages.truncate(OUTAGES_MAX);
+    let mut joined: Vec<Outage> = Vec::with_capacity(outages.len());
+    for outage in outages {
+        match joined.last_mut().filter(|last| outage.from <= last.to) {
+            Some(last) => last.to = last.to.max(outage.to),
+            None => joined.push(outage),
+        }
+    }
+    joined
 }
 
 /// Why a button at the meter did nothing.

@@ -7,10 +7,7 @@ use model::Timestamp;
 use crate::metrology::{Energy, Load, MWS_PER_WH, Mains, Source};
 use crate::template::Quantity;
 
-/// How many outages one meter may be given.
-pub const OUTAGES_MAX: usize = 64;
-
-/// A time without supply.
+/// A time without supply, by the true time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Outage {
     /// When the supply went.
@@ -19,86 +16,95 @@ pub struct Outage {
     pub to: Timestamp,
 }
 
-/// The registers of a meter: what its source would have counted, less what did not flow.
+/// The registers of a meter: what its source would have counted, less what did not flow. Breaker
+/// and supply move in the order of time.
 #[derive(Clone, Debug)]
 pub struct Registers {
     source: Arc<dyn Source>,
-    /// In order, none touching another.
-    outages: Vec<Outage>,
-    /// What did not flow while the breaker was open, before it was closed last.
-    skipped: Energy,
-    /// Since when the breaker is open.
-    open_since: Option<Timestamp>,
+    flow: Flow,
+}
+
+/// Whether current can flow, and what did not flow while it could not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// What did not flow before current could flow again.
+    pub skipped: Energy,
+    /// Since when no current can flow.
+    pub off_since: Option<Timestamp>,
+    /// Whether the breaker is closed.
+    pub closed: bool,
+    /// Whether there is supply.
+    pub supplied: bool,
 }
 
 impl Registers {
-    /// Makes the registers of a source with outages, of which the first [`OUTAGES_MAX`] count.
-    pub fn new(source: Arc<dyn Source>, mut outages: Vec<Outage>) -> Self {
-        outages.retain(|outage| outage.from < outage.to);
-        outages.sort_unstable();
-        outages.truncate(OUTAGES_MAX);
-        let mut joined: Vec<Outage> = Vec::with_capacity(outages.len());
-        for outage in outages {
-            match joined.last_mut().filter(|last| outage.from <= last.to) {
-                Some(last) => last.to = last.to.max(outage.to),
-                None => joined.push(outage),
-            }
-        }
+    /// Makes the registers of a source behind a closed breaker, with supply.
+    pub fn new(source: Arc<dyn Source>) -> Self {
         Self {
             source,
-            outages: joined,
-            skipped: Energy::default(),
-            open_since: None,
+            flow: Flow {
+                skipped: Energy::default(),
+                off_since: None,
+                closed: true,
+                supplied: true,
+            },
         }
     }
 
-    /// Returns the outages in order.
-    pub fn outages(&self) -> &[Outage] {
-        &self.outages
+    /// Returns what must outlive a restart.
+    pub const fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Goes on from what [`flow`](Self::flow) returned; what contradicts itself is refused.
+    #[must_use]
+    pub const fn restore(&mut self, flow: Flow) -> bool {
+        let sound = flow.off_since.is_none() == (flow.closed && flow.supplied);
+        if sound {
+            self.flow = flow;
+        }
+        sound
     }
 
     /// Says whether there is supply.
-    pub fn supplied(&self, at: Timestamp) -> bool {
-        !self
-            .outages
-            .iter()
-            .any(|outage| (outage.from..outage.to).contains(&at))
+    pub const fn is_supplied(&self) -> bool {
+        self.flow.supplied
     }
 
-    /// Returns what the breaker kept back before it was closed last, and since when it is open.
-    pub const fn breaker(&self) -> (Energy, Option<Timestamp>) {
-        (self.skipped, self.open_since)
+    /// Tells that the breaker is open or closed from `at` on.
+    pub fn switch(&mut self, at: Timestamp, closed: bool) {
+        self.flow.closed = closed;
+        self.settle(at);
     }
 
-    /// Goes on from what [`breaker`](Self::breaker) returned.
-    pub const fn restore(&mut self, skipped: Energy, open_since: Option<Timestamp>) {
-        self.skipped = skipped;
-        self.open_since = open_since;
+    /// Tells that the supply is gone or back from `at` on.
+    pub fn supply(&mut self, at: Timestamp, supplied: bool) {
+        self.flow.supplied = supplied;
+        self.settle(at);
     }
 
-    /// Tells that the breaker is open or closed from `now` on.
-    pub fn switch(&mut self, now: Timestamp, closed: bool) {
-        match (self.open_since, closed) {
-            (None, false) => self.open_since = Some(now),
+    fn settle(&mut self, at: Timestamp) {
+        let flows = self.flow.closed && self.flow.supplied;
+        match (self.flow.off_since, flows) {
+            (None, false) => self.flow.off_since = Some(at),
             (Some(since), true) => {
-                let kept = self.supplied_energy(now).since(self.supplied_energy(since));
-                self.skipped = self.skipped.plus(kept);
-                self.open_since = None;
+                let kept = self.source.energy(at).since(self.source.energy(since));
+                self.flow.skipped = self.flow.skipped.plus(kept);
+                self.flow.off_since = None;
             }
             _ => {}
         }
     }
 
-    /// Returns the energy registers at a time from now on or since the breaker last moved.
+    /// Returns the energy registers at a time since breaker or supply last moved.
     pub fn energy(&self, at: Timestamp) -> Energy {
-        let until = self.open_since.map_or(at, |since| since.min(at));
-        self.supplied_energy(until).since(self.skipped)
+        let until = self.flow.off_since.map_or(at, |since| since.min(at));
+        self.source.energy(until).since(self.flow.skipped)
     }
 
     /// Returns the power that flows.
     pub fn load(&self, at: Timestamp) -> Load {
-        let open = self.open_since.is_some_and(|since| since <= at);
-        if open || !self.supplied(at) {
+        if self.flow.off_since.is_some() {
             return Load::default();
         }
         self.source.load(at)
@@ -106,7 +112,7 @@ impl Registers {
 
     /// Returns the supply in front of the breaker.
     pub fn mains(&self, at: Timestamp) -> Mains {
-        if !self.supplied(at) {
+        if !self.flow.supplied {
             return Mains::default();
         }
         self.source.mains(at)
@@ -151,20 +157,6 @@ impl Registers {
         }
         values
     }
-
-    /// What the source counted while there was supply.
-    fn supplied_energy(&self, at: Timestamp) -> Energy {
-        let mut missed = Energy::default();
-        for outage in self.outages.iter().take_while(|outage| outage.from < at) {
-            let until = outage.to.min(at);
-            let span = self
-                .source
-                .energy(until)
-                .since(self.source.energy(outage.from));
-            missed = missed.plus(span);
-        }
-        self.source.energy(at).since(missed)
-    }
 }
 
 /// Returns an energy in Wh; `None` for what is no energy.
@@ -192,53 +184,52 @@ mod tests {
         Timestamp::from_secs(secs)
     }
 
-    fn registers(outages: &[(i64, i64)]) -> Registers {
-        let source = Fixed {
+    fn registers() -> Registers {
+        // 360 W are 0.1 Wh a second.
+        Registers::new(Arc::new(Fixed {
             import_w: 360,
             export_w: 0,
-        };
-        let outages = outages
-            .iter()
-            .map(|(from, to)| Outage {
-                from: at(*from),
-                to: at(*to),
-            })
-            .collect();
-        Registers::new(Arc::new(source), outages)
+        }))
     }
 
-    fn wh(registers: &Registers, secs: i64) -> u64 {
-        registers.value(Quantity::EnergyImport, at(secs))
+    fn value(registers: &Registers, quantity: Quantity, secs: i64) -> u64 {
+        registers.value(quantity, at(secs))
     }
 
     #[test]
     fn nothing_flows_without_supply_or_through_an_open_breaker() {
-        // 360 W are 0.1 Wh a second.
-        let mut registers = registers(&[(2_000, 3_000), (2_500, 3_500), (9_000, 9_000)]);
-        assert_eq!(registers.outages().len(), 1);
-        assert_eq!(wh(&registers, 1_000), 100);
-        assert_eq!(wh(&registers, 2_500), 200);
-        assert_eq!(wh(&registers, 4_000), 250);
-        assert_eq!(registers.value(Quantity::PowerImport, at(2_100)), 0);
-        assert_eq!(registers.value(Quantity::VoltageL1, at(2_100)), 0);
+        let mut registers = registers();
+        assert_eq!(value(&registers, Quantity::EnergyImport, 2_000), 200);
+        registers.supply(at(2_000), false);
+        assert_eq!(value(&registers, Quantity::EnergyImport, 2_500), 200);
+        assert_eq!(value(&registers, Quantity::PowerImport, 2_500), 0);
+        assert_eq!(value(&registers, Quantity::VoltageL1, 2_500), 0);
+        registers.supply(at(3_500), true);
+        assert_eq!(value(&registers, Quantity::EnergyImport, 4_000), 250);
         registers.switch(at(4_000), false);
         registers.switch(at(4_500), false);
-        assert_eq!(wh(&registers, 5_000), 250);
-        assert_eq!(registers.value(Quantity::PowerImport, at(5_000)), 0);
-        assert_eq!(registers.value(Quantity::VoltageL1, at(5_000)), 2_300);
+        assert_eq!(value(&registers, Quantity::EnergyImport, 5_000), 250);
+        assert_eq!(value(&registers, Quantity::PowerImport, 5_000), 0);
+        assert_eq!(value(&registers, Quantity::VoltageL1, 5_000), 2_300);
         registers.switch(at(6_000), true);
-        assert_eq!(wh(&registers, 6_000), 250);
-        assert_eq!(wh(&registers, 7_000), 350);
-        assert_eq!(registers.value(Quantity::PowerImport, at(7_000)), 360);
-        assert_eq!(registers.value(Quantity::CurrentL1, at(7_000)), 156);
+        assert_eq!(value(&registers, Quantity::EnergyImport, 6_000), 250);
+        assert_eq!(value(&registers, Quantity::EnergyImport, 7_000), 350);
+        assert_eq!(value(&registers, Quantity::PowerImport, 7_000), 360);
+        assert_eq!(value(&registers, Quantity::CurrentL1, 7_000), 156);
     }
 
     #[test]
     fn an_outage_behind_an_open_breaker_counts_once() {
-        let mut registers = registers(&[(2_000, 3_000)]);
+        let mut registers = registers();
         registers.switch(at(1_500), false);
-        assert_eq!(wh(&registers, 3_500), 150);
+        registers.supply(at(2_000), false);
+        registers.supply(at(3_000), true);
+        assert_eq!(value(&registers, Quantity::EnergyImport, 3_500), 150);
         registers.switch(at(4_000), true);
-        assert_eq!(wh(&registers, 5_000), 250);
+        assert_eq!(value(&registers, Quantity::EnergyImport, 5_000), 250);
+        assert!(!registers.restore(Flow {
+            closed: false,
+            ..registers.flow()
+        }));
     }
 }

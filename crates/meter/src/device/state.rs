@@ -10,6 +10,7 @@ use super::Device;
 use crate::breaker::{Breaker, ControlMode};
 use crate::journal::{Durable, JournalError, Record, STATE_LEN_MAX};
 use crate::metrology::Energy;
+use crate::registers::Flow;
 use crate::varint::{put_i64, put_u64, take_i64, take_u64};
 
 /// A part of a meter's state.
@@ -94,11 +95,13 @@ impl Device {
             Slot::Breaker => {
                 out.push(self.breaker.state().control_state());
                 out.push(self.breaker.mode().number());
-                let (skipped, open_since) = self.registers.breaker();
+                let flow = self.registers.flow();
+                out.push(u8::from(flow.supplied));
+                let skipped = flow.skipped;
                 for value in skipped.import.into_iter().chain(skipped.export) {
                     put_u64(out, value);
                 }
-                if let Some(since) = open_since {
+                if let Some(since) = flow.off_since {
                     put_i64(out, since.millis());
                 }
             }
@@ -156,7 +159,7 @@ impl Device {
                 }
             }
             Slot::Breaker => {
-                let [state, mode] = take::<2>(octets)?;
+                let [state, mode, supplied] = take::<3>(octets)?;
                 let mode = ControlMode::new(mode)?;
                 let state = BreakerState::from_control_state(state);
                 let breaker = Breaker::restored(state, mode)?;
@@ -165,19 +168,24 @@ impl Device {
                     *value = take_u64(octets)?;
                 }
                 let [i1, i2, e1, e2] = values;
-                let open_since = match octets.is_empty() {
-                    true => None,
-                    false => Some(Timestamp::from_millis(take_i64(octets)?)),
+                let off_since = if octets.is_empty() {
+                    None
+                } else {
+                    Some(Timestamp::from_millis(take_i64(octets)?))
                 };
-                if breaker.output() != open_since.is_none() {
+                let flow = Flow {
+                    skipped: Energy {
+                        import: [i1, i2],
+                        export: [e1, e2],
+                    },
+                    off_since,
+                    closed: breaker.output(),
+                    supplied: supplied != 0,
+                };
+                if !self.registers.restore(flow) {
                     return None;
                 }
                 self.breaker = breaker;
-                let skipped = Energy {
-                    import: [i1, i2],
-                    export: [e1, e2],
-                };
-                self.registers.restore(skipped, open_since);
             }
             Slot::Message => {
                 let text = octets.get(..super::MESSAGE_LEN_MAX).unwrap_or(octets);

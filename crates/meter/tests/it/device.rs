@@ -20,11 +20,14 @@ use dlms::server::{Caller, ObjectStore as _, Selection};
 use dlms::xdlms::{ActionResult, DataAccessResult};
 use link::Entropy as _;
 use meter::metrology::Household;
+use meter::population::Population;
 use meter::registers::Outage;
 use model::{BreakerState, IntervalStatus, Timestamp};
 
 use crate::disk::Random;
-use crate::pair::{MANAGEMENT, NOON, Options, PUBLIC, READING, World, attribute, instant};
+use crate::pair::{
+    Counting, MANAGEMENT, NOON, Options, PUBLIC, READING, World, attribute, instant,
+};
 
 const LOAD_PROFILE: &str = "7 1.0.99.1.0.255 2";
 const BREAKER_STATE: &str = "70 0.0.96.3.10.255 3";
@@ -588,7 +591,79 @@ fn an_outage_leaves_a_gap_that_says_why() {
     assert_eq!(newest, Ok(Data::Unsigned(2)));
 }
 
-fn transfer(world: &World, kind: KeyKind, key: &Key, master: &Key) -> Vec<u8> {
+#[test]
+fn an_outage_goes_on_across_a_restart_and_past_ones_stay_as_they_were() {
+    let mut world = World::new(Options {
+        outages: vec![Outage {
+            from: NOON.plus_secs(1_000),
+            to: NOON.plus_secs(9_000),
+        }],
+        ..Options::default()
+    });
+    world.pass(2_000);
+    assert!(!world.fleet.device(0).unwrap().is_powered());
+    world.restart();
+    assert!(!world.fleet.device(0).unwrap().is_powered());
+    world.pass(8_800);
+    let device = world.fleet.device(0).unwrap();
+    assert!(device.is_powered());
+    let last: Vec<_> = device.history().iter().skip(192).collect();
+    let times: Vec<i64> = last.iter().map(|row| row.at_s - NOON.secs()).collect();
+    assert_eq!(times, [0, 900, 9_000, 9_900, 10_800]);
+    assert_eq!(last[2].status, IntervalStatus::POWER_DOWN);
+    // 1,000 s and 0 s of the 8,100 s between flowed at 0.1 Wh a second.
+    assert_eq!(last[2].values[0] - last[1].values[0], 10);
+    let registers = device.registers().flow();
+    // Another configuration does not rewrite what was measured.
+    world.options.outages = vec![Outage {
+        from: NOON.plus_secs(-5_000),
+        to: NOON.plus_secs(10_000),
+    }];
+    world.restart();
+    let device = world.fleet.device(0).unwrap();
+    assert_eq!(device.registers().flow(), registers);
+    assert!(device.history().iter().skip(192).eq(last));
+    assert_eq!(log(&world, 0), [2, 1, 2]);
+}
+
+#[test]
+fn a_neighbourhood_is_the_same_each_time() {
+    let template = Options::default().template;
+    let keys = link::KeyFile::generate(1, 300, &Counting::default()).unwrap();
+    let population = Population::default();
+    let configs = population.configs(&template, keys.meters.clone(), NOON);
+    let later = population.configs(
+        &template,
+        keys.meters[250..].to_vec(),
+        NOON.plus_secs(86_400),
+    );
+    let mut outages = 0;
+    for (config, again) in configs[250..].iter().zip(&later) {
+        assert_eq!(config.site, again.site);
+        assert_eq!(config.drift_ppb, again.drift_ppb);
+        assert_eq!(config.source.energy(NOON), again.source.energy(NOON));
+        // The same outages, but for the days that only one of them has.
+        let from = again.installed;
+        let to = NOON.plus_secs(29 * 86_400);
+        let between = |outages: &[Outage]| -> Vec<Outage> {
+            let inside = |outage: &&Outage| outage.from >= from && outage.to <= to;
+            outages.iter().filter(inside).copied().collect()
+        };
+        assert_eq!(between(&config.outages), between(&again.outages));
+        outages += config.outages.len();
+    }
+    assert!(
+        (20..200).contains(&outages),
+        "{outages} outages of 50 meters in 60 days"
+    );
+    let feeders: std::collections::BTreeSet<_> = configs
+        .iter()
+        .map(|config| config.site.feeder.clone())
+        .collect();
+    assert_eq!(feeders.len(), 4);
+}
+
+fn transfer(kind: KeyKind, key: &Key, master: &Key) -> Vec<u8> {
     let _ = world;
     let wrapped = KeyTransfer::wrap(&RustCrypto, SecuritySuite::Suite0, master, kind, key);
     let mut octets = Vec::new();
@@ -614,18 +689,18 @@ fn keys_are_transferred_and_stay() {
 
     let mut peer = world.associate(0, MANAGEMENT);
     // Under another master key, or cut short: refused.
-    let bad = transfer(&world, KeyKind::Encryption, &fresh, &wrong);
+    let bad = transfer(KeyKind::Encryption, &fresh, &wrong);
     let outcome = peer.invoke(&mut world, TRANSFER, Some(bad));
     assert_eq!(outcome, ActionResult::ReadWriteDenied);
     let bad = Data::Array(Vec::new()).to_octets();
     let outcome = peer.invoke(&mut world, TRANSFER, Some(bad));
     assert_eq!(outcome, ActionResult::TypeUnmatched);
     // The authentication key is in use already.
-    let bad = transfer(&world, KeyKind::Encryption, &authentication, &master);
+    let bad = transfer(KeyKind::Encryption, &authentication, &master);
     let outcome = peer.invoke(&mut world, TRANSFER, Some(bad));
     assert_eq!(outcome, ActionResult::ReadWriteDenied);
 
-    let good = transfer(&world, KeyKind::Encryption, &fresh, &master);
+    let good = transfer(KeyKind::Encryption, &fresh, &master);
     let outcome = peer.invoke(&mut world, TRANSFER, Some(good));
     assert_eq!(outcome, ActionResult::Success);
     world.disk.power_cut(&mut Random(5));
@@ -644,13 +719,13 @@ fn keys_are_transferred_and_stay() {
     peer.associate(&mut world).unwrap();
 
     // A new master key, and a key under it.
-    let good = transfer(&world, KeyKind::Master, &wrong, &master);
+    let good = transfer(KeyKind::Master, &wrong, &master);
     let outcome = peer.invoke(&mut world, TRANSFER, Some(good));
     assert_eq!(outcome, ActionResult::Success);
     let mut next = [0; 16];
     world.entropy.fill(&mut next).unwrap();
     let next = Key::from(next);
-    let good = transfer(&world, KeyKind::Encryption, &next, &wrong);
+    let good = transfer(KeyKind::Encryption, &next, &wrong);
     let outcome = peer.invoke(&mut world, TRANSFER, Some(good));
     assert_eq!(outcome, ActionResult::Success);
     world.restart();
