@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "./api.ts";
 import { bind } from "./keys.ts";
 import { live } from "./live-client.ts";
@@ -32,7 +32,8 @@ export function useMedia(text: string): boolean {
 export function useKey(keys: string, action: (event: KeyboardEvent) => void): void {
   const latest = useRef(action);
   latest.current = action;
-  useEffect(() => bind(keys, (event) => latest.current(event)), [keys]);
+  // Bound as soon as the page is there, so that a key pressed right after a change of page is not lost.
+  useLayoutEffect(() => bind(keys, (event) => latest.current(event)), [keys]);
 }
 
 /** Follows an event of the stream while the component is there. */

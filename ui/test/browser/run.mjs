@@ -432,6 +432,7 @@ if (process.env.GRIDWARD_URL && process.env.GRIDWARD_TOKEN) {
     await page.getByTestId("find-hit").first().waitFor();
     await page.keyboard.press("Enter");
     await page.waitForURL(`**/${fixture.rows[41].id}`);
+    await page.getByTestId("meter-identity").waitFor();
     await page.keyboard.press("?");
     await page.getByTestId("keyboard-help").waitFor();
     await page.keyboard.press("Escape");

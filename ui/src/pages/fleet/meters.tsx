@@ -411,22 +411,17 @@ function List({
             }}
           >
             <caption class="vh">{caption}</caption>
-            <colgroup>
-              {["state", "meter", "place", "feeder", "via", "power", "last", "days", "read"].map((name) => (
-                <col key={name} class={`col-${name}`} />
-              ))}
-            </colgroup>
             <thead>
               <tr aria-rowindex={1}>
-                {head("state", t.fleet.columns.state)}
-                {head("meter", t.fleet.columns.meter)}
-                {head("place", t.fleet.columns.place)}
-                {head("feeder", t.fleet.columns.feeder, "hide-m")}
-                {head(null, t.fleet.columns.via)}
-                {head("power", t.fleet.columns.power, "r")}
-                {head("last_read", t.fleet.columns.last_read, "r")}
-                {head(null, t.fleet.columns.days, "hide-m")}
-                {head("read", t.fleet.columns.read, "r")}
+                {head("state", t.fleet.columns.state, "col-state")}
+                {head("meter", t.fleet.columns.meter, "col-meter")}
+                {head("place", t.fleet.columns.place, "col-place")}
+                {head("feeder", t.fleet.columns.feeder, "col-feeder hide-m")}
+                {head(null, t.fleet.columns.via, "col-via")}
+                {head("power", t.fleet.columns.power, "col-power r")}
+                {head("last_read", t.fleet.columns.last_read, "col-last r")}
+                {head(null, t.fleet.columns.days, "col-days hide-m")}
+                {head("read", t.fleet.columns.read, "col-read r")}
               </tr>
             </thead>
             <tbody
