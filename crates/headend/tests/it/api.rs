@@ -38,6 +38,14 @@ impl Fixture {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_over(|_| {}, change).await
+    }
+
+    /// Starts over meters that are prepared before anybody talks to them.
+    pub(crate) async fn start_over(
+        prepare: impl FnOnce(&FakeMeters),
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let mut text = String::new();
         for (number, place) in (1..).zip(PLACES) {
@@ -51,6 +59,7 @@ impl Fixture {
         std::fs::write(folder.path().join("meters.toml"), text).unwrap();
         let clock = FakeClock::at(NOON);
         let meters = FakeMeters::new(Arc::clone(&clock));
+        prepare(&meters);
         let mut config = Config {
             site: "Test".to_owned(),
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -91,7 +100,7 @@ impl Fixture {
 
     /// Waits until all meters that answer were collected.
     pub(crate) async fn collected(&self, meters: usize) {
-        for _ in 0..1_000 {
+        for _ in 0..6_000 {
             let list = self.json("/api/v1/meters").await;
             let rows = list["rows"].as_array().unwrap().iter();
             if rows.filter(|row| !row["last_read"].is_null()).count() >= meters {
@@ -99,7 +108,7 @@ impl Fixture {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("not collected within ten seconds");
+        panic!("not collected within a minute");
     }
 
     pub(crate) async fn id(&self, number: usize) -> String {
@@ -114,7 +123,7 @@ pub(crate) async fn start(
     clock: &Arc<FakeClock>,
     meters: &Arc<FakeMeters>,
 ) -> (HeadEnd, Option<String>) {
-    for _ in 0..1_000 {
+    for _ in 0..6_000 {
         let access = FakeAccess(Arc::clone(meters));
         let options = Options {
             config: config.clone(),
@@ -133,5 +142,5 @@ pub(crate) async fn start(
             }
         }
     }
-    panic!("the folder stayed locked for ten seconds");
+    panic!("the folder stayed locked for a minute");
 }
