@@ -51,6 +51,8 @@ pub enum EventClass {
     Tamper,
     /// Somebody tried to get in.
     Security,
+    /// The breaker moved.
+    Control,
     /// Work on the meter.
     Maintenance,
     /// The log itself.
@@ -76,7 +78,8 @@ macro_rules! known_events {
     };
 }
 
-// Codes: GXF EventType.java (Apache-2.0), checked against the MetCom MCS301 manual, table 37.
+// Codes: GXF EventType.java (Apache-2.0), checked against the MetCom MCS301 manual, table 37; 59
+// to 63: disconnector control log of the IDIS companion specification, as head ends read it.
 // Severity is ours. Other companion standards number otherwise: take the table per profile.
 known_events! {
     1 PowerDown Power Warning "Power failed";
@@ -107,6 +110,11 @@ known_events! {
     45 MeterCoverClosed Tamper Info "Meter cover closed";
     46 AuthenticationFailed Security Warning "Several failed sign-ins at the meter";
     47 ConfigurationChanged Configuration Info "Configuration changed";
+    59 ReadyForManualReconnection Control Info "Breaker may be closed by hand";
+    60 ManualDisconnection Control Info "Breaker opened by hand";
+    61 ManualConnection Control Info "Breaker closed by hand";
+    62 RemoteDisconnection Control Info "Breaker opened from afar";
+    63 RemoteConnection Control Info "Breaker closed from afar";
     71 MetrologicalMaintenance Maintenance Info "Metrological maintenance";
     72 TechnicalMaintenance Maintenance Info "Technical maintenance";
     255 LogCleared Log Warning "Event log cleared";

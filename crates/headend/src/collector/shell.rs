@@ -428,8 +428,13 @@ const REGISTERS: [RegisterRef; 14] = {
     ]
 };
 
-/// The standard and the fraud detection event log (SMR 5.0 object list).
-const EVENT_LOGS: [LogicalName; 2] = [[0, 0, 99, 98, 0, 255], [0, 0, 99, 98, 1, 255]];
+/// The standard and the fraud detection event log (SMR 5.0 object list), and the disconnector
+/// control log (IDIS).
+const EVENT_LOGS: [LogicalName; 3] = [
+    [0, 0, 99, 98, 0, 255],
+    [0, 0, 99, 98, 1, 255],
+    [0, 0, 99, 98, 2, 255],
+];
 /// Events are read this far back; the store knows those it has.
 const EVENTS_BACK_S: i64 = 7 * 86_400;
 /// The time that a meter has to write a captured row down.
