@@ -1,3 +1,7 @@
 //! The program `gridward`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gridward::main()
+}

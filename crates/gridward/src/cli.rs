@@ -1,0 +1,127 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::secret::Secret;
+
+/// Meter, head end and tools for DLMS/COSEM, in one program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gridward",
+    version,
+    max_term_width = 80,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 done, 1 the thing asked failed, 2 wrong usage.\n\
+                  Log on standard error: GRIDWARD_LOG=info (or debug, link=trace, ..).\n\
+                  Colours: none where NO_COLOR is set."
+)]
+pub(crate) struct Cli {
+    /// Write JSON, and nothing else, to standard output
+    #[arg(long, global = true, display_order = 900)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Decode one message: frames, APDU and values
+    Decode(DecodeOptions),
+    /// Make key files and check them
+    Keys(KeysOptions),
+}
+
+/// How octets are framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum As {
+    /// Found out from the first octets
+    Auto,
+    /// HDLC frames, 7e … 7e
+    Hdlc,
+    /// The wrapper of TCP and UDP, 00 01 …
+    Wrapper,
+    /// M-Bus long frames, 68 … 16
+    Mbus,
+    /// One APDU
+    Apdu,
+    /// One value in A-XDR
+    Axdr,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  gridward decode c001c1000f0000280000ff0200
+  gridward decode @push.hex
+  xxd -p capture.bin | gridward decode --json -
+  GRIDWARD_KEY=@meter.key gridward decode --auth-key @auth.key @push.hex
+
+Frames that belong together are joined: segments of HDLC and M-Bus, and blocks
+of general block transfer. Octets are counted from 0 in the input; a value in
+a ciphered message is told by where its ciphered octets stand. With --key
+alone a message is decrypted but not verified, and the output says so.")]
+pub(crate) struct DecodeOptions {
+    /// The message: hexadecimal digits, @FILE (digits or octets), or - for
+    /// standard input
+    #[arg(value_name = "HEX|@FILE|-")]
+    pub(crate) message: String,
+
+    /// How the message is framed
+    #[arg(long = "as", value_enum, default_value_t = As::Auto, hide_possible_values = true,
+          value_name = "auto|hdlc|wrapper|mbus|apdu|axdr")]
+    pub(crate) framing: As,
+
+    /// Encryption key: hexadecimal digits or @FILE
+    #[arg(long, value_name = "EK", env = "GRIDWARD_KEY", hide_env_values = true)]
+    pub(crate) key: Option<Secret>,
+
+    /// Authentication key: hexadecimal digits or @FILE
+    #[arg(
+        long,
+        value_name = "AK",
+        env = "GRIDWARD_AUTH_KEY",
+        hide_env_values = true
+    )]
+    pub(crate) auth_key: Option<Secret>,
+
+    /// The sender's system title, where the message does not tell it
+    #[arg(long, value_name = "TITLE")]
+    pub(crate) system_title: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeysOptions {
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+/// What can be done with key files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a file with fresh keys, which its owner alone may read
+    #[command(after_help = "\
+Examples:
+  gridward keys generate --count 100 meters.toml
+  gridward meter --listen tcp://127.0.0.1:4059 --count 100 --keys meters.toml")]
+    Generate {
+        /// The file to make; one that is there already is left alone
+        file: PathBuf,
+        /// How many meters
+        #[arg(long, value_name = "N", default_value_t = 1,
+              value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        count: u32,
+        /// The number of the first meter
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        first: u32,
+    },
+    /// Check a file: its form, who may read it, and known weak keys
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}

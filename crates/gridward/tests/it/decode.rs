@@ -1,0 +1,7 @@
+//! `gridward decode` through the command line.
+
+mod mutation;
+mod pushes;
+mod refusals;
+mod synthetic;
+mod vectors;

@@ -1,0 +1,69 @@
+//! Help texts and what is said to wrong usage. Evidence: snapshots, looked at.
+
+use expect_test::expect_file;
+
+use crate::program::run;
+
+/// Every command with a help text of its own.
+const COMMANDS: &[&[&str]] = &[
+    &[],
+    &["decode"],
+    &["keys"],
+    &["keys", "generate"],
+    &["keys", "check"],
+];
+
+#[test]
+fn help_texts() {
+    let mut shown = String::new();
+    for command in COMMANDS {
+        let mut arguments = command.to_vec();
+        arguments.push("--help");
+        let help = run(&arguments);
+        assert_eq!((help.status, help.error.as_str()), (0, ""));
+        for line in help.output.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        shown.push_str(&format!(
+            "$ gridward {}\n{}\n",
+            arguments.join(" "),
+            help.output
+        ));
+    }
+    expect_file!["../snapshots/help.txt"].assert_eq(&shown);
+}
+
+#[test]
+fn wrong_usage_ends_with_two() {
+    let mut shown = String::new();
+    for arguments in [
+        &["decoed"][..],
+        &["decode"],
+        &["decode", "--as", "ascii", "00"],
+        &["decode", "--key", "0011", "00"],
+        &["decode", "--key", "not a key", "00"],
+        &["decode", "--system-title", "GWD", "00"],
+        &["keys", "generate", "--count", "0", "meters.toml"],
+    ] {
+        let refused = run(arguments);
+        assert_eq!(refused.status, 2, "{arguments:?}");
+        assert_eq!(refused.output, "", "{arguments:?}");
+        assert!(!refused.error.contains("not a key"), "a secret is shown");
+        shown.push_str(&format!(
+            "$ gridward {}\n{}\n",
+            arguments.join(" "),
+            refused.error
+        ));
+    }
+    expect_file!["../snapshots/usage.txt"].assert_eq(&shown);
+}
+
+#[test]
+fn version() {
+    let version = run(&["--version"]);
+    assert_eq!(version.status, 0);
+    assert_eq!(
+        version.output,
+        format!("gridward {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}

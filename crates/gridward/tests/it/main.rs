@@ -1,0 +1,15 @@
+//! Tests of the program through its command line, in one binary.
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails shall stop where it does; helpers are not test functions"
+)]
+
+mod decode;
+mod help;
+mod keys;
+mod layering;
+mod program;
