@@ -10,6 +10,7 @@ mod headend;
 pub mod hub;
 pub mod keys;
 pub mod live;
+mod meters;
 mod power;
 pub mod registry;
 pub mod store;
@@ -18,4 +19,5 @@ pub use calendar::{Calendar, Day, DayBounds, UnknownZone, parse_rfc3339, rfc3339
 pub use clock::Clock;
 pub use config::{ApiConfig, CollectorConfig, Config, ConfigError};
 pub use headend::{HeadEnd, Options, StartError};
+pub use meters::LinkAccess;
 pub use power::{POWER_REGISTERS, Power};
