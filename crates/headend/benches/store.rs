@@ -14,11 +14,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headend::Calendar;
+use headend::fleet::{Fleet, HealthKind};
+use headend::hub::Hub;
 use headend::store::{
     Channel, Contact, Enrolment, LOAD_PROFILE, ProfileLayout, ProfileRows, SqliteOptions,
     SqliteStore, Store, Sweep,
 };
+use headend::{Calendar, Config};
 use model::{Interval, IntervalStatus, MeterId, Timestamp};
 use tokio::sync::Semaphore;
 
@@ -88,6 +90,27 @@ fn main() {
     });
     timed("intervals received, each meter and day", || {
         store.day_counts(day.plus(-30)).unwrap().len()
+    });
+
+    let now = Timestamp::from_secs(TODAY + 3_600);
+    let fleet = timed("the fleet loaded into memory", || {
+        let hub = Arc::new(Hub::new(1));
+        Fleet::load(&*store, &Config::default(), hub, now).unwrap()
+    });
+    timed("the fleet judged, every meter and day", || {
+        let judge = fleet.judge(now);
+        fleet.with_meters(|meters| {
+            let healthy = |meter| judge.health(meter).kind == HealthKind::Read;
+            let received: u32 = meters
+                .values()
+                .flat_map(|meter| judge.figures(meter))
+                .map(|figure| figure.received)
+                .sum();
+            (
+                meters.values().filter(|meter| healthy(meter)).count(),
+                received,
+            )
+        })
     });
 }
 
