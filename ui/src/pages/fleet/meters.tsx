@@ -1,5 +1,5 @@
 import { Component } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ChipSelect, Segments } from "../../components/controls.tsx";
 import { Heartbeat } from "../../components/heartbeat.tsx";
 import { Icon } from "../../components/icons.tsx";
@@ -280,9 +280,12 @@ function List({
     if (spacer.current) spacer.current.style.height = `${view.height + headPx}px`;
   }, [view.height, headPx]);
   const body = useRef<HTMLElement | null>(null);
-  // The pool of rows is moved as one; what it shows is replaced.
-  useEffect(() => {
-    if (body.current) body.current.style.transform = `translateY(${view.start * rowPx}px)`;
+  // The pool of rows is moved as one. The table is moved by its margin, since its head sticks to the top bar only
+  // while the table itself, as laid out, is under it.
+  useLayoutEffect(() => {
+    const offset = `${view.start * rowPx}px`;
+    if (table.current) table.current.style.marginTop = offset;
+    else if (body.current) body.current.style.transform = `translateY(${offset})`;
   });
 
   const move = (to: number): void => {
@@ -424,11 +427,7 @@ function List({
                 {head("read", t.fleet.columns.read, "col-read r")}
               </tr>
             </thead>
-            <tbody
-              ref={(element) => {
-                body.current = element;
-              }}
-            >
+            <tbody>
               {indexes.map((index) => {
                 const row = rows.row(index);
                 return (
