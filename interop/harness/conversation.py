@@ -1,9 +1,11 @@
 """One client and one server in a network of their own: what was asked, what came back, cell by cell."""
 import datetime
 import os
+import tempfile
 import time
 
 from . import axdr
+from .gridward import AK, EK, PASSWORD, TITLE
 from .process import LARGEST, Program
 from .tap import Tap, blocks_seen, protections, tags
 
@@ -25,10 +27,6 @@ ASSOCIATIONS = {
     "hls5-auth-enc": ("1", "hls5", "auth-enc"),
 }
 CONTROL = {"auth": 0x10, "enc": 0x20, "auth-enc": 0x30}
-
-EK, AK = "3f8a1c5e7790b2d4f60123456789abce", "9b1e6d20c7f3548a0e71d2c3b4a59687"
-TITLE = "4757440000c0ffee"
-PASSWORD = "quarter-hour"
 
 
 class Given:
@@ -91,18 +89,21 @@ class Stranger:
     def __init__(self, folder, name):
         self.folder, self.name = folder, name
 
-    def serve(self, case, given, _scratch):
-        _, _, protection = ASSOCIATIONS[case["association"]]
+    def serve(self, case, given, protection, _scratch, port):
         return Program([
-            os.path.join(self.folder, f"{self.name}-server"), "--port", str(SERVER_PORT),
+            os.path.join(self.folder, f"{self.name}-server"), "--port", str(port),
             "--framing", case["framing"], "--security", protection, "--ek", EK, "--ak", AK, "--password", PASSWORD,
             "--serial", given.serial, "--energy", str(given.energy), "--rows", str(given.rows),
             "--first", str(given.first)]), b"listening"
 
-    def ask(self, case, given, cells, _scratch):
+    @staticmethod
+    def operations(_case, table):
+        """The cells as they are asked of this server."""
+        return table
+
+    def ask(self, case, given, cells, _scratch, table):
         """Answers {cell: (ok, words)} for the cells asked for; `associate` and `release` always."""
         sap, mechanism, protection = ASSOCIATIONS[case["association"]]
-        table = operations(given)
         asked = [(cell, *step) for cell in cells if cell in table for step in table[cell]]
         words = [word for _, op, what, _ in asked for word in (op, what)]
         client = Program([
@@ -144,15 +145,16 @@ def talk(case, server, client, cells, scratch):
     """One server, one client, the cells asked for: {cell: {"ok", "words"}}, and what passed."""
     given = Given(case["number"])
     started = time.monotonic()
-    program, ready = server.serve(case, given, scratch)
+    _, _, protection = ASSOCIATIONS[case["association"]]
+    folder = tempfile.mkdtemp(dir=scratch)
+    program, ready = server.serve(case, given, protection, folder, SERVER_PORT)
     tap = None
     try:
         if not program.wait_for(ready, START_S):
             return {"associate": (False, f"the server did not start: {program.last_words()}")}, []
         tap = Tap(TAP_PORT, SERVER_PORT)
-        results = client.ask(case, given, cells, scratch)
+        results = client.ask(case, given, cells, folder, server.operations(case, operations(given)))
         if results["associate"][0]:
-            _, _, protection = ASSOCIATIONS[case["association"]]
             seen = protections(tap.pieces, case["framing"])
             wanted = {CONTROL[protection]} if protection in CONTROL else set()
             if seen != wanted:

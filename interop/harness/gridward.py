@@ -1,10 +1,20 @@
 """Our own binary in both roles, by the forms that `gridward --help` prints."""
+import datetime
 import os
 import subprocess
 
+from . import axdr
 from .process import Program
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+EK, AK = "3f8a1c5e7790b2d4f60123456789abce", "9b1e6d20c7f3548a0e71d2c3b4a59687"
+TITLE = "4757440000c0ffee"
+PASSWORD = "quarter-hour"
+REQUIRE = {"auth": "auth", "enc": "enc", "auth-enc": "authenc"}
+POWER_W = 360  # drawn all the time, so that a quarter of an hour is 90 Wh
+BREAKER, CLOCK, PROFILE = "70:0.0.96.3.10.255", "8:0.0.1.0.0.255", "7:1.0.99.1.0.255:2"
+SHIFT_S = 40
 
 
 def binary():
@@ -13,22 +23,143 @@ def binary():
     return os.environ.get("GRIDWARD", os.path.join(ROOT, target, "debug", "gridward"))
 
 
-def missing():
-    """Why ours cannot take part; empty where it can."""
+def missing(role, *options):
+    """Why ours cannot take a part; empty where it can."""
     if not os.path.exists(binary()):
-        return "there is no gridward binary; cargo build -p gridward"
-    for role in ("meter", "read", "write", "invoke"):
-        done = subprocess.run([binary(), role, "--help"], capture_output=True, timeout=20)
-        if done.returncode or f"gridward {role}".encode() not in done.stdout:
-            return f"gridward has no `{role}` yet"
-    return "not driven yet"
+        return "there is no gridward binary: cargo build -p gridward"
+    done = subprocess.run([binary(), role, "--help"], capture_output=True, text=True, timeout=20)
+    if done.returncode or f"gridward {role}" not in done.stdout:
+        return f"gridward has no `{role}` yet"
+    lacking = [option for option in options if option not in done.stdout]
+    return f"gridward {role} has no {', '.join(lacking)} yet" if lacking else ""
+
+
+def missing_server():
+    """Why ours cannot serve."""
+    return missing("meter", "--listen", "--model", "--keys", "--data", "--power", "--json")
+
+
+def missing_client():
+    """Why ours cannot ask."""
+    return missing("read", "--client", "--security") or "the runner does not drive it yet"
+
+
+def write_private(path, text):
+    """A file that nobody else may read, as key files must be."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def meter_files(case, given, protection, scratch):
+    """The model and the key file of one meter, with what it is given."""
+    with open(os.path.join(ROOT, "interop", "model.toml"), encoding="utf-8") as file:
+        model = file.read()
+    for mark, value in {"@REQUIRE@": REQUIRE.get(protection, "authenc"), "@SERIAL@": given.serial,
+                        "@ENERGY@": str(given.energy)}.items():
+        model = model.replace(mark, value)
+    paths = os.path.join(scratch, "model.toml"), os.path.join(scratch, "keys.toml")
+    write_private(paths[0], model)
+    write_private(paths[1], f'''
+[[meter]]
+logical_device_name = "{given.serial}"
+system_title = "47574400{case["number"]:08x}"
+[[meter.client]]
+sap = 1
+mechanism = "hls5"
+encryption_key = "{EK}"
+authentication_key = "{AK}"
+suite = 0
+[[meter.client]]
+sap = 2
+mechanism = "lls"
+password = "{PASSWORD}"
+''')
+    return paths
+
+
+def quarter(moment):
+    return moment.replace(minute=moment.minute - moment.minute % 15, second=0, microsecond=0)
+
+
+class Rows:
+    """What a meter under constant power has captured: a row each quarter of an hour, up to now."""
+
+    def __init__(self):
+        self.last = quarter(datetime.datetime.now(datetime.timezone.utc))
+
+    def right(self, octets, first, last):
+        """Whether rows `first` to `last` of the newest 96, from 0, are there; a quarter may pass meanwhile."""
+        got = axdr.rows(octets)
+        ends = (self.last, self.last + datetime.timedelta(minutes=15))
+        times = [[self._time(end, 95 - index) for index in range(first, last)] for end in ends]
+        steps = [later[1] - earlier[1] for earlier, later in zip(got, got[1:])]
+        return [time for time, _ in got] in times and all(step == POWER_W // 4 for step in steps) and \
+            all(energy == self._energy(time) for time, energy in got)
+
+    @staticmethod
+    def _time(end, back):
+        at = end - datetime.timedelta(minutes=15 * back)
+        return at.year, at.month, at.day, at.hour, at.minute, at.second
+
+    def _energy(self, time):
+        at = datetime.datetime(*time, tzinfo=datetime.timezone.utc)
+        return int(at.timestamp()) * POWER_W // 3600
+
+    def span(self, first, last):
+        """FROM..TO of rows, both ends included."""
+        return "..".join((self.last - datetime.timedelta(minutes=15 * (95 - index))).strftime("%Y-%m-%dT%H:%M:%SZ")
+                         for index in (first, last))
+
+
+def seconds(line):
+    """The seconds since 2000 of an answered date-time in UTC."""
+    octets = axdr.decode(bytes.fromhex(line["axdr"]))[1]
+    year = int.from_bytes(octets[:2], "big")
+    return (datetime.datetime(year, *octets[2:4], *octets[5:8]) - datetime.datetime(2000, 1, 1)).total_seconds()
 
 
 class Gridward:
     """Both roles."""
 
-    def serve(self, case, given, scratch):
-        raise NotImplementedError
+    def __init__(self):
+        self.rows = None
 
-    def ask(self, case, given, cells, scratch):
+    def serve(self, case, given, protection, scratch, port):
+        model, keys = meter_files(case, given, protection, scratch)
+        scheme = "hdlc+tcp" if case["framing"] == "hdlc" else "tcp"
+        data = os.path.join(scratch, "data")
+        self.rows = Rows()
+        given.long = given.long[:1000]  # a text on a display has at most 1,024 octets
+        return Program([binary(), "meter", "--json", "--listen", f"{scheme}://127.0.0.1:{port}", "--model", model,
+                        "--keys", keys, "--data", data, "--power", str(POWER_W)]), b'"endpoint"'
+
+    def operations(self, case, table):
+        """The cells as they are asked of this server."""
+        rows = self.rows
+
+        def check(first, last):
+            return lambda line: rows.right(bytes.fromhex(line.get("axdr", "")), first, last)
+
+        before = []
+
+        def shifted(line):
+            return SHIFT_S <= seconds(line) - before[0] < SHIFT_S + 15
+
+        if case["association"] in ("hls5-auth", "hls5-auth-enc"):
+            action = [("act", f"{BREAKER}:1=0f00", lambda line: True),
+                      ("get", f"{BREAKER}:2", lambda line: line.get("axdr") == "0300")]
+        else:
+            action = [("get", f"{CLOCK}:2", lambda line: before.append(seconds(line)) is None),
+                      ("act", f"{CLOCK}:6=10{SHIFT_S:04x}", lambda line: True),
+                      ("get", f"{CLOCK}:2", shifted)]
+        return {
+            **table,
+            "profile": [("get", PROFILE, check(0, 96))],
+            "range": [("range", f"{PROFILE}={rows.span(4, 6)}", check(4, 7))],
+            "entries": [("entries", f"{PROFILE}=2-3", check(1, 3))],
+            "action": action,
+        }
+
+    def ask(self, case, given, cells, scratch, table):
+        """The client role."""
         raise NotImplementedError
