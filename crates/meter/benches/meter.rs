@@ -53,6 +53,7 @@ fn fleet(dir: &std::path::Path, meters: u32, history_days: i64) -> Fleet<DirStor
                 feeder: "F1".parse().unwrap(),
                 phase: Phase::L123,
             },
+            sap: 1,
             source: Arc::new(Household::from_seed(seed, true)),
             installed: NOW.plus_secs(-86_400 * history_days),
             outages: Vec::new(),

@@ -81,6 +81,8 @@ pub struct DeviceConfig {
     pub keys: MeterKeys,
     /// Where it hangs.
     pub site: Site,
+    /// The SAP of its logical device.
+    pub sap: u16,
     /// What it measures.
     pub source: Arc<dyn Source>,
     /// When it was installed: its history begins here where no journal says otherwise.
@@ -99,6 +101,7 @@ pub struct Device {
     name: String,
     title: Title,
     site: Site,
+    sap: u16,
     registers: Registers,
     /// In order, none touching another.
     outages: Vec<Outage>,
@@ -143,6 +146,7 @@ impl Device {
             template,
             keys,
             site,
+            sap,
             source,
             installed,
             outages,
@@ -160,6 +164,7 @@ impl Device {
             name: keys.logical_device_name,
             title: keys.system_title.0,
             site,
+            sap,
             registers: Registers::new(source),
             outages: joined(outages),
             breaker: Breaker::closed(template.control_mode),
@@ -213,6 +218,13 @@ impl Device {
             let installed = self.tally.outages_until.min(now);
             self.log(STANDARD_LOG, codes::POWER_UP, installed, journal)?;
         }
+        for index in 0..self.secured.len() {
+            if let Some(secured) = self.secured.get_mut(index) {
+                secured.reserve_ahead();
+                let slot = Slot::Counters(secured.index.0);
+                self.store(slot, journal)?;
+            }
+        }
         // What was captured stays as it was: an outage that is news lies ahead of it.
         if let Some(last) = self.history.last() {
             let captured = self.clock.true_time(Timestamp::from_secs(last.at_s));
@@ -265,6 +277,7 @@ impl Device {
             self.logs.push(entry);
         }
         self.pending_rows.shrink_to(16);
+        self.secured.iter_mut().for_each(Secured::adopt);
     }
 
     /// Says whether something waits for a commit.
@@ -323,6 +336,11 @@ impl Device {
     /// Returns where it hangs.
     pub const fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// Returns the SAP of its logical device.
+    pub const fn sap(&self) -> u16 {
+        self.sap
     }
 
     /// Returns the rows of the load profile that may be shown.

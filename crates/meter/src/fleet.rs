@@ -160,6 +160,11 @@ impl<S: Store> Fleet<S> {
         Some(press(device, &mut self.journal))
     }
 
+    /// Takes the fleet apart: its meters and their journal.
+    pub(crate) fn into_parts(self) -> (Vec<Device>, Journal<S>) {
+        (self.devices, self.journal)
+    }
+
     /// Returns the octets of the journal on its store.
     pub fn journal_octets(&self) -> u64 {
         self.journal.octets()
@@ -191,7 +196,7 @@ impl<S: Store> Fleet<S> {
     }
 }
 
-fn salt(entropy: &dyn Entropy) -> Result<u32, FleetError> {
+pub(crate) fn salt(entropy: &dyn Entropy) -> Result<u32, FleetError> {
     let mut octets = [0; 4];
     entropy.fill(&mut octets).map_err(FleetError::Entropy)?;
     Ok(u32::from_le_bytes(octets))

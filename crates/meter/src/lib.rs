@@ -11,6 +11,7 @@
 //! | [`metrology`] | power and energy as functions of time and a seed |
 //! | [`population`] | neighbourhoods of meters that differ as real ones do |
 //! | [`registers`] | metrology behind a breaker and a supply that may fail |
+//! | [`shell`] | a fleet on real links, in real time |
 //! | [`template`] | meter models: objects, sources of their values, rights |
 
 pub mod breaker;
@@ -22,5 +23,6 @@ pub mod journal;
 pub mod metrology;
 pub mod population;
 pub mod registers;
+pub mod shell;
 pub mod template;
 mod varint;

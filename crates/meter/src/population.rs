@@ -41,6 +41,9 @@ pub struct Population {
     pub history_days: u16,
     /// Whether meters lose their supply now and then.
     pub outages: bool,
+    /// Whether the meters stand behind one address, told apart by consecutive SAPs; else each
+    /// has the SAP of its model.
+    pub consecutive_saps: bool,
 }
 
 impl Default for Population {
@@ -50,6 +53,7 @@ impl Default for Population {
             feeders: 4,
             history_days: 30,
             outages: true,
+            consecutive_saps: true,
         }
     }
 }
@@ -64,11 +68,23 @@ impl Population {
         now: Timestamp,
     ) -> Vec<DeviceConfig> {
         keys.into_iter()
-            .map(|keys| self.config(template, keys, now))
+            .enumerate()
+            .map(|(place, keys)| {
+                let place = if self.consecutive_saps { place } else { 0 };
+                let place = u16::try_from(place).unwrap_or(u16::MAX);
+                let sap = template.sap.saturating_add(place);
+                self.config(template, keys, sap, now)
+            })
             .collect()
     }
 
-    fn config(&self, template: &Arc<Template>, keys: MeterKeys, now: Timestamp) -> DeviceConfig {
+    fn config(
+        &self,
+        template: &Arc<Template>,
+        keys: MeterKeys,
+        sap: u16,
+        now: Timestamp,
+    ) -> DeviceConfig {
         let seed = draw(self.seed, 1, u64::from_be_bytes(keys.system_title.0));
         let pick = |what: u64, below: u64| draw(seed, what, 0) % below.max(1);
         let today = now.secs().div_euclid(DAY_S);
@@ -81,6 +97,7 @@ impl Population {
         DeviceConfig {
             template: template.clone(),
             keys,
+            sap,
             site: site(&pick, self.feeders, template.three_phase),
             source: Arc::new(Household::from_seed(seed, template.three_phase)),
             installed: Timestamp::from_secs(first * DAY_S),

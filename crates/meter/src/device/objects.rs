@@ -61,7 +61,7 @@ impl Session<'_> {
             17 if id == 2 => {
                 put_array(out, 1);
                 put_structure(out, 2);
-                put_u16(out, template.sap);
+                put_u16(out, device.sap);
                 put_octet_string(out, device.name.as_bytes());
                 Ok(())
             }
@@ -494,7 +494,7 @@ impl Device {
             3 => {
                 put_structure(out, 2);
                 put_i8(out, i8::try_from(client).unwrap_or(i8::MAX));
-                put_u16(out, self.template.sap);
+                put_u16(out, self.sap);
             }
             4 => {
                 let id = match terms.context {

@@ -5,11 +5,11 @@ use std::fmt;
 use dlms::codec::{Reader, Wire as _};
 use dlms::cosem::Obis;
 use dlms::security::{
-    CounterRecord, CounterRestart, Key, KeyError, KeyKind, KeyRing, KeyTransfer, KeyTransfers,
-    Keys, PeerCounter, PolicyVersion, Protection, ReplayWindow, RustCrypto, SecurityPolicy,
-    SecuritySuite, SendCounter, SystemTitle,
+    CounterPlan, CounterRecord, CounterRestart, Key, KeyError, KeyKind, KeyRing, KeyTransfer,
+    KeyTransfers, Keys, PeerCounter, PolicyVersion, Protection, ReplayWindow, RustCrypto,
+    SecurityPolicy, SecuritySuite, SendCounter, SystemTitle,
 };
-use dlms::server::SecurityState;
+use dlms::server::{COUNTERS_RESERVED, SecurityState};
 use link::MeterKeys;
 
 use crate::template::{AssociationIndex, Template};
@@ -34,6 +34,8 @@ pub(super) struct Secured {
     root: Option<Key>,
     /// What the journal holds of our own counters.
     sent: CounterRecord,
+    /// Counters that become ours with the next commit.
+    plan: Option<CounterPlan>,
     /// Every counter that was accepted from the client lies below.
     ceiling: u32,
     /// The same of the broadcast key.
@@ -110,6 +112,7 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
             keys: all_keys,
             transferred: false,
             sent: CounterRecord::default(),
+            plan: None,
             ceiling: 0,
             ceiling_broadcast: 0,
         });
@@ -135,6 +138,23 @@ impl Secured {
     /// Returns the least protection that the policy asks of requests.
     pub(super) const fn required(&self) -> Protection {
         self.policy.request().protection
+    }
+
+    /// Reserves counters of both sides ahead of their use, so that the first contact with many
+    /// meters does not cost a sync for each.
+    pub(super) fn reserve_ahead(&mut self) {
+        self.accept(self.ceiling, false);
+        if let Ok(plan) = self.state.send.plan_block(COUNTERS_RESERVED) {
+            self.sent = plan.record().clone();
+            self.plan = Some(plan);
+        }
+    }
+
+    /// Takes the counters that were reserved ahead: the journal was committed.
+    pub(super) fn adopt(&mut self) {
+        if let Some(plan) = self.plan.take() {
+            self.state.send.adopt(plan);
+        }
     }
 
     /// Notes what is reserved of our own counters.

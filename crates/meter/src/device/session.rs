@@ -80,25 +80,6 @@ impl<'a> Session<'a> {
             .and_then(|()| self.device.commit(self.journal))
             .map_err(|_| NotDurable)
     }
-
-    /// Finds an object that a client may see.
-    fn object(&self, client: u16, class: u16, obis: Obis) -> Result<Found<'_>, Unseen> {
-        let template = &*self.device.template;
-        let (index, association) = template.association_of(client).ok_or(Unseen::Undefined)?;
-        let object = template.objects.get(&obis).ok_or(Unseen::Undefined)?;
-        if !object.visible_to().contains(index) {
-            return Err(Unseen::Undefined);
-        }
-        if object.class != class {
-            return Err(Unseen::OtherClass);
-        }
-        let required = self.device.required(index, association.protection());
-        Ok(Found {
-            index,
-            object,
-            required,
-        })
-    }
 }
 
 struct Found<'a> {
@@ -113,6 +94,84 @@ enum Unseen {
 }
 
 impl Device {
+    /// Finds an object that a client may see.
+    fn object(&self, client: u16, class: u16, obis: Obis) -> Result<Found<'_>, Unseen> {
+        let template = &*self.template;
+        let (index, association) = template.association_of(client).ok_or(Unseen::Undefined)?;
+        let object = template.objects.get(&obis).ok_or(Unseen::Undefined)?;
+        if !object.visible_to().contains(index) {
+            return Err(Unseen::Undefined);
+        }
+        if object.class != class {
+            return Err(Unseen::OtherClass);
+        }
+        let required = self.required(index, association.protection());
+        Ok(Found {
+            index,
+            object,
+            required,
+        })
+    }
+
+    /// Returns what a client may do with an attribute.
+    pub(crate) fn attribute_rights(
+        &self,
+        client: u16,
+        attribute: &AttributeDescriptor,
+    ) -> Result<AttributeRights, DataAccessResult> {
+        let found = self
+            .object(client, attribute.class_id, attribute.instance)
+            .map_err(|unseen| match unseen {
+                Unseen::Undefined => DataAccessResult::ObjectUndefined,
+                Unseen::OtherClass => DataAccessResult::ObjectClassInconsistent,
+            })?;
+        let id = attribute.attribute;
+        Ok(AttributeRights {
+            access: Self::attribute_access(found.object, id, found.index, found.required),
+            selectors: Self::selectors(found.object, id),
+        })
+    }
+
+    /// Returns whether a client may invoke a method.
+    pub(crate) fn method_rights(
+        &self,
+        client: u16,
+        method: &MethodDescriptor,
+    ) -> Result<MethodAccess, ActionResult> {
+        let found = self
+            .object(client, method.class_id, method.instance)
+            .map_err(|unseen| match unseen {
+                Unseen::Undefined => ActionResult::ObjectUndefined,
+                Unseen::OtherClass => ActionResult::ObjectClassInconsistent,
+            })?;
+        Ok(Self::method_access(
+            found.object,
+            method.method,
+            found.index,
+            found.required,
+        ))
+    }
+
+    /// Returns the password of a client's association.
+    pub(crate) fn password(&self, client: u16) -> Option<&[u8]> {
+        let (_, association) = self.template.association_of(client)?;
+        if association.mechanism != MechanismName::Low {
+            return None;
+        }
+        self.passwords
+            .iter()
+            .find(|(known, _)| *known == client)
+            .map(|(_, password)| password.dangerous_octets())
+    }
+
+    /// Returns the keys and counters of a client's association.
+    pub(crate) fn security(&mut self, client: u16) -> Option<&mut SecurityState> {
+        self.secured
+            .iter_mut()
+            .find(|secured| secured.client == client)
+            .map(|secured| &mut secured.state)
+    }
+
     /// Returns the least protection of an association's requests: the model's, or the policy's
     /// where that asks for more.
     pub(super) fn required(&self, index: AssociationIndex, model: Protection) -> Protection {
@@ -200,7 +259,7 @@ impl Device {
     }
 
     /// Returns the terms on which a client is let in.
-    pub(super) fn terms(&self, client: u16) -> Option<AssociationTerms> {
+    pub(crate) fn terms(&self, client: u16) -> Option<AssociationTerms> {
         let (index, association) = self.template.association_of(client)?;
         let ciphered = association.ciphered();
         Some(AssociationTerms {
@@ -229,23 +288,11 @@ impl ObjectStore for Session<'_> {
     }
 
     fn password(&self, client: u16) -> Option<&[u8]> {
-        let (_, association) = self.device.template.association_of(client)?;
-        if association.mechanism != MechanismName::Low {
-            return None;
-        }
-        self.device
-            .passwords
-            .iter()
-            .find(|(known, _)| *known == client)
-            .map(|(_, password)| password.dangerous_octets())
+        self.device.password(client)
     }
 
     fn security(&mut self, client: u16) -> Option<&mut SecurityState> {
-        self.device
-            .secured
-            .iter_mut()
-            .find(|secured| secured.client == client)
-            .map(|secured| &mut secured.state)
+        self.device.security(client)
     }
 
     fn counters_reserved(&mut self, client: u16, record: &CounterRecord) -> Result<(), NotDurable> {
@@ -288,18 +335,7 @@ impl ObjectStore for Session<'_> {
         client: u16,
         attribute: &AttributeDescriptor,
     ) -> Result<AttributeRights, DataAccessResult> {
-        let found = self
-            .object(client, attribute.class_id, attribute.instance)
-            .map_err(|unseen| match unseen {
-                Unseen::Undefined => DataAccessResult::ObjectUndefined,
-                Unseen::OtherClass => DataAccessResult::ObjectClassInconsistent,
-            })?;
-        let id = attribute.attribute;
-        let access = Device::attribute_access(found.object, id, found.index, found.required);
-        Ok(AttributeRights {
-            access,
-            selectors: Device::selectors(found.object, id),
-        })
+        self.device.attribute_rights(client, attribute)
     }
 
     fn method_rights(
@@ -307,19 +343,7 @@ impl ObjectStore for Session<'_> {
         client: u16,
         method: &MethodDescriptor,
     ) -> Result<MethodAccess, ActionResult> {
-        let found = self
-            .object(client, method.class_id, method.instance)
-            .map_err(|unseen| match unseen {
-                Unseen::Undefined => ActionResult::ObjectUndefined,
-                Unseen::OtherClass => ActionResult::ObjectClassInconsistent,
-            })?;
-        let id = method.method;
-        Ok(Device::method_access(
-            found.object,
-            id,
-            found.index,
-            found.required,
-        ))
+        self.device.method_rights(client, method)
     }
 
     fn get(

@@ -165,6 +165,7 @@ fn open(
                 feeder: "F1".parse().unwrap(),
                 phase: Phase::L123,
             },
+            sap: 1,
             source: options.source.clone(),
             installed: NOON.plus_secs(-86_400 * options.history_days),
             outages: options.outages.clone(),
