@@ -11,4 +11,5 @@ mod disk;
 mod journal;
 mod metrology;
 mod pair;
+mod shell;
 mod template;

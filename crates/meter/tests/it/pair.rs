@@ -188,15 +188,24 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(place: usize, sap: u16, keys: &MeterKeys, floor: u32) -> Self {
-        let held = keys.client(sap);
+        let (config, security) = Self::settings(sap, keys, floor);
+        let password = keys.client(sap).and_then(|held| held.password.as_ref());
+        Self {
+            client: Client::new(config, security),
+            server: Server::new(Settings::default()),
+            place,
+            sap,
+            password: password.map_or_else(Vec::new, |known| known.dangerous_octets().to_vec()),
+            sent: Vec::new(),
+        }
+    }
+
+    /// Tells what a client machine needs that has a meter's keys.
+    pub(crate) fn settings(sap: u16, keys: &MeterKeys, floor: u32) -> (Config, Option<Security>) {
         let mut config = Config::default();
         let mut security = None;
-        let mut password = Vec::new();
-        if let Some(held) = held {
+        if let Some(held) = keys.client(sap) {
             config.mechanism = held.mechanism;
-            if let Some(known) = &held.password {
-                password = known.dangerous_octets().to_vec();
-            }
             if held.mechanism == MechanismName::HighGmac {
                 let encryption = held.encryption_key.clone().unwrap();
                 let authentication = held.authentication_key.clone().unwrap();
@@ -209,14 +218,7 @@ impl Peer {
                 ));
             }
         }
-        Self {
-            client: Client::new(config, security),
-            server: Server::new(Settings::default()),
-            place,
-            sap,
-            password,
-            sent: Vec::new(),
-        }
+        (config, security)
     }
 
     /// Makes the client machine anew with other keys.
