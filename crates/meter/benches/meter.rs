@@ -39,8 +39,12 @@ fn main() {
 }
 
 fn fleet(dir: &std::path::Path, meters: u32, history_days: i64) -> Fleet<DirStore> {
-    let template = Arc::new(Template::built_in("smr5").unwrap());
     let keys = KeyFile::generate(1, meters, &SystemEntropy).unwrap();
+    fleet_of(dir, keys, history_days)
+}
+
+fn fleet_of(dir: &std::path::Path, keys: KeyFile, history_days: i64) -> Fleet<DirStore> {
+    let template = Arc::new(Template::built_in("smr5").unwrap());
     let configs = keys
         .meters
         .into_iter()
@@ -142,4 +146,22 @@ fn ten_thousand_meters_capture_a_quarter_hour(bencher: Bencher<'_, '_>) {
         now = now.plus_secs(900);
         fleet.tick(now, &SystemEntropy).unwrap();
     });
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn a_hundred_meters_start_with_sixty_days(bencher: Bencher<'_, '_>) {
+    bencher
+        .counter(ItemsCount::new(100_u32 * 5_760))
+        .with_inputs(|| tempfile::tempdir().unwrap())
+        .bench_local_refs(|dir| fleet(dir.path(), 100, 60).len());
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn a_hundred_meters_start_again(bencher: Bencher<'_, '_>) {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = KeyFile::generate(1, 100, &SystemEntropy).unwrap();
+    drop(fleet_of(dir.path(), keys.clone(), 60));
+    bencher
+        .counter(ItemsCount::new(100_u32 * 5_760))
+        .bench_local(|| fleet_of(dir.path(), keys.clone(), 60).len());
 }
