@@ -126,11 +126,14 @@ class Gridward:
 
     def serve(self, case, given, protection, scratch, port):
         model, keys = meter_files(case, given, protection, scratch)
-        scheme = "hdlc+tcp" if case["framing"] == "hdlc" else "tcp"
+        listen = f"tcp://127.0.0.1:{port}"
+        if case["framing"] == "hdlc":
+            # jDLMS cannot send an APDU in segments; the others are held to frames of 128 octets.
+            listen = f"hdlc+{listen}?info={2030 if case['client'] == 'jdlms' else 128}"
         data = os.path.join(scratch, "data")
         self.rows = Rows()
         given.long = given.long[:1000]  # a text on a display has at most 1,024 octets
-        return Program([binary(), "meter", "--json", "--listen", f"{scheme}://127.0.0.1:{port}", "--model", model,
+        return Program([binary(), "meter", "--json", "--listen", listen, "--model", model,
                         "--keys", keys, "--data", data, "--power", str(POWER_W)]), b'"endpoint"'
 
     def operations(self, case, table):
