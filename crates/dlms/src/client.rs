@@ -21,8 +21,8 @@ use crate::acse::{Deviation, MechanismName};
 use crate::codec::Wire;
 use crate::cosem::{AttributeDescriptor, MethodDescriptor, Obis};
 use crate::security::{
-    CounterBlock, CounterHint, CounterPlan, Envelope, FreshCounter, Header, HintRefused, Key,
-    KeyRing, PeerCounter, Protection, ReplayWindow, SendCounter, SystemTitle, TagVerified,
+    CounterHint, CounterPlan, Envelope, FreshCounter, Header, HintRefused, Key, KeyRing,
+    PeerCounter, Protection, ReplayError, ReplayWindow, SendCounter, SystemTitle, TagVerified,
     UnprotectError, Wrapping,
 };
 use crate::server::Context;
@@ -65,6 +65,13 @@ pub struct Config {
     pub pdu_len_max: u16,
     /// The association object that takes pass 3.
     pub object: Obis,
+    /// Whether the association is there without being made: nothing is asked
+    /// of the server, and what is configured holds.
+    pub pre_established: bool,
+    /// Whether what is sent is for all servers, under the broadcast key where
+    /// it is protected. Then only unconfirmed requests can be made, and only
+    /// in a pre-established association.
+    pub broadcast: bool,
     /// How long to wait for an answer.
     pub timeout: Duration,
     /// What is sent again where no answer comes.
@@ -95,6 +102,8 @@ impl Default for Config {
                 | Conformance::PRIORITY_MGMT_SUPPORTED,
             pdu_len_max: u16::MAX,
             object: Obis([0, 0, 40, 0, 0, 255]),
+            pre_established: false,
+            broadcast: false,
             timeout: Duration::from_secs(10),
             repeat: Repeat::Nothing,
             repeats_max: 3,
@@ -146,6 +155,9 @@ pub enum Input<'a> {
     Associate(Associate<'a>),
     /// Something is wanted of the server.
     Request(Request),
+    /// Something is wanted of the server, and no answer: of the unconfirmed
+    /// service class. Whether it was done can only be read back.
+    Unconfirmed(Request),
     /// An APDU came.
     Apdu(&'a [u8]),
     /// The record of a plan is durable.
@@ -223,6 +235,8 @@ pub enum Response {
     Set(Vec<DataAccessResult>),
     /// What became of each method, and what it returned.
     Action(Vec<ActionOutcome>),
+    /// The unconfirmed request was sent.
+    Sent,
 }
 
 /// What a method did.
@@ -322,25 +336,46 @@ enum State {
     Releasing,
 }
 
+/// What a client is doing, for logs and tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClientState {
+    /// There is no association.
+    Idle,
+    /// The AARE is awaited.
+    Associating,
+    /// The reply to our challenge is awaited.
+    AwaitingReply,
+    /// The association is open.
+    Open,
+    /// An answer is awaited.
+    Requesting,
+    /// The RLRE is awaited.
+    Releasing,
+}
+
 /// What holds for the present association.
 struct Session {
     conformance: Conformance,
     server_pdu_len: usize,
     server_title: Option<SystemTitle>,
-    dedicated: Option<Dedicated>,
+    /// Counters of what came under the dedicated key. What we send under it
+    /// has the counters of all that we send, so that none is used twice even
+    /// if the key is.
+    dedicated: Option<ReplayWindow>,
     /// Counters of what came ciphered without a tag.
     unverified: ReplayWindow,
     associated: Associated,
     invoke_id: u8,
+    /// Invoke ids of requests that were given up, bit n for id n: their
+    /// answers may still come, held up or held back, and must not be taken for
+    /// those to later requests.
+    given_up: u16,
+    /// Whether the counter that the server is said to expect is wanted.
+    following: bool,
     /// What is to be sent as soon as there are counters for it.
     waiting: Option<Waiting>,
     /// What was sent last and may be sent again.
     sent: Option<Sent>,
-}
-
-struct Dedicated {
-    send: CounterBlock,
-    received: ReplayWindow,
 }
 
 /// An APDU that waits for counters.
@@ -389,6 +424,21 @@ impl Client {
         self.security.as_ref()
     }
 
+    /// Tells what the client is doing.
+    #[must_use]
+    pub const fn state(&self) -> ClientState {
+        match &self.state {
+            State::Idle => ClientState::Idle,
+            State::Associating(associating) if associating.awaits_reply() => {
+                ClientState::AwaitingReply
+            }
+            State::Associating(_) => ClientState::Associating,
+            State::Open => ClientState::Open,
+            State::Requesting(_) => ClientState::Requesting,
+            State::Releasing => ClientState::Releasing,
+        }
+    }
+
     /// Tells what was dropped.
     #[must_use]
     pub const fn counts(&self) -> Counts {
@@ -408,31 +458,22 @@ impl Client {
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
         match input {
             Input::Associate(with) => self.associate(&with, now),
-            Input::Request(request) => self.request(request, now),
+            Input::Request(request) => self.request(request, true, now),
+            Input::Unconfirmed(request) => self.request(request, false, now),
             Input::Apdu(octets) => self.on_apdu(octets, now),
             Input::Reserved(plan) => {
-                if let Some(security) = &mut self.security {
+                // A trial that nobody wants any more stays spent.
+                let wanted = !plan.is_trial() || core::mem::take(&mut self.session.following);
+                if let Some(security) = &mut self.security
+                    && wanted
+                {
                     security.send.adopt(plan);
                 }
                 self.proceed(now);
             }
             Input::NotReserved => self.fail(Failure::NotReserved),
-            Input::Release => match self.state {
-                State::Open => {
-                    self.state = State::Releasing;
-                    self.session.waiting = Some(Waiting::Rlrq);
-                    self.proceed(now);
-                }
-                _ => self.end(Failure::NotAssociated),
-            },
-            Input::Cancel => {
-                if matches!(self.state, State::Requesting(_)) {
-                    self.state = State::Open;
-                    self.session.sent = None;
-                    self.session.waiting = None;
-                    self.abandon_trial();
-                }
-            }
+            Input::Release => self.release(now),
+            Input::Cancel => self.give_up(),
             Input::Timeout => self.on_timeout(now),
             Input::LinkLost => {
                 if !matches!(self.state, State::Idle) {
@@ -455,6 +496,37 @@ impl Client {
         }
     }
 
+    fn release(&mut self, now: Instant) {
+        self.give_up();
+        match self.state {
+            State::Open if self.config.pre_established => {
+                self.state = State::Idle;
+                self.event(Event::Released(Vec::new()));
+            }
+            State::Open => {
+                self.state = State::Releasing;
+                self.session.waiting = Some(Waiting::Rlrq);
+                self.proceed(now);
+            }
+            State::Releasing => {}
+            State::Idle | State::Associating(_) | State::Requesting(_) => {
+                self.end(Failure::NotAssociated);
+            }
+        }
+    }
+
+    /// Drops the request that is under way, if there is one.
+    fn give_up(&mut self) {
+        if let State::Requesting(exchange) = &self.state {
+            self.session.given_up |= 1 << exchange.invoke_id();
+            self.state = State::Open;
+            self.session.sent = None;
+            self.session.waiting = None;
+            self.session.following = false;
+            self.abandon_trial();
+        }
+    }
+
     fn event(&mut self, event: Event) {
         self.output.push_back(Output::Event(event));
     }
@@ -471,10 +543,7 @@ impl Client {
     /// association.
     fn fail(&mut self, failure: Failure) {
         if matches!(self.state, State::Requesting(_)) {
-            self.state = State::Open;
-            self.session.sent = None;
-            self.session.waiting = None;
-            self.abandon_trial();
+            self.give_up();
             self.event(Event::RequestFailed(failure));
         } else {
             self.end(failure);
@@ -487,21 +556,25 @@ impl Client {
         }
     }
 
-    /// Queues an APDU in clear, to be protected and sent.
-    fn send(&mut self, plain: Vec<u8>, now: Instant) {
-        self.session.waiting = Some(Waiting::Plain(plain));
-        self.proceed(now);
+    /// Sends what waits, and what follows where no answer is due.
+    fn proceed(&mut self, now: Instant) {
+        if self.send_waiting(now) {
+            self.go_on(now);
+        }
     }
 
     /// Sends what waits, if there are counters for it; else asks for some.
-    fn proceed(&mut self, now: Instant) {
+    /// Tells whether something was sent that has no answer.
+    fn send_waiting(&mut self, now: Instant) -> bool {
         let Some(waiting) = &self.session.waiting else {
-            return;
+            return false;
         };
         let needs = match waiting {
             Waiting::Aarq => u32::from(self.config.protection != Protection::None),
             Waiting::Reply => 1 + u32::from(self.config.protection != Protection::None),
-            Waiting::Plain(_) | Waiting::Rlrq => u32::from(self.uses_global_counter()),
+            Waiting::Plain(_) | Waiting::Rlrq => {
+                u32::from(self.config.protection != Protection::None)
+            }
         };
         if let Some(security) = &mut self.security
             && security.send.remaining() < needs
@@ -511,10 +584,10 @@ impl Client {
                 Ok(plan) => self.output.push_back(Output::Reserve(plan)),
                 Err(error) => self.fail(Failure::Counter(error)),
             }
-            return;
+            return false;
         }
         let Some(waiting) = self.session.waiting.take() else {
-            return;
+            return false;
         };
         let made = match waiting {
             Waiting::Aarq => self.aarq().map(|octets| (octets, Vec::new())),
@@ -526,6 +599,12 @@ impl Client {
         };
         match made {
             Ok((octets, plain)) => {
+                if let State::Requesting(exchange) = &self.state
+                    && !exchange.is_confirmed()
+                {
+                    self.output.push_back(Output::Transmit(octets));
+                    return true;
+                }
                 self.session.sent = Some(Sent {
                     octets: octets.clone(),
                     plain,
@@ -537,23 +616,11 @@ impl Client {
             }
             Err(failure) => self.fail(failure),
         }
-    }
-
-    const fn uses_global_counter(&self) -> bool {
-        !matches!(self.config.protection, Protection::None) && !self.config.wrapping.is_dedicated()
+        false
     }
 
     /// Takes a counter for what is sent.
     fn counter(&mut self) -> Result<FreshCounter, Failure> {
-        if self.config.wrapping.is_dedicated()
-            && let Some(dedicated) = &mut self.session.dedicated
-        {
-            return dedicated.send.take().map_err(Failure::Counter);
-        }
-        self.global_counter()
-    }
-
-    fn global_counter(&mut self) -> Result<FreshCounter, Failure> {
         let security = self.security.as_mut().ok_or(Failure::NoKeys)?;
         security.send.take().map_err(Failure::Counter)
     }
@@ -565,7 +632,20 @@ impl Client {
         }
         let counter = self.counter()?;
         let security = self.security.as_ref().ok_or(Failure::NoKeys)?;
-        let envelope = Envelope::new(self.config.wrapping, self.config.protection);
+        // What has no ciphered form of its own, a DataNotificationConfirm for
+        // one, goes in the general form under the same key.
+        let own = plain
+            .first()
+            .is_some_and(|tag| self.config.wrapping.ciphered_tag(*tag).is_some());
+        let wrapping = match self.config.wrapping {
+            Wrapping::Glo if !own => Wrapping::GeneralGlo,
+            Wrapping::Ded if !own => Wrapping::GeneralDed,
+            wrapping => wrapping,
+        };
+        let envelope = Envelope {
+            broadcast: self.config.broadcast,
+            ..Envelope::new(wrapping, self.config.protection)
+        };
         let mut out = Vec::new();
         security
             .keys
@@ -598,7 +678,7 @@ impl Client {
                     received: Protection::None,
                 }));
             }
-            Some(_) => self.on_response(octets, now),
+            Some(_) => self.on_response(octets, None, now),
         }
     }
 
@@ -611,10 +691,7 @@ impl Client {
                     self.on_notification(plain.to_vec(), verified);
                     return;
                 }
-                if let (Some(proof), Some(security)) = (&verified, &mut self.security) {
-                    security.send.confirm_trial(proof);
-                }
-                self.on_response(plain, now);
+                self.on_response(plain, verified.as_ref(), now);
             }
             Err(error) => self.refuse(Failure::Unverified(error)),
         }
@@ -649,13 +726,21 @@ impl Client {
             return Ok((opened.range(), None));
         }
         let window = match &mut self.session.dedicated {
-            Some(dedicated) if header.wrapping.is_dedicated() => &mut dedicated.received,
+            Some(dedicated) if header.wrapping.is_dedicated() => dedicated,
             None if header.wrapping.is_dedicated() => return Err(nothing),
             _ => security.received.window_mut(),
         };
+        let floor = window.floor();
         let opened = security
             .keys
             .unprotect_once(frame, &title, required, window)?;
+        let plain = opened.plain(frame).first();
+        // What is told unasked may be late. An answer may not: one that was held
+        // back on the way is none to what was asked since.
+        if !matches!(plain, Some(0x0F | 0xC2)) && floor.is_none_or(|floor| header.counter < floor) {
+            let counter = header.counter;
+            return Err(ReplayError { counter, floor }.into());
+        }
         Ok((opened.range(), Some(opened.into_proof())))
     }
 
@@ -725,7 +810,11 @@ impl Client {
                 Err(failure) => return self.fail(failure),
             }
         }
-        let failure = Failure::Exception(exception);
+        self.on_refusal(Failure::Exception(exception));
+    }
+
+    /// Takes the word, in clear, that what was sent is refused.
+    fn on_refusal(&mut self, failure: Failure) {
         if self.config.repeat != Repeat::Nothing
             && self.config.protection != Protection::None
             && let Some(sent) = &mut self.session.sent
@@ -743,13 +832,25 @@ impl Client {
     /// sent again: whoever forges an exception after a write was carried out
     /// must not have it carried out twice.
     fn follow(&mut self, hint: CounterHint) -> Result<(), Failure> {
-        let plain = match &self.session.sent {
-            Some(sent) if matches!(sent.plain.as_slice(), [0xC0, 1 | 3, ..]) => sent.plain.clone(),
-            _ => return Err(Failure::CounterBehind(hint.expected())),
+        let (State::Requesting(exchange), Some(sent)) = (&mut self.state, &self.session.sent)
+        else {
+            return Err(Failure::CounterBehind(hint.expected()));
         };
+        let [0xC0, 1 | 3, _, ..] = sent.plain.as_slice() else {
+            return Err(Failure::CounterBehind(hint.expected()));
+        };
+        let mut plain = sent.plain.clone();
         let security = self.security.as_mut().ok_or(Failure::NoKeys)?;
         let plan = security.send.plan_trial(hint).map_err(Failure::Hint)?;
+        // Under an invoke id of its own: an answer to what was sent before must
+        // not speak for the counter that is tried.
+        self.session.given_up |= 1 << exchange.invoke_id();
+        let invoke = exchange.renew(next_invoke_id(&mut self.session)?);
+        if let Some(octet) = plain.get_mut(2) {
+            *octet = invoke.0;
+        }
         self.session.sent = None;
+        self.session.following = true;
         self.session.waiting = Some(Waiting::Plain(plain));
         self.output.push_back(Output::Reserve(plan));
         Ok(())
@@ -758,17 +859,19 @@ impl Client {
     fn on_service_error(&mut self, octets: &[u8]) {
         match crate::xdlms::ConfirmedServiceError::from_octets(octets) {
             Ok(error) if matches!(self.state, State::Associating(_) | State::Requesting(_)) => {
-                self.fail(Failure::ServiceError(error));
+                self.on_refusal(Failure::ServiceError(error));
             }
             Ok(_) => self.counts.stray += 1,
             Err(error) => self.refuse(Failure::Malformed(error)),
         }
     }
 
-    fn on_response(&mut self, plain: &[u8], now: Instant) {
+    fn on_response(&mut self, plain: &[u8], verified: Option<&TagVerified>, now: Instant) {
         match core::mem::replace(&mut self.state, State::Idle) {
-            State::Associating(associating) => self.on_pass_4(associating, plain, now),
-            State::Requesting(exchange) => self.on_answer(exchange, plain, now),
+            State::Associating(associating) if associating.awaits_reply() => {
+                self.on_pass_4(associating, plain);
+            }
+            State::Requesting(exchange) => self.on_answer(exchange, plain, verified, now),
             other => {
                 self.state = other;
                 self.counts.stray += 1;
@@ -776,7 +879,7 @@ impl Client {
         }
     }
 
-    fn request(&mut self, request: Request, now: Instant) {
+    fn request(&mut self, request: Request, confirmed: bool, now: Instant) {
         match self.state {
             State::Open => {}
             State::Requesting(_) => return self.event(Event::RequestFailed(Failure::Busy)),
@@ -784,50 +887,77 @@ impl Client {
                 return self.event(Event::RequestFailed(Failure::NotAssociated));
             }
         }
+        if !confirmed && matches!(request, Request::Get(_)) {
+            let failure = Failure::NotOffered("reading without an answer");
+            return self.event(Event::RequestFailed(failure));
+        }
+        if confirmed && self.config.broadcast {
+            let failure = Failure::NotOffered("answers to what is sent to all");
+            return self.event(Event::RequestFailed(failure));
+        }
         let room = self.session.server_pdu_len.saturating_sub(self.overhead());
-        match Exchange::new(request, self.session.conformance, room) {
-            Ok(exchange) => self.step(exchange, now),
+        match Exchange::new(request, self.session.conformance, room, confirmed) {
+            Ok(exchange) => {
+                self.state = State::Requesting(exchange);
+                self.go_on(now);
+            }
             Err(failure) => self.event(Event::RequestFailed(failure)),
         }
     }
 
-    /// Sends the next APDU of an exchange, or tells that it is done.
-    fn step(&mut self, mut exchange: Exchange, now: Instant) {
-        self.session.sent = None;
-        match exchange.next(&mut self.session.invoke_id) {
-            Err(failure) => {
-                self.state = State::Open;
-                self.event(Event::RequestFailed(failure));
-            }
-            Ok(Some(plain)) => {
-                self.state = State::Requesting(exchange);
-                self.send(plain, now);
-            }
-            Ok(None) => {
-                self.state = State::Open;
-                let response = exchange.into_response();
-                self.event(Event::Response(response));
+    /// Sends the next APDU of the exchange, or tells that it is done.
+    fn go_on(&mut self, now: Instant) {
+        while let State::Requesting(exchange) = &mut self.state {
+            self.session.sent = None;
+            let session = &mut self.session;
+            match exchange.next(|| next_invoke_id(session)) {
+                Err(Failure::NoAnswer(phase)) => self.end(Failure::NoAnswer(phase)),
+                Err(failure) => self.fail(failure),
+                Ok(Some(plain)) => {
+                    self.session.waiting = Some(Waiting::Plain(plain));
+                    if !self.send_waiting(now) {
+                        return;
+                    }
+                }
+                Ok(None) => {
+                    if let State::Requesting(exchange) =
+                        core::mem::replace(&mut self.state, State::Open)
+                    {
+                        self.event(Event::Response(exchange.into_response()));
+                    }
+                }
             }
         }
     }
 
-    fn on_answer(&mut self, mut exchange: Exchange, plain: &[u8], now: Instant) {
-        match exchange.take(plain) {
+    fn on_answer(
+        &mut self,
+        mut exchange: Exchange,
+        plain: &[u8],
+        verified: Option<&TagVerified>,
+        now: Instant,
+    ) {
+        let taken = exchange.take(plain);
+        let octets = exchange.progress();
+        self.state = State::Requesting(exchange);
+        match taken {
             Ok(exchange::Taken::Stray) => {
                 self.counts.stray += 1;
-                self.state = State::Requesting(exchange);
+                return;
             }
-            Ok(exchange::Taken::Block) => {
-                let octets = exchange.progress();
-                self.event(Event::Progress(octets));
-                self.step(exchange, now);
-            }
-            Ok(exchange::Taken::Done) => self.step(exchange, now),
-            Err(failure) => {
-                self.state = State::Requesting(exchange);
-                self.fail(failure);
-            }
+            Ok(exchange::Taken::Block) => self.event(Event::Progress(octets)),
+            Ok(exchange::Taken::Done) => {}
+            Err(failure) => return self.fail(failure),
         }
+        if let (Some(proof), Some(security)) = (verified, &mut self.security) {
+            security.send.confirm_trial(proof);
+        }
+        if verified.is_some() || self.config.protection == Protection::None {
+            // The server has gone on, and what it answered before cannot come
+            // any more, or is seen to be old.
+            self.session.given_up = 0;
+        }
+        self.go_on(now);
     }
 
     fn on_timeout(&mut self, now: Instant) {
@@ -880,8 +1010,22 @@ impl Session {
                 deviations: Vec::new(),
             },
             invoke_id: 0,
+            given_up: 0,
+            following: false,
             waiting: None,
             sent: None,
         }
     }
+}
+
+/// Takes the next invoke id, other than those whose answers may still come.
+fn next_invoke_id(session: &mut Session) -> Result<u8, Failure> {
+    for _ in 0..16 {
+        session.invoke_id = (session.invoke_id + 1) & 0x0F;
+        if session.given_up & (1 << session.invoke_id) == 0 {
+            return Ok(session.invoke_id);
+        }
+    }
+    // Sixteen requests without an answer: there is nobody.
+    Err(Failure::NoAnswer(Phase::Requesting))
 }

@@ -11,24 +11,29 @@
 //! the one before it is answered with the same octets and done once.
 
 mod associate;
+mod back_off;
 mod service;
 mod store;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
+use crate::acse::MechanismName;
 use crate::codec::Wire;
 use crate::security::{
-    CounterBlock, CounterError, Envelope, FreshCounter, Header, HlsExchange, HlsVerified, KeyRing,
-    PasswordVerified, Protection, ReplayWindow, SendCounter, SystemTitle, UnprotectError, Wrapping,
+    CounterError, Envelope, FreshCounter, Header, HlsExchange, HlsVerified, KeyRing,
+    PasswordVerified, Protection, ReplayError, ReplayWindow, SendCounter, SystemTitle,
+    UnprotectError, Wrapping,
 };
 use crate::xdlms::{
-    ActionRequest, ExceptionResponse, GetRequest, ServiceError, SetRequest, StateError,
+    ActionRequest, DataNotificationConfirm, ExceptionResponse, GetRequest, InvokeIdAndPriority,
+    ServiceError, SetRequest, StateError,
 };
 use crate::{Duration, Instant};
 
 use service::{Exchange, Reply, Services};
 
+pub use back_off::BackOff;
 pub use service::{REFERENCES_MAX, TRANSFER_LEN_MAX};
 pub use store::{
     AssociationTerms, AttributeRights, Caller, Context, NoEntropy, NotDurable, Notice, ObjectStore,
@@ -109,6 +114,8 @@ pub struct Server {
     output: VecDeque<Output>,
     plain: Vec<u8>,
     answer: Vec<u8>,
+    /// Where the device keeps none that all its links share.
+    back_off: BackOff,
 }
 
 /// One association.
@@ -145,19 +152,28 @@ struct Protected {
     /// The client's title.
     title: SystemTitle,
     keys: KeyRing,
-    dedicated: Option<Dedicated>,
+    /// Counters of what came under the dedicated key, which lives no longer
+    /// than they do. What we send under it has the counters of all that we
+    /// send: a client that hands in the same dedicated key twice must not get
+    /// a counter twice.
+    dedicated: Option<ReplayWindow>,
     /// Counters of what came ciphered without a tag, good for this
     /// association alone.
     unverified: ReplayWindow,
 }
 
-/// The counters under a dedicated key, which lives no longer than they do.
-struct Dedicated {
-    send: CounterBlock,
-    received: ReplayWindow,
+/// What an association is doing, for logs and tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AssociationState {
+    /// There is none.
+    Idle,
+    /// The challenge was sent; only the reply to it is taken.
+    AwaitingReply,
+    /// It is open.
+    Open,
 }
 
-/// The last request and its answer.
+/// The last request and its answer; at first the AARQ and the AARE.
 struct Last {
     request: Vec<u8>,
     answer: Vec<u8>,
@@ -205,9 +221,12 @@ impl Server {
             }
             Input::Timeout => self.expire(now, store),
             Input::LinkLost => {
-                for client in core::mem::take(&mut self.associations).into_keys() {
-                    store.noticed(client, Notice::Released);
-                }
+                self.associations.retain(|client, association| {
+                    if !association.terms.pre_established {
+                        association.farewell(*client, store);
+                    }
+                    association.terms.pre_established
+                });
                 self.output.clear();
             }
         }
@@ -226,6 +245,16 @@ impl Server {
         match &self.associations.get(&client)?.state {
             State::Open(authentication) => Some(authentication),
             State::AwaitingReply(_) => None,
+        }
+    }
+
+    /// Tells what a client's association is doing.
+    #[must_use]
+    pub fn state(&self, client: u16) -> AssociationState {
+        match self.associations.get(&client).map(|it| &it.state) {
+            None => AssociationState::Idle,
+            Some(State::AwaitingReply(_)) => AssociationState::AwaitingReply,
+            Some(State::Open(_)) => AssociationState::Open,
         }
     }
 
@@ -249,7 +278,7 @@ impl Server {
         self.associations.retain(|client, association| {
             let stays = association.terms.pre_established || now < association.heard + inactivity;
             if !stays {
-                store.noticed(*client, Notice::Released);
+                association.farewell(*client, store);
             }
             stays
         });
@@ -276,7 +305,6 @@ impl Server {
                         ServiceError::OperationNotPossible,
                     );
                 };
-                association.heard = now;
                 if let Some(last) = &association.last
                     && last.request == octets
                 {
@@ -284,7 +312,7 @@ impl Server {
                     return;
                 }
                 if self.on_request(client, broadcast, octets, store) {
-                    self.remember(client, octets);
+                    self.remember(client, octets, now);
                 }
             }
         }
@@ -320,17 +348,19 @@ impl Server {
     }
 
     /// Keeps an answer for the case that the request comes again.
-    fn remember(&mut self, client: u16, request: &[u8]) {
+    fn remember(&mut self, client: u16, request: &[u8], now: Instant) {
         let lossy = self.settings.lossy;
         let Some(association) = self.associations.get_mut(&client) else {
             return;
         };
+        association.heard = now;
         let ciphered = request
             .first()
             .is_some_and(|tag| Wrapping::of_tag(*tag).is_some());
-        // SET and ACTION; a GET in clear is simply read again.
-        let changes = matches!(request.first(), Some(0xC1 | 0xC3));
-        association.last = (ciphered || (lossy && changes)).then(|| Last {
+        // SET, ACTION and the next block of a GET, which is gone once sent;
+        // other GETs in clear are simply read again.
+        let moves = matches!(request, [0xC1 | 0xC3, ..] | [0xC0, 2, ..]);
+        association.last = (ciphered || (lossy && moves)).then(|| Last {
             request: request.to_vec(),
             answer: self.answer.clone(),
         });
@@ -363,7 +393,7 @@ impl Server {
             self.plain.extend_from_slice(octets);
             let caller = Caller {
                 client,
-                mechanism: association.terms.mechanism,
+                mechanism: association.mechanism(),
                 protection: Protection::None,
                 verified: None,
                 broadcast,
@@ -433,8 +463,11 @@ impl Server {
         };
         let mut frame = octets.to_vec();
         let protection = header.control.protection();
+        // Without an association's own beginning nothing tells a message without
+        // a tag from yesterday's.
         let tagless = protection == Protection::Encrypted
-            && Protection::Encrypted.covers(association.terms.protection);
+            && Protection::Encrypted.covers(association.terms.protection)
+            && !association.terms.pre_established;
         let (range, verified) = if tagless {
             let candidate = protected.unverified.check(header.counter)?;
             let opened = protected
@@ -450,6 +483,7 @@ impl Server {
                 // Every device of the network has this key, so what verifies
                 // under it proves nothing about who sent it.
                 let window = state.received_broadcast.window_mut();
+                risen(window, &header)?;
                 let opened = protected
                     .keys
                     .unprotect_broadcast(&mut frame, title, required, window)?;
@@ -457,12 +491,13 @@ impl Server {
             } else {
                 let window = if header.wrapping.is_dedicated() {
                     match &mut protected.dedicated {
-                        Some(dedicated) => &mut dedicated.received,
+                        Some(dedicated) => dedicated,
                         None => return Err(nothing),
                     }
                 } else {
                     state.received.window_mut()
                 };
+                risen(window, &header)?;
                 let opened = protected
                     .keys
                     .unprotect_once(&mut frame, title, required, window)?;
@@ -479,7 +514,7 @@ impl Server {
         }
         let caller = Caller {
             client,
-            mechanism: association.terms.mechanism,
+            mechanism: association.mechanism(),
             protection,
             verified,
             broadcast: broadcast || header.control.broadcast(),
@@ -505,12 +540,7 @@ impl Server {
         let association = self.associations.get_mut(&client).ok_or(NotSent)?;
         let protected = association.protected.as_mut().ok_or(NotSent)?;
         let title = store.security(client).ok_or(NotSent)?.title;
-        let counter = match &mut protected.dedicated {
-            Some(dedicated) if envelope.wrapping.is_dedicated() => {
-                dedicated.send.take().map_err(|_| NotSent)?
-            }
-            _ => next_counter(client, store)?,
-        };
+        let counter = next_counter(client, store)?;
         protected
             .keys
             .protect(envelope, &title, counter, reply, &mut self.answer)
@@ -596,6 +626,13 @@ fn serve(
         .pdu_len
         .saturating_sub(seal.overhead())
         .max(PDU_LEN_MIN);
+    // Nobody answers for all devices, so nobody waits for an answer either.
+    if caller.broadcast
+        && matches!(plain, [0xC0 | 0xC1 | 0xC3, _, invoke, ..] if InvokeIdAndPriority(*invoke).is_confirmed())
+    {
+        store.noticed(caller.client, Notice::Refused);
+        return Outcome::Silence;
+    }
     let services = &mut association.services;
     let mut exchange = Exchange {
         store,
@@ -609,6 +646,17 @@ fn serve(
             .map(|request| services.set(&mut exchange, request, reply)),
         Some(0xC3) => ActionRequest::from_octets(plain)
             .map(|request| services.action(&mut exchange, request, reply)),
+        Some(0x10) => {
+            return match DataNotificationConfirm::from_octets(plain) {
+                Ok(confirm) => {
+                    exchange
+                        .store
+                        .notification_confirmed(caller, confirm.invoke);
+                    Outcome::Silence
+                }
+                Err(_) => Outcome::Refuse(ServiceError::OtherReason),
+            };
+        }
         _ => return Outcome::Unknown,
     };
     match served {
@@ -622,6 +670,19 @@ fn serve(
 /// Tells whether a counter belongs to a key that outlives the association.
 fn verified_globally(header: &Header) -> bool {
     !header.wrapping.is_dedicated() && header.control.protection().authenticated()
+}
+
+/// Checks that a request is newer than all before it, however far back the
+/// window would let the reply to a challenge be: an order that was held up on
+/// the way must not overtake one that was given after it.
+fn risen(window: &ReplayWindow, header: &Header) -> Result<(), UnprotectError> {
+    let floor = window.floor();
+    if floor.is_some_and(|floor| header.counter >= floor) {
+        Ok(())
+    } else {
+        let counter = header.counter;
+        Err(ReplayError { counter, floor }.into())
+    }
 }
 
 /// Takes the next counter of what the device sends to a client, and reserves
@@ -654,12 +715,20 @@ impl Protected {
     }
 }
 
-impl Dedicated {
-    /// A dedicated key is new with each association, and so are its counters.
-    fn new() -> Self {
-        Self {
-            send: CounterBlock::reserved(0, u32::MAX),
-            received: ReplayWindow::rising(0),
+impl Association {
+    /// How the client proved itself; nobody did where there was no AARQ.
+    const fn mechanism(&self) -> MechanismName<'static> {
+        if self.terms.pre_established {
+            MechanismName::Lowest
+        } else {
+            self.terms.mechanism
+        }
+    }
+
+    /// Tells the device that an association is over, if it ever was open.
+    fn farewell(&self, client: u16, store: &mut dyn ObjectStore) {
+        if matches!(self.state, State::Open(_)) {
+            store.noticed(client, Notice::Released);
         }
     }
 }

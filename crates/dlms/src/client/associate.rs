@@ -3,6 +3,8 @@
 
 use alloc::vec::Vec;
 
+use zeroize::Zeroizing;
+
 use crate::Instant;
 use crate::acse::{
     Aare, Aarq, AssociationResult, AuthenticationValue, MechanismName, ReleaseRequestReason, Rlre,
@@ -12,16 +14,16 @@ use crate::axdr::{Leaf, RawData, put_octet_string};
 use crate::codec::Wire;
 use crate::cosem::MethodDescriptor;
 use crate::security::{
-    Challenge, CounterBlock, Envelope, HlsExchange, Key, Protection, ReplayWindow, Role,
-    RustCrypto, SystemTitle, Wrapping,
+    Challenge, Envelope, HlsExchange, Key, Protection, ReplayWindow, Role, RustCrypto, SystemTitle,
+    Wrapping,
 };
 use crate::server::Context;
 use crate::xdlms::{
-    ActionRequest, ActionResponse, ActionResult, ConfirmedServiceError, InitiateRequest,
-    InitiateResponse, InvokeIdAndPriority,
+    ActionRequest, ActionResponse, ActionResult, ConfirmedServiceError, DLMS_VERSION,
+    InitiateRequest, InitiateResponse, InvokeIdAndPriority,
 };
 
-use super::{Associate, Associated, Client, Dedicated, Event, Failure, Session, State, Waiting};
+use super::{Associate, Associated, Client, Event, Failure, Session, State, Waiting};
 
 /// The class of association objects by logical name, and its method
 /// reply_to_HLS_authentication (IEC 62056-6-2).
@@ -30,10 +32,17 @@ const ASSOCIATION_LN: (u16, i8) = (15, 1);
 /// What is known while an association is being made.
 pub(super) struct Associating {
     /// What is shown: the password, or our challenge.
-    shown: Vec<u8>,
+    shown: Zeroizing<Vec<u8>>,
     ctos: Option<Challenge>,
     dedicated: Option<Key>,
     exchange: Option<HlsExchange>,
+}
+
+impl Associating {
+    /// Tells whether the challenges were exchanged.
+    pub(super) const fn awaits_reply(&self) -> bool {
+        self.exchange.is_some()
+    }
 }
 
 impl Client {
@@ -43,6 +52,15 @@ impl Client {
         }
         self.session = Session::new(self.config.conformance, self.security.as_ref());
         match self.prepare(with) {
+            Ok(_) if self.config.pre_established => {
+                self.session.server_title = self
+                    .security
+                    .as_ref()
+                    .and_then(|security| security.server_title);
+                self.state = State::Open;
+                let associated = self.session.associated.clone();
+                self.event(Event::Associated(associated));
+            }
             Ok(associating) => {
                 self.state = State::Associating(associating);
                 self.session.waiting = Some(Waiting::Aarq);
@@ -53,7 +71,12 @@ impl Client {
     }
 
     fn prepare(&mut self, with: &Associate<'_>) -> Result<Associating, Failure> {
-        let ctos = if self.config.mechanism.is_high() {
+        if self.config.broadcast && !self.config.pre_established {
+            return Err(Failure::NotOffered("associations with all"));
+        }
+        let ctos = if self.config.pre_established {
+            None
+        } else if self.config.mechanism.is_high() {
             Some(Challenge::from_entropy(with.entropy).map_err(Failure::Challenge)?)
         } else {
             None
@@ -77,7 +100,7 @@ impl Client {
             (None, _) => Vec::new(),
         };
         Ok(Associating {
-            shown,
+            shown: Zeroizing::new(shown),
             ctos,
             dedicated: with.dedicated.clone(),
             exchange: None,
@@ -93,11 +116,11 @@ impl Client {
         let mut initiate = InitiateRequest::new(self.config.conformance, self.config.pdu_len_max);
         initiate.dedicated_key = associating.dedicated.as_ref().map(Key::dangerous_octets);
         let dedicated = initiate.dedicated_key.is_some();
-        let plain = zeroize::Zeroizing::new(initiate.to_octets());
+        let plain = Zeroizing::new(initiate.to_octets());
         let information = if self.config.protection == Protection::None {
             plain.to_vec()
         } else {
-            let counter = self.global_counter()?;
+            let counter = self.counter()?;
             let security = self.security.as_ref().ok_or(Failure::NoKeys)?;
             // The dedicated key is inside, so it cannot be what protects it.
             let wrapping = if self.config.wrapping.is_general() {
@@ -200,10 +223,7 @@ impl Client {
         }
         if let Some(key) = associating.dedicated.take() {
             drop(key);
-            self.session.dedicated = Some(Dedicated {
-                send: CounterBlock::reserved(0, u32::MAX),
-                received: ReplayWindow::rising(0),
-            });
+            self.session.dedicated = Some(ReplayWindow::rising(0));
         }
         self.session.conformance = initiate.negotiated_conformance;
         self.session.server_pdu_len = match initiate.server_max_receive_pdu_size {
@@ -273,12 +293,16 @@ impl Client {
         if let Ok(error) = ConfirmedServiceError::from_octets(plain) {
             return Err(Failure::ServiceError(error));
         }
-        InitiateResponse::from_octets(plain).map_err(Failure::Malformed)
+        let initiate = InitiateResponse::from_octets(plain).map_err(Failure::Malformed)?;
+        if initiate.negotiated_dlms_version_number != DLMS_VERSION {
+            return Err(Failure::Downgraded("DLMS version"));
+        }
+        Ok(initiate)
     }
 
     /// Makes pass 3, the reply to the server's challenge.
     pub(super) fn reply(&mut self) -> Result<Vec<u8>, Failure> {
-        let counter = self.global_counter()?;
+        let counter = self.counter()?;
         let security = self.security.as_ref().ok_or(Failure::NoKeys)?;
         let State::Associating(Associating {
             exchange: Some(exchange),
@@ -303,7 +327,7 @@ impl Client {
     }
 
     /// Takes pass 4, the server's reply to our challenge.
-    pub(super) fn on_pass_4(&mut self, associating: Associating, plain: &[u8], _now: Instant) {
+    pub(super) fn on_pass_4(&mut self, associating: Associating, plain: &[u8]) {
         let response = match ActionResponse::from_octets(plain) {
             Ok(ActionResponse::Normal { invoke, response })
                 if invoke.invoke_id() == self.session.invoke_id =>
@@ -346,7 +370,7 @@ impl Client {
     /// Makes the RLRQ.
     pub(super) fn rlrq(&mut self) -> Vec<u8> {
         let mut information = Vec::new();
-        if self.uses_global_counter() {
+        if self.config.protection != Protection::None && !self.config.wrapping.is_dedicated() {
             let plain =
                 InitiateRequest::new(self.config.conformance, self.config.pdu_len_max).to_octets();
             // A release that cannot be protected is sent in clear: it says

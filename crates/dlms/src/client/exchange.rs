@@ -28,6 +28,7 @@ pub(super) struct Exchange {
     room: usize,
     work: Work,
     step: Step,
+    confirmed: bool,
     invoke_id: u8,
     received: Vec<u8>,
     /// Blocks of the answer that have come.
@@ -109,6 +110,7 @@ impl Exchange {
         request: Request,
         conformance: Conformance,
         room: usize,
+        confirmed: bool,
     ) -> Result<Self, Failure> {
         let (needs, name) = match &request {
             Request::Get(_) => (Conformance::GET, "reading"),
@@ -136,11 +138,26 @@ impl Exchange {
             room,
             work,
             step: Step::Ask,
+            confirmed,
             invoke_id: 0,
             received: Vec::new(),
             blocks: 0,
             empty_blocks: 0,
         })
+    }
+
+    pub(super) const fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    pub(super) const fn invoke_id(&self) -> u8 {
+        self.invoke_id
+    }
+
+    /// Takes another invoke id for what is being asked.
+    pub(super) const fn renew(&mut self, invoke_id: u8) -> InvokeIdAndPriority {
+        self.invoke_id = invoke_id;
+        self.invoke()
     }
 
     /// Tells how many octets of the answer, or of the request, have passed.
@@ -152,6 +169,9 @@ impl Exchange {
     }
 
     pub(super) fn into_response(self) -> Response {
+        if !self.confirmed {
+            return Response::Sent;
+        }
         match self.work {
             Work::Get(todo) => Response::Get(todo.done),
             Work::Set(todo) => Response::Set(todo.done),
@@ -162,8 +182,12 @@ impl Exchange {
     /// Makes the next APDU; none where everything is answered.
     ///
     /// # Errors
-    /// Where the server's longest APDU has no room for it.
-    pub(super) fn next(&mut self, invoke_id: &mut u8) -> Result<Option<Vec<u8>>, Failure> {
+    /// Where the server's longest APDU has no room for it, or there is no
+    /// invoke id to be had.
+    pub(super) fn next(
+        &mut self,
+        invoke_id: impl FnOnce() -> Result<u8, Failure>,
+    ) -> Result<Option<Vec<u8>>, Failure> {
         match core::mem::replace(&mut self.step, Step::Await) {
             Step::Ask | Step::Await => {
                 self.received.clear();
@@ -172,8 +196,7 @@ impl Exchange {
                 if !self.ask() {
                     return Ok(None);
                 }
-                *invoke_id = (*invoke_id + 1) & 0x0F;
-                self.invoke_id = *invoke_id;
+                self.invoke_id = invoke_id()?;
                 self.first().map(Some)
             }
             Step::NextBlock => {
@@ -208,7 +231,11 @@ impl Exchange {
     }
 
     const fn invoke(&self) -> InvokeIdAndPriority {
-        InvokeIdAndPriority::confirmed(self.invoke_id)
+        if self.confirmed {
+            InvokeIdAndPriority::confirmed(self.invoke_id)
+        } else {
+            InvokeIdAndPriority::unconfirmed(self.invoke_id)
+        }
     }
 
     /// Takes the entries of the next request.
@@ -243,6 +270,8 @@ impl Exchange {
 
     const fn may_send_blocks(&self) -> bool {
         match &self.work {
+            // Blocks are asked for one by one, and nobody would ask.
+            _ if !self.confirmed => false,
             Work::Get(_) => false,
             Work::Set(_) => self
                 .conformance
@@ -474,19 +503,21 @@ impl Exchange {
         if let SetResponse::Datablock { block_number, .. } = response {
             return self.block_taken(block_number);
         }
+        let unsent = self.unsent();
         let Work::Set(todo) = &mut self.work else {
             return Ok(Taken::Stray);
         };
         match response {
             SetResponse::Normal { result, .. } | SetResponse::LastDatablock { result, .. } => {
-                if todo.asked.len() != 1 && result == DataAccessResult::Success {
+                let whole = unsent == 0 && todo.asked.len() == 1;
+                if !whole && result == DataAccessResult::Success {
                     return Err(Failure::Unexpected);
                 }
                 todo.done.extend(todo.asked.iter().map(|_| result));
             }
             SetResponse::WithList { results, .. }
             | SetResponse::LastDatablockWithList { results, .. }
-                if results.len() == todo.asked.len() =>
+                if results.len() == todo.asked.len() && unsent == 0 =>
             {
                 todo.done.extend(results);
             }
@@ -500,6 +531,7 @@ impl Exchange {
         if response.invoke().invoke_id() != self.invoke_id {
             return Ok(Taken::Stray);
         }
+        let unsent = self.unsent();
         let octets = match &response {
             ActionResponse::NextPblock { block_number, .. } => {
                 return self.block_taken(*block_number);
@@ -517,6 +549,12 @@ impl Exchange {
             return Ok(Taken::Stray);
         };
         let single = todo.asked.len() == 1;
+        if unsent != 0
+            && !matches!(&response, ActionResponse::Normal { response, .. } if response.result != ActionResult::Success)
+        {
+            // Done before all of it was told: not what was asked.
+            return Err(Failure::Unexpected);
+        }
         match response {
             ActionResponse::Normal { response, .. } if single => todo.done.push(outcome(response)?),
             ActionResponse::WithList { responses, .. } if responses.len() == todo.asked.len() => {
@@ -545,6 +583,14 @@ impl Exchange {
             _ => return Err(Failure::Unexpected),
         }
         Ok(self.finish())
+    }
+
+    /// Tells how many octets of the request have not been sent.
+    const fn unsent(&self) -> usize {
+        match &self.step {
+            Step::Send(sending) => sending.octets.len() - sending.sent,
+            Step::Ask | Step::Await | Step::NextBlock => 0,
+        }
     }
 
     fn finish(&mut self) -> Taken {

@@ -145,6 +145,12 @@ impl CounterPlan {
     pub const fn record(&self) -> &CounterRecord {
         &self.record
     }
+
+    /// Tells whether it is for trying a hint.
+    #[must_use]
+    pub const fn is_trial(&self) -> bool {
+        matches!(self.step, Step::Trial { .. })
+    }
 }
 
 /// The counter that a server said it expects: a word, not a fact.

@@ -13,7 +13,7 @@ use crate::codec::Wire;
 use crate::cosem::Obis;
 use crate::security::{
     Challenge, Envelope, GMAC_REPLY_LEN, Header, HlsExchange, HlsVerified, Key, KeyRing,
-    Protection, Role, RustCrypto, SystemTitle, Wrapping, password_matches,
+    Protection, ReplayWindow, Role, RustCrypto, SystemTitle, Wrapping, password_matches,
 };
 use crate::xdlms::{
     ActionRequest, ActionResponse, ActionResponseWithOptionalData, ActionResult, ConfirmedService,
@@ -24,8 +24,8 @@ use crate::xdlms::{
 use super::service::Services;
 use super::store::{AssociationTerms, Caller, Context, Notice, ObjectStore};
 use super::{
-    ASSOCIATIONS_MAX, Association, Authentication, Dedicated, Outcome, Protected, Server, State,
-    next_counter,
+    ASSOCIATIONS_MAX, Association, Authentication, BackOff, Last, Outcome, Protected, Server,
+    State, next_counter, risen,
 };
 
 /// The association object of the present association (IEC 62056-6-2, class 15).
@@ -47,6 +47,8 @@ struct Rejected {
     /// The value of the class `initiate`, where the InitiateRequest is at fault.
     initiate: Option<u8>,
     notice: Option<Notice>,
+    /// Whether it may be accepted later.
+    transient: bool,
 }
 
 impl Rejected {
@@ -55,6 +57,7 @@ impl Rejected {
             diagnostic,
             initiate: None,
             notice: None,
+            transient: false,
         }
     }
 
@@ -63,6 +66,7 @@ impl Rejected {
             diagnostic: ServiceUserDiagnostic::NoReasonGiven,
             initiate: Some(value),
             notice: None,
+            transient: false,
         }
     }
 
@@ -71,6 +75,7 @@ impl Rejected {
             diagnostic: ServiceUserDiagnostic::AuthenticationFailure,
             initiate: None,
             notice: Some(Notice::AuthenticationFailed),
+            transient: false,
         }
     }
 }
@@ -95,14 +100,34 @@ impl Server {
         else {
             return;
         };
-        if self.associations.remove(&client).is_some() {
-            store.noticed(client, Notice::Released);
+        // The AARE was lost on the way and the AARQ is sent again.
+        if let Some(last) = self
+            .associations
+            .get(&client)
+            .and_then(|it| it.last.as_ref())
+            && last.request == octets
+        {
+            self.answer.extend_from_slice(&last.answer);
+            return;
         }
+        // An AARQ that is turned down ends nothing: anybody may have sent it.
         let rejected = match self.accept(client, &aarq, now, store) {
-            Ok(()) => return,
+            Ok(mut association) => {
+                association.last = Some(Last {
+                    request: octets.to_vec(),
+                    answer: self.answer.clone(),
+                });
+                let open = matches!(association.state, State::Open(_));
+                if let Some(before) = self.associations.insert(client, association) {
+                    before.farewell(client, store);
+                }
+                if open {
+                    store.noticed(client, Notice::Associated);
+                }
+                return;
+            }
             Err(rejected) => rejected,
         };
-        self.associations.remove(&client);
         store.noticed(client, rejected.notice.unwrap_or(Notice::Refused));
         let error = rejected.initiate.map(|value| {
             ConfirmedServiceError {
@@ -114,7 +139,11 @@ impl Server {
         });
         let mut aare = Aare::new(
             aarq.application_context_name,
-            AssociationResult::RejectedPermanent,
+            if rejected.transient {
+                AssociationResult::RejectedTransient
+            } else {
+                AssociationResult::RejectedPermanent
+            },
             AssociateSourceDiagnostic::ServiceUser(rejected.diagnostic),
         );
         aare.user_information = error.as_deref();
@@ -128,10 +157,12 @@ impl Server {
         aarq: &Aarq<'_>,
         now: Instant,
         store: &mut dyn ObjectStore,
-    ) -> Result<(), Rejected> {
+    ) -> Result<Association, Rejected> {
+        let room =
+            self.associations.len() < ASSOCIATIONS_MAX || self.associations.contains_key(&client);
         let terms = store
             .association(client)
-            .filter(|_| self.associations.len() < ASSOCIATIONS_MAX)
+            .filter(|terms| room && !terms.pre_established)
             .ok_or(Rejected::new(ServiceUserDiagnostic::NoReasonGiven))?;
         if aarq.application_context_name != terms.context.name() {
             return Err(Rejected::new(
@@ -171,7 +202,7 @@ impl Server {
                 .filter(|_| {
                     proposal
                         .envelope
-                        .is_some_and(|envelope| envelope.protection.encrypted())
+                        .is_some_and(|envelope| envelope.protection == VERIFIED_AND_HIDDEN)
                 })
                 .ok_or(Rejected::initiate(INITIATE_OTHER))?;
             Key::from_octets(key)
@@ -183,40 +214,50 @@ impl Server {
                         .map_err(|_| ())
                 })
                 .map_err(|()| Rejected::initiate(INITIATE_OTHER))?;
-            protected.dedicated = Some(Dedicated::new());
+            protected.dedicated = Some(ReplayWindow::rising(0));
         }
-        let (state, challenge) = prove(client, &terms, aarq, protected.as_ref(), store)?;
+        let guessable = terms.mechanism == MechanismName::Low;
+        if guessable && !guard(&mut self.back_off, store).allows(client, now) {
+            return Err(Rejected {
+                notice: Some(Notice::Refused),
+                transient: true,
+                ..Rejected::failed()
+            });
+        }
+        let proved = prove(client, &terms, aarq, protected.as_ref(), store);
+        if guessable {
+            let guard = guard(&mut self.back_off, store);
+            if proved.is_ok() {
+                guard.succeeded(client);
+            } else if guard.failed(client, now) {
+                store.noticed(client, Notice::LockedOut);
+            }
+        }
+        let (state, challenge) = proved?;
         let open = matches!(state, State::Open(_));
         let pdu_len = match initiate.client_max_receive_pdu_size {
             0 => terms.pdu_len_max,
             size => size.min(terms.pdu_len_max),
         };
-        self.associations.insert(
-            client,
-            Association {
-                terms,
-                state,
-                services: Services::new(conformance),
-                pdu_len: usize::from(pdu_len),
-                protected,
-                last: None,
-                heard: now,
-            },
-        );
-
         let mut information = Vec::new();
         let response = InitiateResponse::new(conformance, terms.pdu_len_max).to_octets();
         match proposal.envelope {
             None => information = response,
             Some(envelope) => {
                 let counter = next_counter(client, store).ok();
-                let state = store.security(client);
+                let security = store.security(client);
                 counter
-                    .zip(state)
-                    .and_then(|(counter, state)| {
-                        state
+                    .zip(security)
+                    .and_then(|(counter, security)| {
+                        security
                             .keys
-                            .protect(envelope, &state.title, counter, &response, &mut information)
+                            .protect(
+                                envelope,
+                                &security.title,
+                                counter,
+                                &response,
+                                &mut information,
+                            )
                             .ok()
                     })
                     .ok_or(Rejected::new(ServiceUserDiagnostic::NoReasonGiven))?;
@@ -227,7 +268,7 @@ impl Server {
         } else {
             ServiceUserDiagnostic::AuthenticationRequired
         };
-        let title = store.security(client).map(|state| state.title);
+        let title = store.security(client).map(|security| security.title);
         let mut aare = Aare::new(
             terms.context.name(),
             AssociationResult::Accepted,
@@ -245,10 +286,15 @@ impl Server {
         aare.user_information = Some(&information);
         self.answer.clear();
         aare.encode(&mut self.answer);
-        if open {
-            store.noticed(client, Notice::Associated);
-        }
-        Ok(())
+        Ok(Association {
+            terms,
+            state,
+            services: Services::new(conformance),
+            pdu_len: usize::from(pdu_len),
+            protected,
+            last: None,
+            heard: now,
+        })
     }
 
     pub(super) fn on_rlrq(&mut self, client: u16, octets: &[u8], store: &mut dyn ObjectStore) {
@@ -257,45 +303,35 @@ impl Server {
         else {
             return;
         };
-        // Released or not, the peer is told that there is nothing any more.
-        let Some(association) = self.associations.remove(&client) else {
-            return Rlre {
-                reason: Some(ReleaseResponseReason::Normal),
-                user_information: None,
-            }
-            .encode(&mut self.answer);
-        };
-        store.noticed(client, Notice::Released);
+        // Who asks for a release in clear gets it: that is how strangers' clients
+        // do it in ciphered associations too (Gurux, jDLMS). An association that
+        // was never made cannot be released.
         let mut information = Vec::new();
-        if let Some(request) = rlrq.user_information {
+        let association = self.associations.get(&client);
+        if let Some(association) = association
+            && let Some(request) = rlrq.user_information
+        {
             let response = InitiateResponse::new(
                 association.services.conformance,
                 association.terms.pdu_len_max,
             )
             .to_octets();
-            match request.first().and_then(|tag| Wrapping::of_tag(*tag)) {
-                None => information = response,
-                Some((wrapping, _)) => {
-                    let protection =
-                        Header::decode(request).map(|header| header.control.protection());
-                    if let (Ok(protection), Ok(counter)) = (protection, next_counter(client, store))
-                        && let Some(state) = store.security(client)
-                        && !wrapping.is_dedicated()
-                    {
-                        let envelope = Envelope::new(wrapping, protection);
-                        let sealed = state.keys.protect(
-                            envelope,
-                            &state.title,
-                            counter,
-                            &response,
-                            &mut information,
-                        );
-                        if sealed.is_err() {
-                            information.clear();
-                        }
-                    }
-                }
+            let ciphered = request.first().and_then(|tag| Wrapping::of_tag(*tag));
+            if ciphered.is_none() {
+                information = response;
+            } else if let Ok((_, seal)) = self.open(client, false, request, store)
+                // Counters are spent on nothing that did not verify.
+                && self.seal(client, seal, &response, store).is_ok()
+            {
+                information = core::mem::take(&mut self.answer);
             }
+        }
+        self.answer.clear();
+        let stays = |it: &Association| it.terms.pre_established;
+        if !self.associations.get(&client).is_some_and(stays)
+            && let Some(association) = self.associations.remove(&client)
+        {
+            association.farewell(client, store);
         }
         Rlre {
             reason: Some(ReleaseResponseReason::Normal),
@@ -304,6 +340,16 @@ impl Server {
         .encode(&mut self.answer);
     }
 }
+
+/// Finds where a client's wrong passwords are counted.
+fn guard<'a>(own: &'a mut BackOff, store: &'a mut dyn ObjectStore) -> &'a mut BackOff {
+    store.back_off().unwrap_or(own)
+}
+
+/// What an InitiateRequest must be for the dedicated key in it: hidden, and
+/// verified too, since an old one that came again would have the key and its
+/// counters used twice.
+const VERIFIED_AND_HIDDEN: Protection = Protection::AuthenticatedEncrypted;
 
 /// Values of the class `initiate` of a ConfirmedServiceError (IEC 62056-5-3,
 /// ServiceError).
@@ -388,6 +434,10 @@ fn propose(
             .map_err(|_| unverified())?;
         opened.range()
     } else {
+        risen(state.received.window(), &header).map_err(|_| Rejected {
+            notice: Some(Notice::Replayed),
+            ..Rejected::failed()
+        })?;
         let opened = protected
             .keys
             .unprotect_once(

@@ -50,8 +50,19 @@ enum Transfer {
     Receiving(Receiving),
 }
 
+/// How the request was protected with which a transfer began. All that goes
+/// on with it must be so too: else somebody on the way could ask in clear for
+/// the rest of what was asked for ciphered, or slip a block in between.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Bond {
+    protection: Protection,
+    verified: bool,
+    broadcast: bool,
+}
+
 /// An answer on its way out in blocks.
 struct Sending {
+    bond: Bond,
     action: bool,
     invoke_id: u8,
     octets: Vec<u8>,
@@ -62,6 +73,7 @@ struct Sending {
 
 /// A request on its way in, in blocks.
 struct Receiving {
+    bond: Bond,
     target: Target,
     invoke_id: u8,
     octets: Vec<u8>,
@@ -190,6 +202,7 @@ impl Services {
             return;
         }
         let mut sending = Sending {
+            bond: exchange.bond(),
             action: false,
             invoke_id: invoke.invoke_id(),
             octets,
@@ -209,7 +222,9 @@ impl Services {
     ) {
         let refusal = match core::mem::replace(&mut self.transfer, Transfer::None) {
             Transfer::Sending(mut sending)
-                if !sending.action && sending.invoke_id == invoke.invoke_id() =>
+                if !sending.action
+                    && sending.invoke_id == invoke.invoke_id()
+                    && sending.bond == exchange.bond() =>
             {
                 if sending.block_number == block_number {
                     if sending.put_get_block(exchange, invoke, out) {
@@ -292,7 +307,7 @@ impl Services {
                     )],
                     Form::Single,
                 );
-                match self.begin_set(invoke, target, &block) {
+                match self.begin_set(exchange, invoke, target) {
                     Some(receiving) => self.go_on_set(exchange, invoke, receiving, &block),
                     None => return Reply::NotSupported,
                 }
@@ -309,7 +324,7 @@ impl Services {
                     .iter()
                     .map(|item| (item.attribute, item.access_selection.as_ref().map(keep)))
                     .collect();
-                match self.begin_set(invoke, Target::Set(targets, Form::List), &block) {
+                match self.begin_set(exchange, invoke, Target::Set(targets, Form::List)) {
                     Some(receiving) => self.go_on_set(exchange, invoke, receiving, &block),
                     None => return Reply::NotSupported,
                 }
@@ -318,7 +333,8 @@ impl Services {
                 match core::mem::replace(&mut self.transfer, Transfer::None) {
                     Transfer::Receiving(receiving)
                         if matches!(receiving.target, Target::Set(..))
-                            && receiving.invoke_id == invoke.invoke_id() =>
+                            && receiving.invoke_id == invoke.invoke_id()
+                            && receiving.bond == exchange.bond() =>
                     {
                         self.go_on_set(exchange, invoke, receiving, &block)
                     }
@@ -336,18 +352,13 @@ impl Services {
 
     fn begin_set(
         &self,
+        exchange: &Exchange<'_>,
         invoke: InvokeIdAndPriority,
         target: Target,
-        block: &DataBlockSa<'_>,
     ) -> Option<Receiving> {
         self.conformance
             .contains(Conformance::BLOCK_TRANSFER_WITH_SET_OR_WRITE)
-            .then(|| Receiving {
-                target,
-                invoke_id: invoke.invoke_id(),
-                octets: Vec::new(),
-                block_number: block.block_number.wrapping_sub(1),
-            })
+            .then(|| Receiving::new(exchange, invoke, target))
     }
 
     fn go_on_set(
@@ -462,13 +473,8 @@ impl Services {
                     return Reply::NotSupported;
                 }
                 let target = Target::Action(alloc::vec![method], Form::Single);
-                self.go_on_action(
-                    exchange,
-                    invoke,
-                    Receiving::new(invoke, target, &block),
-                    &block,
-                    out,
-                );
+                let receiving = Receiving::new(exchange, invoke, target);
+                self.go_on_action(exchange, invoke, receiving, &block, out);
             }
             ActionRequest::WithListAndFirstPblock { methods, block, .. } => {
                 if !self
@@ -480,19 +486,15 @@ impl Services {
                     return Reply::NotSupported;
                 }
                 let target = Target::Action(methods, Form::List);
-                self.go_on_action(
-                    exchange,
-                    invoke,
-                    Receiving::new(invoke, target, &block),
-                    &block,
-                    out,
-                );
+                let receiving = Receiving::new(exchange, invoke, target);
+                self.go_on_action(exchange, invoke, receiving, &block, out);
             }
             ActionRequest::WithPblock { block, .. } => {
                 match core::mem::replace(&mut self.transfer, Transfer::None) {
                     Transfer::Receiving(receiving)
                         if matches!(receiving.target, Target::Action(..))
-                            && receiving.invoke_id == invoke.invoke_id() =>
+                            && receiving.invoke_id == invoke.invoke_id()
+                            && receiving.bond == exchange.bond() =>
                     {
                         self.go_on_action(exchange, invoke, receiving, &block, out);
                     }
@@ -558,35 +560,50 @@ impl Services {
         if form == Form::List {
             put_length(out, calls.len());
         }
+        let mut results = Vec::with_capacity(calls.len());
         for (method, parameter) in calls {
             let mut returned = Vec::new();
             let result = call(exchange, method, *parameter, &mut returned);
+            let result = result.err().unwrap_or(ActionResult::Success);
+            let returns = result == ActionResult::Success && !returned.is_empty();
             ActionResponseWithOptionalData {
-                result: result.err().unwrap_or(ActionResult::Success),
-                return_parameters: (result.is_ok() && !returned.is_empty())
-                    .then(|| Ok(RawData::new(&returned))),
+                result,
+                return_parameters: returns.then(|| Ok(RawData::new(&returned))),
             }
             .encode(out);
+            results.push((result, returns));
         }
         if out.len() - head <= exchange.budget {
             return;
         }
         let octets = out.split_off(data);
-        out.truncate(head);
         if !self
             .conformance
             .contains(Conformance::BLOCK_TRANSFER_WITH_ACTION)
             || octets.len() > TRANSFER_LEN_MAX
         {
-            return refuse_action(invoke, ActionResult::OtherReason, out);
+            // What was done is done: only what it returned cannot be told.
+            if form == Form::List {
+                put_length(out, results.len());
+            }
+            for (result, returned) in results {
+                ActionResponseWithOptionalData {
+                    result,
+                    return_parameters: returned.then_some(Err(DataAccessResult::OtherReason)),
+                }
+                .encode(out);
+            }
+            return;
         }
         let mut sending = Sending {
+            bond: exchange.bond(),
             action: true,
             invoke_id: invoke.invoke_id(),
             octets,
             sent: 0,
             block_number: 0,
         };
+        out.truncate(head);
         sending.put_action_block(exchange, invoke, out);
         self.transfer = Transfer::Sending(sending);
     }
@@ -602,6 +619,7 @@ impl Services {
             Transfer::Sending(mut sending)
                 if sending.action
                     && sending.invoke_id == invoke.invoke_id()
+                    && sending.bond == exchange.bond()
                     && sending.block_number == block_number =>
             {
                 if sending.put_action_block(exchange, invoke, out) {
@@ -722,34 +740,52 @@ fn call(
 struct Denied;
 
 impl Exchange<'_> {
+    const fn bond(&self) -> Bond {
+        Bond {
+            protection: self.caller.protection,
+            verified: self.caller.verified.is_some(),
+            broadcast: self.caller.broadcast,
+        }
+    }
+
     fn readable(&mut self, access: AttributeAccess) -> Result<(), Denied> {
+        let any = |rights: AttributeAccess| access.0 & rights.0 != 0;
         self.allowed(
-            access.contains(AttributeAccess::READ),
-            access.contains(AttributeAccess::AUTHENTICATED_REQUEST),
-            access.contains(AttributeAccess::ENCRYPTED_REQUEST),
-            access.contains(AttributeAccess::DIGITALLY_SIGNED_REQUEST),
+            any(AttributeAccess::READ),
+            any(AttributeAccess::AUTHENTICATED_REQUEST
+                .with(AttributeAccess::AUTHENTICATED_RESPONSE)),
+            any(AttributeAccess::ENCRYPTED_REQUEST.with(AttributeAccess::ENCRYPTED_RESPONSE)),
+            any(AttributeAccess::DIGITALLY_SIGNED_REQUEST
+                .with(AttributeAccess::DIGITALLY_SIGNED_RESPONSE)),
         )
     }
 
     fn writable(&mut self, access: AttributeAccess) -> Result<(), Denied> {
+        let any = |rights: AttributeAccess| access.0 & rights.0 != 0;
         self.allowed(
-            access.contains(AttributeAccess::WRITE),
-            access.contains(AttributeAccess::AUTHENTICATED_REQUEST),
-            access.contains(AttributeAccess::ENCRYPTED_REQUEST),
-            access.contains(AttributeAccess::DIGITALLY_SIGNED_REQUEST),
+            any(AttributeAccess::WRITE),
+            any(AttributeAccess::AUTHENTICATED_REQUEST
+                .with(AttributeAccess::AUTHENTICATED_RESPONSE)),
+            any(AttributeAccess::ENCRYPTED_REQUEST.with(AttributeAccess::ENCRYPTED_RESPONSE)),
+            any(AttributeAccess::DIGITALLY_SIGNED_REQUEST
+                .with(AttributeAccess::DIGITALLY_SIGNED_RESPONSE)),
         )
     }
 
     fn callable(&mut self, access: MethodAccess) -> Result<(), Denied> {
+        let any = |rights: MethodAccess| access.0 & rights.0 != 0;
         self.allowed(
-            access.contains(MethodAccess::ACCESS),
-            access.contains(MethodAccess::AUTHENTICATED_REQUEST),
-            access.contains(MethodAccess::ENCRYPTED_REQUEST),
-            access.contains(MethodAccess::DIGITALLY_SIGNED_REQUEST),
+            any(MethodAccess::ACCESS),
+            any(MethodAccess::AUTHENTICATED_REQUEST.with(MethodAccess::AUTHENTICATED_RESPONSE)),
+            any(MethodAccess::ENCRYPTED_REQUEST.with(MethodAccess::ENCRYPTED_RESPONSE)),
+            any(MethodAccess::DIGITALLY_SIGNED_REQUEST
+                .with(MethodAccess::DIGITALLY_SIGNED_RESPONSE)),
         )
     }
 
     /// Checks what was asked against a right and the protection that it needs.
+    /// An answer is protected as its request was, so that what the answer must
+    /// have the request must have too.
     /// Nothing is signed in suite 0, so a right that wants a signature is none.
     fn allowed(
         &mut self,
@@ -825,12 +861,13 @@ enum Refused {
 }
 
 impl Receiving {
-    const fn new(invoke: InvokeIdAndPriority, target: Target, block: &DataBlockSa<'_>) -> Self {
+    const fn new(exchange: &Exchange<'_>, invoke: InvokeIdAndPriority, target: Target) -> Self {
         Self {
+            bond: exchange.bond(),
             target,
             invoke_id: invoke.invoke_id(),
             octets: Vec::new(),
-            block_number: block.block_number.wrapping_sub(1),
+            block_number: 0,
         }
     }
 

@@ -11,7 +11,9 @@ use crate::cosem::{
 use crate::security::{
     CounterRecord, KeyRing, PeerCounter, Protection, SendCounter, SystemTitle, TagVerified,
 };
-use crate::xdlms::{ActionResult, Conformance, DataAccessResult};
+use crate::xdlms::{ActionResult, Conformance, DataAccessResult, LongInvokeIdAndPriority};
+
+use super::BackOff;
 
 /// One logical device: its associations, its objects, its keys.
 ///
@@ -37,8 +39,8 @@ pub trait ObjectStore {
     fn counters_reserved(&mut self, client: u16, record: &CounterRecord) -> Result<(), NotDurable>;
 
     /// Hears that a client's counter was accepted, under the unicast or the
-    /// broadcast key, before anything is done about the request; an implementation makes durable what it needs to
-    /// refuse that counter after a restart.
+    /// broadcast key, before anything is done about the request; an implementation
+    /// makes durable what it needs to refuse that counter after a restart.
     ///
     /// # Errors
     /// Where that cannot be made durable: the request is refused.
@@ -114,6 +116,18 @@ pub trait ObjectStore {
         out: &mut Vec<u8>,
     ) -> Result<(), ActionResult>;
 
+    /// Hears that a client has had a DataNotification that wants confirming.
+    fn notification_confirmed(&mut self, caller: &Caller, invoke: LongInvokeIdAndPriority) {
+        let _ = (caller, invoke);
+    }
+
+    /// Shows where wrong passwords are counted, for a device that has several
+    /// links: where there is none, each link's server counts for itself, and
+    /// every new connection starts anew.
+    fn back_off(&mut self) -> Option<&mut BackOff> {
+        None
+    }
+
     /// Hears what the device's log should hold about its associations.
     fn noticed(&mut self, client: u16, notice: Notice);
 }
@@ -158,7 +172,9 @@ pub struct SecurityState {
     pub keys: KeyRing,
     /// Counters of what the device sends.
     pub send: SendCounter,
-    /// Counters of what the client sent under the global keys.
+    /// Counters of what the client sent under the global keys. A window that
+    /// slides, since the reply to a challenge carries a counter of its own;
+    /// requests are held to rising ones all the same.
     pub received: PeerCounter,
     /// Counters of what was sent under the broadcast key.
     pub received_broadcast: PeerCounter,
@@ -169,7 +185,8 @@ pub struct SecurityState {
 pub struct Caller {
     /// The client's SAP.
     pub client: u16,
-    /// How it proved itself when the association was made.
+    /// How it proved itself when the association was made; in a pre-established
+    /// one nobody did.
     pub mechanism: MechanismName<'static>,
     /// The protection of this request.
     pub protection: Protection,
@@ -209,6 +226,8 @@ pub enum Notice {
     Released,
     /// A wrong password or a wrong reply to the challenge.
     AuthenticationFailed,
+    /// So many wrong passwords that none is looked at for a while.
+    LockedOut,
     /// A tag that did not verify.
     VerificationFailed,
     /// A counter that was used before, or lies below what may still come.
