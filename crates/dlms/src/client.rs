@@ -625,13 +625,17 @@ impl Client {
         security.send.take().map_err(Failure::Counter)
     }
 
+    /// The form under a global key that goes with the configured one.
+    const fn global_wrapping(&self) -> Wrapping {
+        if self.config.wrapping.is_general() {
+            Wrapping::GeneralGlo
+        } else {
+            Wrapping::Glo
+        }
+    }
+
     /// Protects an APDU as configured.
     fn seal(&mut self, plain: &[u8]) -> Result<Vec<u8>, Failure> {
-        if self.config.protection == Protection::None {
-            return Ok(plain.to_vec());
-        }
-        let counter = self.counter()?;
-        let security = self.security.as_ref().ok_or(Failure::NoKeys)?;
         // What has no ciphered form of its own, a DataNotificationConfirm for
         // one, goes in the general form under the same key.
         let own = plain
@@ -642,6 +646,15 @@ impl Client {
             Wrapping::Ded if !own => Wrapping::GeneralDed,
             wrapping => wrapping,
         };
+        self.seal_in(wrapping, plain)
+    }
+
+    fn seal_in(&mut self, wrapping: Wrapping, plain: &[u8]) -> Result<Vec<u8>, Failure> {
+        if self.config.protection == Protection::None {
+            return Ok(plain.to_vec());
+        }
+        let counter = self.counter()?;
+        let security = self.security.as_ref().ok_or(Failure::NoKeys)?;
         let envelope = Envelope {
             broadcast: self.config.broadcast,
             ..Envelope::new(wrapping, self.config.protection)
@@ -798,17 +811,16 @@ impl Client {
             return;
         }
         if let ServiceError::InvocationCounterError(Some(expected)) = exception.service_error {
-            match self.follow(CounterHint::new(expected)) {
-                Ok(()) => return,
+            return match self.follow(CounterHint::new(expected)) {
+                Ok(()) => {}
                 // Late word about a request that has long been answered.
                 Err(Failure::Hint(HintRefused::NotAhead { .. }))
                     if self.config.repeat != Repeat::Nothing =>
                 {
                     self.counts.stray += 1;
-                    return;
                 }
-                Err(failure) => return self.fail(failure),
-            }
+                Err(failure) => self.on_refusal(failure),
+            };
         }
         self.on_refusal(Failure::Exception(exception));
     }

@@ -113,6 +113,7 @@ impl Client {
             return Err(Failure::NotAssociated);
         };
         let shown = associating.shown.clone();
+        let global = self.global_wrapping();
         let mut initiate = InitiateRequest::new(self.config.conformance, self.config.pdu_len_max);
         initiate.dedicated_key = associating.dedicated.as_ref().map(Key::dangerous_octets);
         let dedicated = initiate.dedicated_key.is_some();
@@ -123,11 +124,7 @@ impl Client {
             let counter = self.counter()?;
             let security = self.security.as_ref().ok_or(Failure::NoKeys)?;
             // The dedicated key is inside, so it cannot be what protects it.
-            let wrapping = if self.config.wrapping.is_general() {
-                Wrapping::GeneralGlo
-            } else {
-                Wrapping::Glo
-            };
+            let wrapping = global;
             let mut out = Vec::new();
             // Nor may it be read on the way, whatever is agreed for the rest.
             let protection = if dedicated {
@@ -370,12 +367,14 @@ impl Client {
     /// Makes the RLRQ.
     pub(super) fn rlrq(&mut self) -> Vec<u8> {
         let mut information = Vec::new();
-        if self.config.protection != Protection::None && !self.config.wrapping.is_dedicated() {
+        if self.config.protection != Protection::None {
             let plain =
                 InitiateRequest::new(self.config.conformance, self.config.pdu_len_max).to_octets();
-            // A release that cannot be protected is sent in clear: it says
+            // As in the AARQ: under a global key, whatever the rest is under. A
+            // release that cannot be protected is sent in clear: it says
             // nothing that has to be believed.
-            information = self.seal(&plain).unwrap_or_default();
+            let wrapping = self.global_wrapping();
+            information = self.seal_in(wrapping, &plain).unwrap_or_default();
         }
         Rlrq {
             reason: Some(ReleaseRequestReason::Normal),

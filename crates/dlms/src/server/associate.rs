@@ -319,11 +319,17 @@ impl Server {
             let ciphered = request.first().and_then(|tag| Wrapping::of_tag(*tag));
             if ciphered.is_none() {
                 information = response;
-            } else if let Ok((_, seal)) = self.open(client, false, request, store)
-                // Counters are spent on nothing that did not verify.
-                && self.seal(client, seal, &response, store).is_ok()
-            {
-                information = core::mem::take(&mut self.answer);
+            } else {
+                match self.open(client, false, request, store) {
+                    Ok((_, seal)) => {
+                        if self.seal(client, seal, &response, store).is_ok() {
+                            information = core::mem::take(&mut self.answer);
+                        }
+                    }
+                    // An old one that came again, or a made-up one: nothing is
+                    // released, and no counter is spent on an answer.
+                    Err(error) => return self.refuse_ciphered(client, &error, store),
+                }
             }
         }
         self.answer.clear();

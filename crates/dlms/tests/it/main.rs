@@ -15,6 +15,7 @@ mod cosem;
 mod expectations;
 mod framing;
 mod hdlc;
+mod hostile;
 mod mbus;
 mod pair;
 mod security;

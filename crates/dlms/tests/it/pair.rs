@@ -4,8 +4,8 @@
 //! Evidence: self-agreement, and robustness. What the octets mean is proved by
 //! the vectors and by strangers, not here.
 
-mod device;
-mod services;
+pub(crate) mod device;
+pub(crate) mod services;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -27,6 +27,11 @@ pub(crate) struct Faults {
     pub(crate) corrupt: u64,
 }
 
+/// Who sent a message (the client or not), and its octets.
+pub(crate) type Message = (bool, Vec<u8>);
+
+pub(crate) type Tamper = Box<dyn FnMut(bool, Vec<u8>) -> Vec<Message>>;
+
 /// Both parties, the link between them and the clock.
 pub(crate) struct Pair {
     pub(crate) client: Client,
@@ -37,6 +42,9 @@ pub(crate) struct Pair {
     pub(crate) records: Vec<CounterRecord>,
     /// Every APDU that was sent, and whether by the client.
     pub(crate) sent: Vec<(bool, Vec<u8>)>,
+    /// Somebody on the way: gets each message and puts others in its place.
+    pub(crate) tamper: Option<Tamper>,
+    pub(crate) broadcast: bool,
     faults: Faults,
     random: u64,
     wire: BTreeMap<(Instant, u64), (bool, Vec<u8>)>,
@@ -60,6 +68,8 @@ impl Pair {
             events: VecDeque::new(),
             records: Vec::new(),
             sent: Vec::new(),
+            tamper: None,
+            broadcast: false,
             faults,
             random: faults.seed,
             wire: BTreeMap::new(),
@@ -80,8 +90,18 @@ impl Pair {
         permille != 0 && self.random() % 1_000 < permille
     }
 
-    fn transmit(&mut self, by_client: bool, mut octets: Vec<u8>) {
+    fn transmit(&mut self, by_client: bool, octets: Vec<u8>) {
         self.sent.push((by_client, octets.clone()));
+        let messages = match &mut self.tamper {
+            Some(tamper) => tamper(by_client, octets),
+            None => vec![(by_client, octets)],
+        };
+        for (by_client, octets) in messages {
+            self.put_on_wire(by_client, octets);
+        }
+    }
+
+    fn put_on_wire(&mut self, by_client: bool, mut octets: Vec<u8>) {
         if self.happens(self.faults.lose) {
             return;
         }
@@ -144,7 +164,7 @@ impl Pair {
                     if by_client {
                         let input = server::Input::Apdu {
                             client: self.sap,
-                            broadcast: false,
+                            broadcast: self.broadcast,
                             octets: &octets,
                         };
                         self.server.handle(input, self.now, &mut self.device);
@@ -163,6 +183,38 @@ impl Pair {
             }
         }
         panic!("no end in sight, seed {}", self.faults.seed);
+    }
+
+    /// Hands the server octets that somebody made up, and gives its answers.
+    pub(crate) fn attack(&mut self, client: u16, octets: &[u8]) -> Vec<Vec<u8>> {
+        let input = server::Input::Apdu {
+            client,
+            broadcast: false,
+            octets,
+        };
+        self.server.handle(input, self.now, &mut self.device);
+        let mut answers = Vec::new();
+        while let server::Output::Transmit { octets, .. } = self.server.poll() {
+            answers.push(octets);
+        }
+        answers
+    }
+
+    /// Has the device tell the client something.
+    pub(crate) fn notify(&mut self, apdu: &[u8]) {
+        let input = server::Input::Notify {
+            client: self.sap,
+            apdu,
+        };
+        self.server.handle(input, self.now, &mut self.device);
+        self.poll_server();
+        self.drive();
+    }
+
+    /// Stops the device and starts it again with what it made durable.
+    pub(crate) fn restart_device(&mut self) {
+        self.server = Server::new(Settings::default());
+        self.device.restart();
     }
 
     pub(crate) fn associate(&mut self) -> Result<client::Associated, Failure> {
@@ -203,6 +255,7 @@ pub(crate) fn config(sap: u16, protection: Protection, wrapping: Wrapping) -> Co
         _ => (Context::LogicalNameCiphered, MechanismName::HighGmac),
     };
     Config {
+        pre_established: sap == device::STANDING,
         context,
         mechanism,
         protection,

@@ -11,14 +11,16 @@ use dlms::security::{
     RustCrypto, SecuritySuite, SendCounter, SystemTitle,
 };
 use dlms::server::{
-    AssociationTerms, AttributeRights, Caller, Context, NoEntropy, NotDurable, Notice, ObjectStore,
-    SecurityState, Selection,
+    AssociationTerms, AttributeRights, BackOff, Caller, Context, NoEntropy, NotDurable, Notice,
+    ObjectStore, SecurityState, Selection,
 };
-use dlms::xdlms::{ActionResult, DataAccessResult};
+use dlms::xdlms::{ActionResult, DataAccessResult, LongInvokeIdAndPriority};
 
 pub(crate) const PUBLIC: u16 = 16;
 pub(crate) const READER: u16 = 2;
 pub(crate) const MANAGER: u16 = 1;
+/// A client whose association is there without being made.
+pub(crate) const STANDING: u16 = 102;
 pub(crate) const PASSWORD: &[u8] = b"not a secret";
 pub(crate) const CLIENT_TITLE: SystemTitle = SystemTitle(*b"CLI\0\0\0\0\x01");
 pub(crate) const SERVER_TITLE: SystemTitle = SystemTitle(*b"SRV\0\0\0\0\x02");
@@ -45,26 +47,39 @@ pub(crate) struct Device {
     pub(crate) sets: usize,
     pub(crate) invoked: usize,
     pub(crate) asked: usize,
+    /// Invoke ids of notifications that the client has confirmed.
+    pub(crate) confirmed: Vec<u32>,
+    /// Every counter that was accepted lies below, by what is durable.
+    pub(crate) floor: u32,
+    pub(crate) floor_broadcast: u32,
+    pub(crate) back_off: BackOff,
+    /// Rights of the writable attribute and of the method beside the plain ones.
+    pub(crate) demands: AttributeAccess,
+    pub(crate) demands_of_method: MethodAccess,
     random: u8,
 }
 
 pub(crate) fn keys() -> Keys {
-    Keys::new(
+    let mut keys = Keys::new(
         Key::from(*b"\x51\x0c\xa7\x2e\x90\x13\xbb\x64\x0f\xd8\x3a\x77\x29\xe1\x4c\x86"),
         Key::from(*b"\xe4\x1b\x5a\x99\x38\xc0\x7d\x26\xf3\x4e\x81\xaf\x12\x6d\x50\xb7"),
-    )
+    );
+    keys.broadcast = Some(Key::from(
+        *b"\x6a\x33\x90\xf4\x0c\xd1\x57\x8b\xe2\x19\x4d\xa6\x70\x3f\xc8\x05",
+    ));
+    keys
 }
 
-fn ring() -> KeyRing {
+pub(crate) fn ring() -> KeyRing {
     KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &keys()).unwrap()
 }
 
-fn fresh() -> PeerCounter {
+pub(crate) fn fresh() -> PeerCounter {
     PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse)
 }
 
 pub(crate) fn client_security(sap: u16) -> Option<Security> {
-    (sap == MANAGER).then(|| Security {
+    matches!(sap, MANAGER | STANDING).then(|| Security {
         title: CLIENT_TITLE,
         server_title: Some(SERVER_TITLE),
         keys: ring(),
@@ -101,6 +116,14 @@ impl Device {
                     MANAGER,
                     terms(Context::LogicalNameCiphered, MechanismName::HighGmac),
                 ),
+                (
+                    STANDING,
+                    AssociationTerms {
+                        pre_established: true,
+                        protection: Protection::AuthenticatedEncrypted,
+                        ..terms(Context::LogicalNameCiphered, MechanismName::HighGmac)
+                    },
+                ),
             ]),
             security: SecurityState {
                 title: SERVER_TITLE,
@@ -116,8 +139,30 @@ impl Device {
             sets: 0,
             invoked: 0,
             asked: 0,
+            confirmed: Vec::new(),
+            floor: 0,
+            floor_broadcast: 0,
+            back_off: BackOff::default(),
+            demands: AttributeAccess::NONE,
+            demands_of_method: MethodAccess::NONE,
             random: 0,
         }
+    }
+}
+
+impl Device {
+    /// Starts again with what is durable.
+    pub(crate) fn restart(&mut self) {
+        let record = self.records.last().cloned().unwrap_or_default();
+        let peer = |floor| PeerCounter::new(ReplayWindow::sliding(floor), CounterRestart::Refuse);
+        self.security.send = SendCounter::resume(record);
+        self.security.received = peer(self.floor);
+        self.security.received_broadcast = peer(self.floor_broadcast);
+    }
+
+    /// Tells what was done to it.
+    pub(crate) fn done(&self) -> (usize, usize, usize) {
+        (self.sets, self.invoked, self.asked)
     }
 }
 
@@ -131,7 +176,7 @@ impl ObjectStore for Device {
     }
 
     fn security(&mut self, client: u16) -> Option<&mut SecurityState> {
-        (client == MANAGER).then_some(&mut self.security)
+        matches!(client, MANAGER | STANDING).then_some(&mut self.security)
     }
 
     fn counters_reserved(
@@ -143,8 +188,27 @@ impl ObjectStore for Device {
         Ok(())
     }
 
-    fn counter_accepted(&mut self, _: u16, _: u32, _: bool) -> Result<(), NotDurable> {
+    fn counter_accepted(
+        &mut self,
+        _: u16,
+        counter: u32,
+        broadcast: bool,
+    ) -> Result<(), NotDurable> {
+        let floor = if broadcast {
+            &mut self.floor_broadcast
+        } else {
+            &mut self.floor
+        };
+        *floor = (*floor).max(counter + 1);
         Ok(())
+    }
+
+    fn notification_confirmed(&mut self, _: &Caller, invoke: LongInvokeIdAndPriority) {
+        self.confirmed.push(invoke.long_invoke_id());
+    }
+
+    fn back_off(&mut self) -> Option<&mut BackOff> {
+        Some(&mut self.back_off)
     }
 
     fn random(&mut self, out: &mut [u8]) -> Result<(), NoEntropy> {
@@ -167,8 +231,8 @@ impl ObjectStore for Device {
             return Err(DataAccessResult::ObjectClassInconsistent);
         }
         let access = match (client, attribute.attribute) {
-            (MANAGER, 2) if attribute.instance == WRITABLE.instance => {
-                AttributeAccess::READ_AND_WRITE
+            (MANAGER | STANDING, 2) if attribute.instance == WRITABLE.instance => {
+                AttributeAccess::READ_AND_WRITE.with(self.demands)
             }
             (_, 2) => AttributeAccess::READ,
             _ => AttributeAccess::NONE,
@@ -185,7 +249,9 @@ impl ObjectStore for Device {
         method: &MethodDescriptor,
     ) -> Result<MethodAccess, ActionResult> {
         match (client, method.instance == ECHO.instance) {
-            (MANAGER, true) if method.method == 1 => Ok(MethodAccess::ACCESS),
+            (MANAGER | STANDING, true) if method.method == 1 => {
+                Ok(MethodAccess::ACCESS.with(self.demands_of_method))
+            }
             (_, true) => Ok(MethodAccess::NONE),
             _ => Err(ActionResult::ObjectUndefined),
         }
@@ -218,11 +284,16 @@ impl ObjectStore for Device {
 
     fn invoke(
         &mut self,
-        _: &Caller,
+        caller: &Caller,
         _: &MethodDescriptor,
         parameter: Option<RawData<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<(), ActionResult> {
+        // As a breaker does: authenticated is not enough, it must be one who
+        // alone has the key.
+        if self.demands_of_method != MethodAccess::NONE && caller.verified.is_none() {
+            return Err(ActionResult::ReadWriteDenied);
+        }
         self.invoked += 1;
         out.extend_from_slice(parameter.map(RawData::octets).unwrap_or_default());
         Ok(())

@@ -10,7 +10,7 @@ use dlms::xdlms::{ActionResult, Conformance, DataAccessResult};
 use super::device::{self, ECHO, LONG, SHORT, WRITABLE};
 use super::{Faults, Pair, config, ways};
 
-fn get(attributes: &[AttributeDescriptor]) -> Request {
+pub(crate) fn get(attributes: &[AttributeDescriptor]) -> Request {
     Request::Get(
         attributes
             .iter()
@@ -22,7 +22,7 @@ fn get(attributes: &[AttributeDescriptor]) -> Request {
     )
 }
 
-fn set(values: &[(AttributeDescriptor, Vec<u8>)]) -> Request {
+pub(crate) fn set(values: &[(AttributeDescriptor, Vec<u8>)]) -> Request {
     let item = |(attribute, value): &(AttributeDescriptor, Vec<u8>)| SetItem {
         attribute: *attribute,
         selection: None,
@@ -31,7 +31,7 @@ fn set(values: &[(AttributeDescriptor, Vec<u8>)]) -> Request {
     Request::Set(values.iter().map(item).collect())
 }
 
-fn action(calls: &[(MethodDescriptor, Option<Vec<u8>>)]) -> Request {
+pub(crate) fn action(calls: &[(MethodDescriptor, Option<Vec<u8>>)]) -> Request {
     let item = |(method, parameter): &(MethodDescriptor, Option<Vec<u8>>)| ActionItem {
         method: *method,
         parameter: parameter.clone(),
@@ -39,7 +39,7 @@ fn action(calls: &[(MethodDescriptor, Option<Vec<u8>>)]) -> Request {
     Request::Action(calls.iter().map(item).collect())
 }
 
-fn octets(len: usize) -> Vec<u8> {
+pub(crate) fn octets(len: usize) -> Vec<u8> {
     let mut value = vec![0x09];
     dlms::codec::put_length(&mut value, len);
     value.extend((0..len).map(|n| u8::try_from(n % 251).unwrap()));
