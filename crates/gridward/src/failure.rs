@@ -98,3 +98,18 @@ impl From<DecodeError> for Failure {
         Self::at(error.offset, format!("{} in {}", error.reason, error.field))
     }
 }
+
+/// Says an error with all its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}

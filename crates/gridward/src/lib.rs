@@ -5,11 +5,16 @@
 //! 2 wrong usage. With `--json` standard output holds JSON only.
 
 mod cli;
+mod config;
 mod decode;
+mod demo;
 mod failure;
+mod headend;
 mod input;
 mod keys;
+mod meter;
 mod output;
+mod process;
 mod secret;
 mod text;
 
@@ -65,6 +70,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
     let result = match cli.command {
         Command::Decode(options) => decode::run(&options, &mut output),
         Command::Keys(options) => keys::run(&options, &mut output),
+        Command::Meter(options) => meter::run(&options, &mut output),
+        Command::Headend(options) => headend::run(&options, &mut output),
+        Command::Demo(options) => demo::run(&options, &mut output),
+        Command::Config(options) => config::run(&options, &mut output),
     };
     match result.and_then(|()| output.flush()) {
         Ok(()) => 0,
