@@ -1,10 +1,15 @@
 //! The command line.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::act::{InvokeOptions, ObjectsOptions, WriteOptions};
+use crate::config::ConfigOptions;
+use crate::demo::DemoOptions;
+use crate::headend_role::HeadendOptions;
+use crate::meter::MeterOptions;
+use crate::read::ReadOptions;
 use crate::secret::Secret;
 
 /// Meter, head end and tools for DLMS/COSEM, in one program.
@@ -33,15 +38,23 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Decode one message: frames, APDU and values
     Decode(DecodeOptions),
+    /// Read attributes of a meter, or rows of a profile
+    Read(ReadOptions),
+    /// Write an attribute of a meter
+    Write(WriteOptions),
+    /// Invoke a method of a meter
+    Invoke(InvokeOptions),
+    /// List all objects of a meter with classes and rights
+    Objects(ObjectsOptions),
     /// Make key files and check them
     Keys(KeysOptions),
     /// Serve virtual meters
     Meter(MeterOptions),
-    /// Run the head end: enrol, collect, show
+    /// Run the head end: collects meters, serves interface and API
     Headend(HeadendOptions),
-    /// Run a head end and a hundred meters, to look at
+    /// Start a head end and a hundred meters, to look at
     Demo(DemoOptions),
-    /// Show and check configurations
+    /// Print the default configuration, or check a file
     Config(ConfigOptions),
 }
 
@@ -129,105 +142,6 @@ Examples:
         first: u32,
     },
     /// Check a file: its form, who may read it, and known weak keys
-    Check {
-        /// The file
-        file: PathBuf,
-    },
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  gridward meter --listen tcp://127.0.0.1:4059
-  gridward meter --listen tcp://127.0.0.1:4059 --count 100 --keys meters.toml
-  gridward meter --listen hdlc+tcp://127.0.0.1:4060 --model idis-like
-
-One line of JSON a meter tells where it is. Several meters on one listener are
-told apart by their server SAP. What they measured is kept in --data and goes
-on with the next start; SIGTERM or Ctrl-C ends them.")]
-pub(crate) struct MeterOptions {
-    /// Where to listen: tcp, udp, tls, hdlc+tcp or serial; port 0 takes a free
-    /// one
-    #[arg(long, value_name = "URL")]
-    pub(crate) listen: String,
-    /// How many meters
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) count: u32,
-    /// What they are: smr5, idis-like, or a model file
-    #[arg(long, value_name = "NAME|FILE", default_value = "smr5")]
-    pub(crate) model: String,
-    /// Their keys; made where the file is not there [default: DATA/keys.toml]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) keys: Option<PathBuf>,
-    /// Where their journal is kept [default: the user's state folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Days of history that a new meter comes with
-    #[arg(long, value_name = "N", default_value_t = 30,
-          value_parser = clap::value_parser!(u16).range(0..=60))]
-    pub(crate) history_days: u16,
-    /// Give each meter an address of its own, from that of --listen on
-    #[arg(long)]
-    pub(crate) spread: bool,
-    /// End when standard input does: for whoever starts it as a child
-    #[arg(long, hide = true)]
-    pub(crate) until_eof: bool,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  gridward config default > gridward.toml
-  gridward headend --config gridward.toml --data /var/lib/gridward
-
-It listens on loopback unless told otherwise. The first start shows a token to
-sign in with, once. SIGTERM or Ctrl-C ends it.")]
-pub(crate) struct HeadendOptions {
-    /// The configuration [default: gridward config default]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Where its data is kept [default: the user's state folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Where the API and the pages are, in place of the configuration's
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) listen: Option<SocketAddr>,
-    /// End when standard input does: for whoever starts it as a child
-    #[arg(long, hide = true)]
-    pub(crate) until_eof: bool,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  gridward demo
-  gridward demo --meters 10 --data /tmp/demo --listen 127.0.0.1:9000")]
-pub(crate) struct DemoOptions {
-    /// Where everything is kept [default: the user's state folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Where the pages are [default: 127.0.0.1:8420, else a free port]
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) listen: Option<SocketAddr>,
-    /// How many meters, at the first start
-    #[arg(long, value_name = "N", default_value_t = 100,
-          value_parser = clap::value_parser!(u32).range(1..=16_000))]
-    pub(crate) meters: u32,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ConfigOptions {
-    #[command(subcommand)]
-    pub(crate) command: ConfigCommand,
-}
-
-/// What can be done with configurations.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Print every key with its default
-    Default,
-    /// Check a file
     Check {
         /// The file
         file: PathBuf,

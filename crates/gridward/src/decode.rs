@@ -2,9 +2,9 @@
 
 mod describe;
 mod framing;
-mod node;
+pub(crate) mod node;
 mod open;
-mod piece;
+pub(crate) mod piece;
 mod quirks;
 pub(crate) mod value;
 mod values;

@@ -1,280 +1,366 @@
-//! `gridward demo`: a head end and its meters, each a process of its own.
+//! `gridward demo`: meters and a head end, each a process of its own, as a
+//! deployment would start them.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use serde::Deserialize;
+use clap::Args;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::Outcome;
-use crate::cli::DemoOptions;
 use crate::failure::Failure;
-use crate::output::Output;
-use crate::process::{asked_to_end, block_on, make_private_folder, state_folder};
+use crate::output::{Ink, Output};
+use crate::{Outcome, counters, role};
 
-/// Where the demo's head end listens, unless something else does.
-const LISTEN_DEFAULT: &str = "127.0.0.1:8420";
-
-/// How long a role may take to come up: a hundred meters make their history
-/// the first time.
+/// How long a process may take to answer for the first time, and to stop.
 const START_LIMIT: Duration = Duration::from_secs(300);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a role may take to end.
-const STOP_LIMIT: Duration = Duration::from_secs(15);
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  gridward demo
+  gridward demo --data /tmp/demo --meters 20 --listen 127.0.0.1:0
+
+Starts meters with a month of history behind HLS 5 and authenticated
+encryption, and a head end that collects them. The first start prints the token
+to sign in with, once. Ctrl-C or SIGTERM stops all of it; the next start goes on
+with the data.")]
+pub(crate) struct DemoOptions {
+    /// Where all of it is kept [default: demo in the state folder]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Address of the interface; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8420")]
+    listen: SocketAddr,
+
+    /// How many meters
+    #[arg(long, value_name = "N", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    meters: u32,
+
+    /// Stop at the end of standard input, as a supervisor wants it
+    #[arg(long, hide = true)]
+    stop_at_eof: bool,
+}
 
 pub(crate) fn run(options: &DemoOptions, output: &mut Output<'_, '_>) -> Outcome {
     let data = match &options.data {
-        Some(folder) => folder.clone(),
-        None => state_folder("demo")?,
+        Some(data) => data.clone(),
+        None => counters::default_folder()?.join("demo"),
     };
-    make_private_folder(&data)?;
-    block_on(demo(options, &data, output))
+    let places = Places::new(&data)?;
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("the program does not find itself: {error}")))?;
+    role::block_on(async {
+        let stop = role::stopped(options.stop_at_eof)?;
+        let outcome = tokio::select! {
+            started = start(options, &places, &program) => started.map(Some),
+            () = stop.wait() => Ok(None),
+        };
+        let Some(mut running) = outcome? else {
+            return Ok(());
+        };
+        let told = tell(&running, &places, output);
+        let outcome = match told {
+            Err(failure) => Err(failure),
+            Ok(()) => tokio::select! {
+                () = stop.wait() => Ok(()),
+                failure = running.watch() => Err(failure),
+            },
+        };
+        if !output.json() && outcome.is_ok() {
+            output.write("Stopping.\n")?;
+            output.flush()?;
+        }
+        let stopped = running.stop().await;
+        outcome.and(stopped)
+    })
 }
 
-/// What the meters' process tells of each.
-#[derive(Deserialize)]
-struct Meter {
-    endpoint: String,
-    server: u16,
-    system_title: String,
-    logical_device_name: String,
-    place: String,
-    feeder: String,
-    phase: String,
+/// Where the demo keeps what.
+struct Places {
+    folder: PathBuf,
+    keys: PathBuf,
+    meters: PathBuf,
+    enrolment: PathBuf,
+    config: PathBuf,
+    headend: PathBuf,
 }
 
-async fn demo(options: &DemoOptions, data: &Path, output: &mut Output<'_, '_>) -> Outcome {
-    let keys = data.join("keys.toml");
-    let count = match link::KeyFile::load(&keys) {
-        // The meters are those of the first start.
-        Ok(file) if !file.meters.is_empty() => file.meters.len(),
-        _ => options.meters as usize,
-    };
-    output.note(&format!("starting {count} meters"));
-    let mut meters = Role::start(&[
-        "meter".into(),
-        "--listen".into(),
-        "tcp://127.0.0.1:0".into(),
-        "--count".into(),
-        count.to_string(),
-        "--keys".into(),
-        text(&keys),
-        "--data".into(),
-        text(&data.join("meters")),
-        "--until-eof".into(),
-        "--json".into(),
-    ])?;
-    let mut told = Vec::with_capacity(count);
-    for _ in 0..count {
-        let line = meters.line("the meters").await?;
-        let meter: Meter = serde_json::from_str(&line)
-            .map_err(|error| Failure::new(format!("the meters told something strange: {error}")))?;
-        told.push(meter);
-    }
-    output.note("starting the head end");
-    let enrolment = data.join("meters.toml");
-    write(&enrolment, &enrolment_file(&told))?;
-    let settings = data.join("headend.toml");
-    write(&settings, &settings_file(&enrolment, &keys))?;
-    let listen = options.listen.unwrap_or_else(free_address);
-    let mut head_end = Role::start(&[
-        "headend".into(),
-        "--config".into(),
-        text(&settings),
-        "--data".into(),
-        text(&data.join("headend")),
-        "--listen".into(),
-        listen.to_string(),
-        "--until-eof".into(),
-        "--json".into(),
-    ])?;
-    let line = head_end.line("the head end").await?;
-    let up: Value = serde_json::from_str(&line)
-        .map_err(|error| Failure::new(format!("the head end told something strange: {error}")))?;
-    tell(&up, data, &keys, &told, output)?;
-    let ended = tokio::select! {
-        ended = asked_to_end(false) => ended,
-        status = meters.child.wait() => Err(gone("the meters", status)),
-        status = head_end.child.wait() => Err(gone("the head end", status)),
-    };
-    output.note("stopping");
-    head_end.stop().await;
-    meters.stop().await;
-    ended
-}
-
-fn tell(
-    up: &Value,
-    data: &Path,
-    keys: &Path,
-    meters: &[Meter],
-    output: &mut Output<'_, '_>,
-) -> Outcome {
-    if output.json() {
-        let meters: Vec<Value> = meters
-            .iter()
-            .map(|meter| {
-                json!({
-                    "endpoint": meter.endpoint,
-                    "server": meter.server,
-                    "system_title": meter.system_title,
-                    "logical_device_name": meter.logical_device_name,
-                })
+impl Places {
+    fn new(folder: &Path) -> Result<Self, Failure> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .and_then(|()| folder.canonicalize())
+            .map(|folder| Self {
+                keys: folder.join("keys.toml"),
+                meters: folder.join("meters"),
+                enrolment: folder.join("meters.jsonl"),
+                config: folder.join("gridward.toml"),
+                headend: folder.join("headend"),
+                folder,
             })
-            .collect();
-        output.write_json(&json!({
-            "url": up["url"],
-            "token": up["token"],
-            "data": data,
-            "keys": keys,
-            "meters": meters,
-            "concentrators": [],
-        }))?;
-        return output.flush();
+            .map_err(|error| {
+                Failure::new(format!("{}: {error}", folder.display()))
+                    .hint("name another folder with --data DIR")
+            })
     }
-    let mut page = format!("\n  Open     {}\n", up["url"].as_str().unwrap_or_default());
-    match up["token"].as_str() {
-        Some(token) => {
-            page.push_str(&format!("  Sign in  {token}\n"));
-            page.push_str("           This token is shown once: keep it.\n");
-        }
-        None => page.push_str("  Sign in  with the token of the first start\n"),
-    }
-    page.push_str(&format!("  Data     {}\n", data.display()));
-    if let Some(meter) = meters.first() {
-        page.push_str(&format!(
-            "\n  Read one of the {} meters from another terminal:\n",
-            meters.len()
-        ));
-        page.push_str(&format!(
-            "    gridward read {} --server {} \\\n      --keys {} \\\n      --meter {} --client 2 --security lls 1.0.1.8.0.255\n",
-            meter.endpoint,
-            meter.server,
-            keys.display(),
-            meter.logical_device_name
-        ));
-    }
-    page.push_str("\n  Ctrl-C stops it; the next start goes on with the data.\n\n");
-    output.write(&page)?;
-    output.flush()
-}
 
-/// The enrolment of the meters where they listen now.
-fn enrolment_file(meters: &[Meter]) -> String {
-    let mut file = String::new();
-    for meter in meters {
-        file.push_str("[[meter]]\n");
-        for (name, value) in [
-            ("logical_device_name", &meter.logical_device_name),
-            ("system_title", &meter.system_title),
-            ("endpoint", &meter.endpoint),
-            ("place", &meter.place),
-            ("feeder", &meter.feeder),
-            ("phase", &meter.phase),
-        ] {
-            file.push_str(&format!("{name} = {}\n", toml::Value::from(value.as_str())));
-        }
-        file.push_str(&format!("server = {}\nclient = 1\n\n", meter.server));
-    }
-    file
-}
-
-fn settings_file(enrolment: &Path, keys: &Path) -> String {
-    format!(
-        "[headend]\nsite = \"Demo\"\nenrolment = {}\nkeys = {}\n\n\
-         [headend.collector]\nevery_s = 60\ndelay_s = 5\n",
-        toml::Value::from(text(enrolment)),
-        toml::Value::from(text(keys)),
-    )
-}
-
-fn write(path: &Path, content: &str) -> Outcome {
-    std::fs::write(path, content)
-        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
-/// The usual address where it is free, else one that the system chooses.
-fn free_address() -> SocketAddr {
-    let usual: SocketAddr = LISTEN_DEFAULT
-        .parse()
-        .unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
-    match TcpListener::bind(usual) {
-        Ok(_free) => usual,
-        Err(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
+    /// Puts a file in place as a whole.
+    fn put(path: &Path, text: &str) -> Result<(), Failure> {
+        let draft = path.with_extension("new");
+        std::fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            })
+            .and_then(|()| std::fs::rename(&draft, path))
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
     }
 }
 
-fn gone(who: &str, status: std::io::Result<std::process::ExitStatus>) -> Failure {
-    let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-    Failure::new(format!("{who} ended on their own ({how})"))
-        .hint("what they said stands above; GRIDWARD_LOG=info tells more")
-}
-
-/// A role in a process of its own. It ends when its standard input does, so it
-/// never outlives this process.
+/// A role as a process.
 struct Role {
+    name: &'static str,
     child: Child,
-    /// Held apart: waiting for a child would close it.
-    input: Option<ChildStdin>,
+    /// Taken from the child, since waiting for one closes its input.
+    stdin: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Role {
-    fn start(arguments: &[String]) -> Result<Self, Failure> {
-        let program = program()?;
+    fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Result<Self, Failure> {
+        let cannot = |error| Failure::new(format!("{name} does not start: {error}"));
         let mut child = Command::new(program)
             .args(arguments)
+            .args(["--json", "--stop-at-eof"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| Failure::new(format!("a role cannot be started: {error}")))?;
-        let input = child.stdin.take();
-        let output = child
+            .map_err(cannot)?;
+        let stdout = child
             .stdout
             .take()
-            .ok_or_else(|| Failure::new("a role has no output"))?;
+            .ok_or_else(|| Failure::new(format!("{name} has no standard output")))?;
         Ok(Self {
+            name,
+            stdin: child.stdin.take(),
             child,
-            input,
-            lines: BufReader::new(output).lines(),
+            lines: BufReader::new(stdout).lines(),
         })
     }
 
-    /// Waits for the next line that the role tells.
-    async fn line(&mut self, who: &str) -> Result<String, Failure> {
-        match tokio::time::timeout(START_LIMIT, self.lines.next_line()).await {
-            Ok(Ok(Some(line))) => Ok(line),
-            Ok(Ok(None) | Err(_)) => Err(gone(who, self.child.wait().await)),
-            Err(_) => Err(Failure::new(format!(
-                "{who} did not come up within {} s",
-                START_LIMIT.as_secs()
-            ))),
+    /// The next line that it prints.
+    async fn line(&mut self) -> Result<Value, Failure> {
+        let name = self.name;
+        let line = tokio::time::timeout(START_LIMIT, self.lines.next_line())
+            .await
+            .map_err(|_| Failure::new(format!("{name} does not answer")))?
+            .map_err(|error| Failure::new(format!("{name}: {error}")))?;
+        let Some(line) = line else {
+            let status = self.child.wait().await;
+            return Err(ended(name, status));
+        };
+        let line: Value = serde_json::from_str(&line)
+            .map_err(|error| Failure::new(format!("{name} says what is no JSON: {error}")))?;
+        match line.get("error") {
+            None => Ok(line),
+            Some(error) => {
+                let reason = error.get("reason").and_then(Value::as_str);
+                let failure =
+                    Failure::new(format!("{name}: {}", reason.unwrap_or("it does not start")));
+                let hints = error.get("hints").and_then(Value::as_array);
+                Err(hints
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .fold(failure, Failure::hint))
+            }
         }
     }
 
-    /// Ends the role by ending its input; what does not end is killed.
-    async fn stop(mut self) {
-        drop(self.input.take());
-        if tokio::time::timeout(STOP_LIMIT, self.child.wait())
-            .await
-            .is_err()
-            && let Err(error) = self.child.kill().await
-        {
-            tracing::warn!(%error, "a role could not be stopped");
+    /// Closes its standard input, which is how it is told to stop, and waits.
+    async fn stop(mut self) -> Result<(), Failure> {
+        drop(self.stdin.take());
+        match tokio::time::timeout(STOP_LIMIT, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(status) => Err(ended(self.name, status)),
+            Err(_) => {
+                drop(self.child.kill().await);
+                Err(Failure::new(format!(
+                    "{} did not stop by itself",
+                    self.name
+                )))
+            }
         }
     }
 }
 
-fn program() -> Result<PathBuf, Failure> {
-    std::env::current_exe()
-        .map_err(|error| Failure::new(format!("this program does not find itself: {error}")))
+fn ended(name: &str, status: std::io::Result<ExitStatus>) -> Failure {
+    match status {
+        Ok(status) => Failure::new(format!("{name} ended: {status}")),
+        Err(error) => Failure::new(format!("{name} ended: {error}")),
+    }
+}
+
+/// Everything that runs.
+struct Running {
+    meters: Role,
+    headend: Role,
+    enrolled: Vec<Value>,
+    url: String,
+    token: Option<String>,
+}
+
+fn path(path: &Path) -> Result<&str, Failure> {
+    path.to_str()
+        .ok_or_else(|| Failure::usage(format!("{} is no text", path.display())))
+}
+
+async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result<Running, Failure> {
+    let count = options.meters.to_string();
+    let mut meters = Role::start(
+        "the meters",
+        program,
+        &[
+            "meter",
+            "--listen",
+            "tcp://127.0.0.1:0",
+            "--count",
+            &count,
+            "--keys",
+            path(&places.keys)?,
+            "--data",
+            path(&places.meters)?,
+        ],
+    )?;
+    let mut enrolled = Vec::new();
+    let mut lines = String::new();
+    for _ in 0..options.meters {
+        let line = meters.line().await?;
+        lines.push_str(&format!("{line}\n"));
+        enrolled.push(line);
+    }
+    Places::put(&places.enrolment, &lines)?;
+    let text = |path: &Path| toml::Value::from(path.display().to_string());
+    // What the user has changed in it stays.
+    if !places.config.exists() {
+        Places::put(
+            &places.config,
+            &format!(
+                "[headend]\nsite = \"Demo\"\nenrolment = {}\nkeys = {}\n",
+                text(&places.enrolment),
+                text(&places.keys)
+            ),
+        )?;
+    }
+    let listen = options.listen.to_string();
+    let mut headend = Role::start(
+        "the head end",
+        program,
+        &[
+            "headend",
+            "--config",
+            path(&places.config)?,
+            "--data",
+            path(&places.headend)?,
+            "--listen",
+            &listen,
+        ],
+    )?;
+    let line = headend.line().await?;
+    let said = |name: &str| line.get(name).and_then(Value::as_str).map(str::to_owned);
+    Ok(Running {
+        url: said("url").ok_or_else(|| Failure::new("the head end tells no address"))?,
+        token: said("token"),
+        meters,
+        headend,
+        enrolled,
+    })
+}
+
+impl Running {
+    /// Waits for a process that ends though nobody told it to.
+    async fn watch(&mut self) -> Failure {
+        let (name, status) = tokio::select! {
+            status = self.meters.child.wait() => (self.meters.name, status),
+            status = self.headend.child.wait() => (self.headend.name, status),
+        };
+        ended(name, status)
+    }
+
+    /// The head end first, so that it does not ask meters that are gone.
+    async fn stop(self) -> Result<(), Failure> {
+        let headend = self.headend.stop().await;
+        let meters = self.meters.stop().await;
+        headend.and(meters)
+    }
+}
+
+fn tell(running: &Running, places: &Places, output: &mut Output<'_, '_>) -> Outcome {
+    if output.json() {
+        let meters: Vec<Value> = running
+            .enrolled
+            .iter()
+            .map(|meter| {
+                let of = |name: &str| meter.get(name).cloned().unwrap_or_default();
+                json!({
+                    "endpoint": of("endpoint"),
+                    "server": of("server"),
+                    "system_title": of("system_title"),
+                    "logical_device_name": of("logical_device_name"),
+                })
+            })
+            .collect();
+        let mut line = json!({
+            "url": running.url,
+            "data": places.folder.display().to_string(),
+            "keys": places.keys.display().to_string(),
+            "meters": meters,
+            "concentrators": [],
+        });
+        if let (Some(token), Some(object)) = (&running.token, line.as_object_mut()) {
+            object.insert("token".to_owned(), json!(token));
+        }
+        output.write_json(&line)?;
+        return output.flush();
+    }
+    let style = output.style();
+    let sign_in = match &running.token {
+        Some(token) => format!(
+            "Sign in with this token, which is not told again:\n\n  {}\n",
+            style.paint(Ink::Value, token)
+        ),
+        None => "Sign in with the token of the first start.\n".to_owned(),
+    };
+    let endpoint = running
+        .enrolled
+        .first()
+        .and_then(|meter| meter.get("endpoint")?.as_str())
+        .unwrap_or_default();
+    let count = running.enrolled.len();
+    output.write(&format!(
+        "{} {}\n{sign_in}\n{count} meters at {endpoint}, read one yourself:\n  \
+         gridward read {endpoint} 1-0:1.8.0 --keys {}\n\nData: {}\nStop with Ctrl-C.\n",
+        style.paint(Ink::Head, "Gridward is at"),
+        style.paint(Ink::Value, &running.url),
+        places.keys.display(),
+        places.folder.display(),
+    ))?;
+    output.flush()
 }

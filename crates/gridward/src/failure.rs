@@ -10,6 +10,8 @@ pub(crate) struct Failure {
     reason: String,
     offset: Option<usize>,
     hints: Vec<String>,
+    /// Programs have been told on standard output already.
+    shown: bool,
     /// What was found out all the same, for programs.
     context: Map<String, Value>,
 }
@@ -22,6 +24,7 @@ impl Failure {
             reason: reason.into(),
             offset: None,
             hints: Vec::new(),
+            shown: false,
             context: Map::new(),
         }
     }
@@ -54,6 +57,17 @@ impl Failure {
     pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
         self.context.insert(name.to_owned(), value);
         self
+    }
+
+    /// Says that the result itself tells programs of the failure.
+    #[must_use]
+    pub(crate) const fn shown(mut self) -> Self {
+        self.shown = true;
+        self
+    }
+
+    pub(crate) const fn is_shown(&self) -> bool {
+        self.shown
     }
 
     pub(crate) const fn status(&self) -> u8 {
@@ -99,17 +113,16 @@ impl From<DecodeError> for Failure {
     }
 }
 
-/// Says an error with all its causes.
+/// An error with its causes, each said once.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
-        cause = error.source();
+        source = cause.source();
     }
     text
 }

@@ -110,12 +110,5 @@ fn meters(count: usize) -> String {
 
 /// Turns a fault of a key file into what is told.
 pub(crate) fn failure(error: &KeyFileError) -> Failure {
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        reason.push_str(": ");
-        reason.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    Failure::new(reason)
+    Failure::new(crate::failure::chain(error))
 }

@@ -4,18 +4,24 @@
 //! with streams of their own. Exit status: 0 done, 1 the thing asked failed,
 //! 2 wrong usage. With `--json` standard output holds JSON only.
 
+mod act;
+mod associate;
 mod cli;
 mod config;
+mod counters;
 mod decode;
 mod demo;
 mod failure;
-mod headend;
+mod headend_role;
 mod input;
 mod keys;
+mod literal;
 mod meter;
 mod output;
-mod process;
+mod read;
+mod role;
 mod secret;
+mod target;
 mod text;
 
 use std::ffi::OsString;
@@ -31,7 +37,7 @@ use output::Output;
 /// Where a command reads from and writes to.
 pub struct Streams<'s> {
     /// Standard input.
-    pub input: &'s mut dyn Read,
+    pub input: &'s mut (dyn Read + Send),
     /// Standard output: results.
     pub output: &'s mut (dyn Write + Send),
     /// Standard error: errors, hints, progress.
@@ -40,6 +46,8 @@ pub struct Streams<'s> {
     pub output_colour: bool,
     /// Whether standard error takes colours.
     pub error_colour: bool,
+    /// Whether somebody watches standard error, so that progress is told.
+    pub watched: bool,
 }
 
 /// Runs the program on this process's arguments and streams.
@@ -53,6 +61,7 @@ pub fn main() -> ExitCode {
         input: &mut std::io::stdin(),
         output_colour: !plain && output.is_terminal(),
         error_colour: !plain && error.is_terminal(),
+        watched: error.is_terminal(),
         output: &mut output,
         error: &mut std::io::stderr(),
     };
@@ -69,11 +78,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
     let mut output = Output::new(streams, json);
     let result = match cli.command {
         Command::Decode(options) => decode::run(&options, &mut output),
-        Command::Keys(options) => keys::run(&options, &mut output),
+        Command::Read(options) => read::run(&options, &mut output),
+        Command::Write(options) => act::write(&options, &mut output),
+        Command::Invoke(options) => act::invoke(&options, &mut output),
+        Command::Objects(options) => act::objects(&options, &mut output),
         Command::Meter(options) => meter::run(&options, &mut output),
-        Command::Headend(options) => headend::run(&options, &mut output),
+        Command::Headend(options) => headend_role::run(&options, &mut output),
         Command::Demo(options) => demo::run(&options, &mut output),
         Command::Config(options) => config::run(&options, &mut output),
+        Command::Keys(options) => keys::run(&options, &mut output),
     };
     match result.and_then(|()| output.flush()) {
         Ok(()) => 0,

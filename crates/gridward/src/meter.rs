@@ -1,244 +1,266 @@
-//! `gridward meter`: virtual meters.
+//! `gridward meter`: virtual meters behind one address.
 
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::meter::device::DeviceConfig;
-use ::meter::fleet::Fleet;
-use ::meter::journal::DirStore;
-use ::meter::population::Population;
-use ::meter::shell::{SharedFleet, serve};
-use ::meter::template::Template;
-use link::{Endpoint, HostPort, KeyFile, Limits, Listener, Sap, Service};
+use clap::Args;
+use link::{Clock, Endpoint, KeyFile, Limits, Listener, Sap, Service, SystemClock, SystemEntropy};
+use meter::fleet::{Fleet, FleetError};
+use meter::journal::DirStore;
+use meter::population::Population;
+use meter::shell::{SharedFleet, serve};
+use meter::template::Template;
 use model::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::Outcome;
-use crate::cli::MeterOptions;
 use crate::failure::Failure;
-use crate::output::Output;
-use crate::process::{asked_to_end, block_on, make_private_folder, state_folder, surroundings};
+use crate::output::{COLUMNS, Ink, Output};
+use crate::{Outcome, role, text};
 
-/// Meters on one listener, told apart by SAP: from the model's own up to the
-/// highest that HDLC and the wrapper both have (0x3FFE).
-const METERS_PER_LISTENER_MAX: u32 = 16_000;
+/// Meters behind one address: SAP 1 and up, below those that are reserved in
+/// an HDLC address (IEC 62056-46, clause 6.4.2.3).
+const COUNT_MAX: i64 = 16_000;
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  gridward meter --listen tcp://127.0.0.1:4059
+  gridward meter --listen tcp://127.0.0.1:4059 --count 100 --keys meters.toml
+  gridward meter --listen hdlc+tcp://127.0.0.1:4060 --model idis-like
+  gridward read tcp://127.0.0.1:4059 1-0:1.8.0 --keys meters.toml --server 7
+
+Several meters are told apart by --server of the client: 1 and up. What they
+have measured is kept in FILE.data beside the key file FILE, so that the next
+start goes on. With port 0 the system chooses one. SIGTERM stops cleanly.")]
+pub(crate) struct MeterOptions {
+    /// Where to listen
+    #[arg(long, value_name = "URL")]
+    listen: String,
+
+    /// How many meters
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=COUNT_MAX))]
+    count: u32,
+
+    /// Model: smr5, idis-like, or a model file
+    #[arg(long, value_name = "NAME|FILE", default_value = "smr5")]
+    model: String,
+
+    /// Key file; made where it is not there [default: in a new folder]
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+
+    /// Where the journal is kept [default: FILE.data beside the key file]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// What the households are drawn from: the same number, the same loads
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Days of history that a new meter has
+    #[arg(long, value_name = "DAYS", default_value_t = 30,
+          value_parser = clap::value_parser!(u16).range(0..=366))]
+    history: u16,
+
+    /// Stop at the end of standard input, as a supervisor wants it
+    #[arg(long, hide = true)]
+    stop_at_eof: bool,
+}
 
 pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcome {
     let endpoint: Endpoint = options
         .listen
         .parse()
-        .map_err(|error| Failure::usage(format!("--listen {}: {error}", options.listen)))?;
-    if options.count > METERS_PER_LISTENER_MAX && !options.spread {
-        return Err(Failure::usage(format!(
-            "one listener tells {METERS_PER_LISTENER_MAX} meters apart at most"
-        ))
-        .hint("add --spread: each meter then has an address of its own in 127.0.0.0/8"));
-    }
-    let template = Arc::new(template(&options.model)?);
+        .map_err(|error| Failure::usage(format!("{}: {error}", options.listen)))?;
+    let template = Arc::new(options.template()?);
+    let keys_path = options.keys_path()?;
+    let keys = keys(&keys_path, options.count)?;
     let data = match &options.data {
-        Some(folder) => folder.clone(),
-        None => state_folder("meter")?,
+        Some(data) => data.clone(),
+        None => {
+            let mut name = keys_path.clone().into_os_string();
+            name.push(".data");
+            PathBuf::from(name)
+        }
     };
-    make_private_folder(&data)?;
-    let keys = keys(options, &data, output)?;
-    block_on(serve_meters(
-        options, endpoint, template, &data, keys, output,
-    ))
+    role::block_on(async {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let stop = role::stopped(options.stop_at_eof)?;
+        let now = Timestamp::from_secs(clock.unix_seconds());
+        let population = Population {
+            seed: options.seed,
+            history_days: options.history,
+            ..Population::default()
+        };
+        let configs = population.configs(&template, keys.meters, now);
+        let saps: Vec<Sap> = configs.iter().map(|config| config.sap).collect();
+        // The address first: it fails at once where it is taken.
+        let listener = Listener::bind(&endpoint, &saps, Limits::default(), Arc::clone(&clock))
+            .await
+            .map_err(|error| {
+                Failure::new(format!("{endpoint}: {}", crate::failure::chain(&error)))
+                    .hint("is another program listening there? Port 0 takes a free one")
+            })?;
+        let local = listener.local().clone();
+        let store = DirStore::open(&data)
+            .map_err(|error| Failure::new(format!("{}: {error}", data.display())))?;
+        let opened =
+            tokio::task::spawn_blocking(move || Fleet::open(store, configs, now, &SystemEntropy));
+        let (fleet, recovery) = opened
+            .await
+            .map_err(|error| Failure::new(format!("the meters did not start: {error}")))?
+            .map_err(|error| broken(&error))?;
+        if recovery.damages > 0 {
+            tracing::warn!(
+                damages = recovery.damages,
+                "the journal had damaged parts; what they held is lost"
+            );
+        }
+        let fleet = SharedFleet::new(fleet, Arc::clone(&clock), Arc::new(SystemEntropy));
+        tell(&fleet, &local, &keys_path, output)?;
+        let serving = tokio::spawn(serve(
+            listener,
+            Arc::clone(&fleet) as Arc<dyn link::Devices>,
+            Service::default(),
+            clock,
+        ));
+        let outcome = tokio::select! {
+            () = stop.wait() => Ok(()),
+            kept = Arc::clone(&fleet).keep_time() => kept.map_err(|error| broken(&error)),
+            _ = serving => Err(Failure::new(format!("{local}: the listener ended"))),
+        };
+        outcome?;
+        // What was answered is durable already; this catches up with the time.
+        let last = tokio::task::spawn_blocking(move || fleet.tick());
+        match last.await {
+            Ok(ticked) => ticked.map_err(|error| broken(&error)),
+            Err(error) => Err(Failure::new(format!("the meters did not stop: {error}"))),
+        }
+    })
 }
 
-fn template(model: &str) -> Result<Template, Failure> {
-    let read = if model.contains(['/', '.']) {
-        std::fs::read_to_string(model)
-            .map_err(|error| Failure::new(format!("{model}: {error}")))
-            .and_then(|text| {
-                Template::parse(&text).map_err(|error| Failure::new(format!("{model}: {error}")))
-            })
-    } else {
-        Template::built_in(model).map_err(|error| Failure::new(error.to_string()))
-    };
-    read.map_err(|failure| failure.hint("--model takes smr5, idis-like, or a model file (./FILE)"))
+fn broken(error: &FleetError) -> Failure {
+    Failure::new(crate::failure::chain(error))
 }
 
-/// Takes the key file, or makes one where there is none.
-fn keys(
-    options: &MeterOptions,
-    data: &Path,
-    output: &mut Output<'_, '_>,
-) -> Result<KeyFile, Failure> {
-    let path: PathBuf = options
-        .keys
-        .clone()
-        .unwrap_or_else(|| data.join("keys.toml"));
-    let wanted = options.count as usize;
-    let broken = |error: link::KeyFileError| crate::keys::failure(&error);
-    if !path.exists() {
-        let file = KeyFile::generate(1, options.count, &link::SystemEntropy)
+impl MeterOptions {
+    fn template(&self) -> Result<Template, Failure> {
+        let built_in = Template::BUILT_IN
+            .iter()
+            .any(|(name, _)| *name == self.model);
+        let path = PathBuf::from(&self.model);
+        let template = if built_in || !path.exists() {
+            Template::built_in(&self.model)
+        } else {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| Failure::new(format!("{}: {error}", self.model)))?;
+            Template::parse(&text)
+        };
+        template.map_err(|error| Failure::new(format!("model {}: {error}", self.model)))
+    }
+
+    fn keys_path(&self) -> Result<PathBuf, Failure> {
+        if let Some(path) = &self.keys {
+            return Ok(path.clone());
+        }
+        // A folder for this run alone: new keys and an old journal, or the
+        // other way round, would count under the same key twice.
+        let mut name = [0_u8; 6];
+        link::Entropy::fill(&SystemEntropy, &mut name)
             .map_err(|error| Failure::new(format!("the system gives no random octets: {error}")))?;
-        file.save(&path).map_err(broken)?;
-        output.note(&format!("fresh keys: {}", path.display()));
+        let folder = std::env::temp_dir().join(format!("gridward-meter-{}", text::hex(&name)));
+        use std::os::unix::fs::DirBuilderExt as _;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
+        Ok(folder.join("meters.toml"))
+    }
+}
+
+/// Reads the key file, or makes it.
+pub(crate) fn keys(path: &std::path::Path, count: u32) -> Result<KeyFile, Failure> {
+    if !path.exists() {
+        let file = KeyFile::generate(1, count, &SystemEntropy)
+            .map_err(|error| Failure::new(format!("the system gives no random octets: {error}")))?;
+        file.save(path)
+            .map_err(|error| crate::keys::failure(&error))?;
         return Ok(file);
     }
-    let mut file = KeyFile::load(&path).map_err(broken)?;
+    let mut file = KeyFile::load(path).map_err(|error| crate::keys::failure(&error))?;
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX);
     if file.meters.len() < wanted {
         return Err(Failure::new(format!(
-            "{} has keys for {} meters, and {wanted} are wanted",
+            "{} holds keys of {} meters, and {count} are wanted",
             path.display(),
             file.meters.len()
         ))
-        .hint("make a file with more: gridward keys generate --count N FILE"));
+        .hint("ask for fewer, or make a file for more with gridward keys generate"));
     }
     file.meters.truncate(wanted);
-    output.note(&format!("keys: {}", path.display()));
     Ok(file)
 }
 
-async fn serve_meters(
-    options: &MeterOptions,
-    endpoint: Endpoint,
-    template: Arc<Template>,
-    data: &Path,
-    keys: KeyFile,
+/// Meters that people are told of one by one.
+const SHOWN_MAX: usize = 20;
+
+fn tell(
+    fleet: &SharedFleet<DirStore>,
+    local: &Endpoint,
+    keys: &std::path::Path,
     output: &mut Output<'_, '_>,
 ) -> Outcome {
-    let with = surroundings();
-    let now = Timestamp::from_secs(with.clock.unix_seconds());
-    let population = Population {
-        history_days: options.history_days,
-        consecutive_saps: !options.spread,
-        ..Population::default()
-    };
-    let configs = population.configs(&template, keys.meters, now);
-    let names: Vec<_> = configs.iter().map(Line::of).collect();
-    let store = DirStore::open(data.join("journal")).map_err(|error| {
-        Failure::new(format!(
-            "the journal in {} cannot be used: {error}",
-            data.display()
-        ))
-        .hint("another process may run these meters: choose another folder with --data")
-    })?;
-    let entropy = Arc::clone(&with.entropy);
-    let opened = tokio::task::spawn_blocking(move || Fleet::open(store, configs, now, &*entropy));
-    let (fleet, recovery) = opened
-        .await
-        .map_err(|error| Failure::new(format!("the meters did not start: {error}")))?
-        .map_err(|error| Failure::new(format!("the meters did not start: {error}")))?;
-    if recovery.damages > 0 {
-        tracing::warn!(
-            damages = recovery.damages,
-            "the journal was damaged and has been repaired"
-        );
-    }
-    let fleet = SharedFleet::new(fleet, Arc::clone(&with.clock), Arc::clone(&with.entropy));
-    let mut tasks = tokio::task::JoinSet::new();
-    let saps: Vec<Sap> = names.iter().map(|line| line.server).collect();
-    let places: Vec<(Endpoint, Vec<Sap>)> = if options.spread {
-        spread(&endpoint, &saps)?
-    } else {
-        vec![(endpoint, saps)]
-    };
-    let mut locals = Vec::new();
-    for (place, (endpoint, saps)) in places.iter().enumerate() {
-        let bound = Listener::bind(endpoint, saps, Limits::default(), Arc::clone(&with.clock));
-        let listener = bound.await.map_err(|error| {
-            Failure::new(format!("{endpoint}: {}", crate::failure::chain(&error)))
-        })?;
-        locals.push(listener.local().to_string());
-        let devices: Arc<dyn link::Devices> = if options.spread {
-            fleet
-                .only(place)
-                .ok_or_else(|| Failure::new("a meter is missing"))?
-        } else {
-            Arc::clone(&fleet) as Arc<dyn link::Devices>
-        };
-        tasks.spawn(serve(
-            listener,
-            devices,
-            Service::default(),
-            Arc::clone(&with.clock),
-        ));
-    }
-    for (index, line) in names.iter().enumerate() {
-        let local = locals
-            .get(index)
-            .or_else(|| locals.first())
-            .map_or("", String::as_str);
-        output.write_json(&json!({
-            "endpoint": local,
-            "server": line.server,
-            "system_title": line.system_title,
-            "logical_device_name": line.name,
-            "place": line.place,
-            "feeder": line.feeder,
-            "phase": line.phase,
-        }))?;
-    }
-    output.flush()?;
-    let time = Arc::clone(&fleet).keep_time();
-    tokio::select! {
-        ended = asked_to_end(options.until_eof) => ended?,
-        kept = time => kept.map_err(|error| Failure::new(format!("the journal failed: {error}")))?,
-    }
-    // What is due is durable before the process ends.
-    tasks.shutdown().await;
-    let last = tokio::task::spawn_blocking(move || fleet.tick());
-    match last.await {
-        Ok(Err(error)) => Err(Failure::new(format!("the journal failed: {error}"))),
-        Ok(Ok(())) | Err(_) => Ok(()),
-    }
-}
-
-/// What is told of a meter when it is there.
-struct Line {
-    server: Sap,
-    system_title: String,
-    name: String,
-    place: String,
-    feeder: String,
-    phase: String,
-}
-
-impl Line {
-    fn of(config: &DeviceConfig) -> Self {
-        Self {
-            server: config.sap,
-            system_title: config.keys.system_title.to_string(),
-            name: config.keys.logical_device_name.clone(),
-            place: config.site.place.as_str().to_owned(),
-            feeder: config.site.feeder.as_str().to_owned(),
-            phase: config.site.phase.to_string(),
+    let meters: Vec<(Value, String)> = (0..fleet.len())
+        .filter_map(|place| {
+            fleet.with_device(place, |device| {
+                let title = text::hex(&device.title());
+                let site = device.site();
+                let line = json!({
+                    "endpoint": local.to_string(),
+                    "server": device.sap(),
+                    "system_title": title,
+                    "logical_device_name": device.name(),
+                    "place": site.place.as_str(),
+                    "feeder": site.feeder.as_str(),
+                    "phase": site.phase.name(),
+                });
+                let place = format!(
+                    "{}, feeder {}, {}",
+                    site.place.as_str(),
+                    site.feeder.as_str(),
+                    site.phase
+                );
+                let row = format!("  {:>6}  {}  {title}  {place}", device.sap(), device.name());
+                (line, row)
+            })
+        })
+        .collect();
+    if output.json() {
+        for (line, _) in &meters {
+            output.write_json(line)?;
         }
+        return output.flush();
     }
-}
-
-/// Gives each meter an address of its own from that of `endpoint` on.
-fn spread(endpoint: &Endpoint, saps: &[Sap]) -> Result<Vec<(Endpoint, Vec<Sap>)>, Failure> {
-    let loopback = || {
-        Failure::usage("--spread needs an address of 127.0.0.0/8 to start from")
-            .hint("for example --listen tcp://127.0.0.1:4059")
+    let style = output.style();
+    let count = match meters.len() {
+        1 => "1 meter".to_owned(),
+        count => format!("{count} meters"),
     };
-    let at = endpoint.host_port().ok_or_else(loopback)?;
-    let first: Ipv4Addr = at.host.parse().map_err(|_| loopback())?;
-    if !first.is_loopback() || at.port == 0 {
-        return Err(loopback());
+    output.write(&format!(
+        "{}\n",
+        style.paint(Ink::Head, &format!("{count} at {local}"))
+    ))?;
+    for (_, row) in meters.iter().take(SHOWN_MAX) {
+        let row: String = row.chars().take(COLUMNS).collect();
+        output.write(&format!("{row}\n"))?;
     }
-    let mut places = Vec::with_capacity(saps.len());
-    for (offset, sap) in (0_u32..).zip(saps) {
-        let address = Ipv4Addr::from(u32::from(first).saturating_add(offset));
-        if !address.is_loopback() {
-            return Err(loopback());
-        }
-        let host = HostPort {
-            host: address.to_string(),
-            port: at.port,
-        };
-        let endpoint = match endpoint {
-            Endpoint::Udp(_) => Endpoint::Udp(host),
-            Endpoint::HdlcTcp(_, options) => Endpoint::HdlcTcp(host, *options),
-            Endpoint::Tls(_, options) => Endpoint::Tls(host, options.clone()),
-            Endpoint::Tcp(_) | Endpoint::Serial(..) => Endpoint::Tcp(host),
-        };
-        places.push((endpoint, vec![*sap]));
+    if meters.len() > SHOWN_MAX {
+        output.write(&format!("  … and {} more\n", meters.len() - SHOWN_MAX))?;
     }
-    Ok(places)
+    output.write(&format!(
+        "Keys: {}\nStop with Ctrl-C.\n",
+        style.paint(Ink::Value, &keys.display().to_string())
+    ))?;
+    output.flush()
 }

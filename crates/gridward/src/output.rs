@@ -59,15 +59,19 @@ impl<'s, 't> Output<'s, 't> {
         self.write(&format!("{value}\n"))
     }
 
-    /// Tells people what goes on, on standard error.
-    pub(crate) fn note(&mut self, text: &str) {
-        // Whoever closed standard error does not want to know.
-        drop(self.streams.error.write_all(format!("{text}\n").as_bytes()));
-    }
-
     pub(crate) fn flush(&mut self) -> Outcome {
         let flushed = self.streams.output.flush();
         self.written(flushed)
+    }
+
+    /// Starts telling people how far something is, where somebody watches.
+    pub(crate) fn progress(&mut self, verb: &'static str) -> Progress<'_> {
+        let watched = self.streams.watched;
+        Progress {
+            error: watched.then_some(&mut *self.streams.error),
+            verb,
+            told: 0,
+        }
     }
 
     fn written(&mut self, result: std::io::Result<()>) -> Outcome {
@@ -85,6 +89,10 @@ impl<'s, 't> Output<'s, 't> {
 
     /// Tells a failure, and the exit status that goes with it.
     pub(crate) fn report(&mut self, failure: &Failure) -> u8 {
+        if self.json && failure.is_shown() {
+            drop(self.flush());
+            return failure.status();
+        }
         if self.json && failure.status() == 1 {
             let line = format!("{}\n", failure.to_json());
             drop(self.streams.output.write_all(line.as_bytes()));
@@ -144,5 +152,43 @@ impl Style {
             Ink::Good => "32",
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+/// A line on standard error that tells how far something is, and goes when it
+/// ends.
+pub(crate) struct Progress<'o> {
+    error: Option<&'o mut (dyn std::io::Write + Send)>,
+    verb: &'static str,
+    told: usize,
+}
+
+/// Octets between two tellings.
+const PROGRESS_STEP: usize = 1_024;
+
+impl Progress<'_> {
+    pub(crate) fn tell(&mut self, octets: usize) {
+        if octets < self.told + PROGRESS_STEP {
+            return;
+        }
+        self.told = octets;
+        if let Some(error) = &mut self.error {
+            let line = format!("\r{octets} octets {}", self.verb);
+            drop(
+                error
+                    .write_all(line.as_bytes())
+                    .and_then(|()| error.flush()),
+            );
+        }
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if self.told > 0
+            && let Some(error) = &mut self.error
+        {
+            drop(error.write_all(b"\r\x1b[K").and_then(|()| error.flush()));
+        }
     }
 }

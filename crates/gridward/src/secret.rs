@@ -43,7 +43,6 @@ impl Secret {
     }
 
     /// Reads it as a password: its characters, or octets behind `hex:`.
-    #[expect(dead_code, reason = "for the commands that associate")]
     pub(crate) fn password(&self, option: &str) -> Result<Password, Failure> {
         let octets = match self.content(option)? {
             Content::Text(text) => match text.strip_prefix("hex:") {

@@ -13,7 +13,7 @@ use dlms::client::{
 };
 use dlms::codec::{DecodeError, Wire};
 use dlms::cosem::{AttributeDescriptor, MethodDescriptor, ProfileSelection};
-use dlms::security::{CounterHint, CounterRecord, Key};
+use dlms::security::{CounterRecord, Key};
 use dlms::xdlms::{ActionResult, DataAccessResult};
 use model::MessageClass;
 
@@ -46,8 +46,6 @@ pub struct Association {
     pub password: Option<Password>,
     /// Whether a key for this association alone is made.
     pub dedicated: bool,
-    /// The counter that the server is said to expect, to be tried.
-    pub counter: Option<CounterHint>,
 }
 
 impl Association {
@@ -62,7 +60,6 @@ impl Association {
             counters: None,
             password: None,
             dedicated: false,
-            counter: None,
         }
     }
 }
@@ -159,7 +156,6 @@ impl Client {
                 password,
                 entropy: &entropy,
                 dedicated,
-                counter: association.counter,
             }),
             now,
         );

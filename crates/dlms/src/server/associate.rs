@@ -610,7 +610,6 @@ fn pass_4(
             Role::Client,
             &protected.keys,
             state.received.window_mut(),
-            protected.enclosing,
             shown,
         )
         .map_err(|_| NotProved)?;

@@ -126,6 +126,19 @@ pub(crate) fn render(nodes: &[Node], style: Style) -> String {
     out
 }
 
+/// Lays the parts of a value out, without places.
+pub(crate) fn render_values(nodes: &[Node], style: Style) -> String {
+    fn without_places(node: &Node) -> Node {
+        Node {
+            at: None,
+            children: node.children.iter().map(without_places).collect(),
+            ..node.clone()
+        }
+    }
+    let nodes: Vec<Node> = nodes.iter().map(without_places).collect();
+    render(&nodes, style)
+}
+
 struct Line<'n> {
     depth: usize,
     node: &'n Node,

@@ -8,6 +8,14 @@ use crate::program::run;
 const COMMANDS: &[&[&str]] = &[
     &[],
     &["decode"],
+    &["read"],
+    &["write"],
+    &["invoke"],
+    &["objects"],
+    &["meter"],
+    &["headend"],
+    &["demo"],
+    &["config"],
     &["keys"],
     &["keys", "generate"],
     &["keys", "check"],
@@ -44,6 +52,20 @@ fn wrong_usage_ends_with_two() {
         &["decode", "--key", "not a key", "00"],
         &["decode", "--system-title", "GWD", "00"],
         &["keys", "generate", "--count", "0", "meters.toml"],
+        &["read", "tpc://10.0.0.7", "1.8.0"],
+        &["read", "tcp://10.0.0.7", "1.8.x"],
+        &[
+            "read",
+            "tcp://10.0.0.7",
+            "1.8.0",
+            "--client",
+            "2",
+            "--security",
+            "lls",
+        ],
+        &["read", "tcp://10.0.0.7", "1.8.0", "--security", "hls7"],
+        &["write", "tcp://10.0.0.7", "1.8.0", "u8:256"],
+        &["invoke", "tcp://10.0.0.7", "0-0:96.3.10"],
     ] {
         let refused = run(arguments);
         assert_eq!(refused.status, 2, "{arguments:?}");

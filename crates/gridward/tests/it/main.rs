@@ -9,7 +9,10 @@
 )]
 
 mod decode;
+mod demo;
 mod help;
 mod keys;
 mod layering;
+mod literal;
 mod program;
+mod session;

@@ -29,6 +29,7 @@ pub(crate) fn run_with(arguments: &[&str], mut input: &[u8]) -> Run {
             error: &mut error,
             output_colour: false,
             error_colour: false,
+            watched: false,
         },
     );
     Run {

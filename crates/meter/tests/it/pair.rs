@@ -243,7 +243,6 @@ impl Peer {
                 password: &password,
                 entropy: &challenge,
                 dedicated: None::<Key>,
-                counter: None,
             }),
         );
         match event {

@@ -108,7 +108,6 @@ impl Site {
             security,
             password: keys.client(sap).and_then(|held| held.password.clone()),
             dedicated: false,
-            counter: None,
         };
         let surroundings = Surroundings {
             clock: self.clock.clone(),

@@ -38,7 +38,6 @@ fn in_state_with(name: &str, repeat: Repeat) -> Pair {
                 password: b"",
                 entropy: b"0123456789abcdef",
                 dedicated: None,
-                counter: None,
             }));
             if reply {
                 let (_, aarq) = pair.sent[0].clone();
@@ -153,7 +152,6 @@ fn the_table_of_the_client() {
                             password: b"",
                             entropy: b"0123456789abcdef",
                             dedicated: None,
-                            counter: None,
                         }),
                         now,
                     ),
@@ -329,7 +327,6 @@ fn server_input(pair: &mut Pair, input: &str, state: AssociationState) -> Option
                     password: b"",
                     entropy: b"fedcba9876543210",
                     dedicated: None,
-                    counter: None,
                 }));
                 aarq = other.sent.last().map(|(_, it)| it.clone());
                 other.client.handle(Input::LinkLost, other.now);

@@ -1,0 +1,130 @@
+//! `gridward headend`: the head end as a process.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use headend::{HeadEnd, LinkAccess, Options};
+use link::{Surroundings, SystemClock, SystemEntropy};
+use model::Timestamp;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output::{Ink, Output};
+use crate::{Outcome, config, counters, role};
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  gridward headend --data /var/lib/gridward
+  gridward config default > gridward.toml
+  gridward headend --config gridward.toml --listen 127.0.0.1:8420
+
+The first start prints the operator's token, once: it is not kept and cannot be
+told again. The interface is at the address that is printed; /healthz, /metrics
+and /api/v1/openapi.json are beside it. SIGTERM stops cleanly.")]
+pub(crate) struct HeadendOptions {
+    /// Configuration file [default: what `gridward config default` prints]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Data folder [default: headend in the state folder]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Address of interface and API [default: as configured, 127.0.0.1:8420]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    /// Stop at the end of standard input, as a supervisor wants it
+    #[arg(long, hide = true)]
+    stop_at_eof: bool,
+}
+
+/// The system's time of day.
+#[derive(Debug)]
+struct WallClock;
+
+impl headend::Clock for WallClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the head end's time of day comes in"
+    )]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let millis = since.map_or(0, |since| since.as_millis());
+        Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+}
+
+pub(crate) fn run(options: &HeadendOptions, output: &mut Output<'_, '_>) -> Outcome {
+    let mut config = match &options.config {
+        Some(path) => config::load(path)?.headend,
+        None => config::Config::default().headend,
+    };
+    if let Some(listen) = options.listen {
+        config.listen = listen;
+    }
+    let data = match &options.data {
+        Some(data) => data.clone(),
+        None => counters::default_folder()?.join("headend"),
+    };
+    let title = counters::own_title(&data)?;
+    let timeout = Duration::from_secs(u64::from(config.collector.timeout_s));
+    role::block_on(async {
+        let stop = role::stopped(options.stop_at_eof)?;
+        let clock: Arc<dyn headend::Clock> = Arc::new(WallClock);
+        let surroundings = Surroundings {
+            clock: Arc::new(SystemClock::new()),
+            entropy: Arc::new(SystemEntropy),
+        };
+        let started = HeadEnd::start(Options {
+            config,
+            data: data.clone(),
+            clock: Arc::clone(&clock),
+            access: move |store, keys| {
+                Arc::new(LinkAccess::new(
+                    store,
+                    keys,
+                    clock,
+                    surroundings,
+                    title,
+                    timeout,
+                )) as Arc<dyn headend::collector::MeterAccess>
+            },
+        });
+        let (head_end, token) = started
+            .await
+            .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
+        let url = format!("http://{}/", head_end.address());
+        let told = if output.json() {
+            let mut line = json!({ "url": url, "data": data.display().to_string() });
+            if let (Some(token), Some(object)) = (&token, line.as_object_mut()) {
+                object.insert("token".to_owned(), json!(token.as_str()));
+            }
+            output.write_json(&line)
+        } else {
+            let style = output.style();
+            let sign_in = token.as_ref().map_or_else(String::new, |token| {
+                format!(
+                    "Sign in with this token, which is not told again:\n  {}\n",
+                    style.paint(Ink::Value, token)
+                )
+            });
+            output.write(&format!(
+                "{} {}\n{sign_in}Data: {}\nStop with Ctrl-C.\n",
+                style.paint(Ink::Head, "Head end at"),
+                style.paint(Ink::Value, &url),
+                data.display()
+            ))
+        };
+        let told = told.and_then(|()| output.flush());
+        if told.is_ok() {
+            stop.wait().await;
+        }
+        head_end.stop().await;
+        told
+    })
+}

@@ -1,0 +1,66 @@
+//! What processes that run until they are told to stop have in common.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::failure::Failure;
+
+/// Runs a role on all processors.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("the runtime does not start: {error}")))?;
+    let outcome = runtime.block_on(work);
+    // A thread that waits for standard input would never end.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Told when the process shall stop.
+pub(crate) struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// Waits until the process shall stop.
+    pub(crate) async fn wait(&self) {
+        let mut told = self.0.clone();
+        // The sender lives as long as the process.
+        drop(told.wait_for(|told| *told).await);
+        if !*told.borrow() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Listens for SIGTERM and SIGINT, and where it is asked for to the end of
+/// standard input: a supervisor that ends, however it ends, closes that.
+pub(crate) fn stopped(at_end_of_input: bool) -> Result<Stop, Failure> {
+    let (sender, receiver) = watch::channel(false);
+    let cannot = |error| Failure::new(format!("signals cannot be heard: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    if at_end_of_input {
+        let sender = sender.clone();
+        let wait = move || {
+            use std::io::Read as _;
+            let mut octets = [0; 64];
+            while std::io::stdin()
+                .read(&mut octets)
+                .is_ok_and(|count| count > 0)
+            {}
+            sender.send_replace(true);
+        };
+        std::thread::Builder::new()
+            .name("end-of-input".to_owned())
+            .spawn(wait)
+            .map_err(cannot)?;
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        sender.send_replace(true);
+    });
+    Ok(Stop(receiver))
+}

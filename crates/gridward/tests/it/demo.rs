@@ -1,0 +1,110 @@
+//! `gridward demo` as a process with its children. Evidence: self-agreement
+//! from end to end.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+use crate::program::run;
+use crate::session::Role;
+
+fn get(url: &str, path: &str, token: &str) -> (String, String) {
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+fn start(data: &str) -> (Role, Value) {
+    let mut role = Role::start(&[
+        "demo",
+        "--data",
+        data,
+        "--meters",
+        "3",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    let line = role.line();
+    (role, line)
+}
+
+/// Whether the head end has read every meter and has nothing left to do.
+fn collected(url: &str, token: &str) -> bool {
+    let body = |path| -> Value {
+        let (_, body) = get(url, path, token);
+        let start = body.find('{').unwrap();
+        let end = body.rfind('}').unwrap();
+        serde_json::from_str(&body[start..=end]).unwrap()
+    };
+    let read = body("/api/v1/meters")["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .all(|row| row["last_read"].is_string());
+    read && body("/api/v1/fleet")["queue"] == 0
+}
+
+#[test]
+fn it_starts_serves_stops_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let (role, first) = start(data);
+    let token = first["token"].as_str().unwrap().to_owned();
+    let url = first["url"].as_str().unwrap();
+    assert_eq!(first["meters"].as_array().unwrap().len(), 3);
+    assert!(get(url, "/healthz", "").0.contains("200"));
+    assert!(get(url, "/api/v1/fleet", "wrong").0.contains("401"));
+    let (status, fleet) = get(url, "/api/v1/fleet", &token);
+    assert!(
+        status.contains("200") && fleet.contains("\"meters\":3"),
+        "{status} {fleet}"
+    );
+
+    // Anybody with the key file can read a meter beside the head end, once that
+    // is not busy with it: both count under the same key.
+    let mut polls = 0;
+    while !collected(url, &token) {
+        polls += 1;
+        assert!(polls < 2_400, "the head end does not come to rest");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let meter = &first["meters"][2];
+    let read = run(&[
+        "read",
+        meter["endpoint"].as_str().unwrap(),
+        "0-0:42.0.0",
+        "--server",
+        &meter["server"].to_string(),
+        "--keys",
+        first["keys"].as_str().unwrap(),
+        "--state",
+        folder.path().join("state").to_str().unwrap(),
+        "--json",
+    ]);
+    assert_eq!(read.status, 0, "{}{}", read.output, read.error);
+    assert_eq!(read.json()[0]["text"], meter["logical_device_name"]);
+    role.stop();
+
+    let (role, second) = start(data);
+    assert!(second["token"].is_null(), "the token is told once");
+    let url = second["url"].as_str().unwrap();
+    let (status, fleet) = get(url, "/api/v1/fleet", &token);
+    assert!(
+        status.contains("200") && fleet.contains("\"meters\":3"),
+        "{status} {fleet}"
+    );
+    assert_eq!(
+        second["meters"][0]["system_title"],
+        first["meters"][0]["system_title"]
+    );
+    role.stop();
+}

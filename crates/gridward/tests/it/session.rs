@@ -1,0 +1,302 @@
+//! The commands that talk to a meter, against `gridward meter` as a process of
+//! its own, over loopback. Evidence: self-agreement from end to end; that
+//! strangers' meters are read is the business of `interop`.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::program::{Run, run};
+
+/// A role as a process, which ends with its standard input.
+pub(crate) struct Role {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Role {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gridward"))
+            .args(arguments)
+            .args(["--json", "--stop-at-eof"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    pub(crate) fn line(&mut self) -> Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Tells it to stop, and that it did.
+    pub(crate) fn stop(mut self) {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+    }
+}
+
+/// Two meters and where their keys are.
+struct Site {
+    folder: tempfile::TempDir,
+    role: Role,
+    url: String,
+    keys: String,
+    state: String,
+}
+
+impl Site {
+    fn new(scheme: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let keys = text(&folder.path().join("keys.toml"));
+        let state = text(&folder.path().join("state"));
+        let listen = format!("{scheme}://127.0.0.1:0");
+        let mut role = Role::start(&[
+            "meter",
+            "--listen",
+            &listen,
+            "--count",
+            "2",
+            "--history",
+            "1",
+            "--keys",
+            &keys,
+        ]);
+        let first = role.line();
+        assert_eq!(first["logical_device_name"], "GWD0000000000001");
+        assert_eq!(first["server"], 1);
+        assert_eq!(role.line()["server"], 2);
+        let url = first["endpoint"].as_str().unwrap().to_owned();
+        Self {
+            folder,
+            role,
+            url,
+            keys,
+            state,
+        }
+    }
+
+    /// Runs a command at the meter, with its keys.
+    fn run(&self, command: &str, arguments: &[&str]) -> Run {
+        let keyed = ["--keys", &self.keys];
+        self.run_as(command, arguments, &keyed)
+    }
+
+    fn run_as(&self, command: &str, arguments: &[&str], association: &[&str]) -> Run {
+        let mut all = vec![command, &self.url];
+        all.extend(arguments);
+        all.extend(["--state", &self.state]);
+        all.extend(association);
+        run(&all)
+    }
+}
+
+fn done(run: Run) -> Run {
+    assert_eq!((run.status, run.error.as_str()), (0, ""), "{}", run.output);
+    run
+}
+
+#[test]
+fn a_meter_is_read_written_and_switched() {
+    let site = Site::new("tcp");
+    let public = done(site.run_as("read", &["0-0:42.0.0", "--json"], &[])).json();
+    assert_eq!(public[0]["text"], "GWD0000000000001");
+
+    let read = done(site.run(
+        "read",
+        &["1-0:1.8.0", "0-0:96.3.10:3", "1-0:1.8.0:3", "--json"],
+    ));
+    let read = read.json();
+    assert_eq!(read[0]["obis"], "1-0:1.8.0");
+    assert_eq!(
+        (&read[0]["class"], &read[0]["attribute"]),
+        (&3.into(), &2.into())
+    );
+    assert_eq!(read[0]["unit"], "Wh");
+    assert!(read[0]["scaled"].is_u64());
+    assert_eq!(
+        (&read[1]["class"], &read[1]["value"]),
+        (&70.into(), &1.into())
+    );
+    assert_eq!(read[2]["value"], serde_json::json!([0, 30]));
+    let shown = done(site.run("read", &["1-0:1.8.0"])).output;
+    assert!(shown.starts_with("1-0:1.8.0  active energy import  ") && shown.ends_with(" Wh\n"));
+
+    let second = done(site.run("read", &["0-0:42.0.0", "--server", "2", "--json"])).json();
+    assert_eq!(second[0]["text"], "GWD0000000000002");
+
+    let profile = ["1-0:99.1.0", "--profile", "--entries", "1-96", "--json"];
+    let profile = done(site.run("read", &profile)).json();
+    assert_eq!(profile["rows"].as_array().unwrap().len(), 96);
+    let first = &profile["rows"][0];
+    assert!(first["0-0:1.0.0"].as_str().unwrap().contains('T'));
+    assert!(first["1-0:1.8.0"].is_u64());
+    let from = first["0-0:1.0.0"].as_str().unwrap();
+    let to = profile["rows"][3]["0-0:1.0.0"].as_str().unwrap();
+    let range = [
+        "1-0:99.1.0",
+        "--profile",
+        "--from",
+        from,
+        "--to",
+        to,
+        "--json",
+    ];
+    let range = done(site.run("read", &range)).json();
+    assert_eq!(range["rows"].as_array().unwrap().len(), 4);
+    assert_eq!(range["rows"][0], *first);
+
+    done(site.run("write", &["0-0:1.0.0:3", "-120"]));
+    let zone = done(site.run("read", &["0-0:1.0.0:3", "--json"])).json();
+    assert_eq!(
+        (&zone[0]["value"], &zone[0]["type"]),
+        (&(-120).into(), &"long".into())
+    );
+
+    done(site.run("invoke", &["0-0:96.3.10:1"]));
+    let open = done(site.run("read", &["0-0:96.3.10:2", "--json"])).json();
+    assert_eq!(open[0]["value"], false);
+    done(site.run("invoke", &["0-0:96.3.10:2"]));
+
+    let objects = done(site.run("objects", &["--json"])).json();
+    let objects = objects.as_array().unwrap();
+    assert!(objects.len() > 20);
+    let breaker = objects.iter().find(|object| object["class"] == 70).unwrap();
+    assert_eq!(breaker["obis"], "0-0:96.3.10");
+    for line in done(site.run("objects", &[])).output.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    site.role.stop();
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let site = Site::new("tcp");
+    let keys = [
+        "--key",
+        "000102030405060708090a0b0c0d0e0f",
+        "--auth-key",
+        "d0d1d2d3d4d5d6d7d8d9dadbdcdddedf",
+    ];
+    let wrong = [&["--client", "1"], &keys[..]].concat();
+    let cases: [(&str, Run, &str); 7] = [
+        (
+            "wrong keys",
+            site.run_as("read", &["1.8.0"], &wrong),
+            "check --password or --key",
+        ),
+        (
+            "the other meter's keys",
+            site.run("read", &["1.8.0", "--meter", "GWD0000000000002"]),
+            "check --password or --key",
+        ),
+        (
+            "less protection",
+            site.run("read", &["1.8.0", "--protect", "auth"]),
+            "--protect",
+        ),
+        (
+            "a client that is not known",
+            site.run_as("read", &["1.8.0"], &["--client", "77"]),
+            "--client is none that the meter knows",
+        ),
+        (
+            "a password that is none",
+            site.run_as(
+                "read",
+                &["1.8.0"],
+                &["--client", "2", "--password", "abcdefgh"],
+            ),
+            "check --password",
+        ),
+        (
+            "no right",
+            site.run("write", &["1-0:99.1.0:4", "u32:5"]),
+            "higher --security",
+        ),
+        (
+            "no such object",
+            site.run("read", &["1-0:99.77.0"]),
+            "gridward objects",
+        ),
+    ];
+    for (name, run, hint) in cases {
+        assert_eq!(run.status, 1, "{name}: {}", run.output);
+        assert!(run.error.contains(hint), "{name}: {}", run.error);
+        assert!(!run.error.contains("000102"), "{name}: a key is shown");
+    }
+    let nobody = run(&["read", "tcp://127.0.0.1:1", "1.8.0"]);
+    assert!(
+        nobody.error.contains("is the meter there"),
+        "{}",
+        nobody.error
+    );
+    site.role.stop();
+}
+
+#[test]
+fn counters_go_on_and_start_above_the_meter() {
+    let site = Site::new("tcp");
+    let end = || {
+        let file = std::fs::read_dir(&site.state)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "counter")
+            })
+            .unwrap();
+        let record: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        record["end"].as_u64().unwrap()
+    };
+    done(site.run("read", &["1.8.0"]));
+    let first = end();
+    done(site.run("read", &["1.8.0"]));
+    let second = end();
+    assert!(first > 0 && second > first, "{first}, {second}");
+
+    // A client that has lost its state starts above what the meter has seen.
+    std::fs::remove_dir_all(&site.state).unwrap();
+    done(site.run("read", &["1.8.0"]));
+    assert!(end() > second - 256, "{} after {second}", end());
+
+    // Wrong keys use counters up and do not move them far.
+    let higher = done(site.run("read", &["1.8.0", "--counter", "1000000"]));
+    assert_eq!(higher.status, 0);
+    assert!(end() > 1_000_000);
+    let lower = site.run("read", &["1.8.0", "--counter", "5"]);
+    assert_eq!(lower.status, 2);
+    site.role.stop();
+}
+
+#[test]
+fn messages_are_traced() {
+    let site = Site::new("tcp");
+    let file = site.folder.path().join("session.pcap");
+    done(site.run("read", &["1.8.0", "--trace", file.to_str().unwrap()]));
+    let octets = std::fs::read(file).unwrap();
+    assert_eq!(octets.get(..4), Some(&0xA1B2_C3D4_u32.to_le_bytes()[..]));
+    assert!(octets.len() > 500);
+    site.role.stop();
+}
+
+#[test]
+fn hdlc_over_tcp_is_the_same() {
+    let site = Site::new("hdlc+tcp");
+    let read = done(site.run("read", &["1-0:1.8.0", "--json"])).json();
+    assert_eq!(read[0]["unit"], "Wh");
+    site.role.stop();
+}
