@@ -255,19 +255,23 @@ impl Reading {
         Value::Object(object)
     }
 
-    fn label(&self) -> String {
-        let obis = match self.attribute {
+    /// The code, with the attribute where that is not the value itself.
+    fn code(&self) -> String {
+        match self.attribute {
             2 => self.obis.to_string(),
             attribute => format!("{}:{attribute}", self.obis),
-        };
+        }
+    }
+
+    fn name(&self) -> String {
         let of = InterfaceClass::nearest(self.class_id, u8::MAX)
             .and_then(|class| class.attribute_name(self.attribute))
             .filter(|_| self.attribute != 2);
         match (name(self.obis), of) {
-            (Some(name), None) => format!("{obis}  {name}"),
-            (Some(name), Some(of)) => format!("{obis}  {name}, {of}"),
-            (None, Some(of)) => format!("{obis}  {of}"),
-            (None, None) => obis,
+            (Some(name), None) => name.to_string(),
+            (Some(name), Some(of)) => format!("{name}, {of}"),
+            (None, Some(of)) => of.to_owned(),
+            (None, None) => String::new(),
         }
     }
 }
@@ -280,15 +284,16 @@ fn told(octets: &[u8]) -> Option<String> {
 }
 
 fn render(readings: &[Reading], style: Style) -> String {
-    let labels = readings
-        .iter()
-        .map(|reading| text::width(&reading.label()))
-        .filter(|width| *width <= 52)
-        .max()
-        .unwrap_or(0);
+    let widest = |of: fn(&Reading) -> String, most: usize| {
+        let widths = readings.iter().map(|reading| text::width(&of(reading)));
+        widths.filter(|width| *width <= most).max().unwrap_or(0)
+    };
+    let codes = widest(Reading::code, 20);
+    let names = widest(Reading::name, 40);
+    let labels = codes + 2 + names;
     let mut out = String::new();
     for reading in readings {
-        let label = reading.label();
+        let label = format!("{}  {}", text::pad(&reading.code(), codes), reading.name());
         let data = match &reading.value {
             Ok(data) => data,
             Err(refusal) => {

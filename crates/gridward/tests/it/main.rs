@@ -14,5 +14,6 @@ mod help;
 mod keys;
 mod layering;
 mod literal;
+mod process;
 mod program;
 mod session;
