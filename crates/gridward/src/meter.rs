@@ -1,5 +1,6 @@
 //! `gridward meter`: virtual meters behind one address.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,11 +8,13 @@ use clap::Args;
 use link::{Clock, Endpoint, KeyFile, Limits, Listener, Sap, Service, SystemClock, SystemEntropy};
 use meter::fleet::{Fleet, FleetError};
 use meter::journal::DirStore;
+use meter::metrology::{Fixed, Source};
 use meter::population::Population;
 use meter::shell::{SharedFleet, serve};
 use meter::template::Template;
 use model::Timestamp;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::failure::Failure;
 use crate::output::{COLUMNS, Ink, Output};
@@ -39,7 +42,7 @@ pub(crate) struct MeterOptions {
 
     /// How many meters
     #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=COUNT_MAX))]
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
 
     /// Model: smr5, idis-like, or a model file
@@ -63,6 +66,15 @@ pub(crate) struct MeterOptions {
           value_parser = clap::value_parser!(u16).range(0..=366))]
     history: u16,
 
+    /// Draw this power all the time, in W, in place of a household: for tests
+    #[arg(long, value_name = "W")]
+    power: Option<u32>,
+
+    /// Give each meter an address of its own, from that of --listen on in
+    /// 127.0.0.0/8, and its model's SAP
+    #[arg(long)]
+    spread: bool,
+
     /// Stop at the end of standard input, as a supervisor wants it
     #[arg(long, hide = true)]
     stop_at_eof: bool,
@@ -73,6 +85,12 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
         .listen
         .parse()
         .map_err(|error| Failure::usage(format!("{}: {error}", options.listen)))?;
+    if i64::from(options.count) > COUNT_MAX && !options.spread {
+        return Err(Failure::usage(format!(
+            "one address tells {COUNT_MAX} meters apart at most"
+        ))
+        .hint("with --spread each meter has an address of its own"));
+    }
     let template = Arc::new(options.template()?);
     let keys_path = options.keys_path()?;
     let keys = keys(&keys_path, options.count)?;
@@ -91,18 +109,36 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
         let population = Population {
             seed: options.seed,
             history_days: options.history,
+            outages: options.power.is_none(),
+            consecutive_saps: !options.spread,
             ..Population::default()
         };
-        let configs = population.configs(&template, keys.meters, now);
+        let mut configs = population.configs(&template, keys.meters, now);
+        if let Some(import_w) = options.power {
+            let source = Arc::new(Fixed {
+                import_w,
+                export_w: 0,
+            });
+            for config in &mut configs {
+                config.source = Arc::clone(&source) as Arc<dyn Source>;
+                config.drift_ppb = 0;
+            }
+        }
         let saps: Vec<Sap> = configs.iter().map(|config| config.sap).collect();
-        // The address first: it fails at once where it is taken.
-        let listener = Listener::bind(&endpoint, &saps, Limits::default(), Arc::clone(&clock))
-            .await
-            .map_err(|error| {
+        // The addresses first: they fail at once where they are taken.
+        let mut listeners = Vec::new();
+        for (endpoint, saps) in options.places(&endpoint, saps)? {
+            let listener =
+                Listener::bind(&endpoint, &saps, Limits::default(), Arc::clone(&clock)).await;
+            listeners.push(listener.map_err(|error| {
                 Failure::new(format!("{endpoint}: {}", crate::failure::chain(&error)))
                     .hint("is another program listening there? Port 0 takes a free one")
-            })?;
-        let local = listener.local().clone();
+            })?);
+        }
+        let locals: Vec<Endpoint> = listeners
+            .iter()
+            .map(|listener| listener.local().clone())
+            .collect();
         let store = DirStore::open(&data)
             .map_err(|error| Failure::new(format!("{}: {error}", data.display())))?;
         let opened =
@@ -118,18 +154,29 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
             );
         }
         let fleet = SharedFleet::new(fleet, Arc::clone(&clock), Arc::new(SystemEntropy));
-        tell(&fleet, &local, &keys_path, output)?;
-        let serving = tokio::spawn(serve(
-            listener,
-            Arc::clone(&fleet) as Arc<dyn link::Devices>,
-            Service::default(),
-            clock,
-        ));
+        tell(&fleet, &locals, &keys_path, output)?;
+        let mut serving = JoinSet::new();
+        for (place, listener) in listeners.into_iter().enumerate() {
+            let devices = if options.spread {
+                fleet.only(place)
+            } else {
+                Some(Arc::clone(&fleet) as Arc<dyn link::Devices>)
+            };
+            if let Some(devices) = devices {
+                serving.spawn(serve(
+                    listener,
+                    devices,
+                    Service::default(),
+                    Arc::clone(&clock),
+                ));
+            }
+        }
         let outcome = tokio::select! {
             () = stop.wait() => Ok(()),
             kept = Arc::clone(&fleet).keep_time() => kept.map_err(|error| broken(&error)),
-            _ = serving => Err(Failure::new(format!("{local}: the listener ended"))),
+            Some(_) = serving.join_next() => Err(Failure::new("a listener ended")),
         };
+        serving.shutdown().await;
         outcome?;
         // What was answered is durable already; this catches up with the time.
         let last = tokio::task::spawn_blocking(move || fleet.tick());
@@ -145,6 +192,37 @@ fn broken(error: &FleetError) -> Failure {
 }
 
 impl MeterOptions {
+    /// Tells where to listen for which meters.
+    fn places(
+        &self,
+        endpoint: &Endpoint,
+        saps: Vec<Sap>,
+    ) -> Result<Vec<(Endpoint, Vec<Sap>)>, Failure> {
+        if !self.spread {
+            return Ok(vec![(endpoint.clone(), saps)]);
+        }
+        let unfit = || {
+            Failure::usage("--spread starts at an address of 127.0.0.0/8 with a port")
+                .hint("for example --listen tcp://127.0.0.1:4059")
+        };
+        let at = endpoint
+            .host_port()
+            .filter(|at| at.port != 0)
+            .ok_or_else(unfit)?;
+        let first: Ipv4Addr = at.host.parse().map_err(|_| unfit())?;
+        (0_u32..)
+            .zip(saps)
+            .map(|(offset, sap)| {
+                let address = Ipv4Addr::from(u32::from(first).saturating_add(offset));
+                if !address.is_loopback() {
+                    return Err(unfit());
+                }
+                let place = endpoint.clone().with_host(&address.to_string());
+                Ok((place, vec![sap]))
+            })
+            .collect()
+    }
+
     fn template(&self) -> Result<Template, Failure> {
         let built_in = Template::BUILT_IN
             .iter()
@@ -207,12 +285,16 @@ const SHOWN_MAX: usize = 20;
 
 fn tell(
     fleet: &SharedFleet<DirStore>,
-    local: &Endpoint,
+    locals: &[Endpoint],
     keys: &std::path::Path,
     output: &mut Output<'_, '_>,
 ) -> Outcome {
+    let Some(first) = locals.first() else {
+        return Err(Failure::new("there is no meter to serve"));
+    };
     let meters: Vec<(Value, String)> = (0..fleet.len())
         .filter_map(|place| {
+            let local = locals.get(place).unwrap_or(first);
             fleet.with_device(place, |device| {
                 let title = text::hex(&device.title());
                 let site = device.site();
@@ -240,6 +322,7 @@ fn tell(
         for (line, _) in &meters {
             output.write_json(line)?;
         }
+        output.note(&format!("keys: {}", keys.display()));
         return output.flush();
     }
     let style = output.style();
@@ -249,7 +332,13 @@ fn tell(
     };
     output.write(&format!(
         "{}\n",
-        style.paint(Ink::Head, &format!("{count} at {local}"))
+        style.paint(
+            Ink::Head,
+            &format!(
+                "{count} at {first}{}",
+                if locals.len() > 1 { " and up" } else { "" }
+            )
+        )
     ))?;
     for (_, row) in meters.iter().take(SHOWN_MAX) {
         let row: String = row.chars().take(COLUMNS).collect();

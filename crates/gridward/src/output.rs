@@ -59,6 +59,12 @@ impl<'s, 't> Output<'s, 't> {
         self.write(&format!("{value}\n"))
     }
 
+    /// Tells people what goes on, on standard error.
+    pub(crate) fn note(&mut self, text: &str) {
+        // Whoever closed standard error does not want to know.
+        drop(self.streams.error.write_all(format!("{text}\n").as_bytes()));
+    }
+
     pub(crate) fn flush(&mut self) -> Outcome {
         let flushed = self.streams.output.flush();
         self.written(flushed)

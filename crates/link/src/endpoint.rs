@@ -124,6 +124,18 @@ impl Endpoint {
         self
     }
 
+    /// Puts another host in place, where the endpoint has one.
+    #[must_use]
+    pub fn with_host(mut self, host: &str) -> Self {
+        match &mut self {
+            Self::Tcp(at) | Self::Udp(at) | Self::Tls(at, _) | Self::HdlcTcp(at, _) => {
+                host.clone_into(&mut at.host);
+            }
+            Self::Serial(..) => {}
+        }
+        self
+    }
+
     /// Tells whether octets can be lost on the way, so that requests are
     /// worth repeating.
     #[must_use]
