@@ -184,6 +184,10 @@ pub struct Associate<'a> {
     pub entropy: &'a [u8],
     /// A new random key for this association alone, where one is wanted.
     pub dedicated: Option<Key>,
+    /// The counter that the server expects, as its counter object told an
+    /// association without protection: tried with the AARQ, upwards and within
+    /// the bounds of a hint, and kept only when the AARE verifies.
+    pub counter: Option<CounterHint>,
 }
 
 /// What is wanted of the server.
@@ -364,6 +368,9 @@ struct Session {
     dedicated: Option<ReplayWindow>,
     /// Counters of what came ciphered without a tag.
     unverified: ReplayWindow,
+    /// The counter of the answer that is being looked at, where its tag
+    /// verified under a global key.
+    enclosing: Option<u32>,
     associated: Associated,
     invoke_id: u8,
     /// Invoke ids of requests that were given up, bit n for id n: their
@@ -754,6 +761,7 @@ impl Client {
             let counter = header.counter;
             return Err(ReplayError { counter, floor }.into());
         }
+        self.session.enclosing = (!header.wrapping.is_dedicated()).then_some(header.counter);
         Ok((opened.range(), Some(opened.into_proof())))
     }
 
@@ -1015,6 +1023,7 @@ impl Session {
             server_title: None,
             dedicated: None,
             unverified: ReplayWindow::rising(floor),
+            enclosing: None,
             associated: Associated {
                 conformance,
                 pdu_len_max: 0,

@@ -1,6 +1,6 @@
 //! What octets from somewhere are framed in, and the messages within them:
 //! for people who have a dump and a question. Links know their framing and
-//! use [`hdlc`], [`wrapper`](crate::wrapper) and [`mbus`](crate::mbus).
+//! use [`hdlc`], [`wrapper`](crate::wrapper) and [`mbus`].
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

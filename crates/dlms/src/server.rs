@@ -160,6 +160,9 @@ struct Protected {
     /// Counters of what came ciphered without a tag, good for this
     /// association alone.
     unverified: ReplayWindow,
+    /// The counter of the request that is being served, where its tag verified
+    /// under a global key.
+    enclosing: Option<u32>,
 }
 
 /// What an association is doing, for logs and tables.
@@ -507,6 +510,7 @@ impl Server {
         self.plain.clear();
         self.plain
             .extend_from_slice(frame.get(range).unwrap_or_default());
+        protected.enclosing = verified_globally(&header).then_some(header.counter);
         if verified_globally(&header) {
             store
                 .counter_accepted(client, header.counter, header.control.broadcast())
@@ -711,6 +715,7 @@ impl Protected {
             keys,
             dedicated: None,
             unverified: ReplayWindow::rising(floor),
+            enclosing: None,
         }
     }
 }

@@ -243,6 +243,7 @@ impl AssociationOptions {
             counters: None,
             password: plan.password.clone(),
             dedicated: matches!(self.wrapping, Form::Ded | Form::GeneralDed),
+            counter: None,
         };
         let Some(encryption) = &plan.encryption else {
             let client = line

@@ -15,8 +15,8 @@ use dlms::axdr::{Leaf, RawData};
 use dlms::client::{Config, Failure as DlmsFailure, GetItem, Repeat, Security};
 use dlms::cosem::{AttributeDescriptor, Obis, ProfileSelection, RangeDescriptor};
 use dlms::security::{
-    CounterRecord, CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection, ReplayWindow,
-    RustCrypto, SecuritySuite, SendCounter, SystemTitle,
+    CounterHint, CounterRecord, CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection,
+    ReplayWindow, RustCrypto, SecuritySuite, SendCounter, SystemTitle,
 };
 use dlms::server::Context;
 use dlms::xdlms::DataAccessResult;
@@ -69,6 +69,8 @@ const LOGICAL_DEVICE_NAME: LogicalName = [0, 0, 42, 0, 0, 255];
 const CLOCK: LogicalName = [0, 0, 1, 0, 0, 255];
 /// Disconnect control, class 70: attribute 3 is control_state.
 const BREAKER: LogicalName = [0, 0, 96, 3, 10, 255];
+/// The counter that the meter expects next, class 1 (0-b:43.1.e, invocation counter).
+const INVOCATION_COUNTER: LogicalName = [0, 0, 43, 1, 0, 255];
 /// Active firmware identifier.
 const FIRMWARE: LogicalName = [1, 0, 0, 2, 0, 255];
 
@@ -136,9 +138,9 @@ impl Shared {
             key("authentication_key").ok_or_else(broken)?,
         );
         let suite = SecuritySuite::from_id(secrets.suite).ok_or_else(broken)?;
-        let end = self
+        let record = self
             .store
-            .counter(counter_key(target))
+            .counter_record(counter_key(target))
             .map_err(|_| AccessError::ended(Failure::NoSecrets))?;
         Ok(Security {
             title: self.title,
@@ -147,10 +149,7 @@ impl Shared {
                 .system_title
                 .map(|title| SystemTitle(title.octets())),
             keys: KeyRing::new(&RustCrypto, suite, &keys).map_err(|_| broken())?,
-            send: SendCounter::resume(CounterRecord {
-                end,
-                ..CounterRecord::default()
-            }),
+            send: SendCounter::resume(record),
             received: PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse),
         })
     }
@@ -175,27 +174,8 @@ impl CounterStore for StoredCounters {
         record: &'a CounterRecord,
     ) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
         Box::pin(async move {
-            // The store holds where counting goes on and nothing of trials, so none is made.
-            if !record.spent.is_empty() || record.hinted != 0 {
-                return Err(std::io::Error::other(
-                    "counters told by meters are not tried",
-                ));
-            }
-            let reserved = self
-                .store
-                .counter(self.key)
-                .map_err(std::io::Error::other)?;
-            let count = record.end.saturating_sub(reserved);
-            let range = self
-                .store
-                .reserve_counters(self.key, count, reserved)
-                .await
-                .map_err(std::io::Error::other)?;
-            if range.end < record.end {
-                return Err(std::io::Error::other(
-                    "another process reserved counters of this key",
-                ));
-            }
+            let kept = self.store.keep_counters(self.key, record.clone());
+            kept.await.map_err(std::io::Error::other)?;
             Ok(())
         })
     }
@@ -220,6 +200,91 @@ impl Drop for Talk {
     }
 }
 
+/// What an association with a meter is made of.
+struct Reach<'r> {
+    shared: &'r Arc<Shared>,
+    target: &'r MeterTarget,
+    endpoint: Endpoint,
+    secrets: Option<ClientSecrets>,
+    mechanism: MechanismName<'static>,
+}
+
+impl Reach<'_> {
+    async fn associate(&self, counter: Option<CounterHint>) -> Result<Client, ClientError> {
+        let (shared, target) = (self.shared, self.target);
+        let mut association = Association {
+            client: target.enrolment.client,
+            counter,
+            ..Association::public(target.enrolment.server)
+        };
+        let parked = shared.known(target.id, |known| known.security.take());
+        association.security = match (&self.secrets, parked) {
+            (Some(secrets), None) if self.mechanism.is_high() => Some(
+                shared
+                    .security(target, secrets)
+                    .map_err(|_| ClientError::Failed(DlmsFailure::NoKeys))?,
+            ),
+            (_, parked) => parked,
+        };
+        if self.mechanism.is_high() {
+            association.config.context = Context::LogicalNameCiphered;
+            association.config.protection = Protection::AuthenticatedEncrypted;
+            association.counters = Some(Arc::new(StoredCounters {
+                store: Arc::clone(&shared.store),
+                key: counter_key(target),
+            }));
+        }
+        association.password = self
+            .secrets
+            .as_ref()
+            .and_then(|secrets| secrets.secrets.get("password"))
+            .map(|secret| Password::new(secret.expose().to_vec()));
+        association.config = Config {
+            mechanism: self.mechanism,
+            timeout: shared.timeout,
+            repeat: if self.endpoint.loses_messages() {
+                Repeat::Everything
+            } else {
+                Repeat::Nothing
+            },
+            ..association.config
+        };
+        Client::connect(
+            &self.endpoint,
+            association,
+            &shared.surroundings,
+            shared.timeout,
+        )
+        .await
+    }
+
+    /// Asks the meter, without protection, which counter it expects. That is a word, and is
+    /// treated as one.
+    async fn counter_told(&self) -> Option<CounterHint> {
+        let association = Association::public(self.target.enrolment.server);
+        let with = &self.shared.surroundings;
+        let mut client = Client::connect(&self.endpoint, association, with, self.shared.timeout)
+            .await
+            .ok()?;
+        let counter = AttributeDescriptor::new(1, Obis(INVOCATION_COUNTER), 2);
+        let told = client.read(counter).await.ok()?.as_u64()?;
+        client.release().await;
+        u32::try_from(told).ok().map(CounterHint::new)
+    }
+}
+
+/// Says whether a meter may have refused an association because its counter is ahead of ours.
+const fn may_be_behind(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Failed(
+            DlmsFailure::Rejected { .. }
+                | DlmsFailure::Exception(_)
+                | DlmsFailure::CounterBehind(_)
+        )
+    )
+}
+
 impl Talk {
     async fn open(shared: Arc<Shared>, target: &MeterTarget) -> Result<Self, AccessError> {
         let enrolment = &target.enrolment;
@@ -236,42 +301,24 @@ impl Talk {
             Some(secrets) => link::mechanism_from_name(&secrets.mechanism)
                 .ok_or(AccessError::ended(Failure::NoSecrets))?,
         };
-        let mut association = Association {
-            client: enrolment.client,
-            ..Association::public(enrolment.server)
-        };
-        let parked = shared.known(target.id, |known| known.security.take());
-        let security = match (&secrets, parked) {
-            (Some(secrets), None) if mechanism.is_high() => Some(shared.security(target, secrets)?),
-            (_, parked) => parked,
-        };
-        if mechanism.is_high() {
-            association.config.context = Context::LogicalNameCiphered;
-            association.config.protection = Protection::AuthenticatedEncrypted;
-            association.counters = Some(Arc::new(StoredCounters {
-                store: Arc::clone(&shared.store),
-                key: counter_key(target),
-            }));
-        }
-        association.security = security;
-        association.password = secrets
-            .as_ref()
-            .and_then(|secrets| secrets.secrets.get("password"))
-            .map(|secret| Password::new(secret.expose().to_vec()));
-        association.config = Config {
+        let reach = Reach {
+            shared: &shared,
+            target,
+            endpoint,
+            secrets,
             mechanism,
-            timeout: shared.timeout,
-            repeat: if endpoint.loses_messages() {
-                Repeat::Everything
-            } else {
-                Repeat::Nothing
-            },
-            ..association.config
         };
-        let mut client =
-            Client::connect(&endpoint, association, &shared.surroundings, shared.timeout)
-                .await
-                .map_err(|error| ended(&error))?;
+        let mut client = match reach.associate(None).await {
+            // A meter that has lost its supply may count from further up.
+            Err(error) if mechanism.is_high() && may_be_behind(&error) => {
+                match reach.counter_told().await {
+                    Some(hint) => reach.associate(Some(hint)).await,
+                    None => Err(error),
+                }
+            }
+            outcome => outcome,
+        }
+        .map_err(|error| ended(&error))?;
         client.set_class(MessageClass::Usage);
         let mut talk = Self {
             shared,

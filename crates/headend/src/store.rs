@@ -15,6 +15,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 
+use dlms::security::CounterRecord;
 use model::{
     BreakerState, Event, Feeder, Interval, LogicalDeviceName, LogicalName, MeterId, Phase, Place,
     SystemTitle, Timestamp,
@@ -43,6 +44,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Reserves `count` invocation counter values of a key, above all reserved before and at or
     /// above `at_least`.
     fn reserve_counters(&self, key: CounterKey, count: u32, at_least: u32) -> Pending<Range<u32>>;
+
+    /// Keeps the record of a key's invocation counters; where counting goes on never falls.
+    fn keep_counters(&self, key: CounterKey, record: CounterRecord) -> Pending<()>;
 
     /// Moves hot rows of up to `limit` meters of days before `before` into blocks, and returns how
     /// many meters had some.
@@ -109,6 +113,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Returns how far a key's invocation counter is reserved; 0 where it never was.
     fn counter(&self, key: CounterKey) -> Result<u32, StoreError>;
+
+    /// Returns the record of a key's invocation counters; the default where it never had one.
+    fn counter_record(&self, key: CounterKey) -> Result<CounterRecord, StoreError>;
 
     /// Returns the wrapped secrets of one client of a meter.
     fn secrets(

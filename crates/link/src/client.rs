@@ -13,7 +13,7 @@ use dlms::client::{
 };
 use dlms::codec::{DecodeError, Wire};
 use dlms::cosem::{AttributeDescriptor, MethodDescriptor, ProfileSelection};
-use dlms::security::{CounterRecord, Key};
+use dlms::security::{CounterHint, CounterRecord, Key};
 use dlms::xdlms::{ActionResult, DataAccessResult};
 use model::MessageClass;
 
@@ -46,6 +46,8 @@ pub struct Association {
     pub password: Option<Password>,
     /// Whether a key for this association alone is made.
     pub dedicated: bool,
+    /// The counter that the server is said to expect, to be tried.
+    pub counter: Option<CounterHint>,
 }
 
 impl Association {
@@ -60,6 +62,7 @@ impl Association {
             counters: None,
             password: None,
             dedicated: false,
+            counter: None,
         }
     }
 }
@@ -156,6 +159,7 @@ impl Client {
                 password,
                 entropy: &entropy,
                 dedicated,
+                counter: association.counter,
             }),
             now,
         );

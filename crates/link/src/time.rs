@@ -9,6 +9,11 @@ pub trait Clock: Send + Sync {
 
     /// Tells the time of day in seconds since 1970-01-01T00:00:00Z.
     fn unix_seconds(&self) -> i64;
+
+    /// Tells the time of day in milliseconds since 1970-01-01T00:00:00Z.
+    fn unix_millis(&self) -> i64 {
+        self.unix_seconds().saturating_mul(1_000)
+    }
 }
 
 /// The system's clock, as tokio sees it: a paused runtime pauses it too.
@@ -48,15 +53,19 @@ impl Clock for SystemClock {
         Instant::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
+    fn unix_seconds(&self) -> i64 {
+        self.unix_millis().div_euclid(1_000)
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "this is where the clock comes in"
     )]
-    fn unix_seconds(&self) -> i64 {
+    fn unix_millis(&self) -> i64 {
         std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| {
-                i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
             })
     }
 }

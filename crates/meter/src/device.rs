@@ -118,6 +118,8 @@ pub struct Device {
     /// Which associations are open, by their place in the model, and how often.
     open: Vec<u16>,
     failed_logins: u32,
+    /// Wrong passwords, on whatever connection they came.
+    back_off: dlms::server::BackOff,
     pending_rows: Vec<(SegmentNumber, Row)>,
     pending_log: Vec<LogEntry>,
 }
@@ -181,6 +183,7 @@ impl Device {
             next_capture_s: 0,
             open: vec![0; template.associations.len()],
             failed_logins: 0,
+            back_off: dlms::server::BackOff::default(),
             pending_rows: Vec::new(),
             pending_log: Vec::new(),
             clock,

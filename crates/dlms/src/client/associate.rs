@@ -14,8 +14,8 @@ use crate::axdr::{Leaf, RawData, put_octet_string};
 use crate::codec::Wire;
 use crate::cosem::MethodDescriptor;
 use crate::security::{
-    Challenge, Envelope, HlsExchange, Key, Protection, ReplayWindow, Role, RustCrypto, SystemTitle,
-    Wrapping,
+    Challenge, Envelope, HintRefused, HlsExchange, Key, Protection, ReplayWindow, Role, RustCrypto,
+    SystemTitle, Wrapping,
 };
 use crate::server::Context;
 use crate::xdlms::{
@@ -23,7 +23,7 @@ use crate::xdlms::{
     InitiateRequest, InitiateResponse, InvokeIdAndPriority,
 };
 
-use super::{Associate, Associated, Client, Event, Failure, Session, State, Waiting};
+use super::{Associate, Associated, Client, Event, Failure, Output, Session, State, Waiting};
 
 /// The class of association objects by logical name, and its method
 /// reply_to_HLS_authentication (IEC 62056-6-2).
@@ -64,9 +64,33 @@ impl Client {
             Ok(associating) => {
                 self.state = State::Associating(associating);
                 self.session.waiting = Some(Waiting::Aarq);
-                self.proceed(now);
+                match self.try_counter(with) {
+                    Ok(true) => {}
+                    Ok(false) => self.proceed(now),
+                    Err(failure) => self.end(failure),
+                }
             }
             Err(failure) => self.end(failure),
+        }
+    }
+
+    /// Begins to try the counter that the server is said to expect; tells
+    /// whether there is one to be tried.
+    fn try_counter(&mut self, with: &Associate<'_>) -> Result<bool, Failure> {
+        let (Some(hint), Some(security)) = (with.counter, &mut self.security) else {
+            return Ok(false);
+        };
+        if self.config.protection == Protection::None {
+            return Ok(false);
+        }
+        match security.send.plan_trial(hint) {
+            Ok(plan) => {
+                self.session.following = true;
+                self.output.push_back(Output::Reserve(plan));
+                Ok(true)
+            }
+            Err(HintRefused::NotAhead { .. }) => Ok(false),
+            Err(refused) => Err(Failure::Hint(refused)),
         }
     }
 
@@ -279,7 +303,10 @@ impl Client {
             .first()
             .is_some_and(|tag| Wrapping::of_tag(*tag).is_some());
         let range = if ciphered {
-            let (range, _) = self.open(&mut frame).map_err(Failure::Unverified)?;
+            let (range, proof) = self.open(&mut frame).map_err(Failure::Unverified)?;
+            if let (Some(proof), Some(security)) = (&proof, &mut self.security) {
+                security.send.confirm_trial(proof);
+            }
             range
         } else if self.config.protection == Protection::None {
             0..frame.len()
@@ -353,7 +380,13 @@ impl Client {
             return self.end(Failure::ReplyRefused);
         };
         let window = security.received.window_mut();
-        match exchange.gmac_verify(Role::Server, &security.keys, window, shown) {
+        match exchange.gmac_verify(
+            Role::Server,
+            &security.keys,
+            window,
+            self.session.enclosing,
+            shown,
+        ) {
             Ok(_proof) => {
                 self.session.sent = None;
                 self.state = State::Open;

@@ -233,7 +233,10 @@ impl HlsExchange {
     }
 
     /// Verifies the reply of the peer, which is `who`, by mechanism 5. Its
-    /// counter is taken in `window` once the tag has verified.
+    /// counter is taken in `window` once the tag has verified; a reply with
+    /// the counter of the APDU that carried it, `enclosing`, which has just
+    /// been taken there, is good too: jDLMS 1.8.0 and Gurux Java 4.0.47 use
+    /// that one twice. What makes the reply fresh is our challenge.
     ///
     /// # Errors
     /// [`HlsError`]; the peer is then not authenticated.
@@ -242,6 +245,7 @@ impl HlsExchange {
         who: Role,
         ring: &KeyRing,
         window: &mut ReplayWindow,
+        enclosing: Option<u32>,
         reply: &[u8],
     ) -> Result<HlsVerified, HlsError> {
         let mut reader = Reader::new(reply);
@@ -256,10 +260,16 @@ impl HlsExchange {
                 received: control,
             });
         }
-        let candidate = window.check(counter)?;
+        let candidate = if enclosing == Some(counter) {
+            None
+        } else {
+            Some(window.check(counter)?)
+        };
         let (title, challenge) = self.of(who);
         let proof = ring.gmac_verify(title, counter, challenge.octets(), &tag)?;
-        window.commit(candidate, &proof)?;
+        if let Some(candidate) = candidate {
+            window.commit(candidate, &proof)?;
+        }
         Ok(HlsVerified::new())
     }
 

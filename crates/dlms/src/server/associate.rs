@@ -610,6 +610,7 @@ fn pass_4(
             Role::Client,
             &protected.keys,
             state.received.window_mut(),
+            protected.enclosing,
             shown,
         )
         .map_err(|_| NotProved)?;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use dlms::acse::MechanismName;
 use dlms::client::{self, Associate, Client, Config, Event, Failure, Repeat, Request, Response};
-use dlms::security::{CounterRecord, Protection, Wrapping};
+use dlms::security::{CounterHint, CounterRecord, Protection, Wrapping};
 use dlms::server::{self, Context, Server, Settings};
 use dlms::{Duration, Instant};
 
@@ -50,6 +50,8 @@ pub(crate) struct Pair {
     wire: BTreeMap<(Instant, u64), (bool, Vec<u8>)>,
     serial: u64,
     sap: u16,
+    /// The counter that the client is told before it associates.
+    pub(crate) counter: Option<CounterHint>,
 }
 
 impl Pair {
@@ -75,6 +77,7 @@ impl Pair {
             wire: BTreeMap::new(),
             serial: 0,
             sap,
+            counter: None,
         }
     }
 
@@ -224,6 +227,7 @@ impl Pair {
             password: device::PASSWORD,
             entropy: &entropy,
             dedicated,
+            counter: self.counter,
         }));
         self.drive();
         match self.events.pop_front() {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use dlms::security::CounterRecord;
 use model::{Event, LogicalDeviceName, LogicalName, MeterId, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
@@ -172,6 +173,10 @@ impl Store for SqliteStore {
         self.submit(move |writer| writer.reserve_counters(key, count, at_least))
     }
 
+    fn keep_counters(&self, key: CounterKey, record: CounterRecord) -> Pending<()> {
+        self.submit(move |writer| writer.keep_counters(key, &record))
+    }
+
     fn seal(&self, before: Day, limit: u32) -> Pending<u32> {
         self.submit(move |writer| writer.seal(before, limit))
     }
@@ -238,6 +243,10 @@ impl Store for SqliteStore {
         day: Day,
     ) -> Result<Vec<BlockVersion>, StoreError> {
         self.read(|connection| read::versions(connection, meter, object, day))
+    }
+
+    fn counter_record(&self, key: CounterKey) -> Result<CounterRecord, StoreError> {
+        self.read(|connection| read::counter_record(connection, key))
     }
 
     fn counter(&self, key: CounterKey) -> Result<u32, StoreError> {

@@ -100,7 +100,7 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
                 title: SystemTitle(keys.system_title.0),
                 client_title: None,
                 keys: ring,
-                send: SendCounter::resume(CounterRecord::default()),
+                send: SendCounter::resume(first()),
                 received: peer(0),
                 received_broadcast: peer(0),
             },
@@ -111,13 +111,21 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
             root: keys.master_key.clone(),
             keys: all_keys,
             transferred: false,
-            sent: CounterRecord::default(),
+            sent: first(),
             plan: None,
             ceiling: 0,
             ceiling_broadcast: 0,
         });
     }
     Ok(all)
+}
+
+/// Counting starts at 1: dlms-cosem 25.1.0 takes 0 for none.
+fn first() -> CounterRecord {
+    CounterRecord {
+        end: 1,
+        ..CounterRecord::default()
+    }
 }
 
 /// A window that slides: the reply to a challenge has a counter of its own, lower than that of

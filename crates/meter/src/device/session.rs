@@ -8,8 +8,8 @@ use dlms::cosem::{
 };
 use dlms::security::{CounterRecord, Protection};
 use dlms::server::{
-    AssociationTerms, AttributeRights, Caller, Context, NoEntropy, NotDurable, Notice, ObjectStore,
-    SecurityState, Selection,
+    AssociationTerms, AttributeRights, BackOff, Caller, Context, NoEntropy, NotDurable, Notice,
+    ObjectStore, SecurityState, Selection,
 };
 use dlms::xdlms::{ActionResult, Conformance, DataAccessResult};
 use link::Entropy;
@@ -377,6 +377,10 @@ impl ObjectStore for Session<'_> {
         _: &mut Vec<u8>,
     ) -> Result<(), ActionResult> {
         self.act(caller, method, parameter)
+    }
+
+    fn back_off(&mut self) -> Option<&mut BackOff> {
+        Some(&mut self.device.back_off)
     }
 
     fn noticed(&mut self, client: u16, notice: Notice) {

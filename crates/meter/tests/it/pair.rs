@@ -243,6 +243,7 @@ impl Peer {
                 password: &password,
                 entropy: &challenge,
                 dedicated: None::<Key>,
+                counter: None,
             }),
         );
         match event {

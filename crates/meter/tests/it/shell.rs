@@ -108,6 +108,7 @@ impl Site {
             security,
             password: keys.client(sap).and_then(|held| held.password.clone()),
             dedicated: false,
+            counter: None,
         };
         let surroundings = Surroundings {
             clock: self.clock.clone(),

@@ -38,6 +38,7 @@ fn in_state_with(name: &str, repeat: Repeat) -> Pair {
                 password: b"",
                 entropy: b"0123456789abcdef",
                 dedicated: None,
+                counter: None,
             }));
             if reply {
                 let (_, aarq) = pair.sent[0].clone();
@@ -152,6 +153,7 @@ fn the_table_of_the_client() {
                             password: b"",
                             entropy: b"0123456789abcdef",
                             dedicated: None,
+                            counter: None,
                         }),
                         now,
                     ),
@@ -327,6 +329,7 @@ fn server_input(pair: &mut Pair, input: &str, state: AssociationState) -> Option
                     password: b"",
                     entropy: b"fedcba9876543210",
                     dedicated: None,
+                    counter: None,
                 }));
                 aarq = other.sent.last().map(|(_, it)| it.clone());
                 other.client.handle(Input::LinkLost, other.now);

@@ -74,6 +74,11 @@ pub(crate) fn ring() -> KeyRing {
     KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &keys()).unwrap()
 }
 
+/// Counters of a peer of which all below `floor` are taken.
+pub(crate) fn received_from(floor: u32) -> PeerCounter {
+    PeerCounter::new(ReplayWindow::sliding(floor), CounterRestart::Refuse)
+}
+
 pub(crate) fn fresh() -> PeerCounter {
     PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse)
 }

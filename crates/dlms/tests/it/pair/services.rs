@@ -2,9 +2,10 @@
 //!
 //! Evidence: self-agreement.
 
+use dlms::client::Failure;
 use dlms::client::{ActionItem, GetItem, Input, Repeat, Request, Response, SetItem};
 use dlms::cosem::{AttributeDescriptor, MethodDescriptor};
-use dlms::security::{Protection, Wrapping};
+use dlms::security::{CounterHint, Protection, Wrapping};
 use dlms::xdlms::{ActionResult, Conformance, DataAccessResult};
 
 use super::device::{self, ECHO, LONG, SHORT, WRITABLE};
@@ -240,4 +241,27 @@ fn over_a_bad_link_everything_is_done_once_or_reported() {
         }
     }
     assert!(done > 1_500, "only {done} of 2,400 requests came through");
+}
+
+#[test]
+fn a_counter_that_is_behind_catches_up_by_the_counter_object_and_no_forgery_exhausts_it() {
+    let way = || {
+        config(
+            device::MANAGER,
+            Protection::AuthenticatedEncrypted,
+            Wrapping::Glo,
+        )
+    };
+    let mut pair = Pair::new(way(), device::MANAGER, Faults::default());
+    pair.device.security.received = device::received_from(70_000);
+    assert!(pair.associate().is_err(), "below the floor");
+    // Somebody on the way tells what would use the key up.
+    pair.counter = Some(CounterHint::new(u32::MAX));
+    assert!(matches!(pair.associate(), Err(Failure::Hint(_))));
+    // Somebody tells too much, but not too much to be tried: it verifies, and is kept.
+    pair.counter = Some(CounterHint::new(70_000));
+    pair.associate().unwrap();
+    assert_eq!(pair.request(get(&[SHORT])).map(|_| ()), Ok(()));
+    let last = pair.records.last().unwrap();
+    assert!((70_001..71_000).contains(&last.end), "{last:?}");
 }

@@ -81,11 +81,11 @@ fn the_replies_of_mechanism_5_come_out_and_verify() {
         assert_eq!(hex(&reply), expected);
         let mut window = ReplayWindow::rising(0);
         let _proof = exchange
-            .gmac_verify(who, &ring(), &mut window, &unhex(expected))
+            .gmac_verify(who, &ring(), &mut window, None, &unhex(expected))
             .unwrap();
         assert!(
             exchange
-                .gmac_verify(who, &ring(), &mut window, &reply)
+                .gmac_verify(who, &ring(), &mut window, None, &reply)
                 .is_err(),
             "a reply verifies once"
         );

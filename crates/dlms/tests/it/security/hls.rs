@@ -36,7 +36,7 @@ fn verify(
     reply: &[u8],
 ) -> Result<(), HlsError> {
     exchange
-        .gmac_verify(who, &ring(), window, reply)
+        .gmac_verify(who, &ring(), window, None, reply)
         .map(|_proof| ())
 }
 

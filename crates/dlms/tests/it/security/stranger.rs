@@ -134,7 +134,7 @@ fn replies_of_mechanism_5_both_ways() {
             .unwrap();
         let mut window = ReplayWindow::rising(0);
         let _proof = exchange
-            .gmac_verify(Role::Client, &ring, &mut window, &reply)
+            .gmac_verify(Role::Client, &ring, &mut window, None, &reply)
             .unwrap();
 
         let counter = FreshCounter::dangerous_assume_fresh(78);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use dlms::security::CounterRecord;
 use model::{
     BreakerState, Event, EventSource, Interval, IntervalStatus, LogicalDeviceName, LogicalName,
     MeterId, SystemTitle, Timestamp,
@@ -482,6 +483,30 @@ pub(super) fn versions(
         }
     }
     Ok(versions)
+}
+
+pub(super) fn counter_record(
+    connection: &Connection,
+    key: CounterKey,
+) -> Result<CounterRecord, StoreError> {
+    let found = connection
+        .prepare_cached(
+            "SELECT reserved, spent, hinted FROM counter WHERE meter = ?1 AND client = ?2",
+        )?
+        .query_row(params![number(key.meter), key.client], |row| {
+            let spent: Vec<u8> = row.get(1)?;
+            let (values, _) = spent.as_chunks::<4>();
+            Ok(CounterRecord {
+                end: row.get(0)?,
+                spent: values
+                    .iter()
+                    .map(|value| u32::from_be_bytes(*value))
+                    .collect(),
+                hinted: row.get(2)?,
+            })
+        })
+        .optional()?;
+    Ok(found.unwrap_or_default())
 }
 
 pub(super) fn counter(connection: &Connection, key: CounterKey) -> Result<u32, StoreError> {

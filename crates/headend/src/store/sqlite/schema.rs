@@ -57,6 +57,8 @@ CREATE TABLE counter(
     meter INTEGER NOT NULL,
     client INTEGER NOT NULL,
     reserved INTEGER NOT NULL,
+    spent BLOB NOT NULL DEFAULT x'',
+    hinted INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY(meter, client)
 ) STRICT, WITHOUT ROWID;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use dlms::security::CounterRecord;
 use model::{Event, EventSource, Interval, LogicalName, MeterId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -210,6 +211,34 @@ impl Writer {
             )?
             .execute(params![number(key.meter), key.client, past])?;
         Ok(first..past)
+    }
+
+    pub(super) fn keep_counters(
+        &self,
+        key: CounterKey,
+        record: &CounterRecord,
+    ) -> Result<(), StoreError> {
+        self.known(key.meter)?;
+        let spent: Vec<u8> = record
+            .spent
+            .iter()
+            .flat_map(|value| value.to_be_bytes())
+            .collect();
+        self.connection
+            .prepare_cached(
+                "INSERT INTO counter(meter, client, reserved, spent, hinted)
+                 VALUES(?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET reserved = max(reserved, excluded.reserved),
+                 spent = excluded.spent, hinted = max(hinted, excluded.hinted)",
+            )?
+            .execute(params![
+                number(key.meter),
+                key.client,
+                record.end,
+                spent,
+                record.hinted
+            ])?;
+        Ok(())
     }
 
     pub(super) fn seal(&self, before: Day, limit: u32) -> Result<u32, StoreError> {
