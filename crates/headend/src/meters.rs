@@ -426,11 +426,13 @@ impl Conversation for Talk {
     fn clock(&mut self) -> Answer<'_, ClockReading> {
         Box::pin(async {
             let clock = Arc::clone(&self.shared.clock);
-            let before = clock.now();
+            // The time of day may be set meanwhile; the link's clock is not.
+            let monotonic = Arc::clone(&self.shared.surroundings.clock);
+            let before = monotonic.now();
             let octets = self.value(8, CLOCK, 2).await?;
+            let trip = monotonic.now().since(before);
             let at = clock.now();
-            let trip = at.millis_since(before);
-            self.rtt_us = u32::try_from(trip.saturating_mul(1_000)).ok();
+            self.rtt_us = u32::try_from(trip.as_micros()).ok();
             let told = match RawData::new(&octets).walk().leaves().next() {
                 Some(Ok(leaf)) => leaf.as_date_time().ok_or(protocol())?,
                 _ => return Err(protocol()),
@@ -438,7 +440,8 @@ impl Conversation for Talk {
             let seconds = told.to_unix_seconds().ok_or(protocol())?;
             let hundredths = i64::from(told.time.hundredths).clamp(0, 99) % 100;
             // The meter looked at its clock about half a round trip before the answer came.
-            let here = at.millis() - trip / 2;
+            let half = i64::try_from(trip.as_millis() / 2).unwrap_or(0);
+            let here = at.millis() - half;
             let zone_min = (told.deviation != dlms::axdr::DateTime::DEVIATION_UNSPECIFIED)
                 .then(|| told.deviation.saturating_neg());
             Ok(ClockReading {
