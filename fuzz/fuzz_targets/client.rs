@@ -104,6 +104,7 @@ fuzz_target!(|octets: &[u8]| {
                 password: b"12345678",
                 entropy: b"0123456789abcdef",
                 dedicated: Some(Key::from([0x42; 16])),
+                counter: None,
             }),
             1 => Input::Request(request(octets)),
             2 => Input::Unconfirmed(request(octets)),
