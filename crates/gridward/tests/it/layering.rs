@@ -12,6 +12,7 @@ use serde_json::Value;
 /// The layers from below; a crate that is not here has no place in the house.
 const LAYERS: &[(&str, u8)] = &[
     ("dlms", 0),
+    ("scion", 0),
     ("model", 1),
     ("link", 3),
     ("sim", 4),
@@ -21,15 +22,19 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 /// Crates without input, output, clock or entropy.
-const PURE: &[&str] = &["dlms", "model"];
+const PURE: &[&str] = &["dlms", "model", "scion"];
 
 /// What pure crates may use: computation only.
 const PURE_DEPENDENCIES: &[&str] = &[
     "aes",
     "aes-gcm",
     "aes-kw",
+    "cbc-mac",
     "dlms",
+    "hkdf",
+    "pbkdf2",
     "serde",
+    "sha2",
     "subtle",
     "thiserror",
     "zeroize",

@@ -1,0 +1,23 @@
+//! SCION without input or output: what decides, derives and frames.
+//!
+//! Sockets, daemons and clocks are `link`'s; here times, randomness and paths
+//! come in as arguments.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`address`] | isolation domains, ASes and interfaces as they are written |
+//! | [`choice`] | which of the allowed paths is taken next, and which after silence |
+//! | [`drkey`] | keys derived between ASes and hosts, their epochs, DLMS keys mixed from them |
+//! | [`path`] | a path as a policy sees it |
+//! | [`policy`] | what a path may touch: access control lists, hop patterns |
+//! | [`sig`] | IP packets in the frames of the SCION-IP gateway |
+#![no_std]
+
+extern crate alloc;
+
+pub mod address;
+pub mod choice;
+pub mod drkey;
+pub mod path;
+pub mod policy;
+pub mod sig;

@@ -1,0 +1,220 @@
+//! A path as a policy sees it.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use crate::address::{InterfaceId, IsdAs};
+
+/// Most ASes that a path is taken with: a SCION path has at most 64 hop fields.
+pub const MAX_HOPS: usize = 64;
+
+/// What tells a path apart from others between the same ASes: the digest of
+/// its interfaces that the data plane reports of arriving packets too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .take(8)
+            .try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
+/// One AS on a path, with the interfaces where packets enter and leave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hop {
+    /// The AS.
+    pub isd_as: IsdAs,
+    /// Where packets enter; 0 in the first AS.
+    pub ingress: InterfaceId,
+    /// Where packets leave; 0 in the last AS.
+    pub egress: InterfaceId,
+}
+
+/// Who vouches for a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// Nobody: the segments were not verified against the domains' trust roots.
+    NotVerified,
+    /// The AS's daemon gave this very path, and verifies what it gives.
+    Daemon,
+}
+
+/// A path between two ASes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    fingerprint: Fingerprint,
+    hops: Vec<Hop>,
+    /// How long a packet takes one way, where every link says so.
+    pub latency: Option<Duration>,
+    /// The largest SCION packet in octets, where it is known.
+    pub mtu: Option<u16>,
+    /// When it ends, in seconds since 1970, where it is known.
+    pub expiry: Option<u64>,
+    /// Who vouches for it.
+    pub trust: Trust,
+}
+
+/// Hops that are no path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// There are no hops, or more than [`MAX_HOPS`].
+    #[error("a path has 1 to {MAX_HOPS} ASes, this has {0}")]
+    Length(usize),
+    /// Interfaces come in pairs, one at each end of a link.
+    #[error("a path has an even number of interfaces, this has {0}")]
+    OddInterfaces(usize),
+    /// The two interfaces in the middle of a path are of two ASes.
+    #[error("interfaces {0} and {1} of the path are of two ASes")]
+    Torn(usize, usize),
+    /// Only the ends of a path have an interface 0.
+    #[error("hop {0} of the path has an interface 0")]
+    NoInterface(usize),
+}
+
+impl Path {
+    /// Makes a path of the interfaces it crosses, in order: the first AS's
+    /// way out, then way in and way out of each AS, then the last AS's way in.
+    /// Nothing is known of it but that.
+    ///
+    /// # Errors
+    /// [`PathError`] where that is no path.
+    pub fn new(
+        fingerprint: Fingerprint,
+        interfaces: &[(IsdAs, InterfaceId)],
+    ) -> Result<Self, PathError> {
+        if !interfaces.len().is_multiple_of(2) {
+            return Err(PathError::OddInterfaces(interfaces.len()));
+        }
+        let asns = interfaces.len() / 2 + 1;
+        let (Some((first, inner)), true) = (interfaces.split_first(), asns <= MAX_HOPS) else {
+            return Err(PathError::Length(if interfaces.is_empty() {
+                0
+            } else {
+                asns
+            }));
+        };
+        let Some((last, inner)) = inner.split_last() else {
+            return Err(PathError::OddInterfaces(interfaces.len()));
+        };
+        let mut hops = Vec::with_capacity(asns);
+        hops.push(Hop {
+            isd_as: first.0,
+            ingress: InterfaceId(0),
+            egress: first.1,
+        });
+        for (index, pair) in inner.chunks_exact(2).enumerate() {
+            let [enters, leaves] = pair else { continue };
+            if enters.0 != leaves.0 {
+                return Err(PathError::Torn(2 * index + 1, 2 * index + 2));
+            }
+            hops.push(Hop {
+                isd_as: enters.0,
+                ingress: enters.1,
+                egress: leaves.1,
+            });
+        }
+        hops.push(Hop {
+            isd_as: last.0,
+            ingress: last.1,
+            egress: InterfaceId(0),
+        });
+        let end = hops.len() - 1;
+        for (index, hop) in hops.iter().enumerate() {
+            if (index != 0 && hop.ingress.0 == 0) || (index != end && hop.egress.0 == 0) {
+                return Err(PathError::NoInterface(index));
+            }
+        }
+        Ok(Self {
+            fingerprint,
+            hops,
+            latency: None,
+            mtu: None,
+            expiry: None,
+            trust: Trust::NotVerified,
+        })
+    }
+
+    /// Makes the path within one AS, which crosses no interface.
+    #[must_use]
+    pub fn within(isd_as: IsdAs) -> Self {
+        Self {
+            fingerprint: Fingerprint([0; 32]),
+            hops: alloc::vec![Hop {
+                isd_as,
+                ingress: InterfaceId(0),
+                egress: InterfaceId(0),
+            }],
+            latency: None,
+            mtu: None,
+            expiry: None,
+            trust: Trust::Daemon,
+        }
+    }
+
+    /// Tells the path's fingerprint.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Shows the ASes in order.
+    #[must_use]
+    pub fn hops(&self) -> &[Hop] {
+        &self.hops
+    }
+
+    /// Names the interfaces that the path crosses, in order; true where
+    /// packets enter an AS.
+    pub fn interfaces(&self) -> impl Iterator<Item = (IsdAs, InterfaceId, bool)> {
+        self.hops.iter().flat_map(|hop| {
+            let enters = (hop.ingress.0 != 0).then_some((hop.isd_as, hop.ingress, true));
+            let leaves = (hop.egress.0 != 0).then_some((hop.isd_as, hop.egress, false));
+            enters.into_iter().chain(leaves)
+        })
+    }
+
+    /// Counts the interfaces that this path and another both cross: 0 where
+    /// no single link can take both away.
+    #[must_use]
+    pub fn shared_interfaces(&self, other: &Self) -> usize {
+        self.interfaces()
+            .filter(|(isd_as, interface, _)| {
+                other
+                    .interfaces()
+                    .any(|(at, through, _)| at == *isd_as && through == *interface)
+            })
+            .count()
+    }
+
+    /// Tells whether both leave the first AS through the same interface, and
+    /// so perhaps through the same router, whose loss nobody reports.
+    #[must_use]
+    pub fn same_first_interface(&self, other: &Self) -> bool {
+        let first = |path: &Self| path.hops.first().map(|hop| (hop.isd_as, hop.egress));
+        first(self) == first(other)
+    }
+}
+
+impl fmt::Display for Path {
+    /// As the reference programs print it: `1-ff00:0:111 1>10 1-ff00:0:110`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut hops = self.hops.iter().peekable();
+        while let Some(hop) = hops.next() {
+            hop.isd_as.fmt(f)?;
+            if let Some(next) = hops.peek() {
+                write!(f, " {}>{} ", hop.egress, next.ingress)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,11 @@
+//! IP packets in the frames of the SCION-IP gateway (SIG).
+//!
+//! Source: `doc/sig.rst` of the reference implementation: a header of 16
+//! octets, then IP packets back to back, a packet split over consecutive
+//! frames where it does not fit.
+
+mod frame;
+mod reassembly;
+
+pub use frame::{Encoder, FrameError, HEADER, Header, MIN_FRAME, NotIp, StreamId, packet_length};
+pub use reassembly::{Counters, MAX_PACKET, MAX_STREAMS, Reassembler};
