@@ -6,7 +6,6 @@ use dlms::cosem::{
     AttributeAccess, AttributeDescriptor, InterfaceClass, MethodAccess, MethodDescriptor,
     ObjectListElement,
 };
-use link::Endpoint;
 use serde_json::{Value, json};
 
 use crate::associate::{AssociationOptions, block_on, explain};
@@ -26,8 +25,9 @@ Examples:
 
 {}", literal::HELP))]
 pub(crate) struct WriteOptions {
-    /// Where the meter is
-    url: String,
+    /// Where the meter is, or its name in the configuration
+    #[arg(value_name = "URL|NAME")]
+    place: String,
     /// What to write: OBIS code, attribute behind a colon, class in front
     #[arg(value_name = "[CLASS/]OBIS[:ATTRIBUTE]")]
     object: String,
@@ -49,8 +49,9 @@ Without a value, i8:0 goes along, as most methods want it; null sends null-data.
 
 {}", literal::HELP))]
 pub(crate) struct InvokeOptions {
-    /// Where the meter is
-    url: String,
+    /// Where the meter is, or its name in the configuration
+    #[arg(value_name = "URL|NAME")]
+    place: String,
     /// What to invoke: OBIS code, method behind a colon, class in front
     #[arg(value_name = "[CLASS/]OBIS:METHOD")]
     object: String,
@@ -70,25 +71,22 @@ Examples:
 Rights of an attribute: r read, w write, - neither; + where a request must be
 protected.")]
 pub(crate) struct ObjectsOptions {
-    /// Where the meter is
-    url: String,
+    /// Where the meter is, or its name in the configuration
+    #[arg(value_name = "URL|NAME")]
+    place: String,
     #[command(flatten)]
     association: AssociationOptions,
-}
-
-fn endpoint(url: &str) -> Result<Endpoint, Failure> {
-    url.parse()
-        .map_err(|error| Failure::usage(format!("{url}: {error}")))
 }
 
 pub(crate) fn write(options: &WriteOptions, output: &mut Output<'_, '_>) -> Outcome {
     let target = Target::parse(&options.object)?;
     let wanted = literal::parse(&options.value)?;
-    let endpoint = endpoint(&options.url)?;
+    let destination = options.association.destination(&options.place)?;
+    let endpoint = &destination.endpoint;
     block_on(async {
-        let mut session = options.association.connect(&options.url).await?;
+        let mut session = destination.connect().await?;
         let client = &mut session.client;
-        let told = |error: link::ClientError| explain(&error, &endpoint);
+        let told = |error: link::ClientError| explain(&error, endpoint);
         let class_id = Classes::new()
             .of(client, &target)
             .await
@@ -147,11 +145,12 @@ pub(crate) fn invoke(options: &InvokeOptions, output: &mut Output<'_, '_>) -> Ou
             }
         },
     };
-    let endpoint = endpoint(&options.url)?;
+    let destination = options.association.destination(&options.place)?;
+    let endpoint = &destination.endpoint;
     block_on(async {
-        let mut session = options.association.connect(&options.url).await?;
+        let mut session = destination.connect().await?;
         let client = &mut session.client;
-        let told = |error: link::ClientError| explain(&error, &endpoint);
+        let told = |error: link::ClientError| explain(&error, endpoint);
         let class_id = Classes::new()
             .of(client, &target)
             .await
@@ -187,15 +186,16 @@ pub(crate) fn invoke(options: &InvokeOptions, output: &mut Output<'_, '_>) -> Ou
 }
 
 pub(crate) fn objects(options: &ObjectsOptions, output: &mut Output<'_, '_>) -> Outcome {
-    let endpoint = endpoint(&options.url)?;
+    let destination = options.association.destination(&options.place)?;
+    let endpoint = &destination.endpoint;
     block_on(async {
-        let mut session = options.association.connect(&options.url).await?;
+        let mut session = destination.connect().await?;
         let list = {
             let mut progress = output.progress("read");
             target::object_list(&mut session.client, &mut |octets| progress.tell(octets)).await
         };
         let ended = session.end().await;
-        let mut list = list.map_err(|error| explain(&error, &endpoint))?;
+        let mut list = list.map_err(|error| explain(&error, endpoint))?;
         ended?;
         list.sort_by_key(|element| (element.logical_name, element.class_id));
         if output.json() {

@@ -20,12 +20,17 @@ use link::{
     LinkError, MeterKeys, Password, Sap, Surroundings, SystemClock, SystemEntropy, Trace, Traced,
 };
 
+use crate::config;
 use crate::counters::{self, Counters};
 use crate::failure::Failure;
+use crate::profile::{self, Form, Mechanism, Profile, Protect};
 use crate::secret::Secret;
 
 /// How often an association is tried where somebody else moves the counter.
 const ATTEMPTS_MAX: u32 = 5;
+
+/// How long an answer is waited for where nobody says it.
+const TIMEOUT_S: u64 = 10;
 
 /// The client that everybody may be.
 const PUBLIC_CLIENT: Sap = 16;
@@ -41,118 +46,75 @@ const INVOCATION_COUNTER: AttributeDescriptor =
 
 /// How an association is made.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Association")]
 pub(crate) struct AssociationOptions {
-    /// Our own SAP [default: 16, the public client; with --keys the first of
-    /// the meter's entry]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    client: Option<u16>,
+    #[command(flatten)]
+    given: Profile,
 
-    /// The logical device's SAP
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    server: u16,
+    /// Take what is not given from this file: TOML, one KEY = VALUE for each
+    /// of these options, with _ for -
+    #[arg(long, value_name = "FILE", help_heading = "Association")]
+    profile_file: Option<PathBuf>,
 
-    /// How to show who we are [default: hls5 with --key, lls with --password]
-    #[arg(long, value_enum, value_name = "MECHANISM")]
-    security: Option<Mechanism>,
-
-    /// Password: its characters, hex:DIGITS, or @FILE
+    /// The configuration that knows meters by name
+    /// [default: ~/.config/gridward/gridward.toml]
     #[arg(
         long,
-        value_name = "P",
-        env = "GRIDWARD_PASSWORD",
-        hide_env_values = true
+        value_name = "FILE",
+        env = "GRIDWARD_CONFIG",
+        hide_env_values = true,
+        help_heading = "Association"
     )]
-    password: Option<Secret>,
-
-    /// Encryption key (GUEK): hexadecimal digits or @FILE
-    #[arg(long, value_name = "EK", env = "GRIDWARD_KEY", hide_env_values = true)]
-    key: Option<Secret>,
-
-    /// Authentication key (GAK): hexadecimal digits or @FILE
-    #[arg(
-        long,
-        value_name = "AK",
-        env = "GRIDWARD_AUTH_KEY",
-        hide_env_values = true
-    )]
-    auth_key: Option<Secret>,
-
-    /// Our own system title [default: made once, kept in the state folder]
-    #[arg(long, value_name = "T")]
-    system_title: Option<String>,
-
-    /// How requests are protected [default: authenc where there are keys]
-    #[arg(
-        long,
-        value_enum,
-        value_name = "none|auth|enc|authenc",
-        hide_possible_values = true
-    )]
-    protect: Option<Protect>,
-
-    /// The form of protected requests
-    #[arg(long, value_enum, value_name = "glo|ded|general-glo|general-ded",
-          hide_possible_values = true, default_value_t = Form::Glo)]
-    wrapping: Form,
-
-    /// Security suite
-    #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
-    suite: Option<u8>,
-
-    /// Take keys and mechanism from this key file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "auth_key", "password"])]
-    keys: Option<PathBuf>,
-
-    /// The meter's entry in it: system title or logical device name; without
-    /// it the name is first read as client 16
-    #[arg(long, value_name = "NAME", requires = "keys")]
-    meter: Option<String>,
-
-    /// Where used invocation counters are remembered
-    /// [default: ~/.local/state/gridward]
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
+    config: Option<PathBuf>,
 
     /// Go on with this invocation counter; only upwards
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Association")]
     counter: Option<u32>,
 
-    /// How long to wait for an answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 10,
-          value_parser = clap::value_parser!(u64).range(1..=3600))]
-    timeout: u64,
-
     /// Record all messages in a file for packet analysers
-    #[arg(long, value_name = "FILE.pcap")]
+    #[arg(long, value_name = "FILE.pcap", help_heading = "Association")]
     trace: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Mechanism {
-    None,
-    Lls,
-    Hls3,
-    Hls4,
-    Hls5,
-    Hls6,
-    Hls7,
+/// A meter, and how to associate with it: options, profile file and
+/// configuration in one.
+pub(crate) struct Destination {
+    pub(crate) endpoint: Endpoint,
+    profile: Profile,
+    counter: Option<u32>,
+    trace: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Protect {
-    None,
-    Auth,
-    Enc,
-    Authenc,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    Glo,
-    Ded,
-    GeneralGlo,
-    GeneralDed,
+impl AssociationOptions {
+    /// Finds out what `place` means: a URL, or a meter of the configuration.
+    pub(crate) fn destination(&self, place: &str) -> Result<Destination, Failure> {
+        let given = self.given.clone();
+        let (url, profile) = if place.contains("://") {
+            let base = match &self.profile_file {
+                Some(path) => config::load_profile(path)?,
+                None => Profile::default(),
+            };
+            (place.to_owned(), given.over(base))
+        } else if self.profile_file.is_some() {
+            return Err(Failure::usage(format!(
+                "{place}: a meter of the configuration has a profile of its own"
+            ))
+            .hint("give a URL with --profile-file"));
+        } else {
+            let (url, base) = config::meter(place, self.config.as_deref())?;
+            (url, given.over(base))
+        };
+        profile
+            .check()
+            .map_err(|reason| Failure::usage(format!("{place}: {reason}")))?;
+        Ok(Destination {
+            endpoint: url
+                .parse()
+                .map_err(|error| Failure::usage(format!("{url}: {error}")))?,
+            profile,
+            counter: self.counter,
+            trace: self.trace.clone(),
+        })
+    }
 }
 
 /// An association, and what must be told at its end.
@@ -206,53 +168,53 @@ struct Told {
     counter: Option<u32>,
 }
 
-impl AssociationOptions {
+impl Destination {
     /// Makes the association.
-    pub(crate) async fn connect(&self, url: &str) -> Result<Session, Failure> {
-        let endpoint: Endpoint = url
-            .parse()
-            .map_err(|error| Failure::usage(format!("{url}: {error}")))?;
+    pub(crate) async fn connect(&self) -> Result<Session, Failure> {
+        let endpoint = &self.endpoint;
+        let server = self.profile.server.unwrap_or(1);
         let surroundings = Surroundings {
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy),
         };
         let trace = self.trace(&surroundings.clock)?;
         let line = Line {
-            endpoint: &endpoint,
+            endpoint,
             surroundings: &surroundings,
             trace: trace.as_ref().map(|(trace, _)| trace),
-            limit: Duration::from_secs(self.timeout),
+            limit: self.limit(),
         };
         let file = self
+            .profile
             .keys
             .as_ref()
             .map(|path| KeyFile::load(path).map_err(|error| crate::keys::failure(&error)))
             .transpose()?;
         let mut told = Told::default();
         let mut asked = false;
-        if file.is_some() && self.meter.is_none() {
-            told = line.ask_publicly(self.server, true).await?;
+        if file.is_some() && self.profile.meter.is_none() {
+            told = line.ask_publicly(server, true).await?;
             asked = true;
         }
         let plan = self.plan(file.as_ref(), told.logical_device_name.as_deref())?;
         let make = || Association {
             client: plan.client,
-            server: self.server,
+            server,
             config: self.config(&plan),
             security: None,
             counters: None,
             password: plan.password.clone(),
-            dedicated: matches!(self.wrapping, Form::Ded | Form::GeneralDed),
+            dedicated: matches!(self.form(), Form::Ded | Form::GeneralDed),
             counter: None,
         };
         let Some(encryption) = &plan.encryption else {
             let client = line
                 .associate(make())
                 .await
-                .map_err(|error| explain(&error, &endpoint))?;
+                .map_err(|error| explain(&error, endpoint))?;
             return Ok(Session { client, trace });
         };
-        let folder = match &self.state {
+        let folder = match &self.profile.state {
             Some(folder) => folder.clone(),
             None => counters::default_folder()?,
         };
@@ -263,10 +225,7 @@ impl AssociationOptions {
             told = Told::default();
         } else if !asked {
             // Meters that keep it to themselves are taken by our own word.
-            told = line
-                .ask_publicly(self.server, false)
-                .await
-                .unwrap_or_default();
+            told = line.ask_publicly(server, false).await.unwrap_or_default();
         }
         for attempt in 1.. {
             let record = counters.resume(told.counter)?;
@@ -294,28 +253,28 @@ impl AssociationOptions {
                 ClientError::Failed(DlmsFailure::Rejected { .. } | DlmsFailure::CounterBehind(_))
             );
             if attempt < ATTEMPTS_MAX && refused && self.counter.is_none() {
-                told = line
-                    .ask_publicly(self.server, false)
-                    .await
-                    .unwrap_or_default();
+                told = line.ask_publicly(server, false).await.unwrap_or_default();
                 if told.counter.is_some_and(|counter| counter >= start) {
                     tracing::debug!(attempt, start, "the meter's counter has moved on");
                     continue;
                 }
             }
-            return Err(explain(&error, &endpoint));
+            return Err(explain(&error, endpoint));
         }
         Err(Failure::new("no attempt was made"))
     }
 
+    fn form(&self) -> Form {
+        self.profile.wrapping.unwrap_or_default()
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.profile.timeout.unwrap_or(TIMEOUT_S))
+    }
+
     fn title(&self, folder: &std::path::Path) -> Result<SystemTitle, Failure> {
-        match &self.system_title {
-            Some(text) => link::parse_hex(text)
-                .and_then(|octets| SystemTitle::from_slice(&octets))
-                .ok_or_else(|| {
-                    Failure::usage(format!("--system-title {text}: not a system title"))
-                        .hint("a system title is 16 hexadecimal digits")
-                }),
+        match &self.profile.system_title {
+            Some(text) => profile::system_title(text),
             None => counters::own_title(folder),
         }
     }
@@ -341,13 +300,13 @@ impl AssociationOptions {
             },
             mechanism: plan.mechanism,
             protection: plan.protection,
-            wrapping: match self.wrapping {
+            wrapping: match self.form() {
                 Form::Glo => Wrapping::Glo,
                 Form::Ded => Wrapping::Ded,
                 Form::GeneralGlo => Wrapping::GeneralGlo,
                 Form::GeneralDed => Wrapping::GeneralDed,
             },
-            timeout: Duration::from_secs(self.timeout),
+            timeout: self.limit(),
             ..Config::default()
         }
     }
@@ -358,7 +317,7 @@ impl AssociationOptions {
             .map(|entry| self.client_keys(entry))
             .transpose()?
             .flatten();
-        let client = match (self.client, from_file) {
+        let client = match (self.profile.client, from_file) {
             (Some(client), _) => client,
             (None, Some(keys)) => keys.sap,
             (None, None) => PUBLIC_CLIENT,
@@ -368,21 +327,22 @@ impl AssociationOptions {
         };
         let encryption = match from_file {
             Some(keys) => keys.encryption_key.clone(),
-            None => option(&self.key, "--key")?,
+            None => option(&self.profile.key, "--key")?,
         };
         let authentication = match from_file {
             Some(keys) => keys.authentication_key.clone(),
-            None => option(&self.auth_key, "--auth-key")?,
+            None => option(&self.profile.auth_key, "--auth-key")?,
         };
         let password = match from_file {
             Some(keys) => keys.password.clone(),
             None => self
+                .profile
                 .password
                 .as_ref()
                 .map(|secret| secret.password("--password"))
                 .transpose()?,
         };
-        let mechanism = match self.security {
+        let mechanism = match self.profile.security {
             Some(mechanism) => mechanism.name()?,
             None => match from_file {
                 Some(keys) => keys.mechanism,
@@ -400,7 +360,7 @@ impl AssociationOptions {
                 link::mechanism_name(mechanism)
             )));
         }
-        let protection = match self.protect {
+        let protection = match self.profile.protect {
             Some(Protect::None) => Protection::None,
             Some(Protect::Auth) => Protection::Authenticated,
             Some(Protect::Enc) => Protection::Encrypted,
@@ -422,6 +382,7 @@ impl AssociationOptions {
             .hint("give --key and --auth-key, their variables, or --keys FILE"));
         }
         let suite = self
+            .profile
             .suite
             .or_else(|| from_file.map(|keys| keys.suite))
             .unwrap_or(0);
@@ -440,7 +401,7 @@ impl AssociationOptions {
     }
 
     fn entry<'f>(&self, file: &'f KeyFile, name: Option<&str>) -> Result<&'f MeterKeys, Failure> {
-        let wanted = self.meter.as_deref().or(name).ok_or_else(|| {
+        let wanted = self.profile.meter.as_deref().or(name).ok_or_else(|| {
             Failure::new("the meter does not tell its logical device name")
                 .hint("say with --meter NAME which entry of the key file is its")
         })?;
@@ -451,7 +412,7 @@ impl AssociationOptions {
     }
 
     fn client_keys<'f>(&self, entry: &'f MeterKeys) -> Result<Option<&'f ClientKeys>, Failure> {
-        match self.client {
+        match self.profile.client {
             Some(PUBLIC_CLIENT) => Ok(entry.client(PUBLIC_CLIENT)),
             Some(client) => entry.client(client).map(Some).ok_or_else(|| {
                 let known: Vec<String> = entry

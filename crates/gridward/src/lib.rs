@@ -18,6 +18,7 @@ mod keys;
 mod literal;
 mod meter;
 mod output;
+mod profile;
 mod read;
 mod role;
 mod secret;

@@ -26,13 +26,15 @@ Examples:
   gridward read tcp://10.0.0.7 1-0:1.8.0 --keys meters.toml --meter GWD0000000000001
   gridward read hdlc+tcp://10.0.0.7:4059 1-0:1.8.0 --client 1 --password @lls.txt
   gridward read tcp://10.0.0.7 1-0:99.1.0 --profile --from 2026-11-20 --keys k.toml
+  gridward read kitchen 1-0:1.8.0      (what it means: gridward config default)
 
 URL: tcp:// udp:// tls:// hdlc+tcp://HOST[:4059], serial:///dev/ttyUSB0?baud=9600.
 Without an attribute, 2 is read. Scaler and unit of registers are read along.
 Times without an offset are the meter's own. Entries count from 1, the oldest.")]
 pub(crate) struct ReadOptions {
-    /// Where the meter is
-    url: String,
+    /// Where the meter is, or its name in the configuration
+    #[arg(value_name = "URL|NAME")]
+    place: String,
 
     /// What to read: OBIS code, attribute behind a colon, class in front
     #[arg(required = true, value_name = "[CLASS/]OBIS[:ATTRIBUTE]")]
@@ -65,17 +67,15 @@ pub(crate) fn run(options: &ReadOptions, output: &mut Output<'_, '_>) -> Outcome
         .map(|text| Target::parse(text))
         .collect::<Result<Vec<_>, _>>()?;
     let selection = options.selection()?;
+    let destination = options.association.destination(&options.place)?;
+    let endpoint = &destination.endpoint;
     block_on(async {
-        let endpoint: Endpoint = options
-            .url
-            .parse()
-            .map_err(|error| Failure::usage(format!("{}: {error}", options.url)))?;
-        let mut session = options.association.connect(&options.url).await?;
+        let mut session = destination.connect().await?;
         let client = &mut session.client;
         let outcome = if options.profile {
-            profiles(client, &endpoint, &targets, selection.as_ref(), output).await
+            profiles(client, endpoint, &targets, selection.as_ref(), output).await
         } else {
-            attributes(client, &endpoint, &targets, output).await
+            attributes(client, endpoint, &targets, output).await
         };
         let ended = session.end().await;
         outcome.and(ended)

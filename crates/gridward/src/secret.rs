@@ -2,9 +2,11 @@
 
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use dlms::security::Key;
 use link::Password;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -14,7 +16,8 @@ const FILE_MAX: u64 = 4_096;
 
 /// A secret as it was given: `HEX`, or `@FILE` that holds it. It shows nowhere
 /// and is wiped when dropped.
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
+#[serde(from = "String")]
 pub(crate) struct Secret(Zeroizing<String>);
 
 impl From<String> for Secret {
@@ -30,6 +33,22 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Secret {
+    /// Whether a file holds it.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.0.starts_with('@')
+    }
+
+    /// Takes the name of its file as seen from `folder`.
+    pub(crate) fn anchor(&mut self, folder: &Path) {
+        if let Some(path) = self.0.strip_prefix('@') {
+            let path = folder.join(path);
+            // A folder that is no text was named by nobody's text.
+            if let Some(path) = path.to_str() {
+                *self.0 = format!("@{path}");
+            }
+        }
+    }
+
     /// Reads it as a key of 16 or 32 octets; `option` is its name for people.
     pub(crate) fn key(&self, option: &str) -> Result<Key, Failure> {
         let octets = match self.content(option)? {

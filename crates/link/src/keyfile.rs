@@ -133,19 +133,10 @@ impl KeyFile {
     /// # Errors
     /// The first fault, with its line or meter.
     pub fn parse(text: &str) -> Result<Self, KeyFault> {
-        // toml's own message would quote the line, and with it a key.
         let raw: RawFile = toml::from_str(text).map_err(|error| KeyFault {
             line: error.span().map(|span| line_of(text, span.start)),
             meter: None,
-            reason: KeyFaultReason::Toml(
-                error
-                    .message()
-                    .split('`')
-                    .next()
-                    .unwrap_or("")
-                    .trim()
-                    .into(),
-            ),
+            reason: KeyFaultReason::Toml(redacted(&error).into()),
         })?;
         if raw.meter.len() > METERS_MAX {
             return Err(KeyFault {
@@ -523,6 +514,39 @@ fn key(
     .transpose()
 }
 
+/// Tells what is wrong in a file that may hold secrets, and where: the error's
+/// own text quotes the line.
+#[must_use]
+pub fn toml_fault(text: &str, error: &toml::de::Error) -> String {
+    let reason = redacted(error);
+    match error.span() {
+        Some(span) => format!("line {}: {reason}", line_of(text, span.start)),
+        None => reason,
+    }
+}
+
+/// The message of an error without the values that it quotes; names of keys
+/// are none.
+fn redacted(error: &toml::de::Error) -> String {
+    let message = error.message().lines().next().unwrap_or_default().trim();
+    let of_names = [
+        "unknown field",
+        "missing field",
+        "duplicate ",
+        "unknown variant",
+    ]
+    .iter()
+    .any(|start| message.starts_with(start));
+    if of_names || !message.contains(['"', '`']) {
+        message.chars().take(MESSAGE_MAX).collect()
+    } else {
+        "not the kind of value that belongs here".to_owned()
+    }
+}
+
+/// Characters of a message that are told.
+const MESSAGE_MAX: usize = 300;
+
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes()
         .take(offset)
@@ -697,7 +721,8 @@ mod tests {
         );
         assert_eq!(
             fault(&format!("{head}mester_key = \"{SECRET}\"\n")),
-            "line 4: not a key file: unknown field"
+            "line 4: not a key file: unknown field `mester_key`, expected one of \
+             `logical_device_name`, `system_title`, `master_key`, `broadcast_key`, `client`"
         );
         assert_eq!(
             fault(&format!("{head}master_key = {SECRET}\n"))

@@ -16,6 +16,8 @@ const COMMANDS: &[&[&str]] = &[
     &["headend"],
     &["demo"],
     &["config"],
+    &["config", "default"],
+    &["config", "check"],
     &["keys"],
     &["keys", "generate"],
     &["keys", "check"],

@@ -14,6 +14,7 @@ mod help;
 mod keys;
 mod layering;
 mod literal;
+mod local;
 mod process;
 mod program;
 mod session;

@@ -49,16 +49,16 @@ impl Drop for Role {
 }
 
 /// Two meters and where their keys are.
-struct Site {
-    folder: tempfile::TempDir,
-    role: Role,
-    url: String,
-    keys: String,
-    state: String,
+pub(crate) struct Site {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) role: Role,
+    pub(crate) url: String,
+    pub(crate) keys: String,
+    pub(crate) state: String,
 }
 
 impl Site {
-    fn new(scheme: &str) -> Self {
+    pub(crate) fn new(scheme: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let keys = text(&folder.path().join("keys.toml"));
