@@ -7,8 +7,8 @@ use dlms::acse::MechanismName;
 use dlms::axdr::RawData;
 use dlms::cosem::{AttributeAccess, AttributeDescriptor, MethodAccess, MethodDescriptor, Obis};
 use dlms::security::{
-    CounterRecord, CounterRestart, Crypto, Gcm, Iv, Key, KeyRing, Keys, PeerCounter, Protection,
-    ReplayWindow, SecuritySuite, SendCounter, SystemTitle, Tag, TagMismatch, TextTooLong,
+    CounterRecord, CounterRestart, Crypto, Gcm, Iv, Key, KeyRing, Keys, PeerCounter, PeerWindows,
+    Protection, ReplayWindow, SecuritySuite, SendCounter, SystemTitle, Tag, TagMismatch, TextTooLong,
     UnwrapError,
 };
 use dlms::server::{
@@ -102,8 +102,8 @@ impl Default for Device {
                 client_title: Some(CLIENT),
                 keys: ring(),
                 send: SendCounter::resume(CounterRecord::default()),
-                received: fresh(),
-                received_broadcast: fresh(),
+                received: PeerWindows::new(0),
+                received_broadcast: PeerWindows::new(0),
             },
             value: [&[0x09, 0x82, 0x02, 0x00][..], &[0x5A; 512]].concat(),
             random: 0,
@@ -150,7 +150,13 @@ impl ObjectStore for Device {
         Ok(())
     }
 
-    fn counter_accepted(&mut self, _: u16, _: u32, _: bool) -> Result<(), NotDurable> {
+    fn counter_accepted(
+        &mut self,
+        _: u16,
+        _: &SystemTitle,
+        _: u32,
+        _: bool,
+    ) -> Result<(), NotDurable> {
         Ok(())
     }
 

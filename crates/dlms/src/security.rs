@@ -74,7 +74,8 @@ pub use key::{Key, KeyError, KeyKind, KeyLength, Keys, SystemTitle, weak_key};
 pub use policy::{PolicyError, PolicyVersion, Required, SecurityPolicy};
 pub use proof::{HlsVerified, PasswordVerified, TagVerified};
 pub use replay::{
-    Candidate, CounterRestart, PeerCounter, REPLAY_WINDOW_WIDTH, ReplayError, ReplayWindow,
+    Candidate, CounterRestart, PEERS_MAX, PeerCounter, PeerWindows, REPLAY_WINDOW_WIDTH,
+    ReplayError, ReplayWindow,
 };
 pub use suite::{Protection, SecurityControl, SecuritySuite};
 pub use transfer::{KeyTransfer, KeyTransferError, KeyTransfers};

@@ -485,25 +485,24 @@ impl Server {
             if header.control.broadcast() {
                 // Every device of the network has this key, so what verifies
                 // under it proves nothing about who sent it.
-                let window = state.received_broadcast.window_mut();
-                risen(window, &header)?;
-                let opened = protected
-                    .keys
-                    .unprotect_broadcast(&mut frame, title, required, window)?;
+                let opened = state.received_broadcast.verify(title, |window| {
+                    risen(window, &header)?;
+                    protected
+                        .keys
+                        .unprotect_broadcast(&mut frame, title, required, window)
+                })?;
                 (opened.range(), None)
             } else {
-                let window = if header.wrapping.is_dedicated() {
-                    match &mut protected.dedicated {
-                        Some(dedicated) => dedicated,
-                        None => return Err(nothing),
-                    }
-                } else {
-                    state.received.window_mut()
+                let keys = &protected.keys;
+                let mut verify = |window: &mut ReplayWindow| {
+                    risen(window, &header)?;
+                    keys.unprotect_once(&mut frame, title, required, window)
                 };
-                risen(window, &header)?;
-                let opened = protected
-                    .keys
-                    .unprotect_once(&mut frame, title, required, window)?;
+                let opened = if header.wrapping.is_dedicated() {
+                    verify(protected.dedicated.as_mut().ok_or(nothing)?)?
+                } else {
+                    state.received.verify(title, verify)?
+                };
                 (opened.range(), Some(opened.into_proof()))
             }
         };
@@ -513,7 +512,12 @@ impl Server {
         protected.enclosing = verified_globally(&header).then_some(header.counter);
         if verified_globally(&header) {
             store
-                .counter_accepted(client, header.counter, header.control.broadcast())
+                .counter_accepted(
+                    client,
+                    &protected.title,
+                    header.counter,
+                    header.control.broadcast(),
+                )
                 .map_err(|NotDurable| nothing)?;
         }
         let caller = Caller {
@@ -709,7 +713,7 @@ fn next_counter(client: u16, store: &mut dyn ObjectStore) -> Result<FreshCounter
 
 impl Protected {
     fn new(title: SystemTitle, keys: KeyRing, state: &SecurityState) -> Self {
-        let floor = state.received.window().floor().unwrap_or(u32::MAX);
+        let floor = state.received.window(&title).floor().unwrap_or(u32::MAX);
         Self {
             title,
             keys,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dlms::axdr::RawData;
 use dlms::cosem::{AttributeDescriptor, MethodAccess, MethodDescriptor};
-use dlms::security::CounterRecord;
+use dlms::security::{CounterRecord, SystemTitle};
 use dlms::server::{
     AssociationTerms, AttributeRights, Caller, NoEntropy, NotDurable, Notice, ObjectStore,
     SecurityState, Selection,
@@ -278,11 +278,12 @@ impl<S: Store> ObjectStore for Meter<S> {
     fn counter_accepted(
         &mut self,
         client: u16,
+        title: &SystemTitle,
         counter: u32,
         broadcast: bool,
     ) -> Result<(), NotDurable> {
         let mut session = self.session().ok_or(NotDurable)?;
-        session.counter_accepted(client, counter, broadcast)
+        session.counter_accepted(client, title, counter, broadcast)
     }
 
     fn random(&mut self, out: &mut [u8]) -> Result<(), NoEntropy> {

@@ -3,6 +3,9 @@
 //! A window belongs to one key: the unicast, the broadcast and the dedicated
 //! key of a peer have one each.
 
+use alloc::collections::BTreeMap;
+
+use super::key::SystemTitle;
 use super::proof::TagVerified;
 
 /// How many counters below the highest one a sliding window remembers.
@@ -54,8 +57,12 @@ impl ReplayWindow {
     }
 
     fn with_width(floor: u32, width: u32) -> Self {
+        Self::from_next(u64::from(floor), width)
+    }
+
+    const fn from_next(next: u64, width: u32) -> Self {
         Self {
-            next: u64::from(floor),
+            next,
             // What lies below the floor counts as taken.
             taken: u64::MAX,
             width,
@@ -181,5 +188,102 @@ impl PeerCounter {
     /// Shows the window, to be moved.
     pub const fn window_mut(&mut self) -> &mut ReplayWindow {
         &mut self.window
+    }
+}
+
+/// Peers that are told apart under one key.
+pub const PEERS_MAX: usize = 16;
+
+/// The counters of several peers under one key, told apart by system title:
+/// with the title and the counter in the nonce, each peer counts for itself.
+///
+/// At most [`PEERS_MAX`] titles are kept. Where one more has to be, the title
+/// with the lowest counter goes, and below that counter no title that is not
+/// kept is taken any more. So nothing is taken twice, and whoever went goes on
+/// above it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerWindows {
+    /// Where the counters of a title that is not kept begin; beyond the
+    /// greatest where there is none left.
+    floor: u64,
+    windows: BTreeMap<SystemTitle, ReplayWindow>,
+}
+
+impl PeerWindows {
+    /// Starts without peers; the counters of all of them begin at `floor`.
+    #[must_use]
+    pub const fn new(floor: u32) -> Self {
+        Self {
+            floor: floor as u64,
+            windows: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a peer whose counters below `floor` are used.
+    #[must_use]
+    pub fn with_peer(mut self, title: SystemTitle, floor: u32) -> Self {
+        self.keep(title, ReplayWindow::sliding(floor));
+        self
+    }
+
+    /// Shows the window of a peer, whether it was heard before or not. A
+    /// window that slides, since the reply to a challenge carries a counter of
+    /// its own.
+    #[must_use]
+    pub fn window(&self, title: &SystemTitle) -> ReplayWindow {
+        self.windows
+            .get(title)
+            .cloned()
+            .unwrap_or_else(|| ReplayWindow::from_next(self.floor, REPLAY_WINDOW_WIDTH))
+    }
+
+    /// Lets `verify` move the window of a peer. One that was never heard is
+    /// kept only when it moved: a title alone proves nothing.
+    ///
+    /// # Errors
+    /// What `verify` says; then nothing has moved.
+    pub fn verify<T, E>(
+        &mut self,
+        title: &SystemTitle,
+        verify: impl FnOnce(&mut ReplayWindow) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let before = self.window(title);
+        let mut window = before.clone();
+        let verified = verify(&mut window)?;
+        if window != before {
+            self.keep(*title, window);
+        }
+        Ok(verified)
+    }
+
+    fn keep(&mut self, title: SystemTitle, window: ReplayWindow) {
+        self.windows.insert(title, window);
+        if self.windows.len() <= PEERS_MAX {
+            return;
+        }
+        let lowest = self
+            .windows
+            .iter()
+            .filter(|(other, _)| **other != title)
+            .min_by_key(|(_, window)| window.next)
+            .map(|(other, window)| (*other, window.next));
+        if let Some((other, next)) = lowest {
+            self.windows.remove(&other);
+            self.floor = self.floor.max(next);
+        }
+    }
+
+    /// Tells the lowest counter that is good for sure whichever peer sends it,
+    /// if the key has one left.
+    #[must_use]
+    pub fn floor(&self) -> Option<u32> {
+        let kept = self.windows.values().map(|window| window.next);
+        u32::try_from(kept.fold(self.floor, u64::max)).ok()
+    }
+
+    /// Tells whether a title is kept.
+    #[must_use]
+    pub fn contains(&self, title: &SystemTitle) -> bool {
+        self.windows.contains_key(title)
     }
 }

@@ -382,7 +382,6 @@ fn protect(
     if !bound || title == state.title {
         return Err(unknown());
     }
-    state.received.start_association();
     let keys: KeyRing = state.keys.clone();
     Ok(Protected::new(title, keys, state))
 }
@@ -440,21 +439,18 @@ fn propose(
             .map_err(|_| unverified())?;
         opened.range()
     } else {
-        risen(state.received.window(), &header).map_err(|_| Rejected {
-            notice: Some(Notice::Replayed),
-            ..Rejected::failed()
+        let opened = state.received.verify(&protected.title, |window| {
+            risen(window, &header).map_err(|_| Rejected {
+                notice: Some(Notice::Replayed),
+                ..Rejected::failed()
+            })?;
+            protected
+                .keys
+                .unprotect_once(&mut frame, &protected.title, terms.protection, window)
+                .map_err(|_| unverified())
         })?;
-        let opened = protected
-            .keys
-            .unprotect_once(
-                &mut frame,
-                &protected.title,
-                terms.protection,
-                state.received.window_mut(),
-            )
-            .map_err(|_| unverified())?;
         store
-            .counter_accepted(client, header.counter, false)
+            .counter_accepted(client, &protected.title, header.counter, false)
             .map_err(|_| unverified())?;
         opened.range()
     };
@@ -605,18 +601,22 @@ fn pass_4(
         return Err(NotProved);
     };
     let state = store.security(caller.client).ok_or(NotProved)?;
-    let proof = exchange
-        .gmac_verify(
-            Role::Client,
-            &protected.keys,
-            state.received.window_mut(),
-            protected.enclosing,
-            shown,
-        )
+    let title = protected.title;
+    let proof = state
+        .received
+        .verify(&title, |window| {
+            exchange.gmac_verify(
+                Role::Client,
+                &protected.keys,
+                window,
+                protected.enclosing,
+                shown,
+            )
+        })
         .map_err(|_| NotProved)?;
-    if let Some(floor) = state.received.window().floor() {
+    if let Some(floor) = state.received.window(&title).floor() {
         store
-            .counter_accepted(caller.client, floor.saturating_sub(1), false)
+            .counter_accepted(caller.client, &title, floor.saturating_sub(1), false)
             .map_err(|_| NotProved)?;
     }
     let counter = next_counter(caller.client, store).map_err(|_| NotProved)?;

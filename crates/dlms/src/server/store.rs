@@ -9,7 +9,7 @@ use crate::cosem::{
     SelectiveAccessDescriptor,
 };
 use crate::security::{
-    CounterRecord, KeyRing, PeerCounter, Protection, SendCounter, SystemTitle, TagVerified,
+    CounterRecord, KeyRing, PeerWindows, Protection, SendCounter, SystemTitle, TagVerified,
 };
 use crate::xdlms::{ActionResult, Conformance, DataAccessResult, LongInvokeIdAndPriority};
 
@@ -38,15 +38,17 @@ pub trait ObjectStore {
     /// Where that cannot be made durable: nothing is sent.
     fn counters_reserved(&mut self, client: u16, record: &CounterRecord) -> Result<(), NotDurable>;
 
-    /// Hears that a client's counter was accepted, under the unicast or the
-    /// broadcast key, before anything is done about the request; an implementation
-    /// makes durable what it needs to refuse that counter after a restart.
+    /// Hears that a client's counter was accepted from `title`, under the unicast
+    /// or the broadcast key, before anything is done about the request; an
+    /// implementation makes durable what it needs to refuse that counter after a
+    /// restart.
     ///
     /// # Errors
     /// Where that cannot be made durable: the request is refused.
     fn counter_accepted(
         &mut self,
         client: u16,
+        title: &SystemTitle,
         counter: u32,
         broadcast: bool,
     ) -> Result<(), NotDurable>;
@@ -172,12 +174,12 @@ pub struct SecurityState {
     pub keys: KeyRing,
     /// Counters of what the device sends.
     pub send: SendCounter,
-    /// Counters of what the client sent under the global keys. A window that
-    /// slides, since the reply to a challenge carries a counter of its own;
-    /// requests are held to rising ones all the same.
-    pub received: PeerCounter,
+    /// Counters of what clients sent under the global keys, for each of their
+    /// titles. Requests are held to rising ones, however far back the window
+    /// would let the reply to a challenge be.
+    pub received: PeerWindows,
     /// Counters of what was sent under the broadcast key.
-    pub received_broadcast: PeerCounter,
+    pub received_broadcast: PeerWindows,
 }
 
 /// Who asks for something, and what is proved about that.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use dlms::acse::MechanismName;
 use dlms::axdr::RawData;
 use dlms::cosem::{AttributeAccess, AttributeDescriptor, MethodAccess, MethodDescriptor, Obis};
-use dlms::security::{CounterRecord, Protection};
+use dlms::security::{CounterRecord, Protection, SystemTitle};
 use dlms::server::{
     AssociationTerms, AttributeRights, Caller, Context, NoEntropy, NotDurable, Notice, ObjectStore,
     SecurityState, Selection,
@@ -75,7 +75,13 @@ impl ObjectStore for Device {
         Err(NotDurable)
     }
 
-    fn counter_accepted(&mut self, _: u16, _: u32, _: bool) -> Result<(), NotDurable> {
+    fn counter_accepted(
+        &mut self,
+        _: u16,
+        _: &SystemTitle,
+        _: u32,
+        _: bool,
+    ) -> Result<(), NotDurable> {
         Err(NotDurable)
     }
 

@@ -1,13 +1,14 @@
 //! Keys, policies and counters of a meter's ciphered associations (class 64).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use dlms::codec::{Reader, Wire as _};
 use dlms::cosem::Obis;
 use dlms::security::{
-    CounterPlan, CounterRecord, CounterRestart, Key, KeyError, KeyKind, KeyRing, KeyTransfer,
-    KeyTransfers, Keys, PeerCounter, PolicyVersion, Protection, ReplayWindow, RustCrypto,
-    SecurityPolicy, SecuritySuite, SendCounter, SystemTitle,
+    CounterPlan, CounterRecord, Key, KeyError, KeyKind, KeyRing, KeyTransfer, KeyTransfers, Keys,
+    PEERS_MAX, PeerWindows, PolicyVersion, Protection, RustCrypto, SecurityPolicy, SecuritySuite,
+    SendCounter, SystemTitle,
 };
 use dlms::server::{COUNTERS_RESERVED, SecurityState};
 use link::MeterKeys;
@@ -36,10 +37,10 @@ pub(super) struct Secured {
     sent: CounterRecord,
     /// Counters that become ours with the next commit.
     plan: Option<CounterPlan>,
-    /// Every counter that was accepted from the client lies below.
-    ceiling: u32,
+    /// What the journal holds of counters that were accepted.
+    ceilings: Ceilings,
     /// The same of the broadcast key.
-    ceiling_broadcast: u32,
+    ceilings_broadcast: Ceilings,
 }
 
 impl fmt::Debug for Secured {
@@ -101,8 +102,8 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
                 client_title: None,
                 keys: ring,
                 send: SendCounter::resume(first()),
-                received: peer(0),
-                received_broadcast: peer(0),
+                received: PeerWindows::new(0),
+                received_broadcast: PeerWindows::new(0),
             },
             policy: SecurityPolicy::nothing(match version {
                 0 => PolicyVersion::V0,
@@ -113,8 +114,8 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
             transferred: false,
             sent: first(),
             plan: None,
-            ceiling: 0,
-            ceiling_broadcast: 0,
+            ceilings: Ceilings::default(),
+            ceilings_broadcast: Ceilings::default(),
         });
     }
     Ok(all)
@@ -128,19 +129,96 @@ fn first() -> CounterRecord {
     }
 }
 
-/// A window that slides: the reply to a challenge has a counter of its own, lower than that of
-/// the message it comes in.
-fn peer(floor: u32) -> PeerCounter {
-    PeerCounter::new(ReplayWindow::sliding(floor), CounterRestart::Refuse)
+/// Where the counters of each client that uses a key lie, as the journal has it: after a restart
+/// no counter below is taken.
+#[derive(Clone, Debug, Default)]
+struct Ceilings {
+    /// Of titles without an entry.
+    others: u32,
+    titles: BTreeMap<SystemTitle, u32>,
+}
+
+impl Ceilings {
+    /// Notes that a counter was accepted from a title, when `windows` has it; says whether this
+    /// must be made durable anew.
+    fn accept(&mut self, title: &SystemTitle, counter: u32, windows: &PeerWindows) -> bool {
+        let mut changed = false;
+        let ceiling = self.titles.get(title).copied().unwrap_or(self.others);
+        // Titles that had to make room in the windows are among the others now.
+        self.titles.retain(|kept, ceiling| {
+            let stays = windows.contains(kept);
+            if !stays {
+                self.others = self.others.max(*ceiling);
+                changed = true;
+            }
+            stays
+        });
+        if counter >= ceiling {
+            self.titles.insert(*title, above(counter));
+            changed = true;
+        }
+        changed
+    }
+
+    /// Goes ahead of all use, so that the first message costs no sync.
+    fn reserve_ahead(&mut self) {
+        self.others = above(self.others);
+        for ceiling in self.titles.values_mut() {
+            *ceiling = above(*ceiling);
+        }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.titles.len() as u64);
+        for (title, ceiling) in &self.titles {
+            out.extend_from_slice(&title.0);
+            put_u64(out, u64::from(*ceiling));
+        }
+    }
+
+    /// Takes what the journal holds: counters never go back, whatever it lost.
+    fn restore(&mut self, octets: &mut &[u8]) -> Option<()> {
+        // Journals of before have one counter for all titles.
+        let count = if octets.is_empty() {
+            0
+        } else {
+            take_u64(octets)?
+        };
+        let mut titles = BTreeMap::new();
+        for _ in 0..count.min(PEERS_MAX as u64) {
+            let (title, rest) = octets.split_first_chunk::<8>()?;
+            *octets = rest;
+            let ceiling = u32::try_from(take_u64(octets)?).ok()?;
+            titles.insert(SystemTitle(*title), ceiling);
+        }
+        for (title, ceiling) in &self.titles {
+            match titles.get_mut(title) {
+                Some(kept) => *kept = (*kept).max(*ceiling),
+                None => self.others = self.others.max(*ceiling),
+            }
+        }
+        self.titles = titles;
+        Some(())
+    }
+
+    fn windows(&self) -> PeerWindows {
+        let new = PeerWindows::new(self.others);
+        self.titles.iter().fold(new, |windows, (title, ceiling)| {
+            windows.with_peer(*title, *ceiling)
+        })
+    }
+}
+
+const fn above(counter: u32) -> u32 {
+    counter.saturating_add(1).saturating_add(FLOOR_AHEAD)
 }
 
 impl Secured {
-    /// Returns the greatest counter accepted from the client, 0 before the first.
+    /// Returns the greatest counter accepted from any client, 0 before the first: whoever goes on
+    /// above it goes on above their own.
     pub(super) fn counter(&self) -> u32 {
-        let window = self.state.received.window();
-        window
-            .floor()
-            .map_or(u32::MAX, |floor| floor.saturating_sub(1))
+        let floor = self.state.received.floor();
+        floor.map_or(u32::MAX, |floor| floor.saturating_sub(1))
     }
 
     /// Returns the least protection that the policy asks of requests.
@@ -151,7 +229,7 @@ impl Secured {
     /// Reserves counters of both sides ahead of their use, so that the first contact with many
     /// meters does not cost a sync for each.
     pub(super) fn reserve_ahead(&mut self) {
-        self.accept(self.ceiling, false);
+        self.ceilings.reserve_ahead();
         if let Ok(plan) = self.state.send.plan_block(COUNTERS_RESERVED) {
             self.sent = plan.record().clone();
             self.plan = Some(plan);
@@ -171,17 +249,13 @@ impl Secured {
     }
 
     /// Notes that a counter was accepted; says whether the floor must be made durable anew.
-    pub(super) const fn accept(&mut self, counter: u32, broadcast: bool) -> bool {
-        let ceiling = if broadcast {
-            &mut self.ceiling_broadcast
+    pub(super) fn accept(&mut self, title: &SystemTitle, counter: u32, broadcast: bool) -> bool {
+        let (ceilings, windows) = if broadcast {
+            (&mut self.ceilings_broadcast, &self.state.received_broadcast)
         } else {
-            &mut self.ceiling
+            (&mut self.ceilings, &self.state.received)
         };
-        if counter < *ceiling {
-            return false;
-        }
-        *ceiling = counter.saturating_add(1).saturating_add(FLOOR_AHEAD);
-        true
+        ceilings.accept(title, counter, windows)
     }
 
     /// Returns the keys with those of a transfer put in their place.
@@ -255,20 +329,25 @@ impl Secured {
 
     pub(super) fn put_counters(&self, out: &mut Vec<u8>) {
         put_u64(out, u64::from(self.sent.end));
-        put_u64(out, u64::from(self.ceiling));
-        put_u64(out, u64::from(self.ceiling_broadcast));
+        put_u64(out, u64::from(self.ceilings.others));
+        put_u64(out, u64::from(self.ceilings_broadcast.others));
+        self.ceilings.put(out);
+        self.ceilings_broadcast.put(out);
     }
 
     pub(super) fn restore_counters(&mut self, mut octets: &[u8]) -> Option<()> {
         let mut take = || u32::try_from(take_u64(&mut octets)?).ok();
-        let (end, ceiling, ceiling_broadcast) = (take()?, take()?, take()?);
+        let (end, others, others_broadcast) = (take()?, take()?, take()?);
         // Counters never go back, whatever the journal lost.
         self.sent.end = self.sent.end.max(end);
-        self.ceiling = self.ceiling.max(ceiling);
+        self.ceilings.others = self.ceilings.others.max(others);
+        let broadcast = &mut self.ceilings_broadcast;
+        broadcast.others = broadcast.others.max(others_broadcast);
+        self.ceilings.restore(&mut octets)?;
+        broadcast.restore(&mut octets)?;
         self.state.send = SendCounter::resume(self.sent.clone());
-        self.state.received = peer(self.ceiling);
-        self.ceiling_broadcast = self.ceiling_broadcast.max(ceiling_broadcast);
-        self.state.received_broadcast = peer(self.ceiling_broadcast);
+        self.state.received = self.ceilings.windows();
+        self.state.received_broadcast = self.ceilings_broadcast.windows();
         Some(())
     }
 }

@@ -6,7 +6,7 @@ use dlms::cosem::{
     AttributeAccess, AttributeDescriptor, EntryDescriptor, MethodAccess, MethodDescriptor, Obis,
     RangeDescriptor,
 };
-use dlms::security::{CounterRecord, Protection};
+use dlms::security::{CounterRecord, Protection, SystemTitle};
 use dlms::server::{
     AssociationTerms, AttributeRights, BackOff, Caller, Context, NoEntropy, NotDurable, Notice,
     ObjectStore, SecurityState, Selection,
@@ -310,6 +310,7 @@ impl ObjectStore for Session<'_> {
     fn counter_accepted(
         &mut self,
         client: u16,
+        title: &SystemTitle,
         counter: u32,
         broadcast: bool,
     ) -> Result<(), NotDurable> {
@@ -319,7 +320,7 @@ impl ObjectStore for Session<'_> {
             .iter_mut()
             .find(|secured| secured.client == client)
             .ok_or(NotDurable)?;
-        if !secured.accept(counter, broadcast) {
+        if !secured.accept(title, counter, broadcast) {
             return Ok(());
         }
         let index = secured.index.0;

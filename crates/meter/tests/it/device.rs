@@ -14,7 +14,8 @@ use dlms::cosem::{
     ObjectListElement, ProfileSelection, RangeDescriptor,
 };
 use dlms::security::{
-    Key, KeyKind, KeyTransfer, KeyTransfers, Keys, Protection, RustCrypto, SecuritySuite,
+    Key, KeyKind, KeyTransfer, KeyTransfers, Keys, PEERS_MAX, Protection, RustCrypto,
+    SecuritySuite, SystemTitle,
 };
 use dlms::server::{Caller, ObjectStore as _, Selection};
 use dlms::xdlms::{ActionResult, DataAccessResult};
@@ -26,7 +27,7 @@ use model::{BreakerState, IntervalStatus, Timestamp};
 
 use crate::disk::Random;
 use crate::pair::{
-    Counting, MANAGEMENT, NOON, Options, PUBLIC, READING, World, attribute, instant,
+    Counting, MANAGEMENT, NOON, Options, PUBLIC, Peer, READING, World, attribute, instant,
 };
 
 const LOAD_PROFILE: &str = "7 1.0.99.1.0.255 2";
@@ -322,6 +323,94 @@ fn replay(counter: u32) {
     // The true client finds its way in by the counter object.
     let mut peer = world.associate(0, MANAGEMENT);
     assert_eq!(peer.get(&mut world, BREAKER_STATE), Ok(Data::Enum(1)));
+}
+
+/// A client of its own under the key that all share.
+const fn client(number: u8) -> SystemTitle {
+    SystemTitle([b'C', b'L', b'I', 0, 0, 0, 0, number])
+}
+
+/// Disconnects and reconnects; returns all that was sent.
+fn switched(world: &mut World, peer: &mut Peer) -> Vec<Vec<u8>> {
+    for method in [DISCONNECT, RECONNECT] {
+        assert_eq!(peer.invoke(world, method, None), ActionResult::Success);
+    }
+    peer.sent.clone()
+}
+
+/// Plays back what was recorded, whole associations and single messages, and tells whether the
+/// breaker ever moved.
+fn moves(world: &mut World, recorded: &[Vec<u8>]) -> bool {
+    let mut attacker = world.connect(0, MANAGEMENT, 1);
+    recorded.iter().any(|octets| {
+        attacker.raw(world, octets);
+        let device = world.fleet.device(0).unwrap();
+        device.breaker_state() != BreakerState::Connected
+    })
+}
+
+#[test]
+fn clients_that_share_a_key_count_for_themselves() {
+    let mut world = world();
+    let mut one = world.connect_as(0, MANAGEMENT, 1, client(1));
+    let mut other = world.connect_as(0, MANAGEMENT, 1_000_000, client(2));
+    one.associate(&mut world).unwrap();
+    other.associate(&mut world).unwrap();
+    for _ in 0..5 {
+        assert_eq!(one.get(&mut world, BREAKER_STATE), Ok(Data::Enum(1)));
+        assert_eq!(other.get(&mut world, BREAKER_STATE), Ok(Data::Enum(1)));
+    }
+    let recorded = [
+        switched(&mut world, &mut one),
+        switched(&mut world, &mut other),
+    ];
+    // What one sent is nothing in the other's association.
+    for (peer, foreign) in [(&mut other, &recorded[0]), (&mut one, &recorded[1])] {
+        let answer = peer.raw(&mut world, foreign.last().unwrap()).unwrap();
+        assert_eq!(answer[0], 0xD8, "the other's message was taken");
+        assert_eq!(peer.get(&mut world, BREAKER_STATE), Ok(Data::Enum(1)));
+    }
+    assert!(!moves(&mut world, &recorded.concat()));
+
+    world.disk.power_cut(&mut Random(3));
+    world.restart();
+    assert!(!moves(&mut world, &recorded.concat()));
+    // Each goes on above its own counters, whatever the other's are.
+    for (number, used, free) in [(1, 30, 20_000), (2, 1_000_030, 1_020_000)] {
+        let mut peer = world.connect_as(0, MANAGEMENT, used, client(number));
+        assert!(peer.associate(&mut world).is_err(), "counters went back");
+        let mut peer = world.connect_as(0, MANAGEMENT, free, client(number));
+        peer.associate(&mut world).unwrap();
+        assert_eq!(peer.get(&mut world, BREAKER_STATE), Ok(Data::Enum(1)));
+    }
+}
+
+#[test]
+fn a_client_that_had_to_make_room_cannot_be_played_back() {
+    let mut world = world();
+    let mut recorded = Vec::new();
+    let count = u8::try_from(PEERS_MAX).unwrap() + 4;
+    for number in 1..=count {
+        let floor = 100_000 * u32::from(number);
+        let mut peer = world.connect_as(0, MANAGEMENT, floor, client(number));
+        peer.associate(&mut world).unwrap();
+        recorded.extend(switched(&mut world, &mut peer));
+        assert!(!moves(&mut world, &recorded), "after client {number}");
+    }
+    for cut in 0..2 {
+        // The first four made room: what lies below the last of them is used.
+        let mut gone = world.connect_as(0, MANAGEMENT, 300_000 + 20_000 * cut, client(1));
+        assert!(gone.associate(&mut world).is_err());
+        let mut gone = world.connect_as(0, MANAGEMENT, 420_000 + 20_000 * cut, client(1));
+        gone.associate(&mut world).unwrap();
+        recorded.extend(switched(&mut world, &mut gone));
+        assert!(!moves(&mut world, &recorded));
+        world.disk.power_cut(&mut Random(u64::from(cut)));
+        world.restart();
+        assert!(!moves(&mut world, &recorded));
+    }
+    let newest = 100_000 * u32::from(count);
+    assert!(world.counter(0) > newest, "the counter object tells of all");
 }
 
 /// Splits the rows of a profile into time, status and values.

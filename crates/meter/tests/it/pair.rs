@@ -129,6 +129,21 @@ impl World {
         Peer::new(place, sap, &keys, floor)
     }
 
+    /// Connects a client that has a system title of its own.
+    pub(crate) fn connect_as(
+        &self,
+        place: usize,
+        sap: u16,
+        floor: u32,
+        title: SystemTitle,
+    ) -> Peer {
+        let mut peer = self.connect(place, sap, floor);
+        let (config, security) = Peer::settings(sap, self.keys(place), floor);
+        let security = security.map(|security| Security { title, ..security });
+        peer.client = Client::new(config, security);
+        peer
+    }
+
     /// Connects a client and associates.
     pub(crate) fn associate(&mut self, place: usize, sap: u16) -> Peer {
         let floor = self.counter(place) + 1;

@@ -107,10 +107,7 @@ fn a_true_hint_is_followed_for_reads_and_for_nothing_else() {
     pair.associate().unwrap();
     pair.device.floor += ahead;
     let floor = pair.device.floor;
-    pair.device.security.received = dlms::security::PeerCounter::new(
-        dlms::security::ReplayWindow::sliding(floor),
-        dlms::security::CounterRestart::Refuse,
-    );
+    pair.device.security.received = dlms::security::PeerWindows::new(floor);
     assert_eq!(
         pair.request(set(&[(WRITABLE, octets(3))])),
         Err(Failure::CounterBehind(floor))

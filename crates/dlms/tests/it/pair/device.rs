@@ -7,8 +7,8 @@ use dlms::axdr::RawData;
 use dlms::client::Security;
 use dlms::cosem::{AttributeAccess, AttributeDescriptor, MethodAccess, MethodDescriptor, Obis};
 use dlms::security::{
-    CounterRecord, CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection, ReplayWindow,
-    RustCrypto, SecuritySuite, SendCounter, SystemTitle,
+    CounterRecord, CounterRestart, Key, KeyRing, Keys, PeerCounter, PeerWindows, Protection,
+    ReplayWindow, RustCrypto, SecuritySuite, SendCounter, SystemTitle,
 };
 use dlms::server::{
     AssociationTerms, AttributeRights, BackOff, Caller, Context, NoEntropy, NotDurable, Notice,
@@ -74,11 +74,6 @@ pub(crate) fn ring() -> KeyRing {
     KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &keys()).unwrap()
 }
 
-/// Counters of a peer of which all below `floor` are taken.
-pub(crate) fn received_from(floor: u32) -> PeerCounter {
-    PeerCounter::new(ReplayWindow::sliding(floor), CounterRestart::Refuse)
-}
-
 pub(crate) fn fresh() -> PeerCounter {
     PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse)
 }
@@ -135,8 +130,8 @@ impl Device {
                 client_title: Some(CLIENT_TITLE),
                 keys: ring(),
                 send: SendCounter::resume(CounterRecord::default()),
-                received: fresh(),
-                received_broadcast: fresh(),
+                received: PeerWindows::new(0),
+                received_broadcast: PeerWindows::new(0),
             },
             dedicated: None,
             records: Vec::new(),
@@ -159,10 +154,9 @@ impl Device {
     /// Starts again with what is durable.
     pub(crate) fn restart(&mut self) {
         let record = self.records.last().cloned().unwrap_or_default();
-        let peer = |floor| PeerCounter::new(ReplayWindow::sliding(floor), CounterRestart::Refuse);
         self.security.send = SendCounter::resume(record);
-        self.security.received = peer(self.floor);
-        self.security.received_broadcast = peer(self.floor_broadcast);
+        self.security.received = PeerWindows::new(self.floor);
+        self.security.received_broadcast = PeerWindows::new(self.floor_broadcast);
     }
 
     /// Tells what was done to it.
@@ -196,6 +190,7 @@ impl ObjectStore for Device {
     fn counter_accepted(
         &mut self,
         _: u16,
+        _: &SystemTitle,
         counter: u32,
         broadcast: bool,
     ) -> Result<(), NotDurable> {

@@ -5,7 +5,7 @@
 use dlms::client::Failure;
 use dlms::client::{ActionItem, GetItem, Input, Repeat, Request, Response, SetItem};
 use dlms::cosem::{AttributeDescriptor, MethodDescriptor};
-use dlms::security::{CounterHint, Protection, Wrapping};
+use dlms::security::{CounterHint, PeerWindows, Protection, Wrapping};
 use dlms::xdlms::{ActionResult, Conformance, DataAccessResult};
 
 use super::device::{self, ECHO, LONG, SHORT, WRITABLE};
@@ -253,7 +253,7 @@ fn a_counter_that_is_behind_catches_up_by_the_counter_object_and_no_forgery_exha
         )
     };
     let mut pair = Pair::new(way(), device::MANAGER, Faults::default());
-    pair.device.security.received = device::received_from(70_000);
+    pair.device.security.received = PeerWindows::new(70_000);
     assert!(pair.associate().is_err(), "below the floor");
     // Somebody on the way tells what would use the key up.
     pair.counter = Some(CounterHint::new(u32::MAX));

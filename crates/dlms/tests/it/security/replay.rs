@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use dlms::security::{
-    CounterRestart, Envelope, PeerCounter, Protection, REPLAY_WINDOW_WIDTH, ReplayWindow,
-    UnprotectError, Wrapping,
+    CounterRestart, Envelope, PEERS_MAX, PeerCounter, PeerWindows, Protection, REPLAY_WINDOW_WIDTH,
+    ReplayError, ReplayWindow, SystemTitle, UnprotectError, Wrapping,
 };
 
 use super::{GET, SERVER, ring, seal};
@@ -191,4 +191,69 @@ fn a_peer_that_starts_again_needs_to_be_named() {
         assert!(!take(peer.window_mut(), 1), "{restart:?}");
         assert!(peer.window().check(4).is_ok());
     }
+}
+
+/// Takes a peer's counter without cryptography.
+fn take_of(windows: &mut PeerWindows, peer: u8, counter: u32) -> Result<(), ReplayError> {
+    let title = SystemTitle([b'P', b'E', b'R', 0, 0, 0, 0, peer]);
+    windows.verify(&title, |window| {
+        let candidate = window.check(counter)?;
+        window.dangerous_commit_unverified(candidate)
+    })
+}
+
+#[test]
+fn more_peers_than_places_and_nothing_is_taken_twice() {
+    let peers = PEERS_MAX + 8;
+    let mut random = Random::new(0x17);
+    for round in 0..60 {
+        let start = if round % 10 == 0 { u32::MAX - 5_000 } else { 0 };
+        let mut windows = PeerWindows::new(start);
+        let mut taken = BTreeSet::new();
+        let mut next = vec![start; peers];
+        for _ in 0..2_000 {
+            let peer = random.below(peers);
+            let draw = u32::try_from(random.below(400)).unwrap();
+            let counter = match random.below(4) {
+                // A replay, or what was held up on the way.
+                0 | 1 => next[peer].saturating_sub(draw),
+                2 => next[peer],
+                _ => next[peer].saturating_add(draw),
+            };
+            let good = windows.floor().is_some_and(|floor| counter >= floor);
+            match take_of(&mut windows, u8::try_from(peer).unwrap(), counter) {
+                Ok(()) => {
+                    assert!(taken.insert((peer, counter)), "{peer}: {counter} again");
+                    next[peer] = next[peer].max(counter.saturating_add(1));
+                }
+                Err(refusal) => {
+                    assert!(!good, "{peer}: {counter} is above all floors");
+                    // What is told leads on, for as long as there is anything left.
+                    next[peer] = next[peer].max(refusal.floor.unwrap_or(u32::MAX));
+                }
+            }
+        }
+        assert!(taken.len() > 500, "{}", taken.len());
+    }
+}
+
+#[test]
+fn a_peer_is_kept_only_when_its_message_verified() {
+    let mut windows = PeerWindows::new(7);
+    for peer in 0..=u8::MAX {
+        let title = SystemTitle([peer; 8]);
+        let failed = windows.verify(&title, |window| {
+            assert_eq!(window.floor(), Some(7));
+            Err::<(), _>("the tag is wrong")
+        });
+        assert_eq!(failed, Err("the tag is wrong"));
+    }
+    assert_eq!(windows, PeerWindows::new(7));
+    // The greatest counter leaves nothing, for a peer that had to go either.
+    for peer in 0..=u8::try_from(PEERS_MAX).unwrap() {
+        take_of(&mut windows, peer, u32::MAX).unwrap();
+    }
+    assert_eq!(windows.floor(), None);
+    assert!(take_of(&mut windows, 200, u32::MAX).is_err());
+    assert!(take_of(&mut windows, 0, u32::MAX).is_err());
 }
