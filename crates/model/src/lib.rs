@@ -1,6 +1,6 @@
 //! The nouns that meters, concentrators, home gateways and head ends share.
 //!
-//! Pure: no input or output, no clock, no entropy, nothing but `alloc`. A type stands here when
+//! Pure: no input or output, no clock, no entropy. A type stands here when
 //! two roles that never depend on each other need to mean the same thing by it.
 #![no_std]
 
@@ -13,6 +13,7 @@ mod identity;
 mod place;
 mod reading;
 mod time;
+pub mod xml;
 
 pub use class::{Category, MessageClass};
 pub use command::{ClockPrecision, Command, DisplayText, DisplayTextError};

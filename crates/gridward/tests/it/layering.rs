@@ -33,6 +33,7 @@ const PURE_DEPENDENCIES: &[&str] = &[
     "dlms",
     "hkdf",
     "pbkdf2",
+    "quick-xml",
     "serde",
     "sha2",
     "subtle",
