@@ -4,7 +4,7 @@
 //! | part | what it holds |
 //! |---|---|
 //! | [`Key`], [`Keys`], [`SystemTitle`] | key octets that show nowhere, and whose they are |
-//! | [`Crypto`], [`Gcm`], [`RustCrypto`] | the algorithms, behind one door |
+//! | [`Crypto`], [`Gcm`], [`RustCrypto`] | the algorithms, behind one door; with the feature `aws-lc` also `AwsLc`, for hosts |
 //! | [`KeyRing`] | one peer's keys made ready: [`protect`](KeyRing::protect), [`unprotect`](KeyRing::unprotect) |
 //! | [`SendCounter`], [`CounterBlock`], [`CounterHint`] | counters of our own that are never used twice |
 //! | [`ReplayWindow`], [`PeerCounter`] | counters of the peer that move only after the tag verified |
@@ -47,6 +47,8 @@
 //! let forged = dlms::security::TagVerified(());
 //! ```
 
+#[cfg(feature = "aws-lc")]
+mod aws_lc;
 mod counter;
 mod crypto;
 mod envelope;
@@ -58,6 +60,8 @@ mod replay;
 mod suite;
 mod transfer;
 
+#[cfg(feature = "aws-lc")]
+pub use aws_lc::AwsLc;
 pub use counter::{
     COUNTER_WARNING, CounterBlock, CounterError, CounterHint, CounterPlan, CounterRecord,
     FreshCounter, HINT_AHEAD_MAX, HINT_BUDGET, HINT_TRIALS_MAX, HintRefused, SendCounter,

@@ -14,7 +14,7 @@ use crate::axdr::{Leaf, RawData, put_octet_string};
 use crate::codec::Wire;
 use crate::cosem::MethodDescriptor;
 use crate::security::{
-    Challenge, Envelope, HintRefused, HlsExchange, Key, Protection, ReplayWindow, Role, RustCrypto,
+    Challenge, Envelope, HintRefused, HlsExchange, Key, Protection, ReplayWindow, Role,
     SystemTitle, Wrapping,
 };
 use crate::server::Context;
@@ -110,7 +110,7 @@ impl Client {
             security.received.start_association();
             security
                 .keys
-                .set_dedicated(&RustCrypto, with.dedicated.as_ref())
+                .set_dedicated(with.dedicated.as_ref())
                 .map_err(Failure::Key)?;
         } else if keyed {
             return Err(Failure::NoKeys);

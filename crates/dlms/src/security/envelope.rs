@@ -211,6 +211,7 @@ impl Header {
 /// shares them.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
+    crypto: &'static dyn Crypto,
     suite: SecuritySuite,
     encryption: Arc<dyn Gcm>,
     broadcast: Option<Arc<dyn Gcm>>,
@@ -223,9 +224,14 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyError::Length`] for a key that is none of the suite.
-    pub fn new(crypto: &dyn Crypto, suite: SecuritySuite, keys: &Keys) -> Result<Self, KeyError> {
+    pub fn new(
+        crypto: &'static dyn Crypto,
+        suite: SecuritySuite,
+        keys: &Keys,
+    ) -> Result<Self, KeyError> {
         keys.check_length(suite)?;
         Ok(Self {
+            crypto,
             suite,
             encryption: crypto.gcm(&keys.encryption),
             broadcast: keys.broadcast.as_ref().map(|key| crypto.gcm(key)),
@@ -238,15 +244,11 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyError::Length`] for a key that is none of the suite.
-    pub fn set_dedicated(
-        &mut self,
-        crypto: &dyn Crypto,
-        key: Option<&Key>,
-    ) -> Result<(), KeyError> {
+    pub fn set_dedicated(&mut self, key: Option<&Key>) -> Result<(), KeyError> {
         if let Some(key) = key {
             key::check_length(self.suite, KeyKind::Dedicated, key)?;
         }
-        self.dedicated = key.map(|key| crypto.gcm(key));
+        self.dedicated = key.map(|key| self.crypto.gcm(key));
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::codec::Wire;
 use crate::cosem::Obis;
 use crate::security::{
     Challenge, Envelope, GMAC_REPLY_LEN, Header, HlsExchange, HlsVerified, Key, KeyRing,
-    Protection, ReplayWindow, Role, RustCrypto, SystemTitle, Wrapping, password_matches,
+    Protection, ReplayWindow, Role, SystemTitle, Wrapping, password_matches,
 };
 use crate::xdlms::{
     ActionRequest, ActionResponse, ActionResponseWithOptionalData, ActionResult, ConfirmedService,
@@ -207,12 +207,7 @@ impl Server {
                 .ok_or(Rejected::initiate(INITIATE_OTHER))?;
             Key::from_octets(key)
                 .map_err(|_| ())
-                .and_then(|key| {
-                    protected
-                        .keys
-                        .set_dedicated(&RustCrypto, Some(&key))
-                        .map_err(|_| ())
-                })
+                .and_then(|key| protected.keys.set_dedicated(Some(&key)).map_err(|_| ()))
                 .map_err(|()| Rejected::initiate(INITIATE_OTHER))?;
             protected.dedicated = Some(ReplayWindow::rising(0));
         }

@@ -29,6 +29,7 @@ const PURE_DEPENDENCIES: &[&str] = &[
     "aes",
     "aes-gcm",
     "aes-kw",
+    "aws-lc-rs", // optional, and nothing of it but ciphers
     "cbc-mac",
     "dlms",
     "hkdf",

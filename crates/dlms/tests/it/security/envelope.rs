@@ -517,7 +517,7 @@ fn keys_of_another_length_are_refused() {
                 .to_string(),
             "the authentication key has 32 octets, the security suite wants 16"
         );
-        assert!(ring().set_dedicated(&RustCrypto, Some(&long)).is_err());
+        assert!(ring().set_dedicated(Some(&long)).is_err());
     }
     assert!(KeyRing::new(&RustCrypto, SecuritySuite::Suite2, &keys()).is_err());
     for len in [0, 8, 15, 17, 24, 31, 33] {
