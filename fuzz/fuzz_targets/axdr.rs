@@ -9,6 +9,14 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|octets: &[u8]| {
     let tree = Data::from_octets(octets);
     let walked = RawData::new(octets).walk().all(|event| event.is_ok());
+    let mut stepped = RawData::new(octets).walk();
+    RawData::new(octets).walk().for_each(|event| {
+        assert_eq!(
+            format!("{:?}", stepped.next()),
+            format!("{:?}", Some(event)),
+        );
+    });
+    assert!(stepped.next().is_none());
     for leaf in RawData::new(octets).walk().leaves().flatten() {
         let _ = (leaf.as_i64(), leaf.as_u64(), leaf.as_str(), leaf.to_data());
         if let Some(time) = leaf.as_date_time() {

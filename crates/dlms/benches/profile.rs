@@ -123,16 +123,19 @@ mod ours {
         else {
             return Sum::default();
         };
-        let mut sum = Sum::default();
-        for leaf in result.unwrap().walk().leaves() {
-            match leaf.unwrap() {
-                Leaf::OctetString(octets) => sum.octets(octets),
-                Leaf::Unsigned(value) => sum.number(value.into()),
-                Leaf::DoubleLongUnsigned(value) => sum.number(value.into()),
-                _ => return Sum::default(),
-            }
-        }
-        sum
+        result
+            .unwrap()
+            .walk()
+            .leaves()
+            .fold(Sum::default(), |mut sum, leaf| {
+                match leaf.unwrap() {
+                    Leaf::OctetString(octets) => sum.octets(octets),
+                    Leaf::Unsigned(value) => sum.number(value.into()),
+                    Leaf::DoubleLongUnsigned(value) => sum.number(value.into()),
+                    _ => return Sum::default(),
+                }
+                sum
+            })
     }
 
     pub(super) fn put_rows(rows: &[Row], out: &mut Vec<u8>) {

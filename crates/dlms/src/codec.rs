@@ -40,7 +40,8 @@ pub trait Wire<'a>: Sized {
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
-    offset: usize,
+    /// The offset behind the last octet: one number less to keep up with.
+    end: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -55,14 +56,14 @@ impl<'a> Reader<'a> {
     pub const fn at(octets: &'a [u8], offset: usize) -> Self {
         Self {
             rest: octets,
-            offset,
+            end: offset.saturating_add(octets.len()),
         }
     }
 
     /// Tells the offset of the next octet.
     #[must_use]
     pub const fn offset(&self) -> usize {
-        self.offset
+        self.end - self.rest.len()
     }
 
     /// Tells how many octets are left.
@@ -105,7 +106,6 @@ impl<'a> Reader<'a> {
         match self.rest.split_at_checked(count) {
             Some((taken, rest)) => {
                 self.rest = rest;
-                self.offset += count;
                 Ok(taken)
             }
             None => Err(self.error(field, Malformed::Truncated)),
@@ -124,7 +124,6 @@ impl<'a> Reader<'a> {
         match self.rest.split_first_chunk::<N>() {
             Some((taken, rest)) => {
                 self.rest = rest;
-                self.offset += N;
                 Ok(*taken)
             }
             None => Err(self.error(field, Malformed::Truncated)),
@@ -140,7 +139,6 @@ impl<'a> Reader<'a> {
         match self.rest {
             [first, rest @ ..] => {
                 self.rest = rest;
-                self.offset += 1;
                 Ok(*first)
             }
             [] => Err(self.error(field, Malformed::Truncated)),
@@ -183,7 +181,7 @@ impl<'a> Reader<'a> {
     /// form 0x80 and for lengths of more than four octets.
     #[inline]
     pub fn length(&mut self, field: &'static str) -> Result<usize, DecodeError> {
-        let start = self.offset;
+        let start = self.offset();
         let first = self.u8(field)?;
         if first < 0x80 {
             return Ok(usize::from(first));
@@ -223,7 +221,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Truncated`] where fewer are left.
     pub const fn sub(&mut self, count: usize, field: &'static str) -> Result<Self, DecodeError> {
-        let offset = self.offset;
+        let offset = self.offset();
         match self.take(count, field) {
             Ok(octets) => Ok(Self::at(octets, offset)),
             Err(error) => Err(error),
@@ -243,7 +241,6 @@ impl<'a> Reader<'a> {
     /// Takes all that is left.
     pub const fn rest(&mut self) -> &'a [u8] {
         let taken = self.rest;
-        self.offset += taken.len();
         self.rest = &[];
         taken
     }
@@ -264,7 +261,7 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub const fn error(&self, field: &'static str, reason: Malformed) -> DecodeError {
         DecodeError {
-            offset: self.offset,
+            offset: self.offset(),
             field,
             reason,
         }

@@ -10,7 +10,7 @@ use dlms::axdr::Data;
 use dlms::client::{Config, Failure as DlmsFailure, Repeat, Security};
 use dlms::cosem::{AttributeDescriptor, Obis};
 use dlms::security::{
-    CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection, ReplayWindow, RustCrypto,
+    AwsLc, CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection, ReplayWindow,
     SecuritySuite, SendCounter, SystemTitle, UnprotectError, Wrapping,
 };
 use dlms::server::Context;
@@ -451,8 +451,7 @@ impl Plan {
             master: None,
             dedicated: None,
         };
-        KeyRing::new(&RustCrypto, self.suite, &keys)
-            .map_err(|error| Failure::usage(error.to_string()))
+        KeyRing::new(&AwsLc, self.suite, &keys).map_err(|error| Failure::usage(error.to_string()))
     }
 }
 

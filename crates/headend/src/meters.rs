@@ -15,8 +15,8 @@ use dlms::axdr::{Leaf, RawData};
 use dlms::client::{Config, Failure as DlmsFailure, GetItem, Repeat, Security};
 use dlms::cosem::{AttributeDescriptor, Obis, ProfileSelection, RangeDescriptor};
 use dlms::security::{
-    CounterHint, CounterRecord, CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection,
-    ReplayWindow, RustCrypto, SecuritySuite, SendCounter, SystemTitle,
+    AwsLc, CounterHint, CounterRecord, CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection,
+    ReplayWindow, SecuritySuite, SendCounter, SystemTitle,
 };
 use dlms::server::Context;
 use dlms::xdlms::DataAccessResult;
@@ -148,7 +148,7 @@ impl Shared {
                 .enrolment
                 .system_title
                 .map(|title| SystemTitle(title.octets())),
-            keys: KeyRing::new(&RustCrypto, suite, &keys).map_err(|_| broken())?,
+            keys: KeyRing::new(&AwsLc, suite, &keys).map_err(|_| broken())?,
             send: SendCounter::resume(record),
             received: PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse),
         })

@@ -102,7 +102,7 @@ impl<'a> Leaf<'a> {
             Tag::NullData => Self::NullData,
             Tag::DontCare => Self::DontCare,
             Tag::Boolean => Self::Boolean(reader.u8("boolean")? != 0),
-            Tag::BitString => Self::BitString(BitStr::take(reader)?),
+            Tag::BitString => Self::BitString(aside(reader, BitStr::take)?),
             Tag::DoubleLong => Self::DoubleLong(i32::from_be_bytes(reader.array("double-long")?)),
             Tag::DoubleLongUnsigned => {
                 Self::DoubleLongUnsigned(reader.u32("double-long-unsigned")?)
@@ -115,7 +115,9 @@ impl<'a> Leaf<'a> {
             Tag::Long => Self::Long(i16::from_be_bytes(reader.array("long")?)),
             Tag::Unsigned => Self::Unsigned(reader.u8("unsigned")?),
             Tag::LongUnsigned => Self::LongUnsigned(reader.u16("long-unsigned")?),
-            Tag::CompactArray => Self::CompactArray(RawCompactArray::take(reader, depth)?),
+            Tag::CompactArray => Self::CompactArray(aside(reader, |reader| {
+                RawCompactArray::take(reader, depth)
+            })?),
             Tag::Long64 => Self::Long64(i64::from_be_bytes(reader.array("long64")?)),
             Tag::Long64Unsigned => Self::Long64Unsigned(reader.u64("long64-unsigned")?),
             Tag::Enum => Self::Enum(reader.u8("enum")?),
@@ -251,20 +253,42 @@ impl<'a> Leaf<'a> {
     }
 }
 
+/// Takes what is rare from a copy of `reader`: a cursor whose address no call
+/// sees stays in registers.
+#[inline(always)]
+fn aside<'a, T>(
+    reader: &mut Reader<'a>,
+    take: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
+    let mut copy = reader.clone();
+    let taken = take(&mut copy)?;
+    *reader = copy;
+    Ok(taken)
+}
+
 /// A cursor over the octets of one value, in the order in which they stand.
 ///
 /// As an iterator it ends after the value, or after the first error. Octets
 /// behind the value are an error.
 #[derive(Clone, Debug)]
 pub struct Walker<'a> {
+    cursor: Cursor<'a>,
+    /// How many values are left in the sequences around the innermost one.
+    outer: Outer,
+}
+
+/// What moves with every value. It stands apart from [`Outer`], which is
+/// indexed, so that a loop can keep it in registers.
+#[derive(Clone, Debug)]
+struct Cursor<'a> {
     reader: Reader<'a>,
     /// How many values are left in the innermost open sequence.
     left: usize,
     depth: usize,
-    /// How many values are left in the sequences around it.
-    outer: [usize; DEPTH_MAX],
     over: bool,
 }
+
+type Outer = [usize; DEPTH_MAX];
 
 impl<'a> Walker<'a> {
     /// Starts at the front of `reader`.
@@ -272,24 +296,26 @@ impl<'a> Walker<'a> {
     #[inline]
     pub const fn over(reader: Reader<'a>) -> Self {
         Self {
-            reader,
-            left: 1,
-            depth: 0,
+            cursor: Cursor {
+                reader,
+                left: 1,
+                depth: 0,
+                over: false,
+            },
             outer: [0; DEPTH_MAX],
-            over: false,
         }
     }
 
     /// Tells the offset of the octet that is looked at next.
     #[must_use]
     pub const fn offset(&self) -> usize {
-        self.reader.offset()
+        self.cursor.reader.offset()
     }
 
     /// Tells how many sequences are open.
     #[must_use]
     pub const fn depth(&self) -> usize {
-        self.depth
+        self.cursor.depth
     }
 
     /// Goes over the leaves alone.
@@ -303,29 +329,35 @@ impl<'a> Walker<'a> {
     }
 
     /// Walks to the end of the value and tells how many octets it takes.
-    pub(super) fn skim(mut self) -> Result<usize, DecodeError> {
-        let start = self.reader.offset();
+    pub(super) fn skim(self) -> Result<usize, DecodeError> {
+        let Self {
+            mut cursor,
+            mut outer,
+        } = self;
+        let start = cursor.reader.offset();
         loop {
-            if self.left == 0 {
-                match self.depth.checked_sub(1) {
-                    None => return Ok(self.reader.offset() - start),
-                    Some(depth) => self.close(depth),
+            if cursor.left == 0 {
+                match cursor.depth.checked_sub(1) {
+                    None => return Ok(cursor.reader.offset() - start),
+                    Some(depth) => cursor.close(&outer, depth),
                 }
             } else {
-                self.left -= 1;
-                self.value()?;
+                cursor.left -= 1;
+                cursor.value(&mut outer)?;
             }
         }
     }
+}
 
+impl<'a> Cursor<'a> {
     #[inline(always)]
-    fn close(&mut self, depth: usize) {
+    fn close(&mut self, outer: &Outer, depth: usize) {
         self.depth = depth;
-        self.left = self.outer.get(depth).copied().unwrap_or_default();
+        self.left = outer.get(depth).copied().unwrap_or_default();
     }
 
     #[inline(always)]
-    fn value(&mut self) -> Result<Event<'a>, DecodeError> {
+    fn value(&mut self, outer: &mut Outer) -> Result<Event<'a>, DecodeError> {
         let unknown = self.reader.offset();
         let octet = self.reader.u8("data")?;
         let sequence = match Tag::from_u8(octet) {
@@ -341,7 +373,7 @@ impl<'a> Walker<'a> {
             }
         };
         let count = take_count(&mut self.reader, sequence.name())?;
-        let Some(slot) = self.outer.get_mut(self.depth) else {
+        let Some(slot) = outer.get_mut(self.depth) else {
             return Err(DecodeError {
                 offset: unknown,
                 field: sequence.name(),
@@ -353,16 +385,12 @@ impl<'a> Walker<'a> {
         self.depth += 1;
         Ok(Event::Begin(sequence, count))
     }
-}
-
-impl<'a> Iterator for Walker<'a> {
-    type Item = Result<Event<'a>, DecodeError>;
 
     #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self, outer: &mut Outer) -> Option<Result<Event<'a>, DecodeError>> {
         if self.left == 0 {
             if let Some(depth) = self.depth.checked_sub(1) {
-                self.close(depth);
+                self.close(outer, depth);
                 return Some(Ok(Event::End));
             }
             if self.over {
@@ -372,13 +400,36 @@ impl<'a> Iterator for Walker<'a> {
             return self.reader.finish("data").err().map(Err);
         }
         self.left -= 1;
-        let event = self.value();
+        let event = self.value(outer);
         if event.is_err() {
             self.left = 0;
             self.depth = 0;
             self.over = true;
         }
         Some(event)
+    }
+}
+
+impl<'a> Iterator for Walker<'a> {
+    type Item = Result<Event<'a>, DecodeError>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.cursor.next(&mut self.outer)
+    }
+
+    /// Walks to the end, faster than a loop over [`next`](Self::next) does.
+    #[inline(always)]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut each: F) -> B {
+        let Self {
+            mut cursor,
+            mut outer,
+        } = self;
+        let mut folded = init;
+        while let Some(event) = cursor.next(&mut outer) {
+            folded = each(folded, event);
+        }
+        folded
     }
 }
 

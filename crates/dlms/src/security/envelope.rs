@@ -16,7 +16,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::counter::FreshCounter;
 use super::crypto::{Crypto, Gcm, Iv, Tag};
@@ -621,7 +621,7 @@ impl KeyRing {
         let mut aad = Aad {
             head: Zeroizing::new([0; AAD_HEAD_MAX]),
             head_len: 1 + key.len(),
-            long: Zeroizing::new(Vec::new()),
+            long: Vec::new(),
         };
         if clear.is_empty() {
             let (first, rest) = aad.head.split_first_mut()?;
@@ -639,11 +639,21 @@ impl KeyRing {
     }
 }
 
-/// Additional authenticated data, wiped when dropped since the key is in it.
+/// Additional authenticated data. The key in front is wiped when dropped; the
+/// text behind it went in clear anyhow.
 struct Aad {
     head: Zeroizing<[u8; AAD_HEAD_MAX]>,
     head_len: usize,
-    long: Zeroizing<Vec<u8>>,
+    long: Vec<u8>,
+}
+
+impl Drop for Aad {
+    fn drop(&mut self) {
+        self.long
+            .get_mut(..self.head_len)
+            .unwrap_or_default()
+            .zeroize();
+    }
 }
 
 impl Aad {

@@ -7,13 +7,14 @@ mod gcm;
 mod hls;
 mod key_transfer;
 mod policy;
+mod providers;
 mod replay;
 mod secrets;
 mod stranger;
 
 use dlms::security::{
-    Envelope, FreshCounter, Key, KeyRing, Keys, Protection, RustCrypto, SecuritySuite, SystemTitle,
-    Wrapping,
+    AwsLc, Crypto, Envelope, FreshCounter, Key, KeyRing, Keys, Protection, RustCrypto,
+    SecuritySuite, SystemTitle, Wrapping,
 };
 
 use crate::captures::{Random, unhex};
@@ -24,6 +25,9 @@ pub(crate) const EK: &str = "000102030405060708090a0b0c0d0e0f";
 pub(crate) const AK: &str = "d0d1d2d3d4d5d6d7d8d9dadbdcdddedf";
 pub(crate) const SERVER: SystemTitle = SystemTitle(*b"MMM\x00\x00\xbc\x61\x4e");
 pub(crate) const CLIENT: SystemTitle = SystemTitle(*b"MMM\x00\x00\x00\x00\x01");
+
+/// Who ciphers.
+pub(crate) const PROVIDERS: [&dyn Crypto; 2] = [&RustCrypto, &AwsLc];
 
 /// A get-request-normal of the time.
 pub(crate) const GET: &str = "c0010000080000010000ff0200";

@@ -4,7 +4,7 @@ use dlms::acse::{Aare, Aarq, Lenient, Rlre, Rlrq};
 use dlms::axdr::Data;
 use dlms::codec::{DecodeError, Reader, Wire as _};
 use dlms::security::{
-    Header, Key, KeyError, KeyRing, Keys, Protection, ReplayWindow, RustCrypto, SecuritySuite,
+    AwsLc, Header, Key, KeyError, KeyRing, Keys, Protection, ReplayWindow, SecuritySuite,
     SystemTitle, UnprotectError, Wrapping,
 };
 use dlms::xdlms::{Apdu, SetRequest};
@@ -488,7 +488,7 @@ fn ring(
         master: None,
         dedicated: Some(encryption.clone()),
     };
-    KeyRing::new(&RustCrypto, suite, &keys).map_err(|error| match error {
+    KeyRing::new(&AwsLc, suite, &keys).map_err(|error| match error {
         KeyError::Length {
             expected, actual, ..
         } => Failure::new(format!(

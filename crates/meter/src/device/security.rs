@@ -6,8 +6,8 @@ use std::fmt;
 use dlms::codec::{Reader, Wire as _};
 use dlms::cosem::Obis;
 use dlms::security::{
-    CounterPlan, CounterRecord, Key, KeyError, KeyKind, KeyRing, KeyTransfer, KeyTransfers, Keys,
-    PEERS_MAX, PeerWindows, PolicyVersion, Protection, RustCrypto, SecurityPolicy, SecuritySuite,
+    AwsLc, CounterPlan, CounterRecord, Key, KeyError, KeyKind, KeyRing, KeyTransfer, KeyTransfers,
+    Keys, PEERS_MAX, PeerWindows, PolicyVersion, Protection, SecurityPolicy, SecuritySuite,
     SendCounter, SystemTitle,
 };
 use dlms::server::{COUNTERS_RESERVED, SecurityState};
@@ -88,7 +88,7 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
             client,
             error,
         };
-        let ring = KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &all_keys).map_err(of_meter)?;
+        let ring = KeyRing::new(&AwsLc, SecuritySuite::Suite0, &all_keys).map_err(of_meter)?;
         let (index, _) = template
             .association_of(client)
             .ok_or_else(|| missing("a place in the model"))?;
@@ -269,7 +269,7 @@ impl Secured {
         let mut keys = self.keys.clone();
         for transfer in transfers.iter() {
             let key = transfer
-                .unwrap(&RustCrypto, SecuritySuite::Suite0, master)
+                .unwrap(&AwsLc, SecuritySuite::Suite0, master)
                 .map_err(|_| Refused::Denied)?;
             put_key(&mut keys, transfer.kind(), key);
         }
@@ -279,7 +279,7 @@ impl Secured {
 
     /// Takes other keys; returns what [`put_back`](Self::put_back) takes.
     pub(super) fn take_keys(&mut self, keys: Keys) -> Result<Before, KeyError> {
-        let ring = KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &keys)?;
+        let ring = KeyRing::new(&AwsLc, SecuritySuite::Suite0, &keys)?;
         Ok(Before {
             ring: std::mem::replace(&mut self.state.keys, ring),
             keys: std::mem::replace(&mut self.keys, keys),
@@ -301,7 +301,7 @@ impl Secured {
             return;
         };
         let wrapped = self.keys.iter().filter_map(|(kind, key)| {
-            KeyTransfer::wrap(&RustCrypto, SecuritySuite::Suite0, root, kind, key).ok()
+            KeyTransfer::wrap(&AwsLc, SecuritySuite::Suite0, root, kind, key).ok()
         });
         if let Ok(transfers) = KeyTransfers::new(wrapped.collect()) {
             transfers.encode(out);
@@ -318,9 +318,7 @@ impl Secured {
         let root = self.root.as_ref()?;
         let transfers = KeyTransfers::from_octets(wrapped).ok()?;
         for transfer in transfers.iter() {
-            let key = transfer
-                .unwrap(&RustCrypto, SecuritySuite::Suite0, root)
-                .ok()?;
+            let key = transfer.unwrap(&AwsLc, SecuritySuite::Suite0, root).ok()?;
             put_key(&mut keys, transfer.kind(), key);
         }
         self.take_keys(keys).ok()?;

@@ -16,6 +16,7 @@ fn check(octets: &[u8]) {
     let decoded = Data::from_octets(octets);
     let walked = RawData::new(octets).walk().find_map(Result::err);
     let skimmed = RawData::from_octets(octets);
+    folds_as_it_steps(octets);
     match &decoded {
         Ok(data) => {
             assert_eq!(walked, None, "{}", hex(octets));
@@ -67,6 +68,19 @@ fn check(octets: &[u8]) {
         assert_eq!(selected.selector(), selection.access_selector);
         assert!(Data::from_octets(&selected.to_data().to_octets()).is_ok());
     }
+}
+
+/// A walk in one go comes across what a walk step by step does.
+fn folds_as_it_steps(octets: &[u8]) {
+    let mut stepped = Vec::new();
+    for event in RawData::new(octets).walk() {
+        stepped.push(format!("{event:?}"));
+    }
+    let mut folded = Vec::new();
+    RawData::new(octets)
+        .walk()
+        .for_each(|event| folded.push(format!("{event:?}")));
+    assert_eq!(folded, stepped, "{}", hex(octets));
 }
 
 /// Decodes, encodes, decodes and encodes.

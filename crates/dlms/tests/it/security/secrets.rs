@@ -3,9 +3,10 @@
 use std::fmt::Debug;
 
 use dlms::security::{
-    Challenge, Crypto as _, Key, KeyKind, KeyRing, KeyTransfer, Keys, RustCrypto, SecuritySuite,
+    Challenge, Key, KeyKind, KeyRing, KeyTransfer, Keys, RustCrypto, SecuritySuite,
 };
 
+use super::PROVIDERS;
 use crate::captures::{hex, unhex};
 
 const SECRETS: [&str; 5] = [
@@ -47,9 +48,11 @@ fn debug_shows_no_key() {
     };
     silent("key", &keys.encryption, &secrets);
     silent("keys", &keys, &secrets);
-    silent("prepared key", &RustCrypto.gcm(&keys.encryption), &secrets);
-    let ring = KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &keys).unwrap();
-    silent("ring", &ring, &secrets);
+    for crypto in PROVIDERS {
+        silent("prepared key", &crypto.gcm(&keys.encryption), &secrets);
+        let ring = KeyRing::new(crypto, SecuritySuite::Suite0, &keys).unwrap();
+        silent("ring", &ring, &secrets);
+    }
     let transfer = KeyTransfer::wrap(
         &RustCrypto,
         SecuritySuite::Suite0,
