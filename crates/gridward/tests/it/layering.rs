@@ -13,6 +13,7 @@ use serde_json::Value;
 const LAYERS: &[(&str, u8)] = &[
     ("dlms", 0),
     ("scion", 0),
+    ("sctp", 0),
     ("model", 1),
     ("link", 3),
     ("sim", 4),
@@ -22,7 +23,7 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 /// Crates without input, output, clock or entropy.
-const PURE: &[&str] = &["dlms", "model", "scion"];
+const PURE: &[&str] = &["dlms", "model", "scion", "sctp"];
 
 /// What pure crates may use: computation only.
 const PURE_DEPENDENCIES: &[&str] = &[
@@ -30,12 +31,16 @@ const PURE_DEPENDENCIES: &[&str] = &[
     "aes-gcm",
     "aes-kw",
     "aws-lc-rs", // optional, and nothing of it but ciphers
+    "bytes",
     "cbc-mac",
+    "crc32c",
     "dlms",
     "hkdf",
+    "hmac",
     "pbkdf2",
     "quick-xml",
     "serde",
+    "sha1",
     "sha2",
     "subtle",
     "thiserror",

@@ -1,0 +1,301 @@
+//! What the streams of a meter ask for: what is urgent comes first, whatever
+//! else is under way, and by the other path when one is gone.
+//!
+//! Evidence: self-agreement in virtual time, without noise; the same is
+//! measured on real links by the experiments.
+
+use std::collections::BTreeMap;
+
+use sctp::packet::Packet;
+use sctp::{AssociationId, Config, Duration, Instant, Scheduler, SendOptions, StreamOptions};
+
+use crate::net::{CLIENT, Link, Net, SERVER, client_addresses, server_addresses};
+
+const CONTROL: u16 = 0;
+const USAGE: u16 = 4;
+
+fn options(priority: u16, dscp: u8, urgent: bool) -> StreamOptions {
+    StreamOptions {
+        priority,
+        dscp,
+        urgent,
+        ..StreamOptions::default()
+    }
+}
+
+fn prioritised() -> Config {
+    Config {
+        scheduler: Scheduler::Priority,
+        stream_buffer_max: 2_000_000,
+        ..Config::fast()
+    }
+}
+
+fn set(net: &mut Net, id: AssociationId, stream: u16, options: StreamOptions) {
+    let endpoint = &mut net.hosts[CLIENT].endpoint;
+    endpoint.set_stream(id, stream, options).unwrap();
+}
+
+/// How long after it was sent each message of a stream arrived.
+fn latencies(net: &Net, server: AssociationId, stream: u16, sent: &[Instant]) -> Vec<Duration> {
+    let arrived: Vec<Instant> = net.hosts[SERVER].delivered[&server]
+        .iter()
+        .filter(|one| one.message.stream == stream)
+        .map(|one| one.at)
+        .collect();
+    assert_eq!(arrived.len(), sent.len());
+    arrived
+        .iter()
+        .zip(sent)
+        .map(|(arrived, sent)| *arrived - *sent)
+        .collect()
+}
+
+#[test]
+fn control_passes_a_megabyte_of_usage_data() {
+    for (length, count) in [(32_768, 32), (1_024, 1_024)] {
+        let config = prioritised();
+        let mut net = Net::pair(1, &config);
+        let slow = Link {
+            rate: 64_000,
+            queue: 12_000,
+            ..Link::default()
+        };
+        net.set_link(client_addresses()[0], server_addresses()[0], slow);
+        let (client, server) = net.establish(&config);
+        set(&mut net, client, CONTROL, options(0, 46, false));
+        set(&mut net, client, USAGE, options(4, 0, false));
+        for _ in 0..count {
+            net.send(CLIENT, client, USAGE, vec![1; length]);
+        }
+        let mut sent = Vec::new();
+        for _ in 0..60 {
+            sent.push(net.now);
+            net.send(CLIENT, client, CONTROL, vec![2; 100]);
+            net.run(Duration::from_millis(200));
+        }
+        net.run(Duration::from_secs(20));
+        let mut late = latencies(&net, server, CONTROL, &sent);
+        late.sort();
+        assert!(late[57] < Duration::from_millis(300), "{length}: {late:?}");
+        assert_eq!(net.count(SERVER, server), 60 + count);
+    }
+}
+
+#[test]
+fn each_scheduler_gives_what_it_says() {
+    let order = |scheduler, interleaving, weights: [u16; 2]| {
+        let config = Config {
+            scheduler,
+            interleaving,
+            stream_buffer_max: 1_000_000,
+            ..Config::fast()
+        };
+        let mut net = Net::pair(2, &config);
+        let (client, server) = net.establish(&config);
+        for stream in [0, 1] {
+            let treated = StreamOptions {
+                priority: stream,
+                weight: weights[usize::from(stream)],
+                ..StreamOptions::default()
+            };
+            set(&mut net, client, stream, treated);
+        }
+        // Nothing leaves before all is handed in.
+        let now = net.now;
+        for stream in [1, 0] {
+            for _ in 0..40 {
+                let endpoint = &mut net.hosts[CLIENT].endpoint;
+                endpoint
+                    .send(
+                        client,
+                        stream,
+                        vec![0; 1_000].into(),
+                        &SendOptions::default(),
+                        now,
+                    )
+                    .unwrap();
+            }
+        }
+        net.drain(CLIENT);
+        net.run(Duration::from_secs(5));
+        net.hosts[SERVER].delivered[&server]
+            .iter()
+            .map(|one| one.message.stream)
+            .collect::<Vec<u16>>()
+    };
+    for interleaving in [false, true] {
+        let first_come = order(Scheduler::FirstCome, interleaving, [1, 1]);
+        assert_eq!(first_come[..40], [1; 40]);
+        let priority = order(Scheduler::Priority, interleaving, [1, 1]);
+        assert_eq!(priority[..40], [0; 40]);
+        let robin = order(Scheduler::RoundRobin, interleaving, [1, 1]);
+        let zeros = robin[..40].iter().filter(|stream| **stream == 0).count();
+        assert!((18..=22).contains(&zeros), "{robin:?}");
+        let fair = order(Scheduler::WeightedFair, interleaving, [3, 1]);
+        let zeros = fair[..40].iter().filter(|stream| **stream == 0).count();
+        assert!((28..=32).contains(&zeros), "{fair:?}");
+    }
+}
+
+#[test]
+fn two_code_points_are_never_in_one_packet() {
+    let config = prioritised();
+    let mut net = Net::pair(3, &config);
+    let (client, server) = net.establish(&config);
+    let codes: BTreeMap<u16, u8> = (0..5_u8).map(|at| (u16::from(at), at * 8)).collect();
+    for (stream, code) in &codes {
+        set(&mut net, client, *stream, options(*stream, *code, false));
+    }
+    net.keep_sent = true;
+    net.default.loss = 100;
+    for number in 0..200_u16 {
+        net.send(
+            CLIENT,
+            client,
+            number % 5,
+            vec![0; 30 + usize::from(number)],
+        );
+        if number % 9 == 0 {
+            net.run(Duration::from_millis(5));
+        }
+    }
+    net.run(Duration::from_secs(20));
+    assert_eq!(net.count(SERVER, server), 200);
+    let mut seen = 0;
+    for (_, packet) in &net.sent {
+        if packet.local != client_addresses()[0] && packet.local != client_addresses()[1] {
+            continue;
+        }
+        for raw in Packet::decode(&packet.octets).unwrap().chunks() {
+            let raw = raw.unwrap();
+            if raw.kind == sctp::chunk::kind::I_DATA {
+                let stream = u16::from_be_bytes([raw.value[4], raw.value[5]]);
+                assert_eq!(packet.dscp, codes[&stream]);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 200);
+}
+
+/// Bulk in one class and control in another, one of them faster: what the
+/// network reorders is not lost.
+fn reordered(dscp: [u8; 2]) -> sctp::Counters {
+    let config = prioritised();
+    let mut net = Net::pair(4, &config);
+    let (client, server) = net.establish(&config);
+    net.class_delay.insert(0, Duration::from_millis(30));
+    set(&mut net, client, CONTROL, options(0, dscp[0], false));
+    set(&mut net, client, USAGE, options(4, dscp[1], false));
+    for _ in 0..200 {
+        net.send(CLIENT, client, USAGE, vec![0; 1_000]);
+        for _ in 0..2 {
+            net.send(CLIENT, client, CONTROL, vec![0; 100]);
+            net.run(Duration::from_millis(1));
+        }
+    }
+    net.run(Duration::from_secs(20));
+    assert_eq!(net.count(SERVER, server), 600);
+    net.hosts[CLIENT].endpoint.status(client).unwrap().counters
+}
+
+#[test]
+fn what_overtakes_in_another_class_is_no_sign_of_loss() {
+    let counters = reordered([46, 0]);
+    assert_eq!(counters.chunks_retransmitted, 0, "{counters:?}");
+}
+
+#[test]
+fn in_one_class_losses_are_found_by_reports() {
+    let config = Config {
+        tail_loss_probe: None,
+        ..prioritised()
+    };
+    let mut net = Net::pair(5, &config);
+    let (client, server) = net.establish(&config);
+    net.default.loss = 30;
+    for _ in 0..500 {
+        net.send(CLIENT, client, USAGE, vec![0; 1_000]);
+        net.run(Duration::from_millis(1));
+    }
+    net.default.loss = 0;
+    net.run(Duration::from_secs(5));
+    assert_eq!(net.count(SERVER, server), 500);
+    let counters = net.hosts[CLIENT].endpoint.status(client).unwrap().counters;
+    assert!(counters.fast_retransmits >= 8, "{counters:?}");
+    assert!(counters.timeouts <= 3, "{counters:?}");
+}
+
+/// Cuts something, and tells the longest latency of control messages sent
+/// every 20 ms and how many came.
+fn control_over_a_cut(urgent: bool, cut: impl Fn(&mut Net)) -> (Duration, sctp::Counters) {
+    let config = prioritised();
+    let mut net = Net::pair(6, &config);
+    let (client, server) = net.establish(&config);
+    set(&mut net, client, CONTROL, options(0, 46, urgent));
+    set(&mut net, client, USAGE, options(4, 0, false));
+    let mut sent = Vec::new();
+    for number in 0..250 {
+        if number == 100 {
+            cut(&mut net);
+        }
+        if number % 5 == 0 {
+            net.send(CLIENT, client, USAGE, vec![0; 2_000]);
+        }
+        sent.push(net.now);
+        net.send(CLIENT, client, CONTROL, vec![0; 100]);
+        net.run(Duration::from_millis(20));
+    }
+    net.run(Duration::from_secs(5));
+    let late = latencies(&net, server, CONTROL, &sent);
+    assert_eq!(net.count(SERVER, server), 300);
+    let counters = net.hosts[CLIENT].endpoint.status(client).unwrap().counters;
+    (late.into_iter().max().unwrap(), counters)
+}
+
+fn ends(which: usize) -> (std::net::IpAddr, std::net::IpAddr) {
+    (client_addresses()[which], server_addresses()[which])
+}
+
+#[test]
+fn a_cut_of_the_primary_path_delays_urgent_messages_by_tens_of_milliseconds() {
+    let both = |net: &mut Net| net.cut(ends(0).0, ends(0).1);
+    let there = |net: &mut Net| net.cut_one_way(ends(0).0, ends(0).1);
+    let back = |net: &mut Net| net.cut_one_way(ends(0).1, ends(0).0);
+    for cut in [&both as &dyn Fn(&mut Net), &there, &back] {
+        let (longest, counters) = control_over_a_cut(true, cut);
+        assert!(
+            longest < Duration::from_millis(40),
+            "{longest:?} {counters:?}"
+        );
+        assert!(
+            counters.failovers >= 1 && counters.tail_loss_probes >= 1,
+            "{counters:?}"
+        );
+        let (longest, _) = control_over_a_cut(false, cut);
+        assert!(longest < Duration::from_millis(150), "{longest:?}");
+    }
+}
+
+#[test]
+fn a_cut_of_the_backup_path_has_no_effect() {
+    let (longest, counters) = control_over_a_cut(true, |net| net.cut(ends(1).0, ends(1).1));
+    assert!(longest < Duration::from_millis(2), "{longest:?}");
+    assert_eq!(counters.failovers, 0);
+    assert_eq!(counters.chunks_retransmitted, 0);
+}
+
+#[test]
+fn heartbeats_of_idle_paths_are_few() {
+    let config = Config::default();
+    let mut net = Net::pair(7, &config);
+    net.establish(&config);
+    net.run(Duration::from_secs(60));
+    net.keep_sent = true;
+    net.run(Duration::from_secs(600));
+    // Two paths, both sides, each with its answer: eight packets in about
+    // half a minute.
+    let packets = net.sent.len();
+    assert!((100..=190).contains(&packets), "{packets}");
+}

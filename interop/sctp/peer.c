@@ -1,0 +1,128 @@
+/* peer listen LOCAL[,LOCAL...] UDP_PORT PEER_UDP_PORT
+ * peer connect LOCAL[,LOCAL...] UDP_PORT PEER[,PEER...] PEER_UDP_PORT COUNT LENGTH
+ *
+ * A peer of ours on usrsctp (Debian's libusrsctp-dev), over UDP, port 4059.
+ * `listen` sends every message back and ends after the first association;
+ * `connect` sends COUNT messages of LENGTH octets on five streams and waits
+ * until all came back. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <usrsctp.h>
+
+#define PORT 4059
+#define STREAMS 5
+#define ADDRESSES_MAX 8
+
+static void die(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static int addresses(char *text, struct sockaddr_in *out) {
+    int count = 0;
+    for (char *one = strtok(text, ","); one && count < ADDRESSES_MAX; one = strtok(NULL, ",")) {
+        memset(&out[count], 0, sizeof out[count]);
+        out[count].sin_family = AF_INET;
+        out[count].sin_port = htons(PORT);
+        if (inet_pton(AF_INET, one, &out[count].sin_addr) != 1) die(one);
+        count++;
+    }
+    return count;
+}
+
+static struct socket *open_socket(char *locals, uint16_t peer_udp_port) {
+    struct socket *socket = usrsctp_socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
+    if (!socket) die("socket");
+    struct sctp_udpencaps encaps = {.sue_address.ss_family = AF_INET, .sue_port = htons(peer_udp_port)};
+    if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_REMOTE_UDP_ENCAPS_PORT, &encaps, sizeof encaps)) die("encapsulation");
+    struct sctp_rtoinfo rto = {.srto_initial = 200, .srto_min = 100, .srto_max = 1000};
+    if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof rto)) die("RTO");
+    struct sctp_initmsg init = {.sinit_num_ostreams = STREAMS, .sinit_max_instreams = 64};
+    if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof init)) die("streams");
+    int on = 1;
+    if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof on)) die("information");
+    struct sockaddr_in local[ADDRESSES_MAX];
+    int count = addresses(locals, local);
+    if (usrsctp_bindx(socket, (struct sockaddr *)local, count, SCTP_BINDX_ADD_ADDR)) die("bind");
+    return socket;
+}
+
+/* One message with its stream and number; 0 at the end. */
+static ssize_t receive(struct socket *socket, char *buffer, size_t size, struct sctp_rcvinfo *info) {
+    size_t length = 0;
+    for (;;) {
+        struct sockaddr_in from;
+        socklen_t from_length = sizeof from, info_length = sizeof *info;
+        unsigned int type;
+        int flags = 0;
+        ssize_t got = usrsctp_recvv(socket, buffer + length, size - length, (struct sockaddr *)&from, &from_length,
+                                    info, &info_length, &type, &flags);
+        if (got <= 0) return got;
+        length += (size_t)got;
+        if (flags & MSG_EOR) return (ssize_t)length;
+    }
+}
+
+static void transmit(struct socket *socket, const char *buffer, size_t length, uint16_t stream, uint32_t ppid) {
+    struct sctp_sndinfo info = {.snd_sid = stream, .snd_ppid = ppid};
+    if (usrsctp_sendv(socket, buffer, length, NULL, 0, &info, sizeof info, SCTP_SENDV_SNDINFO, 0) < 0) die("send");
+}
+
+int main(int argc, char **argv) {
+    static char buffer[1 << 20];
+    struct sctp_rcvinfo info;
+    if (argc < 5) return 2;
+    usrsctp_init((uint16_t)atoi(argv[3]), NULL, NULL);
+    usrsctp_sysctl_set_sctp_blackhole(2);
+    if (!strcmp(argv[1], "listen")) {
+        struct socket *listening = open_socket(argv[2], (uint16_t)atoi(argv[4]));
+        if (usrsctp_listen(listening, 1)) die("listen");
+        puts("ready");
+        fflush(stdout);
+        struct socket *socket = usrsctp_accept(listening, NULL, NULL);
+        if (!socket) die("accept");
+        ssize_t length;
+        int count = 0;
+        while ((length = receive(socket, buffer, sizeof buffer, &info)) > 0) {
+            transmit(socket, buffer, (size_t)length, info.rcv_sid, info.rcv_ppid);
+            count++;
+        }
+        printf("%d sent back\n", count);
+        usrsctp_close(socket);
+        usrsctp_close(listening);
+    } else if (!strcmp(argv[1], "connect") && argc == 8) {
+        struct socket *socket = open_socket(argv[2], (uint16_t)atoi(argv[5]));
+        struct sockaddr_in peer[ADDRESSES_MAX];
+        int peers = addresses(argv[4], peer), count = atoi(argv[6]), sent = 0, received = 0;
+        size_t length = (size_t)atoi(argv[7]);
+        if (usrsctp_connectx(socket, (struct sockaddr *)peer, peers, NULL)) die("connect");
+        uint32_t next[STREAMS] = {0}, order[STREAMS] = {0};
+        memset(buffer, 7, length);
+        while (received < count) {
+            while (sent < count && sent < received + 100) {
+                transmit(socket, buffer, length, (uint16_t)(sent % STREAMS), next[sent % STREAMS]++);
+                sent++;
+            }
+            ssize_t got = receive(socket, buffer, sizeof buffer, &info);
+            if (got <= 0) die("receive");
+            if ((size_t)got != length || info.rcv_ppid != order[info.rcv_sid]++) {
+                fprintf(stderr, "message %u of stream %u: %zd octets\n", info.rcv_ppid, info.rcv_sid, got);
+                return 1;
+            }
+            received++;
+        }
+        printf("%d of %d came back\n", received, count);
+        usrsctp_shutdown(socket, SHUT_WR);
+        receive(socket, buffer, sizeof buffer, &info);
+        usrsctp_close(socket);
+    } else {
+        return 2;
+    }
+    for (int i = 0; i < 50 && usrsctp_finish(); i++) usleep(100000);
+    return 0;
+}
