@@ -200,6 +200,7 @@ fn cookie_echo(net: &mut Net, config: &Config) -> Vec<u8> {
         assert!(net.step(end));
     }
     // It does not get there.
+    net.lose_what_flies();
     net.sent
         .iter()
         .find(|(_, packet)| is_echo(&packet.octets))
@@ -270,6 +271,41 @@ fn a_cookie_is_good_once_and_for_its_time_only() {
     assert!(net.hosts[SERVER].endpoint.is_empty());
     assert_eq!(net.hosts[SERVER].endpoint.counters().cookies_stale, 1);
     assert_eq!(net.sent.last().unwrap().1.octets[12], kind::ERROR);
+}
+
+#[test]
+fn a_cookie_outlives_one_key_and_not_two() {
+    let config = Config::default();
+    let (local, remote) = (server_addresses()[0], client_addresses()[0]);
+    for (changes, taken) in [(0, true), (1, true), (2, false)] {
+        let mut net = Net::new(9);
+        net.add(crate::net::host_config(5_000, client_addresses(), &config));
+        net.add(sctp::EndpointConfig {
+            cookie_lifetime: Duration::from_secs(60),
+            cookie_key_rotation: Duration::from_secs(1),
+            ..crate::net::host_config(PORT, server_addresses(), &config)
+        });
+        // In the middle of a key's time.
+        net.run(Duration::from_secs(30));
+        let echo = cookie_echo(&mut net, &config);
+        for way in 0..2 {
+            net.cut(client_addresses()[way], server_addresses()[way]);
+        }
+        // A key is used for as long as its cookies live at least.
+        for wait in [31, 61].into_iter().take(changes) {
+            net.run(Duration::from_secs(wait));
+            let mut init = PacketBuilder::new(header(0), 64);
+            write_chunk(init.octets(), kind::INIT, 0, |out| {
+                out.extend([0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1]);
+            });
+            let init = init.finish();
+            net.inject(SERVER, local, ip("10.77.1.77"), &init);
+        }
+        net.inject(SERVER, local, remote, &echo);
+        assert_eq!(!net.hosts[SERVER].endpoint.is_empty(), taken, "{changes}");
+        let forged = net.hosts[SERVER].endpoint.counters().cookies_forged;
+        assert_eq!(forged, u64::from(!taken));
+    }
 }
 
 #[test]

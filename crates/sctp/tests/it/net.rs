@@ -219,6 +219,10 @@ impl Net {
         self.cuts.insert((b, a));
     }
 
+    pub(crate) fn lose_what_flies(&mut self) {
+        self.flying.clear();
+    }
+
     pub(crate) fn mend(&mut self) {
         self.cuts.clear();
     }
