@@ -11,30 +11,32 @@
 //! [`Input::Reserved`].
 
 mod associate;
+mod config;
 mod exchange;
 mod failure;
+mod interface;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::acse::{Deviation, MechanismName};
+use crate::Instant;
 use crate::codec::Wire;
-use crate::cosem::{AttributeDescriptor, MethodDescriptor, Obis};
 use crate::security::{
-    CounterHint, CounterPlan, Envelope, FreshCounter, Header, HintRefused, Key, KeyRing,
-    PeerCounter, Protection, ReplayError, ReplayWindow, SendCounter, SystemTitle, TagVerified,
-    UnprotectError, Wrapping,
+    CounterHint, Envelope, FreshCounter, Header, HintRefused, Protection, ReplayError,
+    ReplayWindow, SystemTitle, TagVerified, UnprotectError, Wrapping,
 };
-use crate::server::Context;
 use crate::xdlms::{
-    ActionResult, Conformance, DataAccessResult, DataNotification, DataNotificationConfirm,
-    ExceptionResponse, ServiceError,
+    Conformance, DataNotification, DataNotificationConfirm, ExceptionResponse, ServiceError,
 };
-use crate::{Duration, Instant};
 
 use exchange::Exchange;
 
+pub use config::{Config, Quirks, Repeat, Security};
 pub use failure::{Failure, Phase};
+pub use interface::{
+    ActionItem, ActionOutcome, Associate, Associated, Event, GetItem, Input, Notification, Output,
+    Request, Response, SetItem,
+};
 
 /// Counters that are reserved at once.
 pub const COUNTERS_RESERVED: u32 = 256;
@@ -47,266 +49,6 @@ pub const EMPTY_BLOCKS_MAX: u32 = 16;
 
 /// Notifications that may wait to be fetched; more are dropped and counted.
 pub const NOTIFICATIONS_MAX: usize = 64;
-
-/// How an association is to be made.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The context to ask for.
-    pub context: Context,
-    /// How to show who we are.
-    pub mechanism: MechanismName<'static>,
-    /// The protection of what is sent, and the least of what is taken.
-    pub protection: Protection,
-    /// The form of what is protected; a dedicated form needs a dedicated key.
-    pub wrapping: Wrapping,
-    /// The services to ask for.
-    pub conformance: Conformance,
-    /// Octets of the longest APDU that we take, 64 to 65,535.
-    pub pdu_len_max: u16,
-    /// The association object that takes pass 3.
-    pub object: Obis,
-    /// Whether the association is there without being made: nothing is asked
-    /// of the server, and what is configured holds.
-    pub pre_established: bool,
-    /// Whether what is sent is for all servers, under the broadcast key where
-    /// it is protected. Then only unconfirmed requests can be made, and only
-    /// in a pre-established association.
-    pub broadcast: bool,
-    /// How long to wait for an answer.
-    pub timeout: Duration,
-    /// What is sent again where no answer comes.
-    pub repeat: Repeat,
-    /// How often, at most.
-    pub repeats_max: u8,
-    /// Oddities of the peer.
-    pub quirks: Quirks,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            context: Context::LogicalName,
-            mechanism: MechanismName::Lowest,
-            protection: Protection::None,
-            wrapping: Wrapping::Glo,
-            conformance: Conformance::GET
-                | Conformance::SET
-                | Conformance::ACTION
-                | Conformance::SELECTIVE_ACCESS
-                | Conformance::MULTIPLE_REFERENCES
-                | Conformance::BLOCK_TRANSFER_WITH_GET_OR_READ
-                | Conformance::BLOCK_TRANSFER_WITH_SET_OR_WRITE
-                | Conformance::BLOCK_TRANSFER_WITH_ACTION
-                | Conformance::EVENT_NOTIFICATION
-                | Conformance::DATA_NOTIFICATION
-                | Conformance::PRIORITY_MGMT_SUPPORTED,
-            pdu_len_max: u16::MAX,
-            object: Obis([0, 0, 40, 0, 0, 255]),
-            pre_established: false,
-            broadcast: false,
-            timeout: Duration::from_secs(10),
-            repeat: Repeat::Nothing,
-            repeats_max: 3,
-            quirks: Quirks::default(),
-        }
-    }
-}
-
-/// What is sent again where no answer comes. A repetition is the same to the
-/// last octet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// Nothing: the link loses nothing.
-    Nothing,
-    /// Reads only: the peer may carry out a repeated write twice.
-    Reads,
-    /// Everything: the peer keeps its last answer and sends it again.
-    Everything,
-}
-
-/// Oddities of servers, each with where it was seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quirks {
-    /// The AARE names a context other than the one it was asked for: jDLMS
-    /// 1.8.0, LN with ciphering in answer to LN with a password.
-    pub context_differs: bool,
-}
-
-/// Keys and counters of one client with one server, across associations.
-#[derive(Debug)]
-pub struct Security {
-    /// Our own system title.
-    pub title: SystemTitle,
-    /// The server's, where it is known; another is then refused.
-    pub server_title: Option<SystemTitle>,
-    /// The keys, made ready.
-    pub keys: KeyRing,
-    /// Counters of what we send.
-    pub send: SendCounter,
-    /// Counters of what the server sent. A window that slides, since the
-    /// replies to challenges carry counters of their own.
-    pub received: PeerCounter,
-}
-
-/// What happens to a client.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// The association is to be made.
-    Associate(Associate<'a>),
-    /// Something is wanted of the server.
-    Request(Request),
-    /// Something is wanted of the server, and no answer: of the unconfirmed
-    /// service class. Whether it was done can only be read back.
-    Unconfirmed(Request),
-    /// An APDU came.
-    Apdu(&'a [u8]),
-    /// The record of a plan is durable.
-    Reserved(CounterPlan),
-    /// The record of a plan could not be made durable.
-    NotReserved,
-    /// The association is to be released.
-    Release,
-    /// What is under way is no longer wanted. Its answer, if it still comes,
-    /// is dropped.
-    Cancel,
-    /// Time has passed.
-    Timeout,
-    /// The link is gone.
-    LinkLost,
-}
-
-/// What making an association needs beside what is configured.
-#[derive(Clone, Debug, Default)]
-pub struct Associate<'a> {
-    /// The password, for low level security.
-    pub password: &'a [u8],
-    /// Random octets for our challenge, 8 to 64, for high level security.
-    pub entropy: &'a [u8],
-    /// A new random key for this association alone, where one is wanted.
-    pub dedicated: Option<Key>,
-    /// The counter that the server expects, as its counter object told an
-    /// association without protection: tried with the AARQ, upwards and within
-    /// the bounds of a hint, and kept only when the AARE verifies.
-    pub counter: Option<CounterHint>,
-}
-
-/// What is wanted of the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// Attributes are to be read.
-    Get(Vec<GetItem>),
-    /// Attributes are to be written.
-    Set(Vec<SetItem>),
-    /// Methods are to be invoked.
-    Action(Vec<ActionItem>),
-}
-
-/// An attribute to be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GetItem {
-    /// The attribute.
-    pub attribute: AttributeDescriptor,
-    /// Selector and parameters in A-XDR, where not all of it is wanted.
-    pub selection: Option<(u8, Vec<u8>)>,
-}
-
-/// An attribute to be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetItem {
-    /// The attribute.
-    pub attribute: AttributeDescriptor,
-    /// Selector and parameters in A-XDR, where not all of it is meant.
-    pub selection: Option<(u8, Vec<u8>)>,
-    /// The value in A-XDR.
-    pub value: Vec<u8>,
-}
-
-/// A method to be invoked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActionItem {
-    /// The method.
-    pub method: MethodDescriptor,
-    /// Its parameter in A-XDR, where it has one.
-    pub parameter: Option<Vec<u8>>,
-}
-
-/// What the server answered, item by item in the order of the request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Response {
-    /// Values in A-XDR. They are whole, but may be anything else.
-    Get(Vec<Result<Vec<u8>, DataAccessResult>>),
-    /// What became of each value.
-    Set(Vec<DataAccessResult>),
-    /// What became of each method, and what it returned.
-    Action(Vec<ActionOutcome>),
-    /// The unconfirmed request was sent.
-    Sent,
-}
-
-/// What a method did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActionOutcome {
-    /// Whether it was carried out.
-    pub result: ActionResult,
-    /// What it returned in A-XDR, if anything.
-    pub returned: Option<Result<Vec<u8>, DataAccessResult>>,
-}
-
-/// What a client wants, or tells.
-#[derive(Debug)]
-pub enum Output {
-    /// An APDU is to be sent.
-    Transmit(Vec<u8>),
-    /// The plan's record is to be made durable, and the plan to be handed back
-    /// in [`Input::Reserved`].
-    Reserve(CounterPlan),
-    /// Something happened.
-    Event(Event),
-    /// Nothing until something happens, or until then.
-    Timeout(Option<Instant>),
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Event {
-    /// The association is there.
-    Associated(Associated),
-    /// The answer to the request.
-    Response(Response),
-    /// A block of the answer came, or one of the request was taken: octets so
-    /// far.
-    Progress(usize),
-    /// The request failed; the association is still there.
-    RequestFailed(Failure),
-    /// The server told something without being asked.
-    Notification(Notification),
-    /// The association was released.
-    Released(Vec<Deviation>),
-    /// There is no association, or none any more.
-    Ended(Failure),
-}
-
-/// What was agreed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Associated {
-    /// The services.
-    pub conformance: Conformance,
-    /// Octets of the longest APDU that the server takes; 0: any.
-    pub pdu_len_max: u16,
-    /// The server's system title, if it told one.
-    pub server_title: Option<SystemTitle>,
-    /// Where its octets deviate from the standard's.
-    pub deviations: Vec<Deviation>,
-}
-
-/// What a server told without being asked.
-#[derive(Debug)]
-pub struct Notification {
-    /// The DataNotification or EventNotification in clear.
-    pub apdu: Vec<u8>,
-    /// There where its tag was verified.
-    pub verified: Option<TagVerified>,
-}
 
 /// One association with one logical device.
 pub struct Client {
