@@ -8,7 +8,7 @@ use crate::codec::{DecodeError, Malformed, Reader, Wire, put_nested, put_octets}
 use super::ber::{
     self, BitString, Fields, OBJECT_IDENTIFIER, OCTET_STRING, put_explicit, put_explicit_integer,
 };
-use super::lenient::{Lenient, Notes};
+use super::lenient::{Lenient, Notes, leniently};
 use super::{
     ApplicationContextName, AssociateSourceDiagnostic, AssociationResult, AuthenticationValue,
     MechanismName, ServiceProviderDiagnostic, ServiceUserDiagnostic,
@@ -108,12 +108,7 @@ impl<'a> Aarq<'a> {
     /// # Errors
     /// The offset and the reason where no meaning is plain.
     pub fn decode_lenient(octets: &'a [u8]) -> Result<Lenient<Self>, DecodeError> {
-        let mut notes = Notes::default();
-        let value = Self::read(&mut Reader::new(octets), Some(&mut notes))?;
-        Ok(Lenient {
-            value,
-            deviations: notes.into_deviations(),
-        })
+        leniently(octets, Self::read)
     }
 
     fn read(reader: &mut Reader<'a>, notes: Option<&mut Notes>) -> Result<Self, DecodeError> {
@@ -125,36 +120,25 @@ impl<'a> Aarq<'a> {
             match tag {
                 0x80 => value.protocol_version = Some(bits(&mut fields, "protocol-version")?),
                 0xA1 => context = Some(fields.explicit(OBJECT_IDENTIFIER, CONTEXT)?),
-                0xA2 => {
-                    value.called_ap_title = Some(fields.explicit(OCTET_STRING, "called-AP-title")?);
-                }
-                0xA3 => {
-                    value.called_ae_qualifier =
-                        Some(fields.explicit(OCTET_STRING, "called-AE-qualifier")?);
-                }
+                0xA2 => value.called_ap_title = fields.octet_string("called-AP-title")?,
+                0xA3 => value.called_ae_qualifier = fields.octet_string("called-AE-qualifier")?,
                 0xA4 => {
                     value.called_ap_invocation_id =
-                        fields.invocation_id("called-AP-invocation-id")?;
+                        fields.invocation_id("called-AP-invocation-id")?
                 }
                 0xA5 => {
                     value.called_ae_invocation_id =
-                        fields.invocation_id("called-AE-invocation-id")?;
+                        fields.invocation_id("called-AE-invocation-id")?
                 }
-                0xA6 => {
-                    value.calling_ap_title =
-                        Some(fields.explicit(OCTET_STRING, "calling-AP-title")?);
-                }
-                0xA7 => {
-                    value.calling_ae_qualifier =
-                        Some(fields.explicit(OCTET_STRING, "calling-AE-qualifier")?);
-                }
+                0xA6 => value.calling_ap_title = fields.octet_string("calling-AP-title")?,
+                0xA7 => value.calling_ae_qualifier = fields.octet_string("calling-AE-qualifier")?,
                 0xA8 => {
                     value.calling_ap_invocation_id =
-                        fields.invocation_id("calling-AP-invocation-id")?;
+                        fields.invocation_id("calling-AP-invocation-id")?
                 }
                 0xA9 => {
                     value.calling_ae_invocation_id =
-                        fields.invocation_id("calling-AE-invocation-id")?;
+                        fields.invocation_id("calling-AE-invocation-id")?
                 }
                 0x8A => {
                     value.sender_acse_requirements =
@@ -168,10 +152,7 @@ impl<'a> Aarq<'a> {
                     )?);
                 }
                 0x9D => value.implementation_information = Some(implementation(&mut fields)?),
-                0xBE => {
-                    value.user_information =
-                        Some(fields.explicit(OCTET_STRING, "user-information")?);
-                }
+                0xBE => value.user_information = fields.octet_string("user-information")?,
                 _ => fields.unknown("AARQ")?,
             }
         }
@@ -330,12 +311,7 @@ impl<'a> Aare<'a> {
     /// # Errors
     /// The offset and the reason where no meaning is plain.
     pub fn decode_lenient(octets: &'a [u8]) -> Result<Lenient<Self>, DecodeError> {
-        let mut notes = Notes::default();
-        let value = Self::read(&mut Reader::new(octets), Some(&mut notes))?;
-        Ok(Lenient {
-            value,
-            deviations: notes.into_deviations(),
-        })
+        leniently(octets, Self::read)
     }
 
     fn read(reader: &mut Reader<'a>, notes: Option<&mut Notes>) -> Result<Self, DecodeError> {
@@ -354,21 +330,18 @@ impl<'a> Aare<'a> {
                 0xA1 => context = Some(fields.explicit(OBJECT_IDENTIFIER, CONTEXT)?),
                 0xA2 => result = Some(ber::explicit_code(fields.contents("result")?, "result")?),
                 0xA3 => diagnostic = Some(source_diagnostic(fields.contents(DIAGNOSTIC)?)?),
-                0xA4 => {
-                    value.responding_ap_title =
-                        Some(fields.explicit(OCTET_STRING, "responding-AP-title")?);
-                }
+                0xA4 => value.responding_ap_title = fields.octet_string("responding-AP-title")?,
                 0xA5 => {
                     value.responding_ae_qualifier =
-                        Some(fields.explicit(OCTET_STRING, "responding-AE-qualifier")?);
+                        fields.octet_string("responding-AE-qualifier")?;
                 }
                 0xA6 => {
                     value.responding_ap_invocation_id =
-                        fields.invocation_id("responding-AP-invocation-id")?;
+                        fields.invocation_id("responding-AP-invocation-id")?
                 }
                 0xA7 => {
                     value.responding_ae_invocation_id =
-                        fields.invocation_id("responding-AE-invocation-id")?;
+                        fields.invocation_id("responding-AE-invocation-id")?
                 }
                 0x88 => {
                     value.responder_acse_requirements =
@@ -382,10 +355,7 @@ impl<'a> Aare<'a> {
                     )?);
                 }
                 0x9D => value.implementation_information = Some(implementation(&mut fields)?),
-                0xBE => {
-                    value.user_information =
-                        Some(fields.explicit(OCTET_STRING, "user-information")?);
-                }
+                0xBE => value.user_information = fields.octet_string("user-information")?,
                 _ => fields.unknown("AARE")?,
             }
         }

@@ -184,6 +184,14 @@ impl<'a, 'n> Fields<'a, 'n> {
         Ok(self.reader.rest())
     }
 
+    /// Takes an octet string inside an explicit tag.
+    pub(super) fn octet_string(
+        &mut self,
+        field: &'static str,
+    ) -> Result<Option<&'a [u8]>, DecodeError> {
+        self.explicit(OCTET_STRING, field).map(Some)
+    }
+
     /// Takes an integer inside an explicit tag. A lenient reading skips a
     /// field that holds something else.
     pub(super) fn invocation_id(

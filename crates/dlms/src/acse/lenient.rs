@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::codec::{DecodeError, Reader};
+
 /// How many deviations of one APDU are kept; further ones are dropped.
 pub const MAX_DEVIATIONS: usize = 8;
 
@@ -79,8 +81,17 @@ impl Notes {
             self.0.push(deviation);
         }
     }
+}
 
-    pub(super) fn into_deviations(self) -> Vec<Deviation> {
-        self.0
-    }
+/// Reads `octets` by `read`, and gathers what it notes.
+pub(super) fn leniently<'a, T>(
+    octets: &'a [u8],
+    read: impl FnOnce(&mut Reader<'a>, Option<&mut Notes>) -> Result<T, DecodeError>,
+) -> Result<Lenient<T>, DecodeError> {
+    let mut notes = Notes::default();
+    let value = read(&mut Reader::new(octets), Some(&mut notes))?;
+    Ok(Lenient {
+        value,
+        deviations: notes.0,
+    })
 }

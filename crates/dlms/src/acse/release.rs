@@ -6,7 +6,7 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader, Wire};
 
 use super::ber::{self, Fields, OCTET_STRING, put_explicit, put_integer};
-use super::lenient::{Lenient, Notes};
+use super::lenient::{Lenient, Notes, leniently};
 use super::{ReleaseRequestReason, ReleaseResponseReason};
 
 /// Asks to release an association (`RLRQ-apdu`).
@@ -50,12 +50,7 @@ macro_rules! release {
             /// # Errors
             /// The offset and the reason where no meaning is plain.
             pub fn decode_lenient(octets: &'a [u8]) -> Result<Lenient<Self>, DecodeError> {
-                let mut notes = Notes::default();
-                let value = Self::read(&mut Reader::new(octets), Some(&mut notes))?;
-                Ok(Lenient {
-                    value,
-                    deviations: notes.into_deviations(),
-                })
+                leniently(octets, Self::read)
             }
 
             fn read(
@@ -70,10 +65,7 @@ macro_rules! release {
                             let code = ber::code(fields.contents("reason")?, "reason")?;
                             value.reason = Some($reason::from_code(code));
                         }
-                        0xBE => {
-                            value.user_information =
-                                Some(fields.explicit(OCTET_STRING, "user-information")?);
-                        }
+                        0xBE => value.user_information = fields.octet_string("user-information")?,
                         _ => fields.unknown($text)?,
                     }
                 }
