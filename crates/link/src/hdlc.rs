@@ -135,6 +135,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin, M: Machine + Send> HdlcLink<S, M>
             return false;
         };
         let left = deadline.since(self.clock.now());
+        // A timer that is set to now is over only later, and would be set
+        // again then.
+        if left.is_zero() {
+            self.machine.timeout(self.clock.now().max(deadline));
+            return true;
+        }
         let mut timer = self
             .timer
             .take()

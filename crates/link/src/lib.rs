@@ -15,6 +15,7 @@ mod keyfile;
 mod listen;
 mod message;
 mod queue;
+mod segment;
 mod serve;
 mod stream;
 mod time;
@@ -35,6 +36,10 @@ pub use keyfile::{
 };
 pub use listen::{Accepted, Limits, Listener};
 pub use message::{Link, LinkError, LinkExt, Message, Sap};
+pub use segment::{
+    IpLimits, IpMeter, IpSegment, Multidrop, MultidropConfig, MultidropMeter, MultidropSegment,
+    Node, Segment, SegmentEvent,
+};
 pub use serve::{ALL_STATIONS, Devices, Service, SharedDevice, serve};
 pub use time::{Clock, SystemClock};
 pub use trace::{Trace, Traced};

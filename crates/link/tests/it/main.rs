@@ -9,4 +9,5 @@
 )]
 
 mod device;
+mod segment;
 mod transports;

@@ -288,3 +288,15 @@ fn pty_pair() -> (PathBuf, PathBuf) {
     });
     paths
 }
+
+#[tokio::test]
+async fn a_meter_that_is_silent_on_hdlc_is_given_up() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let endpoint: Endpoint = format!("hdlc+tcp://127.0.0.1:{port}").parse().unwrap();
+    let failed = Client::connect(&endpoint, Association::public(1), &surroundings(), LIMIT).await;
+    assert!(matches!(
+        failed,
+        Err(ClientError::Link(LinkError::DataLink(_)))
+    ));
+}
