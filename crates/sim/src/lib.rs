@@ -1,4 +1,5 @@
-//! The traits of `link` in virtual time: a clock and a network with faults.
+//! The traits of `link` in virtual time: a clock, a network with faults,
+//! and a power line as concentrators have it.
 //!
 //! Both run on tokio's clock. On a runtime whose clock is paused (one thread,
 //! `start_paused`), it leaps to the next timer whenever nobody can go on, so
@@ -6,6 +7,7 @@
 
 mod clock;
 mod network;
+pub mod powerline;
 
 pub use clock::SimClock;
 pub use network::{Network, SimLink, WAITING_MAX};

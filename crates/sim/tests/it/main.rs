@@ -11,6 +11,8 @@
     reason = "a test that fails shall stop where it does; helpers are not test functions"
 )]
 
+mod powerline;
+
 use std::time::Duration;
 
 use link::{Clock as _, FaultPlan, Link, LinkError, LinkExt as _, Message};
