@@ -1,0 +1,382 @@
+//! The concentrator as one machine without I/O: who joined, what he is
+//! called, which SAP that makes, and what goes where.
+//!
+//! After each `handle`, call [`Core::poll`] until it gives [`Output::Wait`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use dlms::Instant;
+use link::{Message, Node, Sap, SegmentEvent};
+use model::{LogicalDeviceName, MessageClass};
+
+use crate::direct::{self, Connection, Counters, Place, Router, RouterLimits, SegmentId};
+use crate::identify::{Identify, Step};
+use crate::sap::{Record, SapError, Table};
+
+/// What happens to a concentrator.
+#[derive(Debug)]
+pub enum Input {
+    /// The WAN has a new connection.
+    Opened(Connection),
+    /// A connection of the WAN is gone.
+    Closed(Connection),
+    /// A message came from the WAN.
+    FromWan(Connection, Message),
+    /// A segment tells something.
+    FromSegment(SegmentId, SegmentEvent),
+    /// The oldest record that was to be stored is durable.
+    Stored,
+    /// Somebody with the right to do so gives a logical device a SAP, or
+    /// takes it away with 0.
+    Connect(Sap, LogicalDeviceName),
+    /// Time has passed.
+    Timeout,
+}
+
+/// What a concentrator wants.
+#[derive(Debug)]
+pub enum Output {
+    /// A message is to go to a meter, or to all of a segment.
+    ToSegment {
+        /// The segment.
+        segment: SegmentId,
+        /// The meter; none: all of them.
+        node: Option<Node>,
+        /// The message.
+        message: Message,
+    },
+    /// A message is to go to a connection of the WAN.
+    ToWan {
+        /// The connection.
+        connection: Connection,
+        /// The message.
+        message: Message,
+    },
+    /// A message of this connection waits no longer.
+    Credit(Connection),
+    /// A change of the SAP table is to be made durable; [`Input::Stored`]
+    /// says that it is. Until then nobody is reached by it.
+    Store(Record),
+    /// Nothing until something happens, or until then.
+    Wait(Option<Instant>),
+}
+
+/// What is known of a meter that is in the SAP table, for the status object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeterStatus {
+    /// Where it is, while it is there.
+    pub place: Option<Place>,
+    /// When it was heard last, in seconds since 1970-01-01T00:00:00Z.
+    pub heard: Option<i64>,
+    /// Meters that repeat what goes to it.
+    pub hops: u8,
+    /// How well it is heard, in permille of the frames.
+    pub quality: Option<u16>,
+}
+
+/// After how long a meter is asked again that said the name of another.
+const CONFLICT: Duration = Duration::from_secs(600);
+
+#[derive(Clone, Debug)]
+struct Joined {
+    server: Sap,
+    title: Option<[u8; 8]>,
+    hops: u8,
+    name: Option<LogicalDeviceName>,
+}
+
+/// The concentrator without I/O.
+pub struct Core {
+    table: Table,
+    router: Router,
+    identify: Identify,
+    joined: BTreeMap<Place, Joined>,
+    /// Where the meter with each name is.
+    named: BTreeMap<LogicalDeviceName, Place>,
+    status: BTreeMap<LogicalDeviceName, MeterStatus>,
+    /// Records under way to the disk, oldest first.
+    storing: VecDeque<Record>,
+    outputs: VecDeque<Output>,
+    conflicts: u64,
+}
+
+impl Core {
+    /// Starts with what the table held before.
+    #[must_use]
+    pub fn new(
+        table: Table,
+        limits: RouterLimits,
+        classes: BTreeMap<Sap, MessageClass>,
+        answer: Duration,
+    ) -> Self {
+        let status = table
+            .iter()
+            .map(|(_, name)| (name.clone(), MeterStatus::default()))
+            .collect();
+        Self {
+            router: Router::new(limits, classes),
+            identify: Identify::new(answer),
+            joined: BTreeMap::new(),
+            named: BTreeMap::new(),
+            status,
+            storing: VecDeque::new(),
+            outputs: VecDeque::new(),
+            conflicts: 0,
+            table,
+        }
+    }
+
+    /// Adds a segment, before anything of it is handled.
+    pub fn add_segment(&mut self, segment: SegmentId, window: usize, payload_max: usize) {
+        self.router.add_segment(segment, window, payload_max);
+    }
+
+    /// Shows the SAP table.
+    #[must_use]
+    pub const fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Tells what is known of each meter of the table.
+    #[must_use]
+    pub const fn status(&self) -> &BTreeMap<LogicalDeviceName, MeterStatus> {
+        &self.status
+    }
+
+    /// Tells what was forwarded and dropped.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.router.counters()
+    }
+
+    /// Counts how often a meter said the name of another that was there.
+    #[must_use]
+    pub const fn conflicts(&self) -> u64 {
+        self.conflicts
+    }
+
+    /// Takes what happened. `unix` is the time of day in seconds.
+    pub fn handle(&mut self, input: Input, now: Instant, unix: i64) {
+        match input {
+            Input::Opened(connection) => self.router.open(connection),
+            Input::Closed(connection) => self.router.close(connection),
+            Input::FromWan(connection, message) => self.router.from_wan(connection, message, now),
+            Input::FromSegment(segment, event) => self.segment(segment, event, now, unix),
+            Input::Stored => self.stored(now),
+            Input::Connect(sap, name) => {
+                if let Err(error) = self.connect(sap, &name, unix) {
+                    tracing::info!(sap, %name, %error, "a service access point was not given");
+                }
+            }
+            Input::Timeout => {}
+        }
+    }
+
+    /// Takes what is to be done next.
+    pub fn poll(&mut self, now: Instant, unix: i64) -> Output {
+        let mut wait = None;
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
+            }
+            match self.identify.poll(now) {
+                Step::Send(place, message) => {
+                    if let Err(error) = self.router.from_own(place, message, now) {
+                        tracing::debug!(?place, %error, "a meter cannot be asked for its name now");
+                    }
+                    continue;
+                }
+                Step::Named(place, name) => {
+                    self.named(place, name, now, unix);
+                    continue;
+                }
+                Step::Wait(at) => wait = at.or(wait),
+            }
+            return match self.router.poll(now) {
+                Some(direct::Output::ToSegment {
+                    segment,
+                    node,
+                    message,
+                }) => Output::ToSegment {
+                    segment,
+                    node,
+                    message,
+                },
+                Some(direct::Output::ToWan {
+                    connection,
+                    message,
+                }) => Output::ToWan {
+                    connection,
+                    message,
+                },
+                Some(direct::Output::Credit(connection)) => Output::Credit(connection),
+                None => Output::Wait(match (wait, self.router.deadline()) {
+                    (Some(one), Some(other)) => Some(one.min(other)),
+                    (one, other) => one.or(other),
+                }),
+            };
+        }
+    }
+
+    fn segment(&mut self, segment: SegmentId, event: SegmentEvent, now: Instant, unix: i64) {
+        match event {
+            SegmentEvent::Joined {
+                node,
+                server,
+                title,
+                hops,
+            } => {
+                let place = Place { segment, node };
+                self.left(place);
+                let joined = Joined {
+                    server,
+                    title,
+                    hops,
+                    name: None,
+                };
+                self.joined.insert(place, joined);
+                self.identify.ask(place, server, now);
+            }
+            SegmentEvent::Left(node) => self.left(Place { segment, node }),
+            SegmentEvent::Received(node, message) => {
+                let place = Place { segment, node };
+                if let Some(status) = self.status_at(place) {
+                    status.heard = Some(unix);
+                }
+                if let Some(own) = self.router.from_meter(place, message, now) {
+                    self.identify.answered(place, &own.payload, now);
+                }
+            }
+            SegmentEvent::Done { node, .. } => self.router.done(segment, node),
+            SegmentEvent::Quality(node, permille) => {
+                if let Some(status) = self.status_at(Place { segment, node }) {
+                    status.quality = Some(permille);
+                }
+            }
+        }
+    }
+
+    fn status_at(&mut self, place: Place) -> Option<&mut MeterStatus> {
+        let name = self.joined.get(&place)?.name.as_ref()?;
+        self.status.get_mut(name)
+    }
+
+    fn left(&mut self, place: Place) {
+        if let Some(status) = self.status_at(place)
+            && status.place == Some(place)
+        {
+            status.place = None;
+        }
+        let name = self.joined.remove(&place).and_then(|joined| joined.name);
+        if let Some(name) = name
+            && self.named.get(&name) == Some(&place)
+        {
+            self.named.remove(&name);
+        }
+        self.identify.forget(place);
+        self.router.detach(place);
+    }
+
+    fn named(&mut self, place: Place, name: LogicalDeviceName, now: Instant, unix: i64) {
+        let Some(joined) = self.joined.get_mut(&place) else {
+            return;
+        };
+        if self.named.get(&name).is_some_and(|other| *other != place) {
+            // Two meters with one name: the one that was there first is the
+            // one that head ends have been talking with. It may go.
+            self.conflicts += 1;
+            tracing::warn!(%name, ?place, "a meter says the name of another that is there");
+            self.identify.ask(place, joined.server, now + CONFLICT);
+            return;
+        }
+        joined.name = Some(name.clone());
+        self.named.insert(name.clone(), place);
+        let waits =
+            |record: &Record| matches!(record, Record::Assigned { name: it, .. } if *it == name);
+        if self.storing.iter().any(waits) {
+            return;
+        }
+        match self.planned(&name, unix) {
+            Ok(Some(record)) => self.store(record),
+            Ok(None) => self.attach(place, now),
+            Err(error) => tracing::warn!(%name, %error, "a meter gets no service access point"),
+        }
+    }
+
+    /// Plans a SAP on the table as it will be once all records are stored.
+    fn planned(&self, name: &LogicalDeviceName, unix: i64) -> Result<Option<Record>, SapError> {
+        if self.storing.is_empty() {
+            return self.table.plan(name, unix);
+        }
+        let mut table = self.table.clone();
+        for record in &self.storing {
+            table.apply(record)?;
+        }
+        table.plan(name, unix)
+    }
+
+    fn store(&mut self, record: Record) {
+        self.storing.push_back(record.clone());
+        self.outputs.push_back(Output::Store(record));
+    }
+
+    fn stored(&mut self, now: Instant) {
+        let Some(record) = self.storing.pop_front() else {
+            return;
+        };
+        if let Record::Released { sap, .. } = &record {
+            if let Some(place) = self.router.place_of(*sap) {
+                self.router.detach(place);
+            }
+            if let Some(name) = self.table.name_of(*sap) {
+                self.status.remove(name);
+            }
+        }
+        if let Err(error) = self.table.apply(&record) {
+            tracing::error!(%error, "a change of the SAP table does not fit");
+            return;
+        }
+        if let Record::Assigned { name, .. } = &record {
+            self.status.entry(name.clone()).or_default();
+            if let Some(&place) = self.named.get(name) {
+                self.attach(place, now);
+            }
+        }
+    }
+
+    /// Lets a meter with a name and a SAP be reached.
+    fn attach(&mut self, place: Place, now: Instant) {
+        let Some(joined) = self.joined.get(&place) else {
+            return;
+        };
+        let Some(name) = joined.name.clone() else {
+            return;
+        };
+        let Some(sap) = self.table.sap_of(&name) else {
+            return;
+        };
+        let status = self.status.entry(name.clone()).or_default();
+        status.place = Some(place);
+        status.hops = joined.hops;
+        tracing::info!(sap, %name, "a meter is there");
+        self.router
+            .attach(place, joined.server, sap, name, joined.title, now);
+    }
+
+    fn connect(&mut self, sap: Sap, name: &LogicalDeviceName, unix: i64) -> Result<(), SapError> {
+        if !self.storing.is_empty() {
+            return Err(SapError::Taken);
+        }
+        let records = if sap == 0 {
+            let record = self.table.plan_release(name, unix);
+            vec![record.ok_or(SapError::Unknown)?]
+        } else {
+            self.table.plan_at(sap, name, unix)?
+        };
+        for record in records {
+            self.store(record);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! The SAP table and its file.
+//!
+//! Evidence: self-agreement; the list's octets are counted by hand after the
+//! class's description (SAP assignment, class 17, attribute 2).
+
+use concentrator::sap::{Record, SAP_FIRST, SAP_LAST, SapError, Table};
+use concentrator::store::{Line, Log, StoreError, open_table};
+use model::LogicalDeviceName;
+
+const DAY: i64 = 86_400;
+
+fn name(number: u32) -> LogicalDeviceName {
+    format!("GWD{number:013}").parse().unwrap()
+}
+
+fn given(table: &mut Table, number: u32, now: i64) -> u16 {
+    if let Some(record) = table.plan(&name(number), now).unwrap() {
+        table.apply(&record).unwrap();
+    }
+    table.sap_of(&name(number)).unwrap()
+}
+
+#[test]
+fn a_sap_stays_with_its_name_and_rests_before_another_gets_it() {
+    let mut table = Table::new(30 * 86_400);
+    let one = given(&mut table, 1, 0);
+    let two = given(&mut table, 2, 0);
+    assert_eq!((one, two), (SAP_FIRST, SAP_FIRST + 1));
+    assert_eq!(given(&mut table, 1, 5), one, "it has one already");
+    let record = table.plan_release(&name(1), 10).unwrap();
+    table.apply(&record).unwrap();
+    assert_eq!(table.sap_of(&name(1)), None);
+    // All others are given before one that rests is looked at.
+    for number in 3.. {
+        match table.plan(&name(number), 10 + DAY) {
+            Ok(Some(record)) => table.apply(&record).unwrap(),
+            Err(SapError::Full) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(table.len(), usize::from(SAP_LAST - SAP_FIRST));
+    let rested = 10 + 30 * DAY;
+    assert_eq!(table.plan(&name(1), rested - 1), Err(SapError::Full));
+    // A clock that was set back does not shorten the rest.
+    assert_eq!(table.plan(&name(1), -DAY), Err(SapError::Full));
+    assert_eq!(given(&mut table, 99_999, rested), one);
+}
+
+#[test]
+fn an_operator_may_name_the_sap() {
+    let mut table = Table::new(100);
+    given(&mut table, 1, 0);
+    assert_eq!(table.plan_at(0x0001, &name(1), 0), Err(SapError::Range));
+    assert_eq!(table.plan_at(0x3FFF, &name(1), 0), Err(SapError::Range));
+    assert_eq!(table.plan_at(SAP_FIRST, &name(2), 0), Err(SapError::Taken));
+    for record in table.plan_at(0x0200, &name(1), 0).unwrap() {
+        table.apply(&record).unwrap();
+    }
+    assert_eq!(table.sap_of(&name(1)), Some(0x0200));
+    assert_eq!(
+        table.plan_at(SAP_FIRST, &name(2), 99),
+        Err(SapError::Resting)
+    );
+    assert_eq!(table.plan_at(SAP_FIRST, &name(2), 100).unwrap().len(), 1);
+}
+
+#[test]
+fn the_list_is_that_of_class_17() {
+    let mut table = Table::new(0);
+    given(&mut table, 1, 0);
+    let mut octets = Vec::new();
+    table.encode_list(&"GWD1DC0000000001".parse().unwrap(), &mut octets);
+    let mut expect = vec![0x01, 0x02];
+    for (sap, name) in [(1_u16, "GWD1DC0000000001"), (0x0100, "GWD0000000000001")] {
+        expect.extend([0x02, 0x02, 0x12]);
+        expect.extend(sap.to_be_bytes());
+        expect.extend([0x09, 0x10]);
+        expect.extend(name.as_bytes());
+    }
+    assert_eq!(octets, expect);
+    assert_eq!(table.changes(), 1);
+}
+
+#[test]
+fn the_table_survives_restarts_and_torn_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sap.log");
+    let (mut table, mut log) = open_table(&path, 0).unwrap();
+    for number in 1..=20 {
+        let record = table.plan(&name(number), 0).unwrap().unwrap();
+        log.append(&[Line::Sap(record.clone())]).unwrap();
+        table.apply(&record).unwrap();
+    }
+    let gone = table.plan_release(&name(7), 55).unwrap();
+    log.append(&[Line::Sap(gone.clone())]).unwrap();
+    table.apply(&gone).unwrap();
+    drop(log);
+    let whole = std::fs::read(&path).unwrap();
+    let (again, _) = open_table(&path, 0).unwrap();
+    assert_eq!(again.changes(), table.changes());
+    assert!(again.iter().eq(table.iter()));
+    // Cut at every octet of the last line: the line is whole or not there.
+    let last = whole[..whole.len() - 1]
+        .iter()
+        .rposition(|it| *it == b'\n')
+        .unwrap()
+        + 1;
+    for cut in last..whole.len() {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let (cut, _) = open_table(&path, 0).unwrap();
+        assert_eq!(cut.len(), 20);
+    }
+    // Opening wrote it anew; twice more changes nothing.
+    let (_, _) = open_table(&path, 0).unwrap();
+    let once = std::fs::read(&path).unwrap();
+    drop(open_table(&path, 0).unwrap());
+    assert_eq!(std::fs::read(&path).unwrap(), once);
+}
+
+#[test]
+fn damage_in_the_midst_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sap.log");
+    let (mut table, mut log) = open_table(&path, 0).unwrap();
+    for number in 1..=5 {
+        let record = table.plan(&name(number), 0).unwrap().unwrap();
+        log.append(&[Line::Sap(record.clone())]).unwrap();
+        table.apply(&record).unwrap();
+    }
+    let whole = std::fs::read(&path).unwrap();
+    let middle = whole.len() / 2;
+    for bit in 0..8 {
+        let mut bad = whole.clone();
+        bad[middle] ^= 1 << bit;
+        std::fs::write(&path, &bad).unwrap();
+        assert!(
+            matches!(open_table(&path, 0), Err(StoreError::Damaged { .. })),
+            "bit {bit}"
+        );
+    }
+    // Two lines that contradict each other, each whole.
+    std::fs::remove_file(&path).unwrap();
+    let twice = Line::Sap(Record::Assigned {
+        sap: 0x0100,
+        name: name(1),
+    });
+    let mut log = Log::compact(&path, &[]).unwrap();
+    log.append(&[twice.clone(), twice]).unwrap();
+    assert!(open_table(&path, 0).is_err());
+}

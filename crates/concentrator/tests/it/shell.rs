@@ -1,0 +1,417 @@
+//! The concentrator on real sockets.
+//!
+//! Evidence: self-agreement, with real TCP. That strangers read through it is
+//! shown by `interop/`, that keys hold by the tests of the program.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use concentrator::Config;
+use concentrator::config::WanConfig;
+use concentrator::device::{METER_STATUS, SAP_ASSIGNMENT, SAP_CHANGES, SharedCore};
+use concentrator::direct::RouterLimits;
+use concentrator::shell::{Concentrator, Surroundings};
+use dlms::axdr::Data;
+use dlms::cosem::{AttributeDescriptor, Obis};
+use link::{
+    Association, Client, Clock, Endpoint, IpLimits, IpMeter, IpSegment, Limits, LinkExt as _,
+    Listener, Message, Sap, Segment, Service, SystemClock, SystemEntropy, connect, serve,
+};
+use model::MessageClass;
+use tokio::sync::watch;
+
+use crate::device::{Fleet, NAME};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
+
+fn surroundings() -> Surroundings {
+    Surroundings {
+        clock: clock(),
+        entropy: Arc::new(SystemEntropy),
+    }
+}
+
+fn meter_name(sap: Sap) -> String {
+    format!("GWD{sap:013}")
+}
+
+/// The SAPs of so many meters at one port; 0x7F means all of them.
+fn servers(count: usize) -> Vec<Sap> {
+    let saps = (1..).filter(|sap| *sap != link::ALL_STATIONS);
+    saps.take(count).collect()
+}
+
+/// Lets meters answer at one port.
+async fn meters(count: usize) -> Endpoint {
+    let saps = servers(count);
+    let any = "tcp://127.0.0.1:0".parse().unwrap();
+    let mut listener = Listener::bind(&any, &saps, Limits::default(), clock())
+        .await
+        .unwrap();
+    let local = listener.local().clone();
+    let fleet = Arc::new(Fleet(
+        saps.iter().map(|sap| (*sap, meter_name(*sap))).collect(),
+    ));
+    tokio::spawn(async move {
+        while let Some(accepted) = listener.accept().await {
+            let fleet = Arc::clone(&fleet);
+            tokio::spawn(async move {
+                let _permit = accepted.permit;
+                serve(accepted.link, fleet, Service::default(), clock()).await
+            });
+        }
+    });
+    local
+}
+
+struct Running {
+    at: Endpoint,
+    core: SharedCore,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<Result<(), concentrator::store::StoreError>>,
+}
+
+impl Running {
+    async fn end(self) {
+        self.stop.send(true).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+
+    /// Waits until so many meters are there.
+    async fn there(&self, count: usize) {
+        let all = async {
+            loop {
+                let there = {
+                    let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+                    core.status()
+                        .values()
+                        .filter(|it| it.place.is_some())
+                        .count()
+                };
+                if there >= count {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, all)
+            .await
+            .expect("meters are missing");
+    }
+
+    fn sap(&self, meter: Sap) -> Sap {
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        core.table()
+            .sap_of(&meter_name(meter).parse().unwrap())
+            .unwrap()
+    }
+}
+
+async fn start(
+    folder: &Path,
+    endpoint: &Endpoint,
+    servers: Vec<Sap>,
+    limits: RouterLimits,
+) -> Running {
+    let meters = servers.into_iter().map(|server| IpMeter {
+        endpoint: endpoint.clone(),
+        server,
+    });
+    start_with(folder, meters.collect(), limits).await
+}
+
+async fn start_with(folder: &Path, meters: Vec<IpMeter>, limits: RouterLimits) -> Running {
+    let config = Config {
+        data: folder.to_owned(),
+        wan: vec![WanConfig {
+            listen: Some("tcp://127.0.0.1:0".to_owned()),
+            ..WanConfig::default()
+        }],
+        classes: BTreeMap::from([("3".to_owned(), "usage".to_owned())]),
+        ..Config::default()
+    };
+    let limits_ip = IpLimits {
+        retry_first: Duration::from_millis(50),
+        ..IpLimits::default()
+    };
+    let segment = IpSegment::start(meters, limits_ip, &clock());
+    let segments: Vec<Box<dyn Segment>> = vec![Box::new(segment)];
+    let concentrator = Concentrator::with_limits(&config, limits, segments, &surroundings())
+        .await
+        .unwrap();
+    let at = concentrator.local().next().unwrap().clone();
+    let core = concentrator.core();
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(concentrator.run(stopped));
+    Running {
+        at,
+        core,
+        stop,
+        task,
+    }
+}
+
+async fn client(at: &Endpoint, server: Sap) -> Client {
+    let around = link::Surroundings {
+        clock: clock(),
+        entropy: Arc::new(SystemEntropy),
+    };
+    Client::connect(at, Association::public(server), &around, LIMIT)
+        .await
+        .unwrap()
+}
+
+async fn read(at: &Endpoint, server: Sap, object: Obis, class: u16) -> Data {
+    let mut client = client(at, server).await;
+    let value = client
+        .read(AttributeDescriptor::new(class, object, 2))
+        .await
+        .unwrap();
+    client.release().await;
+    value
+}
+
+#[tokio::test]
+async fn a_head_end_finds_its_meters_in_the_list_and_reads_them_by_sap() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = meters(1_200).await;
+    let running = start(
+        folder.path(),
+        &endpoint,
+        servers(1_200),
+        RouterLimits::default(),
+    )
+    .await;
+    running.there(1_200).await;
+    // 27.6 kB of list in APDUs of 2,048 octets: blocks.
+    let list = read(&running.at, 1, SAP_ASSIGNMENT, 17).await;
+    let list = list.as_array().unwrap();
+    assert_eq!(list.len(), 1_201);
+    let entry = |data: &Data| {
+        let parts = data.as_structure().unwrap();
+        let mut name = dlms::codec::Wire::to_octets(&parts[1]);
+        (
+            parts[0].as_u16().unwrap(),
+            String::from_utf8(name.split_off(2)).unwrap(),
+        )
+    };
+    assert_eq!(entry(&list[0]), (1, "GWD1DC0000000001".to_owned()));
+    let by_name: BTreeMap<_, _> = list
+        .iter()
+        .map(entry)
+        .map(|(sap, name)| (name, sap))
+        .collect();
+    for meter in [1, 600, 1_200] {
+        let sap = by_name[&meter_name(meter)];
+        let name = read(&running.at, sap, NAME.instance, 1).await;
+        let octets = dlms::codec::Wire::to_octets(&name);
+        assert_eq!(&octets[2..], meter_name(meter).as_bytes());
+    }
+    let changes = read(&running.at, 1, SAP_CHANGES, 1).await;
+    assert_eq!(changes.as_u64(), Some(1_200));
+    // What only the keys of the concentrator open, the public client does not see.
+    let mut public = client(&running.at, 1).await;
+    assert!(
+        public
+            .read(AttributeDescriptor::new(1, METER_STATUS, 2))
+            .await
+            .is_err()
+    );
+    running.end().await;
+}
+
+#[tokio::test]
+async fn many_meters_are_asked_at_once_over_one_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = meters(40).await;
+    let running = start(
+        folder.path(),
+        &endpoint,
+        servers(40),
+        RouterLimits::default(),
+    )
+    .await;
+    running.there(40).await;
+    let mut link = connect(&running.at, (16, 1), &clock(), LIMIT)
+        .await
+        .unwrap();
+    let aarq = aarq();
+    for meter in 1..=40 {
+        let request = Message {
+            source: 16,
+            destination: running.sap(meter),
+            class: MessageClass::Request,
+            payload: aarq.clone(),
+        };
+        link.send(request).unwrap();
+    }
+    let mut answered = std::collections::BTreeSet::new();
+    while answered.len() < 40 {
+        let answer = tokio::time::timeout(LIMIT, link.receive())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(answer.payload[0], 0x61, "an AARE");
+        assert!(answered.insert(answer.source));
+    }
+    running.end().await;
+}
+
+/// The AARQ of the public client.
+fn aarq() -> Vec<u8> {
+    use dlms::client::{Associate, Config, Input, Output};
+    let mut client = dlms::client::Client::new(Config::default(), None);
+    client.handle(
+        Input::Associate(Associate {
+            password: &[],
+            entropy: &[0; 32],
+            dedicated: None,
+            counter: None,
+        }),
+        dlms::Instant::ORIGIN,
+    );
+    match client.poll() {
+        Output::Transmit(octets) => octets,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn saps_stay_over_a_restart_and_whatever_order_meters_come_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = meters(30).await;
+    let running = start(
+        folder.path(),
+        &endpoint,
+        servers(30),
+        RouterLimits::default(),
+    )
+    .await;
+    running.there(30).await;
+    let before: Vec<Sap> = (1..=30).map(|meter| running.sap(meter)).collect();
+    running.end().await;
+    // Meter 5 is gone, the others come in the other order.
+    let servers = (1..=30).rev().filter(|server| *server != 5).collect();
+    let running = start(folder.path(), &endpoint, servers, RouterLimits::default()).await;
+    running.there(29).await;
+    let after: Vec<Sap> = (1..=30).map(|meter| running.sap(meter)).collect();
+    assert_eq!(after, before);
+    let name = read(&running.at, after[6], NAME.instance, 1).await;
+    assert_eq!(
+        &dlms::codec::Wire::to_octets(&name)[2..],
+        meter_name(7).as_bytes()
+    );
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_the_wan_leaves_other_connections_alive() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = meters(4).await;
+    let running = start(
+        folder.path(),
+        &endpoint,
+        servers(4),
+        RouterLimits::default(),
+    )
+    .await;
+    running.there(4).await;
+    let at = running.at.clone();
+    let sap = running.sap(1);
+    let flood = tokio::spawn(async move {
+        let mut link = connect(&at, (3, 1), &clock(), LIMIT).await.unwrap();
+        loop {
+            for destination in [sap, 0x3000, link::ALL_STATIONS] {
+                let message = Message {
+                    source: 3,
+                    destination,
+                    class: MessageClass::Request,
+                    payload: vec![0xC0; 900],
+                };
+                drop(link.send(message));
+            }
+            if link.flush().await.is_err() {
+                return;
+            }
+        }
+    });
+    for _ in 0..5 {
+        for meter in 1..=4 {
+            let name = read(&running.at, running.sap(meter), NAME.instance, 1).await;
+            assert_eq!(
+                &dlms::codec::Wire::to_octets(&name)[2..],
+                meter_name(meter).as_bytes()
+            );
+        }
+    }
+    assert!(!flood.is_finished(), "the flood ended by itself");
+    flood.abort();
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_head_end_that_does_not_read_is_let_go_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = meters(2).await;
+    let running = start(
+        folder.path(),
+        &endpoint,
+        vec![1, 2],
+        RouterLimits::default(),
+    )
+    .await;
+    running.there(2).await;
+    // Asks a lot and never looks at an answer.
+    let mut deaf = connect(&running.at, (16, 1), &clock(), LIMIT)
+        .await
+        .unwrap();
+    for _ in 0..200 {
+        let message = Message {
+            source: 16,
+            destination: running.sap(1),
+            class: MessageClass::Request,
+            payload: aarq(),
+        };
+        deaf.send(message).unwrap();
+        deaf.flush().await.unwrap();
+    }
+    let name = read(&running.at, running.sap(2), NAME.instance, 1).await;
+    assert_eq!(
+        &dlms::codec::Wire::to_octets(&name)[2..],
+        meter_name(2).as_bytes()
+    );
+    drop(deaf);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn two_meters_with_one_name_are_counted_and_the_first_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    // The same names at two ports.
+    let ports = [meters(1).await, meters(1).await];
+    let both = ports.map(|endpoint| IpMeter {
+        endpoint,
+        server: 1,
+    });
+    let running = start_with(folder.path(), both.to_vec(), RouterLimits::default()).await;
+    let found = async {
+        loop {
+            let conflicts = running.core.lock().unwrap().conflicts();
+            if conflicts > 0 {
+                return conflicts;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert_eq!(tokio::time::timeout(LIMIT, found).await.unwrap(), 1);
+    running.there(1).await;
+    let list = read(&running.at, 1, SAP_ASSIGNMENT, 17).await;
+    assert_eq!(list.as_array().unwrap().len(), 2);
+    running.end().await;
+}
