@@ -31,6 +31,23 @@ pub struct Config {
     pub collector: CollectorConfig,
     /// Bounds what clients of the API may take.
     pub api: ApiConfig,
+    /// Lists concentrators whose SAP lists are followed.
+    pub concentrator: Vec<ConcentratorConfig>,
+}
+
+/// A concentrator whose SAP list is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConcentratorConfig {
+    /// Names where it listens, as the enrolment of its meters does.
+    pub endpoint: String,
+    /// Holds the time between two looks at the list, in seconds.
+    #[serde(default = "every_minute")]
+    pub every_s: u32,
+}
+
+const fn every_minute() -> u32 {
+    60
 }
 
 /// How meters are collected.
@@ -113,6 +130,10 @@ impl Config {
         if collector.retry_longest_s < collector.retry_first_s {
             return out_of_range("collector.retry_longest_s", "at least retry_first_s");
         }
+        let looks = self.concentrator.iter().map(|it| it.every_s);
+        if !looks.clone().all(|every| (1..=86_400).contains(&every)) || looks.len() > 10_000 {
+            return out_of_range("concentrator.every_s", "1 to 86400");
+        }
         if self.api.connections == 0 || self.api.streams == 0 || self.api.requests_per_s == 0 {
             return out_of_range("api", "1 and more");
         }
@@ -133,6 +154,7 @@ impl Default for Config {
             target_permille: 985,
             collector: CollectorConfig::default(),
             api: ApiConfig::default(),
+            concentrator: Vec::new(),
         }
     }
 }

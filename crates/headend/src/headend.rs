@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::api::{App, AppParts, ServeError, Tokens, router, serve};
 use crate::clock::Clock;
 use crate::collector::{Collector, CollectorHandle, Leases, MeterAccess};
+use crate::concentrators::Follower;
 use crate::config::{Config, ConfigError};
 use crate::fleet::Fleet;
 use crate::hub::Hub;
@@ -98,6 +99,19 @@ impl HeadEnd {
             leases.clone(),
             config.collector.clone(),
         );
+        let follower = Arc::new(Follower {
+            access: Arc::clone(&access),
+            store: Arc::clone(&store),
+            fleet: Arc::clone(&fleet),
+            collector: handle.clone(),
+            clock: Arc::clone(&clock),
+            timeout: Duration::from_secs(u64::from(config.collector.timeout_s)),
+        });
+        let followed: Vec<_> = config
+            .concentrator
+            .iter()
+            .map(|it| tokio::spawn(Arc::clone(&follower).follow(it.clone(), stopped.clone())))
+            .collect();
         let live = Live::new(
             access,
             Arc::clone(&fleet),
@@ -123,7 +137,7 @@ impl HeadEnd {
             stop: stopped.clone(),
         })?;
         let served = serve(listener, router(&app), connections, stopped.clone());
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(collector.run(stopped)),
             tokio::spawn(async move {
                 if let Err(error) = served.await {
@@ -131,6 +145,7 @@ impl HeadEnd {
                 }
             }),
         ];
+        tasks.extend(followed);
         let head_end = Self {
             address,
             store,

@@ -4,6 +4,7 @@ pub mod api;
 mod calendar;
 mod clock;
 pub mod collector;
+mod concentrators;
 mod config;
 pub mod fleet;
 mod headend;
@@ -17,7 +18,7 @@ pub mod store;
 
 pub use calendar::{Calendar, Day, DayBounds, UnknownZone, parse_rfc3339, rfc3339};
 pub use clock::Clock;
-pub use config::{ApiConfig, CollectorConfig, Config, ConfigError};
+pub use config::{ApiConfig, CollectorConfig, ConcentratorConfig, Config, ConfigError};
 pub use headend::{HeadEnd, Options, StartError};
 pub use meters::LinkAccess;
 pub use power::{POWER_REGISTERS, Power};

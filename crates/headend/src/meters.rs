@@ -23,7 +23,10 @@ use dlms::xdlms::DataAccessResult;
 use link::{
     Association, Client, ClientError, CounterStore, Endpoint, LinkError, Password, Surroundings,
 };
-use model::{BreakerState, Event, EventSource, LogicalName, MessageClass, MeterId, Timestamp};
+use model::{
+    BreakerState, Event, EventSource, LogicalDeviceName, LogicalName, MessageClass, MeterId,
+    Timestamp,
+};
 
 use crate::clock::Clock;
 use crate::collector::{
@@ -113,6 +116,50 @@ impl MeterAccess for LinkAccess {
             Ok(Box::new(talk) as Box<dyn Conversation>)
         })
     }
+
+    fn saps<'a>(&'a self, endpoint: &'a str) -> Answer<'a, Vec<(u16, LogicalDeviceName)>> {
+        Box::pin(async move {
+            let endpoint: Endpoint = endpoint
+                .parse()
+                .map_err(|_| AccessError::ended(Failure::Unreachable))?;
+            let (association, with) = (Association::public(1), &self.shared.surroundings);
+            let mut client = Client::connect(&endpoint, association, with, self.shared.timeout)
+                .await
+                .map_err(|error| ended(&error))?;
+            let list = AttributeDescriptor::new(17, Obis(SAP_ASSIGNMENT), 2);
+            let octets = client
+                .read_octets(list, None, &mut |_| {})
+                .await
+                .map_err(|error| ended(&error))?;
+            client.release().await;
+            sap_list(&octets).ok_or(protocol())
+        })
+    }
+}
+
+/// SAP assignment, class 17: attribute 2 is the list.
+const SAP_ASSIGNMENT: LogicalName = [0, 0, 41, 0, 0, 255];
+
+/// Octets of a SAP list that are looked at: more than all SAPs take.
+const SAP_LIST_LEN_MAX: usize = 1 << 20;
+
+/// Reads a SAP list; names that no logical device has are left out.
+fn sap_list(octets: &[u8]) -> Option<Vec<(u16, LogicalDeviceName)>> {
+    if octets.len() > SAP_LIST_LEN_MAX {
+        return None;
+    }
+    let mut list = Vec::new();
+    let mut leaves = RawData::new(octets).walk().leaves();
+    while let Some(leaf) = leaves.next() {
+        let sap = leaf.ok()?.as_i64()?;
+        let (Leaf::OctetString(name) | Leaf::VisibleString(name)) = leaves.next()?.ok()? else {
+            return None;
+        };
+        if let (Ok(sap), Ok(name)) = (u16::try_from(sap), LogicalDeviceName::from_octets(name)) {
+            list.push((sap, name));
+        }
+    }
+    Some(list)
 }
 
 impl Shared {

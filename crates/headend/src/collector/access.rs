@@ -5,7 +5,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 
-use model::{BreakerState, Event, Interval, LogicalName, MeterId};
+use model::{BreakerState, Event, Interval, LogicalDeviceName, LogicalName, MeterId};
 
 use crate::store::{ClockReading, Enrolment, Failure, ProfileLayout, RegisterReading};
 
@@ -21,6 +21,13 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AccessError>> + S
 pub trait MeterAccess: Send + Sync + fmt::Debug + 'static {
     /// Associates with a meter.
     fn open<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Conversation>>;
+
+    /// Reads what a concentrator says: which SAP each logical device behind it has. Nothing of
+    /// it is proved.
+    fn saps<'a>(&'a self, endpoint: &'a str) -> Answer<'a, Vec<(u16, LogicalDeviceName)>> {
+        let _ = endpoint;
+        Box::pin(async { Err(AccessError::denied()) })
+    }
 }
 
 /// The meter to talk to.

@@ -1,0 +1,152 @@
+//! Following meters behind concentrators: which service access point each has now.
+//!
+//! What a concentrator says of its meters is a word, and only one thing follows from it: at
+//! which SAP of the same endpoint a meter that is enrolled there is tried. That it is the one is
+//! proved by its keys and its system title, each time, before anything is read or switched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::LogicalDeviceName;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::collector::{CollectorHandle, MeterAccess};
+use crate::config::ConcentratorConfig;
+use crate::fleet::Fleet;
+use crate::store::{Enrolment, Store, StoreError};
+
+/// What following needs of the head end.
+pub(crate) struct Follower {
+    pub(crate) access: Arc<dyn MeterAccess>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) collector: CollectorHandle,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timeout: Duration,
+}
+
+impl Follower {
+    /// Reads a concentrator's list now and then until `stop` says so.
+    pub(crate) async fn follow(
+        self: Arc<Self>,
+        concentrator: ConcentratorConfig,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let every = Duration::from_secs(u64::from(concentrator.every_s));
+        while !*stop.borrow() {
+            let looked = tokio::time::timeout(self.timeout, self.look(&concentrator.endpoint));
+            match looked.await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(moved)) => {
+                    tracing::info!(moved, endpoint = %concentrator.endpoint, "meters have another SAP");
+                }
+                Ok(Err(error)) => tracing::error!(%error, "a meter's SAP was not stored"),
+                Err(_) => {
+                    tracing::info!(endpoint = %concentrator.endpoint, "a concentrator does not answer");
+                }
+            }
+            tokio::select! {
+                _ = stop.changed() => {}
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+    }
+
+    /// Reads the list once; tells how many meters have moved.
+    async fn look(&self, endpoint: &str) -> Result<usize, StoreError> {
+        let list = match self.access.saps(endpoint).await {
+            Ok(list) => list,
+            Err(error) => {
+                tracing::info!(%endpoint, %error, "a concentrator's list cannot be read");
+                return Ok(0);
+            }
+        };
+        let moved = self.fleet.with_meters(|meters| {
+            let enrolled: Vec<_> = meters
+                .values()
+                .map(|meter| &meter.meter.enrolment)
+                .filter(|meter| meter.endpoint == endpoint)
+                .collect();
+            moved(&enrolled, &list)
+        });
+        let count = moved.len();
+        if count > 0 {
+            let now = self.clock.now();
+            self.store.enrol(moved, now).await?;
+            let (fleet, store) = (Arc::clone(&self.fleet), Arc::clone(&self.store));
+            let reload = tokio::task::spawn_blocking(move || fleet.reload(&*store, now));
+            reload.await.map_err(|_| StoreError::Closed)??;
+            self.collector.enrolled().await;
+        }
+        Ok(count)
+    }
+}
+
+/// Those of the enrolled meters whose SAP is another in the list.
+fn moved(enrolled: &[&Enrolment], list: &[(u16, LogicalDeviceName)]) -> Vec<Enrolment> {
+    // Of a name that is there twice the first counts, as of a list without tricks.
+    let mut saps: BTreeMap<&LogicalDeviceName, u16> = BTreeMap::new();
+    for (sap, name) in list {
+        saps.entry(name).or_insert(*sap);
+    }
+    enrolled
+        .iter()
+        .filter_map(|meter| {
+            let sap = *saps.get(&meter.name)?;
+            (sap != meter.server).then(|| Enrolment {
+                server: sap,
+                // Those that are there stay.
+                secrets: Vec::new(),
+                ..(*meter).clone()
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement. That a meter at a wrong SAP is found out is shown with processes.
+    use model::Place;
+
+    use super::*;
+    use crate::store::LOAD_PROFILE;
+
+    const HERE: &str = "tcp://10.0.0.1:4059";
+
+    fn name(number: u32) -> LogicalDeviceName {
+        format!("GWD{number:013}").parse().unwrap()
+    }
+
+    fn enrolment(number: u32, endpoint: &str, server: u16) -> Enrolment {
+        Enrolment {
+            name: name(number),
+            system_title: None,
+            endpoint: endpoint.to_owned(),
+            server,
+            client: 1,
+            place: Place::default(),
+            feeder: None,
+            phase: None,
+            load_profile: LOAD_PROFILE,
+            secrets: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_the_sap_of_meters_that_are_enrolled_follows() {
+        let enrolled = [enrolment(1, HERE, 0x100), enrolment(2, HERE, 0x101)];
+        let list = [
+            (1, name(99)),
+            (0x200, name(1)),
+            (0x101, name(2)),
+            (0x300, name(3)),
+            (0x400, name(4)),
+            (0x500, name(1)),
+        ];
+        let enrolled: Vec<_> = enrolled.iter().collect();
+        let found = moved(&enrolled, &list);
+        assert_eq!(found, [enrolment(1, HERE, 0x200)]);
+    }
+}
