@@ -37,7 +37,7 @@ def options():
     for name, default in {
         "host": "127.0.0.1", "framing": "wrapper", "auth": "none", "security": "none", "password": "12345678",
         "ek": "000102030405060708090a0b0c0d0e0f", "ak": "d0d1d2d3d4d5d6d7d8d9dadbdcdddedf",
-        "title": "4d4d4d0000000001",
+        "title": "4d4d4d0000000001", "gateway": "",
     }.items():
         parser.add_argument("--" + name, default=default)
     for name, default in {

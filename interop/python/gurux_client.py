@@ -3,7 +3,7 @@
 import socket
 
 import driver
-from gurux_dlms import GXByteBuffer, GXDateTime, GXReplyData
+from gurux_dlms import GXByteBuffer, GXDateTime, GXDLMSGateway, GXReplyData
 from gurux_dlms.enums import Authentication, DataType, InterfaceType, ObjectType, Security
 from gurux_dlms.objects import GXDLMSProfileGeneric
 from gurux_dlms.secure import GXDLMSSecureClient
@@ -26,6 +26,9 @@ class Gurux(driver.Client):
             True, o.client_sap, o.server_sap, AUTHENTICATION[o.auth], o.password if o.auth == "lls" else None,
             InterfaceType.HDLC if self.hdlc else InterfaceType.WRAPPER)
         self.meter.maxReceivePDUSize = o.pdu
+        if o.gateway:
+            self.meter.gateway = GXDLMSGateway()
+            self.meter.gateway.physicalDeviceAddress = bytearray(o.gateway.encode())
         cipher = self.meter.ciphering
         cipher.systemTitle = bytearray.fromhex(o.title)
         if o.auth == "hls5" or o.security != "none":

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::act::{InvokeOptions, ObjectsOptions, WriteOptions};
+use crate::concentrator_role::ConcentratorOptions;
 use crate::config::ConfigOptions;
 use crate::demo::DemoOptions;
 use crate::headend_role::HeadendOptions;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Meter(MeterOptions),
     /// Run the head end: collects meters, serves interface and API
     Headend(HeadendOptions),
+    /// Run a concentrator: carries what head end and meters say to each other
+    Concentrator(ConcentratorOptions),
     /// Start a head end and a hundred meters, to look at
     Demo(DemoOptions),
     /// Print the default configuration, or check a file

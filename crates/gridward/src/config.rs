@@ -32,6 +32,8 @@ const NAMES_SHOWN_MAX: usize = 8;
 pub(crate) struct Config {
     /// The head end's.
     pub(crate) headend: headend::Config,
+    /// The concentrator's.
+    pub(crate) concentrator: concentrator::Config,
     /// Meters that the commands know by name.
     meters: BTreeMap<String, Profile>,
 }
@@ -69,8 +71,9 @@ pub(crate) fn run(options: &ConfigOptions, output: &mut Output<'_, '_>) -> Outco
     match &options.command {
         ConfigCommand::Default => {
             let text = format!(
-                "{}\n{}",
+                "{}{}\n{}",
                 headend::Config::default_toml(),
+                concentrator::Config::default_toml(),
                 Profile::DEFAULT_TOML
             );
             if output.json() {
@@ -100,6 +103,10 @@ pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
     let (mut config, mode): (Config, u32) = read(path)?;
     config
         .headend
+        .check()
+        .map_err(|error| told(path, &crate::failure::chain(&error)))?;
+    config
+        .concentrator
         .check()
         .map_err(|error| told(path, &crate::failure::chain(&error)))?;
     for (name, profile) in &mut config.meters {

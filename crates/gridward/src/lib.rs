@@ -7,6 +7,7 @@
 mod act;
 mod associate;
 mod cli;
+mod concentrator_role;
 mod config;
 mod counters;
 mod decode;
@@ -85,6 +86,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
         Command::Objects(options) => act::objects(&options, &mut output),
         Command::Meter(options) => meter::run(&options, &mut output),
         Command::Headend(options) => headend_role::run(&options, &mut output),
+        Command::Concentrator(options) => concentrator_role::run(&options, &mut output),
         Command::Demo(options) => demo::run(&options, &mut output),
         Command::Config(options) => config::run(&options, &mut output),
         Command::Keys(options) => keys::run(&options, &mut output),

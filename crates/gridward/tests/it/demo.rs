@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::program::run;
 use crate::session::Role;
 
-fn get(url: &str, path: &str, token: &str) -> (String, String) {
+pub(crate) fn get(url: &str, path: &str, token: &str) -> (String, String) {
     let address = url.trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(address).unwrap();
     write!(

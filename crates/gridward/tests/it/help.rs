@@ -14,6 +14,7 @@ const COMMANDS: &[&[&str]] = &[
     &["objects"],
     &["meter"],
     &["headend"],
+    &["concentrator"],
     &["demo"],
     &["config"],
     &["config", "default"],

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("model", 1),
     ("link", 3),
     ("sim", 4),
+    ("concentrator", 5),
     ("headend", 5),
     ("meter", 5),
     ("gridward", 6),

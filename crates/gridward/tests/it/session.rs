@@ -12,7 +12,7 @@ use crate::program::{Run, run};
 
 /// A role as a process, which ends with its standard input.
 pub(crate) struct Role {
-    child: Child,
+    pub(crate) child: Child,
     lines: BufReader<ChildStdout>,
 }
 
@@ -104,7 +104,7 @@ impl Site {
     }
 }
 
-fn done(run: Run) -> Run {
+pub(crate) fn done(run: Run) -> Run {
     assert_eq!((run.status, run.error.as_str()), (0, ""), "{}", run.output);
     run
 }

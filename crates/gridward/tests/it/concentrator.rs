@@ -1,0 +1,660 @@
+//! `gridward concentrator` between head end and meters, each a process; and
+//! what a concentrator in the wrong hands can do.
+//!
+//! Evidence: self-agreement from end to end over real sockets, and a search of
+//! the process's memory. That strangers read through it: `interop/`.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::demo::get;
+use crate::program::run;
+use crate::session::{Role, done};
+
+/// Meters and a concentrator before them.
+struct Street {
+    folder: tempfile::TempDir,
+    meters: Role,
+    concentrator: Role,
+    url: String,
+    keys: String,
+}
+
+impl Street {
+    fn new(count: usize, segment: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let keys = at("keys.toml");
+        let number = count.to_string();
+        let mut meters = Role::start(&[
+            "meter",
+            "--listen",
+            "tcp://127.0.0.1:0",
+            "--count",
+            &number,
+            "--history",
+            "1",
+            "--keys",
+            &keys,
+        ]);
+        let meters_url = (0..count)
+            .map(|_| meters.line()["endpoint"].as_str().unwrap().to_owned())
+            .next_back()
+            .unwrap();
+        let own = at("own.toml");
+        done(run(&["keys", "generate", &own]));
+        // Its own entry carries its own name.
+        let text = std::fs::read_to_string(&own).unwrap();
+        std::fs::write(&own, text.replace("GWD0000000000001", "GWD1DC0000000001")).unwrap();
+        let config = format!(
+            "[concentrator]\nname = \"GWD1DC0000000001\"\ndata = \"{}\"\nkeys = \"{own}\"\n\
+             [[concentrator.wan]]\nlisten = \"tcp://127.0.0.1:0\"\n\
+             [[concentrator.segment]]\n{segment}\n\
+             [[concentrator.segment.meter]]\nendpoint = \"{meters_url}\"\nservers = \"1-{count}\"\n",
+            at("dc")
+        );
+        std::fs::write(at("dc.toml"), config).unwrap();
+        let mut concentrator = Role::start(&["concentrator", "--config", &at("dc.toml")]);
+        let line = concentrator.line();
+        let url = line["endpoints"][0].as_str().unwrap().to_owned();
+        Self {
+            folder,
+            meters,
+            concentrator,
+            url,
+            keys,
+        }
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The SAP of each meter, once `count` are in the list.
+    fn saps(&self, count: usize) -> BTreeMap<String, u64> {
+        for _ in 0..600 {
+            let list = run(&["read", &self.url, "0-0:41.0.0", "--json"]);
+            let list = done(list).json();
+            let entries = list[0]["value"].as_array().unwrap().clone();
+            if entries.len() > count {
+                return entries.iter().map(entry).collect();
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("the meters do not register");
+    }
+
+    fn stop(self) {
+        self.concentrator.stop();
+        self.meters.stop();
+    }
+}
+
+/// SAP and name of an entry of the list.
+fn entry(entry: &Value) -> (String, u64) {
+    let sap = entry[0].as_u64().unwrap();
+    let name = entry[1].as_str().unwrap();
+    let octets = (0..name.len()).step_by(2);
+    let plain: Option<Vec<u8>> = octets
+        .map(|at| u8::from_str_radix(name.get(at..at + 2)?, 16).ok())
+        .collect();
+    let text = plain.and_then(|octets| String::from_utf8(octets).ok());
+    (text.unwrap_or_else(|| name.to_owned()), sap)
+}
+
+fn read_name(url: &str, keys: &str, meter: &str, server: u64, state: &str) -> crate::program::Run {
+    run(&[
+        "read",
+        url,
+        "0-0:42.0.0",
+        "--server",
+        &server.to_string(),
+        "--keys",
+        keys,
+        "--meter",
+        meter,
+        "--state",
+        state,
+        "--json",
+    ])
+}
+
+fn meter(number: usize) -> String {
+    format!("GWD{number:013}")
+}
+
+#[test]
+fn meters_are_read_and_switched_through_it_with_their_own_keys() {
+    let street = Street::new(3, "medium = \"ip\"");
+    let saps = street.saps(3);
+    let state = street.at("state");
+    for number in 1..=3 {
+        let name = meter(number);
+        let read = done(read_name(
+            &street.url,
+            &street.keys,
+            &name,
+            saps[&name],
+            &state,
+        ));
+        assert_eq!(read.json()[0]["text"], name);
+    }
+    let server = saps[&meter(2)].to_string();
+    let keyed = |command: &str, what: &str| {
+        let name = meter(2);
+        run(&[
+            command,
+            &street.url,
+            what,
+            "--server",
+            &server,
+            "--keys",
+            &street.keys,
+            "--meter",
+            &name,
+            "--state",
+            &state,
+            "--json",
+        ])
+    };
+    done(keyed("invoke", "0-0:96.3.10:1"));
+    assert_eq!(
+        done(keyed("read", "0-0:96.3.10:2")).json()[0]["value"],
+        false
+    );
+    done(keyed("invoke", "0-0:96.3.10:2"));
+    assert_eq!(
+        done(keyed("read", "0-0:96.3.10:2")).json()[0]["value"],
+        true
+    );
+    // Its own logical device shows the state of all to whoever has its keys.
+    let own = street.at("own.toml");
+    let status = done(run(&[
+        "read",
+        &street.url,
+        "0-0:128.0.2",
+        "--keys",
+        &own,
+        "--state",
+        &state,
+        "--json",
+    ]));
+    assert_eq!(status.json()[0]["value"].as_array().unwrap().len(), 3);
+    let refused = run(&["read", &street.url, "0-0:128.0.2", "--json"]);
+    assert_eq!(refused.status, 1);
+    street.stop();
+}
+
+#[test]
+fn a_power_line_between_them_changes_nothing_but_the_time() {
+    for medium in ["s-fsk", "prime", "g3"] {
+        let street = Street::new(2, &format!("medium = \"{medium}\"\nspeed = 200"));
+        let saps = street.saps(2);
+        for number in 1..=2 {
+            let name = meter(number);
+            let state = street.at("state");
+            let read = done(read_name(
+                &street.url,
+                &street.keys,
+                &name,
+                saps[&name],
+                &state,
+            ));
+            assert_eq!(read.json()[0]["text"], name);
+        }
+        street.stop();
+    }
+}
+
+/// Keys of a key file: all runs of 32 hexadecimal digits.
+fn keys_in(path: &str) -> Vec<Vec<u8>> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let words = text.split('"').filter(|word| word.len() == 32);
+    words
+        .filter_map(|word| {
+            let octets = (0..32).step_by(2);
+            octets
+                .map(|at| u8::from_str_radix(&word[at..at + 2], 16).ok())
+                .collect()
+        })
+        .collect()
+}
+
+/// Counts which of `needles` are in the memory of a process.
+fn in_memory(pid: u32, needles: &[Vec<u8>]) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let mut memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut by_start: BTreeMap<[u8; 4], Vec<usize>> = BTreeMap::new();
+    for (index, needle) in needles.iter().enumerate() {
+        by_start
+            .entry(needle[..4].try_into().unwrap())
+            .or_default()
+            .push(index);
+    }
+    let mut found = std::collections::BTreeSet::new();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let range = line.split(' ').next().unwrap();
+        let (from, to) = range.split_once('-').unwrap();
+        let from = u64::from_str_radix(from, 16).unwrap();
+        let to = u64::from_str_radix(to, 16).unwrap();
+        let mut octets = vec![0; usize::try_from(to - from).unwrap()];
+        memory.seek(SeekFrom::Start(from)).unwrap();
+        if memory.read_exact(&mut octets).is_err() {
+            continue;
+        }
+        for (at, window) in octets.windows(4).enumerate() {
+            let start: [u8; 4] = window.try_into().unwrap();
+            for &index in by_start.get(&start).into_iter().flatten() {
+                if octets[at..].starts_with(&needles[index]) {
+                    found.insert(index);
+                }
+            }
+        }
+    }
+    found.len()
+}
+
+/// Requirement D5: what is on the pole is worth nothing to a thief.
+#[test]
+fn its_memory_holds_its_own_keys_and_none_of_a_meter() {
+    let street = Street::new(20, "medium = \"ip\"");
+    let saps = street.saps(20);
+    let state = street.at("state");
+    for number in 1..=20 {
+        let name = meter(number);
+        done(read_name(
+            &street.url,
+            &street.keys,
+            &name,
+            saps[&name],
+            &state,
+        ));
+    }
+    let pid = street.concentrator.child.id();
+    let own = keys_in(&street.at("own.toml"));
+    assert!(in_memory(pid, &own) > 0, "the search finds nothing at all");
+    let of_meters = keys_in(&street.keys);
+    assert!(of_meters.len() >= 60, "{}", of_meters.len());
+    assert_eq!(in_memory(pid, &of_meters), 0);
+    street.stop();
+}
+
+/// What a relay on the way does to one message: the wrapper's octets, and
+/// whether it goes to the meter. Gives what is sent instead.
+type Meddle = dyn Fn(usize, bool, Vec<u8>) -> Vec<Vec<u8>> + Send + Sync;
+
+/// A concentrator in the wrong hands, in the place of ours.
+struct Relay {
+    url: String,
+    /// What went to the meter.
+    heard: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Relay {
+    fn new(target: &str, meddle: Box<Meddle>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("tcp://{}", listener.local_addr().unwrap());
+        let target = target.trim_start_matches("tcp://").to_owned();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&heard);
+        let meddle: Arc<Meddle> = Arc::from(meddle);
+        thread::spawn(move || {
+            for near in listener.incoming() {
+                let (near, far) = (near.unwrap(), TcpStream::connect(&target).unwrap());
+                for down in [true, false] {
+                    let ends = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                    let (from, to) = if down { ends } else { (ends.1, ends.0) };
+                    let (meddle, keep) = (Arc::clone(&meddle), Arc::clone(&keep));
+                    thread::spawn(move || carry(from, to, down, &*meddle, &keep));
+                }
+            }
+        });
+        Self { url, heard }
+    }
+}
+
+fn carry(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    down: bool,
+    meddle: &Meddle,
+    keep: &Mutex<Vec<Vec<u8>>>,
+) {
+    for number in 0.. {
+        let mut message = vec![0; 8];
+        if from.read_exact(&mut message).is_err() {
+            break;
+        }
+        let length = usize::from(u16::from_be_bytes([message[6], message[7]]));
+        message.resize(8 + length, 0);
+        if from.read_exact(&mut message[8..]).is_err() {
+            break;
+        }
+        if down {
+            keep.lock().unwrap().push(message.clone());
+        }
+        for message in meddle(number, down, message) {
+            if to.write_all(&message).is_err() {
+                return;
+            }
+        }
+    }
+    drop(to.shutdown(Shutdown::Both));
+}
+
+fn with_port(mut message: Vec<u8>, down: bool, port: u16) -> Vec<u8> {
+    let at = if down { 4 } else { 2 };
+    message[at..at + 2].copy_from_slice(&port.to_be_bytes());
+    message
+}
+
+/// Meters without a concentrator, for a relay to stand before.
+struct Meters {
+    role: Role,
+    folder: tempfile::TempDir,
+    url: String,
+    keys: String,
+    state: String,
+}
+
+impl Meters {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (keys, state) = (at("keys.toml"), at("state"));
+        let mut role = Role::start(&[
+            "meter",
+            "--listen",
+            "tcp://127.0.0.1:0",
+            "--count",
+            "2",
+            "--history",
+            "1",
+            "--keys",
+            &keys,
+        ]);
+        let url = role.line()["endpoint"].as_str().unwrap().to_owned();
+        role.line();
+        Self {
+            role,
+            folder,
+            url,
+            keys,
+            state,
+        }
+    }
+
+    fn run(&self, url: &str, command: &str, what: &str) -> crate::program::Run {
+        let name = meter(1);
+        run(&[
+            command,
+            url,
+            what,
+            "--server",
+            "1",
+            "--keys",
+            &self.keys,
+            "--meter",
+            &name,
+            "--state",
+            &self.state,
+            "--json",
+        ])
+    }
+
+    fn closed(&self) -> bool {
+        let read = done(self.run(&self.url, "read", "0-0:96.3.10:2"));
+        read.json()[0]["value"].as_bool().unwrap()
+    }
+}
+
+#[test]
+fn a_concentrator_that_swaps_meters_is_found_out() {
+    let meters = Meters::new();
+    let swap = |_, down, message| vec![with_port(message, down, if down { 2 } else { 1 })];
+    let relay = Relay::new(&meters.url, Box::new(swap));
+    for what in ["0-0:42.0.0", "1-0:1.8.0"] {
+        let read = meters.run(&relay.url, "read", what);
+        assert_eq!(read.status, 1, "{}", read.output);
+        assert!(!read.output.contains("value"), "{}", read.output);
+    }
+    let switched = meters.run(&relay.url, "invoke", "0-0:96.3.10:1");
+    assert_eq!(switched.status, 1);
+    assert!(meters.closed());
+    drop(meters.folder);
+    meters.role.stop();
+}
+
+#[test]
+fn a_concentrator_that_alters_octets_gets_no_wrong_reading_through() {
+    let meters = Meters::new();
+    let honest = Relay::new(&meters.url, Box::new(|_, _, message| vec![message]));
+    done(meters.run(&honest.url, "read", "0-0:42.0.0"));
+    let mut refused = 0;
+    for (number, down, place) in [
+        (0, true, 50),
+        (0, true, 90),
+        (1, true, 30),
+        (1, true, 95),
+        (2, true, 50),
+        (0, false, 30),
+        (0, false, 80),
+        (1, false, 40),
+        (1, false, 90),
+        (2, false, 60),
+        (2, false, 99),
+        (3, false, 50),
+    ] {
+        let alter = move |at: usize, to_meter: bool, mut message: Vec<u8>| {
+            if (at, to_meter) == (number, down) {
+                let length = message.len() - 8;
+                message[8 + length * place / 100] ^= 0x10;
+            }
+            vec![message]
+        };
+        let relay = Relay::new(&meters.url, Box::new(alter));
+        let read = meters.run(&relay.url, "read", "0-0:42.0.0");
+        if read.status == 0 {
+            // What is not protected, as in an AARQ, may be altered to no
+            // effect; a value never is.
+            assert_eq!(read.json()[0]["text"], meter(1));
+        } else {
+            refused += 1;
+        }
+    }
+    assert!(refused >= 6, "{refused}");
+    meters.role.stop();
+}
+
+#[test]
+fn a_concentrator_that_repeats_what_it_heard_switches_nothing() {
+    let meters = Meters::new();
+    let honest = Relay::new(&meters.url, Box::new(|_, _, message| vec![message]));
+    done(meters.run(&honest.url, "invoke", "0-0:96.3.10:1"));
+    assert!(!meters.closed());
+    let recorded = honest.heard.lock().unwrap().clone();
+    assert!(recorded.len() >= 3);
+    done(meters.run(&meters.url, "invoke", "0-0:96.3.10:2"));
+    assert!(meters.closed());
+    // The whole session again; then each of its messages to the other meter.
+    for port in [1, 2] {
+        let target = meters.url.trim_start_matches("tcp://");
+        let mut stream = TcpStream::connect(target).unwrap();
+        for message in &recorded {
+            stream
+                .write_all(&with_port(message.clone(), true, port))
+                .unwrap();
+        }
+        stream
+            .set_read_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
+        let mut answers = Vec::new();
+        drop(stream.read_to_end(&mut answers));
+        assert!(meters.closed(), "port {port}");
+    }
+    // Everything twice on the way. What was ordered may be done; the copy
+    // that comes later does not undo what is ordered next.
+    let twice = |_, down: bool, message: Vec<u8>| {
+        if down {
+            vec![message.clone(), message]
+        } else {
+            vec![message]
+        }
+    };
+    let relay = Relay::new(&meters.url, Box::new(twice));
+    drop(meters.run(&relay.url, "invoke", "0-0:96.3.10:1"));
+    done(meters.run(&meters.url, "invoke", "0-0:96.3.10:2"));
+    assert!(meters.closed());
+    meters.role.stop();
+}
+
+/// Rows of the head end's meters, by name.
+fn rows(url: &str, token: &str) -> BTreeMap<String, Value> {
+    let (_, body) = get(url, "/api/v1/meters", token);
+    let (start, end) = (body.find('{').unwrap(), body.rfind('}').unwrap());
+    let body: Value = serde_json::from_str(&body[start..=end]).unwrap();
+    let rows = body["rows"].as_array().unwrap();
+    rows.iter()
+        .map(|row| (row["name"].as_str().unwrap().to_owned(), row.clone()))
+        .collect()
+}
+
+/// Starts a head end whose two meters are behind `url` at these SAPs.
+fn head_end(
+    folder: &Path,
+    url: &str,
+    keys: &str,
+    saps: [u64; 2],
+    more: &str,
+) -> (Role, String, String) {
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let mut enrolment = String::from("logical_device_name,endpoint,server,client\n");
+    for (number, sap) in (1..).zip(saps) {
+        enrolment.push_str(&format!("{},{url},{sap},1\n", meter(number)));
+    }
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(at("meters.csv"), enrolment).unwrap();
+    let config = format!(
+        "[headend]\nenrolment = \"{}\"\nkeys = \"{keys}\"\n\
+         [headend.collector]\nhistory_days = 1\nretry_first_s = 1\nretry_longest_s = 2\ntimeout_s = 3\n{more}",
+        at("meters.csv")
+    );
+    std::fs::write(at("headend.toml"), config).unwrap();
+    let mut role = Role::start(&[
+        "headend",
+        "--config",
+        &at("headend.toml"),
+        "--data",
+        &at("data"),
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    let line = role.line();
+    let text = |key: &str| line[key].as_str().unwrap().to_owned();
+    (role, text("url"), text("token"))
+}
+
+/// Waits until every meter of a head end was read.
+fn all_read(url: &str, token: &str) {
+    for _ in 0..1_200 {
+        if rows(url, token)
+            .values()
+            .all(|row| row["last_read"].is_string())
+        {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{:?}", rows(url, token));
+}
+
+/// Waits until a head end has tried in vain so often.
+fn until_failed(url: &str, token: &str, often: f64) {
+    for _ in 0..1_200 {
+        let (_, metrics) = get(url, "/metrics", token);
+        let failed = metrics
+            .lines()
+            .filter(|line| line.starts_with("gridward_collector_failed_total"))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .fold(0.0, f64::max);
+        if failed >= often {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the head end does not try");
+}
+
+#[test]
+fn a_head_end_refuses_swapped_saps() {
+    let street = Street::new(2, "medium = \"ip\"");
+    let saps = street.saps(2);
+    let [one, two] = [saps[&meter(1)], saps[&meter(2)]];
+    let swapped = street.folder.path().join("swapped");
+    let (role, url, token) = head_end(&swapped, &street.url, &street.keys, [two, one], "");
+    until_failed(&url, &token, 4.0);
+    for (name, row) in rows(&url, &token) {
+        assert!(row["last_read"].is_null(), "{name}: {row}");
+        assert!(row["power_w"].is_null(), "{name}: {row}");
+    }
+    role.stop();
+    street.stop();
+}
+
+#[test]
+fn a_head_end_follows_its_meters_by_name_in_the_list() {
+    let street = Street::new(2, "medium = \"ip\"");
+    street.saps(2);
+    // Enrolled at SAPs that are nobody's.
+    let folder = street.folder.path().join("followed");
+    let more = format!(
+        "[[headend.concentrator]]\nendpoint = \"{}\"\nevery_s = 1\n",
+        street.url
+    );
+    let (role, url, token) = head_end(&folder, &street.url, &street.keys, [0x3000, 0x3001], &more);
+    all_read(&url, &token);
+    role.stop();
+    street.stop();
+}
+
+#[test]
+fn a_list_that_lies_leads_to_no_reading() {
+    let street = Street::new(2, "medium = \"ip\"");
+    street.saps(2);
+    // Whatever comes from the concentrator itself has the two names swapped.
+    let lie = |_, down: bool, mut message: Vec<u8>| {
+        if !down && message[2..4] == [0, 1] {
+            let names = [meter(1).into_bytes(), meter(2).into_bytes()];
+            let length = names[0].len();
+            for at in 0..message.len().saturating_sub(length - 1) {
+                let found = &mut message[at..at + length];
+                if found == names[0].as_slice() {
+                    found.copy_from_slice(&names[1]);
+                } else if found == names[1].as_slice() {
+                    found.copy_from_slice(&names[0]);
+                }
+            }
+        }
+        vec![message]
+    };
+    let relay = Relay::new(&street.url, Box::new(lie));
+    let folder = street.folder.path().join("lied");
+    let more = format!(
+        "[[headend.concentrator]]\nendpoint = \"{}\"\nevery_s = 1\n",
+        relay.url
+    );
+    let (role, url, token) = head_end(&folder, &relay.url, &street.keys, [0x3000, 0x3001], &more);
+    until_failed(&url, &token, 6.0);
+    for (name, row) in rows(&url, &token) {
+        assert!(row["last_read"].is_null(), "{name}: {row}");
+    }
+    role.stop();
+    street.stop();
+}
