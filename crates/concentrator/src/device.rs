@@ -18,7 +18,7 @@ use dlms::cosem::{
     MethodDescriptor, Obis, ObjectListElement,
 };
 use dlms::security::{
-    CounterRecord, KeyError, KeyRing, Keys, PeerWindows, Protection, RustCrypto, SecuritySuite,
+    AwsLc, CounterRecord, KeyError, KeyRing, Keys, PeerWindows, Protection, SecuritySuite,
     SendCounter, SystemTitle,
 };
 use dlms::server::{
@@ -139,7 +139,7 @@ impl Device {
                     continue;
                 }
                 let all = Keys::new(encryption.clone(), authentication.clone());
-                let ring = KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &all)?;
+                let ring = KeyRing::new(&AwsLc, SecuritySuite::Suite0, &all)?;
                 secured.push(Secured {
                     client: client.sap,
                     state: SecurityState {
