@@ -108,7 +108,12 @@ impl Listener {
                 let permit = permit.map_err(|_| LinkError::Closed)?;
                 (
                     0,
-                    tokio::spawn(async move { drop(ready.send(Accepted { link, permit }).await) }),
+                    tokio::spawn(async move {
+                        // A serial line has one link; whoever waits for another waits on.
+                        if ready.send(Accepted { link, permit }).await.is_ok() {
+                            ready.closed().await;
+                        }
+                    }),
                 )
             }
             Endpoint::Udp(at) => {
