@@ -9,7 +9,7 @@ use crate::codec::{DecodeError, Malformed, Reader, Wire};
 use crate::hdlc::{self, Address, Control, llc};
 use crate::mbus::{self, LongFrame, Segment};
 use crate::wrapper::Wrapper;
-use crate::xdlms::GeneralBlockTransfer;
+use crate::xdlms::{BlockControl, GeneralBlockTransfer};
 
 /// What octets are framed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +74,35 @@ pub enum AnyFrame<'a> {
 pub struct Unframed<'a> {
     /// Every frame, in order.
     pub frames: Vec<Located<'a>>,
+    /// Every block of general block transfer that was joined with others.
+    pub blocks: Vec<Block>,
     /// The messages that they make: none where all are supervisory.
     pub messages: Vec<Message>,
+}
+
+impl<'a> Unframed<'a> {
+    const fn of(frames: Vec<Located<'a>>, messages: Vec<Message>) -> Self {
+        Self {
+            frames,
+            blocks: Vec::new(),
+            messages,
+        }
+    }
+}
+
+/// A block of general block transfer that is part of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Where it begins.
+    pub offset: usize,
+    /// How many octets of the message it holds.
+    pub length: usize,
+    /// Whether it is the last one, and how it was sent.
+    pub block_control: BlockControl,
+    /// Its number, from 1.
+    pub block_number: u16,
+    /// The number of the block that it acknowledges.
+    pub block_number_ack: u16,
 }
 
 /// A message put together from its frames.
@@ -131,6 +158,10 @@ impl Message {
             .map_or(offset, |part| part.input + (offset - part.message))
     }
 
+    fn end(&self) -> usize {
+        self.input_offset(self.octets.len())
+    }
+
     fn slice(&self, start: usize, length: usize) -> Self {
         let mut slice = Self::default();
         for part in &self.parts {
@@ -150,7 +181,8 @@ impl Message {
 /// joined: by the segmentation bit of HDLC, the sequence of M-Bus, and, where
 /// a message was cut into blocks by general block transfer without
 /// confirmation, by those (as the Landis+Gyr E450 pushes, with an LLC header
-/// before the first block alone).
+/// before the first block alone). A block that stands alone, or begins in the
+/// middle of a message, is a message of its own.
 ///
 /// # Errors
 /// The offset in `octets` and the reason of the first frame that is none, of
@@ -166,14 +198,7 @@ pub fn unframe(octets: &[u8], framing: Framing) -> Result<Unframed<'_>, DecodeEr
         ),
         Framing::Apdu => bare(octets, 0),
     };
-    let cut = unframed.messages.len() > 1
-        && unframed
-            .messages
-            .iter()
-            .all(|message| message.octets.first() == Some(&GENERAL_BLOCK_TRANSFER));
-    if cut {
-        unframed.messages = join_blocks(&unframed.messages)?;
-    }
+    join_blocks(&mut unframed)?;
     Ok(unframed)
 }
 
@@ -182,15 +207,12 @@ const GENERAL_BLOCK_TRANSFER: u8 = 0xE0;
 fn bare(octets: &[u8], skip: usize) -> Unframed<'_> {
     let mut message = Message::default();
     message.push(skip, octets.get(skip..).unwrap_or_default());
-    Unframed {
-        frames: [Located {
-            offset: 0,
-            length: octets.len(),
-            frame: AnyFrame::Bare(octets),
-        }]
-        .into(),
-        messages: [message].into(),
-    }
+    let frame = Located {
+        offset: 0,
+        length: octets.len(),
+        frame: AnyFrame::Bare(octets),
+    };
+    Unframed::of([frame].into(), [message].into())
 }
 
 fn hdlc_frames(octets: &[u8]) -> Result<Unframed<'_>, DecodeError> {
@@ -238,10 +260,13 @@ fn hdlc_frames(octets: &[u8]) -> Result<Unframed<'_>, DecodeError> {
         message.drop_front(skip);
         messages.push(message);
     }
-    if frames.is_empty() || !open.is_empty() {
-        return Err(reader.error("HDLC segment", Malformed::Truncated));
+    if frames.is_empty() {
+        return Err(reader.error("HDLC frame", Malformed::Truncated));
     }
-    Ok(Unframed { frames, messages })
+    if !open.is_empty() {
+        return Err(reader.error("last segment", Malformed::Truncated));
+    }
+    Ok(Unframed::of(frames, messages))
 }
 
 fn wrapped(octets: &[u8]) -> Result<Unframed<'_>, DecodeError> {
@@ -260,7 +285,7 @@ fn wrapped(octets: &[u8]) -> Result<Unframed<'_>, DecodeError> {
         message.push(reader.offset() - wrapper.apdu.len(), wrapper.apdu);
         messages.push(message);
         if reader.is_empty() {
-            return Ok(Unframed { frames, messages });
+            return Ok(Unframed::of(frames, messages));
         }
     }
 }
@@ -297,50 +322,84 @@ fn mbus_frames(octets: &[u8]) -> Result<Unframed<'_>, DecodeError> {
         }
     }
     if open.is_some() {
-        return Err(reader.error("M-Bus segment", Malformed::Truncated));
+        return Err(reader.error("last segment", Malformed::Truncated));
     }
-    Ok(Unframed { frames, messages })
+    Ok(Unframed::of(frames, messages))
 }
 
-/// Joins the blocks of messages that are blocks throughout.
-fn join_blocks(blocks: &[Message]) -> Result<Vec<Message>, DecodeError> {
-    let mut messages = Vec::new();
-    let mut open: Option<(u16, Message)> = None;
-    for message in blocks {
-        let refuse = |offset: usize, field: &'static str, reason: Malformed| DecodeError {
-            offset: message.input_offset(offset),
-            field,
-            reason,
+/// A message of which more blocks are due.
+#[derive(Default)]
+struct OpenBlocks {
+    whole: Message,
+    blocks: Vec<Block>,
+    messages: Vec<Message>,
+}
+
+/// Joins blocks that stand in line.
+fn join_blocks(unframed: &mut Unframed<'_>) -> Result<(), DecodeError> {
+    let mut messages = Vec::with_capacity(unframed.messages.len());
+    let mut open: Option<OpenBlocks> = None;
+    for message in core::mem::take(&mut unframed.messages) {
+        if message.octets.first() != Some(&GENERAL_BLOCK_TRANSFER) {
+            // No more blocks come: what there is of them is shown as it is.
+            messages.extend(open.take().into_iter().flat_map(|open| open.messages));
+            messages.push(message);
+            continue;
+        }
+        let refuse = |error: DecodeError| DecodeError {
+            offset: message.input_offset(error.offset),
+            ..error
         };
         let mut reader = Reader::new(&message.octets);
-        let block = GeneralBlockTransfer::decode(&mut reader)
-            .map_err(|error| refuse(error.offset, error.field, error.reason))?;
-        if !reader.is_empty() {
-            return Err(refuse(reader.offset(), "block-data", Malformed::Trailing));
+        let block = GeneralBlockTransfer::decode(&mut reader).map_err(refuse)?;
+        reader.finish("general-block-transfer").map_err(refuse)?;
+        let last = open.as_ref().and_then(|open| open.blocks.last());
+        let due = last.map_or(1, |last| last.block_number.wrapping_add(1));
+        if block.block_number != due {
+            if open.is_some() {
+                return Err(refuse(DecodeError {
+                    offset: 2,
+                    field: "block number",
+                    reason: Malformed::Value,
+                }));
+            }
+            messages.push(message);
+            continue;
         }
-        let (expected, mut whole) = open.take().unwrap_or_else(|| (1, Message::default()));
-        if block.block_number != expected {
-            return Err(refuse(2, "block-number", Malformed::Value));
-        }
-        let start = reader.offset() - block.block_data.len();
+        let mut transfer = open.take().unwrap_or_default();
+        let start = message.octets.len() - block.block_data.len();
         for part in message.slice(start, block.block_data.len()).parts {
             let at = part.message + start;
             let octets = message.octets.get(at..at + part.length);
-            whole.push(part.input, octets.unwrap_or_default());
+            transfer.whole.push(part.input, octets.unwrap_or_default());
         }
-        if block.block_control.is_last_block() {
-            messages.push(whole);
-        } else {
-            open = Some((expected.wrapping_add(1), whole));
-        }
-    }
-    if open.is_some() {
-        let last = blocks.last();
-        return Err(DecodeError {
-            offset: last.map_or(0, |message| message.input_offset(message.octets.len())),
-            field: "general-block-transfer",
-            reason: Malformed::Truncated,
+        transfer.blocks.push(Block {
+            offset: message.input_offset(0),
+            length: block.block_data.len(),
+            block_control: block.block_control,
+            block_number: block.block_number,
+            block_number_ack: block.block_number_ack,
         });
+        let is_last = block.block_control.is_last_block();
+        transfer.messages.push(message);
+        if is_last {
+            unframed.blocks.append(&mut transfer.blocks);
+            messages.push(transfer.whole);
+        } else {
+            open = Some(transfer);
+        }
     }
-    Ok(messages)
+    match open.map(|open| open.messages) {
+        Some(blocks) if blocks.len() > 1 => {
+            let end = blocks.last().map_or(0, Message::end);
+            return Err(DecodeError {
+                offset: end,
+                field: "last block",
+                reason: Malformed::Truncated,
+            });
+        }
+        blocks => messages.extend(blocks.into_iter().flatten()),
+    }
+    unframed.messages = messages;
+    Ok(())
 }

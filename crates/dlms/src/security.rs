@@ -74,7 +74,9 @@ pub use hls::{
     CHALLENGE_LEN_MAX, CHALLENGE_LEN_MIN, Challenge, ChallengeError, GMAC_REPLY_LEN, HlsError,
     HlsExchange, PASSWORD_LEN_MAX, Role, password_matches,
 };
-pub use key::{Key, KeyError, KeyKind, KeyLength, Keys, SystemTitle, weak_key};
+pub use key::{
+    Key, KeyError, KeyKind, KeyLength, Keys, ParseSystemTitleError, SystemTitle, weak_key,
+};
 pub use policy::{PolicyError, PolicyVersion, Required, SecurityPolicy};
 pub use proof::{HlsVerified, PasswordVerified, TagVerified};
 pub use replay::{

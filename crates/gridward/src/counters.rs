@@ -229,9 +229,9 @@ pub(crate) fn own_title(folder: &Path) -> Result<SystemTitle, Failure> {
     let _lock = lock(&folder.join("system-title.lock"))?;
     let path = folder.join("system-title");
     match std::fs::read_to_string(&path) {
-        Ok(text) => link::parse_hex(&text)
-            .and_then(|octets| SystemTitle::from_slice(&octets))
-            .ok_or_else(|| Failure::new(format!("{} holds no system title", path.display()))),
+        Ok(text) => text
+            .parse()
+            .map_err(|_| Failure::new(format!("{} holds no system title", path.display()))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut title = *b"GWD\0\0\0\0\0";
             if let Some(tail) = title.last_chunk_mut::<5>() {

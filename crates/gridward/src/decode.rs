@@ -1,7 +1,7 @@
 //! `gridward decode`: one message taken apart, from its frames to its values.
 
 mod describe;
-mod framing;
+mod frames;
 pub(crate) mod node;
 mod open;
 pub(crate) mod piece;
@@ -11,7 +11,6 @@ mod values;
 
 use dlms::axdr::{Data, RawData, Tag as ValueTag};
 use dlms::codec::{Reader, Wire as _};
-use dlms::security::SystemTitle;
 use dlms::xdlms::Tag;
 use serde_json::{Map, Value, json};
 
@@ -19,7 +18,8 @@ use crate::cli::{As, DecodeOptions};
 use crate::failure::Failure;
 use crate::output::{Ink, Output, Style};
 use crate::{Outcome, input, text};
-use framing::Framing;
+use dlms::framing::{self, Framing};
+use frames::{Unframed, unframe};
 use node::Node;
 use open::{Opened, Secrets};
 use piece::Piece;
@@ -37,17 +37,8 @@ pub(crate) fn run(options: &DecodeOptions, output: &mut Output<'_, '_>) -> Outco
 }
 
 fn secrets(options: &DecodeOptions) -> Result<Secrets, Failure> {
-    let system_title = match &options.system_title {
-        None => None,
-        Some(text) => Some(
-            link::parse_hex(text)
-                .and_then(|octets| SystemTitle::from_slice(&octets))
-                .ok_or_else(|| {
-                    Failure::usage(format!("--system-title {text}: not a system title"))
-                        .hint("a system title is 16 hexadecimal digits")
-                })?,
-        ),
-    };
+    let system_title = options.system_title.as_deref();
+    let system_title = system_title.map(crate::profile::system_title).transpose()?;
     let key = |secret: &Option<crate::secret::Secret>, option: &str| {
         secret.as_ref().map(|secret| secret.key(option)).transpose()
     };
@@ -68,37 +59,42 @@ struct Decoded {
 
 fn decode(input: &[u8], wanted: As, secrets: &Secrets) -> Result<Decoded, Failure> {
     let framing = match wanted {
+        // A null alone; else 00 begins the wrapper.
+        As::Auto if input == [0] => Framing::Apdu,
         As::Auto => framing::detect(input),
         As::Hdlc => Framing::Hdlc,
         As::Wrapper => Framing::Wrapper,
-        As::Mbus => Framing::Mbus,
+        As::Mbus => Framing::MBus,
+        As::Apdu if dlms::hdlc::llc::strip(input).is_some() => Framing::Llc,
         As::Apdu => Framing::Apdu,
-        As::Axdr => Framing::Axdr,
+        As::Axdr => {
+            let message = value_alone(&Piece::new(input, 0));
+            let messages = vec![message.map_err(|it| it.with("framing", json!("axdr")))?];
+            return Ok(Decoded {
+                framing: "axdr",
+                frames: Vec::new(),
+                messages,
+            });
+        }
     };
     let name = match framing {
         Framing::Hdlc => "hdlc",
         Framing::Wrapper => "wrapper",
-        Framing::Mbus => "mbus",
-        Framing::Llc => "llc",
-        Framing::Apdu | Framing::Bare => "apdu",
-        Framing::Axdr => "axdr",
+        Framing::MBus => "mbus",
+        Framing::Llc if wanted == As::Auto => "llc",
+        Framing::Llc | Framing::Apdu => "apdu",
     };
     let told = |failure: Failure| failure.with("framing", json!(name));
-    if framing == Framing::Bare {
+    if framing == Framing::Apdu && wanted == As::Auto {
         return bare(input, secrets).map_err(told);
     }
-    let unframed = framing::unframe(input, framing).map_err(told)?;
-    let mut messages = Vec::with_capacity(unframed.messages.len());
-    for message in &unframed.messages {
-        messages.push(match framing {
-            Framing::Axdr => value_alone(message).map_err(told)?,
-            _ => open::open(message, secrets).map_err(told)?,
-        });
-    }
+    let unframed = unframe(input, framing).map_err(told)?;
+    let messages = unframed.messages.iter();
+    let messages = messages.map(|message| open::open(message, secrets));
     Ok(Decoded {
         framing: name,
         frames: unframed.frames,
-        messages,
+        messages: messages.collect::<Result<_, _>>().map_err(told)?,
     })
 }
 
@@ -106,21 +102,21 @@ fn decode(input: &[u8], wanted: As, secrets: &Secrets) -> Result<Decoded, Failur
 /// the reading that got further tells what is wrong.
 fn bare(input: &[u8], secrets: &Secrets) -> Result<Decoded, Failure> {
     let first = input.first().copied().unwrap_or_default();
-    let decoded = |framing, unframed: framing::Unframed, messages| Decoded {
+    let decoded = |framing, unframed: Unframed, messages| Decoded {
         framing,
         frames: unframed.frames,
         messages,
     };
     let as_value = || value_alone(&Piece::new(input, 0));
     let as_apdu = || {
-        let mut unframed = framing::unframe(input, Framing::Apdu)?;
+        let mut unframed = unframe(input, Framing::Apdu)?;
         let messages = std::mem::take(&mut unframed.messages)
             .iter()
             .map(|message| open::open(message, secrets))
             .collect::<Result<Vec<_>, _>>()?;
         Ok::<_, Failure>(decoded("apdu", unframed, messages))
     };
-    let value = |opened| decoded("axdr", framing::Unframed::default(), vec![opened]);
+    let value = |opened| decoded("axdr", Unframed::default(), vec![opened]);
     let is_apdu = !matches!(Tag::from_code(first), Tag::Unknown(_));
     match (is_apdu, ValueTag::from_u8(first).is_some()) {
         (true, false) => as_apdu(),

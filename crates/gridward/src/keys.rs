@@ -34,8 +34,8 @@ fn generate(path: &Path, first: u32, count: u32, output: &mut Output<'_, '_>) ->
         return output.write_json(&json!({
             "file": path.display().to_string(),
             "meters": file.meters.len(),
-            "first": file.meters.first().map(|meter| &meter.logical_device_name),
-            "last": file.meters.last().map(|meter| &meter.logical_device_name),
+            "first": file.meters.first().map(|meter| meter.logical_device_name.as_str()),
+            "last": file.meters.last().map(|meter| meter.logical_device_name.as_str()),
         }));
     }
     let names = match (file.meters.first(), file.meters.last()) {
@@ -43,7 +43,7 @@ fn generate(path: &Path, first: u32, count: u32, output: &mut Output<'_, '_>) ->
             "{} to {}",
             first.logical_device_name, last.logical_device_name
         ),
-        (Some(only), _) => only.logical_device_name.clone(),
+        (Some(only), _) => only.logical_device_name.to_string(),
         (None, _) => "no meter".to_owned(),
     };
     output.write(&format!(

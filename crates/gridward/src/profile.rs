@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use dlms::security::SystemTitle;
 use link::Sap;
 use serde::Deserialize;
 
@@ -227,11 +228,9 @@ impl Profile {
 }
 
 /// Reads a system title as people write it.
-pub(crate) fn system_title(text: &str) -> Result<dlms::security::SystemTitle, Failure> {
-    link::parse_hex(text)
-        .and_then(|octets| dlms::security::SystemTitle::from_slice(&octets))
-        .ok_or_else(|| {
-            Failure::usage(format!("--system-title {text}: not a system title"))
-                .hint("a system title is 16 hexadecimal digits")
-        })
+pub(crate) fn system_title(text: &str) -> Result<SystemTitle, Failure> {
+    text.parse().map_err(|error| {
+        Failure::usage(format!("--system-title {text}: not a system title"))
+            .hint(format!("{error}"))
+    })
 }

@@ -11,6 +11,7 @@
     reason = "a benchmark reads the clock, prints, and stops where it fails"
 )]
 
+use dlms::cosem::Obis;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -193,7 +194,10 @@ fn sweep(number: u32, day: i64) -> Sweep {
         layout: ProfileLayout {
             object: LOAD_PROFILE,
             period_s: 900,
-            channels: vec![channel([1, 0, 1, 8, 0, 255]), channel([1, 0, 2, 8, 0, 255])],
+            channels: vec![
+                channel(Obis::new(1, 0, 1, 8, 0, 255)),
+                channel(Obis::new(1, 0, 2, 8, 0, 255)),
+            ],
         },
         asked: Some(day..day + DAY),
         rows: rows.collect(),

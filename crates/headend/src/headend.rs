@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use link::{KeyFile, KeyFileError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,7 +18,7 @@ use crate::concentrators::Follower;
 use crate::config::{Config, ConfigError};
 use crate::fleet::Fleet;
 use crate::hub::Hub;
-use crate::keys::{KeyError, KeyService, LocalKeys, read_private};
+use crate::keys::{KeyError, KeyService, LocalKeys};
 use crate::live::Live;
 use crate::registry::{self, Format, RegistryError};
 use crate::store::{Enrolled, SqliteOptions, SqliteStore, Store, StoreError};
@@ -202,7 +203,7 @@ impl HeadEnd {
     }
 }
 
-/// The greatest length of an enrolment or key file: 1 GiB.
+/// The greatest length of an enrolment file: 1 GiB.
 const FILE_LEN_MAX: u64 = 1 << 30;
 
 async fn enrol_files(
@@ -227,17 +228,8 @@ async fn enrol_files(
     let text = std::fs::read_to_string(enrolment).map_err(unreadable)?;
     let entries = registry::parse(&text, Format::of(enrolment)).map_err(failed)?;
     let secrets = match keys {
-        None => std::collections::BTreeMap::new(),
-        Some(path) => {
-            let text = read_private(path, FILE_LEN_MAX)?.ok_or_else(|| StartError::File {
-                path: path.display().to_string(),
-                source: std::io::ErrorKind::NotFound.into(),
-            })?;
-            registry::parse_keys(&text).map_err(|source| StartError::Enrolment {
-                path: path.display().to_string(),
-                source,
-            })?
-        }
+        None => KeyFile::default(),
+        Some(path) => KeyFile::load(path)?,
     };
     let enrolled = registry::enrol(store, service, entries, &secrets, at)
         .await
@@ -276,6 +268,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The key file cannot be used.
+    #[error("the key file cannot be used")]
+    KeyFile(#[from] KeyFileError),
     /// Keys or token cannot be used.
     #[error("keys or token cannot be used")]
     Keys(#[from] KeyError),

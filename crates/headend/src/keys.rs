@@ -276,7 +276,7 @@ fn read_master(path: &Path) -> Result<Option<Zeroizing<[u8; MASTER_LEN]>>, KeyEr
         return Ok(None);
     };
     let octets = Zeroizing::new(
-        parse_hex(text.trim()).ok_or_else(|| KeyError::NoKey(path.display().to_string()))?,
+        link::parse_hex(&text).ok_or_else(|| KeyError::NoKey(path.display().to_string()))?,
     );
     let key = <[u8; MASTER_LEN]>::try_from(octets.as_slice());
     key.map(|key| Some(Zeroizing::new(key)))
@@ -311,17 +311,4 @@ fn make_master(path: &Path) -> Result<Zeroizing<[u8; MASTER_LEN]>, KeyError> {
             .map_err(failed)?;
     }
     Ok(key)
-}
-
-/// Reads hex digits; spaces, colons and hyphens are skipped.
-pub(crate) fn parse_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .filter(|c| !c.is_whitespace() && !matches!(c, ':' | '-'))
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let digits = Zeroizing::new(digits?);
-    let (pairs, rest) = digits.as_chunks::<2>();
-    rest.is_empty()
-        .then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }

@@ -24,8 +24,7 @@ use link::{
     Association, Client, ClientError, CounterStore, Endpoint, LinkError, Password, Surroundings,
 };
 use model::{
-    BreakerState, Event, EventSource, LogicalDeviceName, LogicalName, MessageClass, MeterId,
-    Timestamp,
+    BreakerState, Event, EventSource, LogicalDeviceName, MessageClass, MeterId, Timestamp,
 };
 
 use crate::clock::Clock;
@@ -61,21 +60,21 @@ struct Shared {
 #[derive(Default)]
 struct Known {
     security: Option<Security>,
-    columns: BTreeMap<LogicalName, Columns>,
-    scalers: BTreeMap<LogicalName, (i8, u8)>,
+    columns: BTreeMap<Obis, Columns>,
+    scalers: BTreeMap<Obis, (i8, u8)>,
 }
 
 /// Where the public client of the standard finds the meter's name (IEC 62056-6-2: COSEM logical
 /// device name, 0-0:42.0.0.255).
-const LOGICAL_DEVICE_NAME: LogicalName = [0, 0, 42, 0, 0, 255];
+const LOGICAL_DEVICE_NAME: Obis = Obis::new(0, 0, 42, 0, 0, 255);
 /// Clock, class 8.
-const CLOCK: LogicalName = [0, 0, 1, 0, 0, 255];
+const CLOCK: Obis = Obis::new(0, 0, 1, 0, 0, 255);
 /// Disconnect control, class 70: attribute 3 is control_state.
-const BREAKER: LogicalName = [0, 0, 96, 3, 10, 255];
+const BREAKER: Obis = Obis::new(0, 0, 96, 3, 10, 255);
 /// The counter that the meter expects next, class 1 (0-b:43.1.e, invocation counter).
-const INVOCATION_COUNTER: LogicalName = [0, 0, 43, 1, 0, 255];
+const INVOCATION_COUNTER: Obis = Obis::new(0, 0, 43, 1, 0, 255);
 /// Active firmware identifier.
-const FIRMWARE: LogicalName = [1, 0, 0, 2, 0, 255];
+const FIRMWARE: Obis = Obis::new(1, 0, 0, 2, 0, 255);
 
 impl LinkAccess {
     /// Makes the access; `title` is the head end's own system title, `timeout` the longest wait
@@ -138,7 +137,7 @@ impl MeterAccess for LinkAccess {
 }
 
 /// SAP assignment, class 17: attribute 2 is the list.
-const SAP_ASSIGNMENT: LogicalName = [0, 0, 41, 0, 0, 255];
+const SAP_ASSIGNMENT: Obis = Obis::new(0, 0, 41, 0, 0, 255);
 
 /// Octets of a SAP list that are looked at: more than all SAPs take.
 const SAP_LIST_LEN_MAX: usize = 1 << 20;
@@ -191,10 +190,7 @@ impl Shared {
             .map_err(|_| AccessError::ended(Failure::NoSecrets))?;
         Ok(Security {
             title: self.title,
-            server_title: target
-                .enrolment
-                .system_title
-                .map(|title| SystemTitle(title.octets())),
+            server_title: target.enrolment.system_title,
             keys: KeyRing::new(&AwsLc, suite, &keys).map_err(|_| broken())?,
             send: SendCounter::resume(record),
             received: PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse),
@@ -313,7 +309,7 @@ impl Reach<'_> {
         let mut client = Client::connect(&self.endpoint, association, with, self.shared.timeout)
             .await
             .ok()?;
-        let counter = AttributeDescriptor::new(1, Obis(INVOCATION_COUNTER), 2);
+        let counter = AttributeDescriptor::new(1, INVOCATION_COUNTER, 2);
         let told = client.read(counter).await.ok()?.as_u64()?;
         client.release().await;
         u32::try_from(told).ok().map(CounterHint::new)
@@ -396,10 +392,10 @@ impl Talk {
     async fn value(
         &mut self,
         class: u16,
-        object: LogicalName,
+        object: Obis,
         attribute: i8,
     ) -> Result<Vec<u8>, AccessError> {
-        let attribute = AttributeDescriptor::new(class, Obis(object), attribute);
+        let attribute = AttributeDescriptor::new(class, object, attribute);
         self.client()?
             .read_octets(attribute, None, &mut |_| {})
             .await
@@ -409,12 +405,12 @@ impl Talk {
     /// Reads attributes, each with its own result.
     async fn values(
         &mut self,
-        wanted: &[(u16, LogicalName, i8)],
+        wanted: &[(u16, Obis, i8)],
     ) -> Result<Vec<Result<Vec<u8>, DataAccessResult>>, AccessError> {
         let items = wanted
             .iter()
             .map(|&(class, object, attribute)| GetItem {
-                attribute: AttributeDescriptor::new(class, Obis(object), attribute),
+                attribute: AttributeDescriptor::new(class, object, attribute),
                 selection: None,
             })
             .collect();
@@ -431,7 +427,7 @@ impl Talk {
     }
 
     /// Learns the columns of a profile once.
-    async fn columns(&mut self, object: LogicalName) -> Result<Columns, AccessError> {
+    async fn columns(&mut self, object: Obis) -> Result<Columns, AccessError> {
         if let Some(columns) = self
             .shared
             .known(self.meter, |known| known.columns.get(&object).cloned())
@@ -452,16 +448,11 @@ impl Talk {
         Ok(columns)
     }
 
-    async fn rows(
-        &mut self,
-        object: LogicalName,
-        from: i64,
-        to: i64,
-    ) -> Result<Vec<u8>, AccessError> {
+    async fn rows(&mut self, object: Obis, from: i64, to: i64) -> Result<Vec<u8>, AccessError> {
         let from = date_time(from).ok_or(protocol())?;
         let to = date_time(to).ok_or(protocol())?;
         let selection = ProfileSelection::Range(RangeDescriptor::by_clock(&from, &to));
-        let attribute = AttributeDescriptor::new(7, Obis(object), 2);
+        let attribute = AttributeDescriptor::new(7, object, 2);
         self.client()?
             .read_octets(attribute, Some(&selection), &mut |_| {})
             .await
@@ -499,7 +490,7 @@ impl Conversation for Talk {
         })
     }
 
-    fn profile(&mut self, object: LogicalName, range: Range<i64>) -> Answer<'_, ProfileAnswer> {
+    fn profile(&mut self, object: Obis, range: Range<i64>) -> Answer<'_, ProfileAnswer> {
         Box::pin(async move {
             let columns = self.columns(object).await?;
             let period = i64::from(columns.period_s);
@@ -533,7 +524,7 @@ impl Conversation for Talk {
             let mut values = self.values(&ask).await?;
             let scalers = values.split_off(wanted.len());
             let at = self.shared.clock.now();
-            let learnt: BTreeMap<LogicalName, (i8, u8)> = unknown
+            let learnt: BTreeMap<Obis, (i8, u8)> = unknown
                 .iter()
                 .zip(&scalers)
                 .filter_map(|(&(_, object, _), value)| {
@@ -559,7 +550,7 @@ impl Conversation for Talk {
         })
     }
 
-    fn events(&mut self, log: LogicalName, since: i64) -> Answer<'_, Vec<Event>> {
+    fn events(&mut self, log: Obis, since: i64) -> Answer<'_, Vec<Event>> {
         Box::pin(async move {
             let now = self.shared.clock.now().secs();
             // A meter whose clock is ahead may have events of a time to come.

@@ -1,6 +1,7 @@
 //! Instantaneous active power out of registers.
 
-use model::{LogicalName, Timestamp};
+use dlms::cosem::Obis;
+use model::Timestamp;
 
 use crate::store::{RegisterReading, RegisterValue};
 
@@ -17,15 +18,15 @@ pub struct Power {
 
 /// The registers that tell the power: drawn and delivered, in total and per phase
 /// (value group C 1 and 2, 21 and 22, 41 and 42, 61 and 62; D 7, instantaneous).
-pub const POWER_REGISTERS: [LogicalName; 8] = [
-    [1, 0, 1, 7, 0, 255],
-    [1, 0, 2, 7, 0, 255],
-    [1, 0, 21, 7, 0, 255],
-    [1, 0, 22, 7, 0, 255],
-    [1, 0, 41, 7, 0, 255],
-    [1, 0, 42, 7, 0, 255],
-    [1, 0, 61, 7, 0, 255],
-    [1, 0, 62, 7, 0, 255],
+pub const POWER_REGISTERS: [Obis; 8] = [
+    Obis::new(1, 0, 1, 7, 0, 255),
+    Obis::new(1, 0, 2, 7, 0, 255),
+    Obis::new(1, 0, 21, 7, 0, 255),
+    Obis::new(1, 0, 22, 7, 0, 255),
+    Obis::new(1, 0, 41, 7, 0, 255),
+    Obis::new(1, 0, 42, 7, 0, 255),
+    Obis::new(1, 0, 61, 7, 0, 255),
+    Obis::new(1, 0, 62, 7, 0, 255),
 ];
 
 /// Unit 27: watt (IEC 62056-6-2, table of units).
@@ -56,7 +57,7 @@ pub(crate) fn total(registers: &[RegisterReading]) -> Option<(i64, Timestamp)> {
     power.total.zip(power.at)
 }
 
-fn watts(registers: &[RegisterReading], object: LogicalName) -> Option<i64> {
+fn watts(registers: &[RegisterReading], object: Obis) -> Option<i64> {
     let reading = registers
         .iter()
         .find(|reading| reading.object == object && reading.attribute == 2)?;
@@ -85,7 +86,7 @@ mod tests {
     //! Evidence: self-agreement.
     use super::*;
 
-    fn reading(object: LogicalName, value: i64, scaler: i8) -> RegisterReading {
+    fn reading(object: Obis, value: i64, scaler: i8) -> RegisterReading {
         RegisterReading {
             object,
             attribute: 2,
@@ -101,9 +102,9 @@ mod tests {
     #[test]
     fn delivered_power_is_negative_and_no_value_is_none() {
         let registers = [
-            reading([1, 0, 1, 7, 0, 255], 0, 0),
-            reading([1, 0, 2, 7, 0, 255], 1_250, 0),
-            reading([1, 0, 21, 7, 0, 255], 4_865, -1),
+            reading(Obis::new(1, 0, 1, 7, 0, 255), 0, 0),
+            reading(Obis::new(1, 0, 2, 7, 0, 255), 1_250, 0),
+            reading(Obis::new(1, 0, 21, 7, 0, 255), 4_865, -1),
         ];
         let power = Power::of(&registers);
         assert_eq!(power.total, Some(-1_250));

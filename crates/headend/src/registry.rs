@@ -7,11 +7,15 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-use model::{Feeder, LogicalDeviceName, LogicalName, Phase, Place, SystemTitle, Timestamp};
+use dlms::acse::MechanismName;
+use dlms::cosem::Obis;
+use dlms::security::{Key, SystemTitle};
+use link::{KeyFile, MeterKeys};
+use model::{Feeder, LogicalDeviceName, Phase, Place, Timestamp};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::keys::{ClientSecrets, KeyError, KeyService, METER_ITSELF, Secret, parse_hex};
+use crate::keys::{ClientSecrets, KeyError, KeyService, METER_ITSELF, Secret};
 use crate::store::{Enrolled, Enrolment, LOAD_PROFILE, Store, StoreError};
 
 /// One meter of an enrolment file.
@@ -36,7 +40,7 @@ pub struct Entry {
     /// Says which phase it hangs on.
     pub phase: Option<Phase>,
     /// Names the profile to collect.
-    pub load_profile: LogicalName,
+    pub load_profile: Obis,
 }
 
 /// The form of an enrolment file.
@@ -96,44 +100,6 @@ pub fn parse(text: &str, format: Format) -> Result<Vec<Entry>, RegistryError> {
     faults.none().map(|()| entries)
 }
 
-/// Reads a key file as `gridward keys generate` writes it.
-///
-/// # Errors
-/// [`RegistryError::File`] with the first faults and their lines; no secret is in the error.
-pub fn parse_keys(text: &str) -> Result<BTreeMap<LogicalDeviceName, MeterKeys>, RegistryError> {
-    let mut faults = Faults::default();
-    let lines = Lines::new(text);
-    let file: KeyFile = match toml::from_str(text) {
-        Ok(file) => file,
-        Err(error) => {
-            faults.add(lines.of(error.span()), Fault::Form(redacted(&error)));
-            return faults.none().map(|()| BTreeMap::new());
-        }
-    };
-    let mut keys = BTreeMap::new();
-    for meter in file.meter {
-        let line = lines.of(Some(meter.span()));
-        match meter.into_inner().check() {
-            Err(fault) => faults.add(line, fault),
-            Ok((name, meter)) => {
-                if keys.insert(name, meter).is_some() {
-                    faults.add(line, Fault::Twice { first: 0 });
-                }
-            }
-        }
-    }
-    faults.none().map(|()| keys)
-}
-
-/// What a key file says about one meter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MeterKeys {
-    /// Holds its system title.
-    pub system_title: Option<SystemTitle>,
-    /// Holds the secrets of each client, and of the meter itself.
-    pub clients: Vec<ClientSecrets>,
-}
-
 /// Stores meters and their secrets.
 ///
 /// The client SAP is the one the entry names, else the lowest of the key file, else the public
@@ -146,15 +112,19 @@ pub async fn enrol(
     store: &dyn Store,
     keys: &dyn KeyService,
     entries: Vec<Entry>,
-    secrets: &BTreeMap<LogicalDeviceName, MeterKeys>,
+    secrets: &KeyFile,
     at: Timestamp,
 ) -> Result<Enrolled, RegistryError> {
+    let secrets = secrets.meters.iter();
+    let secrets = secrets.map(|meter| (&meter.logical_device_name, meter));
+    let secrets: BTreeMap<_, _> = secrets.collect();
     let mut all = Enrolled::default();
     let mut entries = entries.into_iter().peekable();
     while entries.peek().is_some() {
         let mut chunk = Vec::with_capacity(CHUNK);
         for entry in entries.by_ref().take(CHUNK) {
-            chunk.push(enrolment(keys, entry, secrets, at)?);
+            let known = secrets.get(&entry.name).copied();
+            chunk.push(enrolment(keys, entry, known, at)?);
         }
         let enrolled = store.enrol(chunk, at).await?;
         all.added.extend(enrolled.added);
@@ -167,21 +137,19 @@ pub async fn enrol(
 fn enrolment(
     keys: &dyn KeyService,
     entry: Entry,
-    secrets: &BTreeMap<LogicalDeviceName, MeterKeys>,
+    known: Option<&MeterKeys>,
     at: Timestamp,
 ) -> Result<Enrolment, RegistryError> {
-    let known = secrets.get(&entry.name);
-    let clients = known.map_or(&[][..], |known| &known.clients);
-    let first = clients.iter().map(|client| client.client);
-    let first = first.filter(|client| *client != METER_ITSELF).min();
-    let wrapped = clients
+    let first = known.and_then(|known| known.clients.iter().map(|client| client.sap).min());
+    let wrapped = known
+        .map_or_else(Vec::new, secrets_of)
         .iter()
         .map(|client| keys.wrap(&entry.name, client, at))
         .collect::<Result<_, KeyError>>()?;
     Ok(Enrolment {
         system_title: entry
             .system_title
-            .or_else(|| known.and_then(|known| known.system_title)),
+            .or_else(|| known.map(|known| known.system_title)),
         name: entry.name,
         endpoint: entry.endpoint,
         server: entry.server,
@@ -192,6 +160,46 @@ fn enrolment(
         load_profile: entry.load_profile,
         secrets: wrapped,
     })
+}
+
+/// Takes what a key file says of a meter as the key service keeps it.
+fn secrets_of(meter: &MeterKeys) -> Vec<ClientSecrets> {
+    let key = |name: &str, key: &Option<Key>| {
+        let octets = key.as_ref()?.dangerous_octets().to_vec();
+        Some((name.to_owned(), Secret::new(octets)))
+    };
+    let itself = [
+        key("master_key", &meter.master_key),
+        key("broadcast_key", &meter.broadcast_key),
+    ];
+    let itself = ClientSecrets {
+        client: METER_ITSELF,
+        mechanism: link::mechanism_name(MechanismName::Lowest).to_owned(),
+        suite: 0,
+        secrets: itself.into_iter().flatten().collect(),
+    };
+    let clients = meter.clients.iter().map(|client| {
+        let password = client.password.as_ref().map(|password| {
+            let octets = password.dangerous_octets().to_vec();
+            ("password".to_owned(), Secret::new(octets))
+        });
+        let secrets = [
+            key("encryption_key", &client.encryption_key),
+            key("authentication_key", &client.authentication_key),
+            key("drkey_secret", &client.drkey_secret),
+            password,
+        ];
+        ClientSecrets {
+            client: client.sap,
+            mechanism: link::mechanism_name(client.mechanism).to_owned(),
+            suite: client.suite,
+            secrets: secrets.into_iter().flatten().collect(),
+        }
+    });
+    std::iter::once(itself)
+        .filter(|itself| !itself.secrets.is_empty())
+        .chain(clients)
+        .collect()
 }
 
 /// The public client's SAP (IEC 62056-5-3).
@@ -324,10 +332,7 @@ impl Raw {
             phase: optional("phase", self.phase.as_deref())?,
             load_profile: match self.load_profile {
                 None => LOAD_PROFILE,
-                Some(text) => parse_obis(&text).ok_or_else(|| Fault::Value {
-                    field: "load_profile",
-                    reason: "an OBIS code is written 1-0:99.1.0.255".to_owned(),
-                })?,
+                Some(text) => value("load_profile", &text)?,
             },
         })
     }
@@ -378,17 +383,6 @@ fn check_endpoint(text: &str) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
-/// Reads `A-B:C.D.E.F` or `A.B.C.D.E.F`; F may be left out and is 255 then.
-pub(crate) fn parse_obis(text: &str) -> Option<LogicalName> {
-    let mut octets = [255_u8; 6];
-    let mut given = 0;
-    for part in text.trim().split(['-', ':', '.', '*']) {
-        *octets.get_mut(given)? = part.parse().ok()?;
-        given += 1;
-    }
-    (given >= 5).then_some(octets)
-}
-
 fn parse_toml(text: &str, faults: &mut Faults) -> Vec<(usize, Raw)> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -404,7 +398,8 @@ fn parse_toml(text: &str, faults: &mut Faults) -> Vec<(usize, Raw)> {
             .map(|raw| (lines.of(Some(raw.span())), raw.into_inner()))
             .collect(),
         Err(error) => {
-            faults.add(lines.of(error.span()), Fault::Form(redacted(&error)));
+            let line = lines.of(error.span());
+            faults.add(line, Fault::Form(link::toml_reason(&error)));
             Vec::new()
         }
     }
@@ -424,18 +419,6 @@ fn parse_json_lines(text: &str, faults: &mut Faults) -> Vec<(usize, Raw)> {
     raw
 }
 
-/// The message of a TOML error without the text it quotes, which may be a secret.
-fn redacted(error: &toml::de::Error) -> String {
-    let message = error.message().lines().next().unwrap_or_default();
-    let unquoted = !message.contains('"');
-    let known = message.starts_with("unknown field") || message.starts_with("missing field");
-    if unquoted || known {
-        message.chars().take(200).collect()
-    } else {
-        "this is no valid TOML, or not the kind of value expected here".to_owned()
-    }
-}
-
 /// Where lines begin, to name them.
 struct Lines(Vec<usize>);
 
@@ -451,116 +434,4 @@ impl Lines {
     fn of(&self, span: Option<Range<usize>>) -> usize {
         span.map_or(0, |span| self.0.partition_point(|at| *at < span.start) + 1)
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyFile {
-    #[serde(default)]
-    meter: Vec<Spanned<RawKeys>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawKeys {
-    logical_device_name: String,
-    system_title: Option<String>,
-    master_key: Option<RawSecret>,
-    broadcast_key: Option<RawSecret>,
-    #[serde(default)]
-    client: Vec<RawClient>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawClient {
-    sap: u16,
-    #[serde(default = "no_mechanism")]
-    mechanism: String,
-    encryption_key: Option<RawSecret>,
-    authentication_key: Option<RawSecret>,
-    password: Option<RawSecret>,
-    #[serde(default)]
-    suite: u8,
-    drkey_secret: Option<RawSecret>,
-}
-
-fn no_mechanism() -> String {
-    "none".to_owned()
-}
-
-/// A secret in a file: zeroed when dropped, no `Debug`.
-#[derive(Deserialize)]
-struct RawSecret(zeroize::Zeroizing<String>);
-
-const MECHANISMS: [&str; 7] = ["none", "lls", "hls3", "hls4", "hls5", "hls6", "hls7"];
-
-impl RawKeys {
-    fn check(self) -> Result<(LogicalDeviceName, MeterKeys), Fault> {
-        let name = value("logical_device_name", &self.logical_device_name)?;
-        let mut clients = Vec::new();
-        let itself = [
-            ("master_key", self.master_key),
-            ("broadcast_key", self.broadcast_key),
-        ];
-        let itself = hex_secrets(itself)?;
-        if !itself.is_empty() {
-            clients.push(ClientSecrets {
-                client: METER_ITSELF,
-                mechanism: no_mechanism(),
-                suite: 0,
-                secrets: itself,
-            });
-        }
-        for client in self.client {
-            if client.sap == METER_ITSELF {
-                return Err(Fault::Value {
-                    field: "sap",
-                    reason: "0 is no station".to_owned(),
-                });
-            }
-            if !MECHANISMS.contains(&client.mechanism.as_str()) || client.suite > 2 {
-                return Err(Fault::Value {
-                    field: "mechanism",
-                    reason: format!("use one of {}, and suite 0, 1 or 2", MECHANISMS.join(" ")),
-                });
-            }
-            let mut secrets = hex_secrets([
-                ("encryption_key", client.encryption_key),
-                ("authentication_key", client.authentication_key),
-            ])?;
-            secrets.extend(hex_secrets([("drkey_secret", client.drkey_secret)])?);
-            if let Some(password) = client.password {
-                let octets = password.0.as_bytes().to_vec();
-                secrets.insert("password".to_owned(), Secret::new(octets));
-            }
-            clients.push(ClientSecrets {
-                client: client.sap,
-                mechanism: client.mechanism,
-                suite: client.suite,
-                secrets,
-            });
-        }
-        let keys = MeterKeys {
-            system_title: optional("system_title", self.system_title.as_deref())?,
-            clients,
-        };
-        Ok((name, keys))
-    }
-}
-
-fn hex_secrets<const N: usize>(
-    raw: [(&'static str, Option<RawSecret>); N],
-) -> Result<BTreeMap<String, Secret>, Fault> {
-    let mut secrets = BTreeMap::new();
-    for (kind, raw) in raw {
-        let Some(raw) = raw else { continue };
-        let octets = parse_hex(&raw.0).filter(|octets| matches!(octets.len(), 16 | 24 | 32));
-        let octets = octets.ok_or_else(|| Fault::Value {
-            field: kind,
-            reason: "a key is 32, 48 or 64 hex digits".to_owned(),
-        })?;
-        secrets.insert(kind.to_owned(), Secret::new(octets));
-    }
-    Ok(secrets)
 }

@@ -9,6 +9,8 @@
 mod codec;
 mod sqlite;
 
+use dlms::cosem::Obis;
+use dlms::security::SystemTitle;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -17,8 +19,7 @@ use std::pin::Pin;
 
 use dlms::security::CounterRecord;
 use model::{
-    BreakerState, Event, Feeder, Interval, LogicalDeviceName, LogicalName, MeterId, Phase, Place,
-    SystemTitle, Timestamp,
+    BreakerState, Event, Feeder, Interval, LogicalDeviceName, MeterId, Phase, Place, Timestamp,
 };
 
 pub use codec::{CHANNELS_MAX, CodecError, DayRows, Put, Row, SLOTS_MAX};
@@ -86,28 +87,24 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn rows(
         &self,
         meter: MeterId,
-        object: LogicalName,
+        object: Obis,
         range: Range<i64>,
     ) -> Result<Vec<ProfileSlice>, StoreError>;
 
     /// Returns the holes among the intervals of a profile that begin in `range` (seconds) and that
     /// this meter is expected to have.
-    fn gaps(
-        &self,
-        meter: MeterId,
-        object: LogicalName,
-        range: Range<i64>,
-    ) -> Result<Vec<Gap>, StoreError>;
+    fn gaps(&self, meter: MeterId, object: Obis, range: Range<i64>)
+    -> Result<Vec<Gap>, StoreError>;
 
     /// Returns the day totals of all meters in ascending order of their ids, from the columns
     /// alone.
-    fn day_totals(&self, object: LogicalName, day: Day) -> Result<Vec<DayTotal>, StoreError>;
+    fn day_totals(&self, object: Obis, day: Day) -> Result<Vec<DayTotal>, StoreError>;
 
     /// Returns all versions of one day's block, oldest first, the valid one last.
     fn versions(
         &self,
         meter: MeterId,
-        object: LogicalName,
+        object: Obis,
         day: Day,
     ) -> Result<Vec<BlockVersion>, StoreError>;
 
@@ -151,13 +148,13 @@ pub struct Enrolment {
     /// Says which phase it hangs on.
     pub phase: Option<Phase>,
     /// Names the profile to collect, by default 1-0:99.1.0.255.
-    pub load_profile: LogicalName,
+    pub load_profile: Obis,
     /// Holds the secrets of each client, wrapped.
     pub secrets: Vec<WrappedClient>,
 }
 
 /// Load profile with recording period 1: 1-0:99.1.0.255.
-pub const LOAD_PROFILE: LogicalName = [1, 0, 99, 1, 0, 255];
+pub const LOAD_PROFILE: Obis = Obis::new(1, 0, 99, 1, 0, 255);
 
 /// The secrets of one client of a meter, wrapped under the master key.
 #[derive(Clone, PartialEq, Eq)]
@@ -381,7 +378,7 @@ impl ProfileRows {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProfileLayout {
     /// Names the profile.
-    pub object: LogicalName,
+    pub object: Obis,
     /// Holds the capture period in seconds: 60 to 3,600 and a divisor of an hour, or a day.
     pub period_s: u32,
     /// Holds the captured values in their order, clock and status left out.
@@ -408,7 +405,7 @@ impl ProfileLayout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Channel {
     /// Names the object.
-    pub object: LogicalName,
+    pub object: Obis,
     /// Names the attribute.
     pub attribute: i8,
     /// Holds the power of ten.
@@ -422,7 +419,7 @@ impl Channel {
     /// difference to the row before: value group D is 8, time integral 1 (IEC 62056-6-1, table
     /// of value group D for electricity).
     pub const fn is_running_total(self) -> bool {
-        let [_, _, _, d, _, _] = self.object;
+        let [_, _, _, d, _, _] = self.object.0;
         d == 8
     }
 }
@@ -431,7 +428,7 @@ impl Channel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterReading {
     /// Names the object.
-    pub object: LogicalName,
+    pub object: Obis,
     /// Names the attribute.
     pub attribute: i8,
     /// Holds the value.

@@ -23,7 +23,9 @@ use std::path::{Path, PathBuf};
 
 use dlms::acse::MechanismName;
 use dlms::security::{Key, KeyKind, SystemTitle};
+use model::LogicalDeviceName;
 use serde::Deserialize;
+use toml::Spanned;
 use zeroize::Zeroizing;
 
 use crate::{Entropy, Sap};
@@ -38,8 +40,8 @@ pub struct KeyFile {
 /// The keys of one meter.
 #[derive(Clone, Debug)]
 pub struct MeterKeys {
-    /// The name of its logical device, 1 to 16 characters.
-    pub logical_device_name: String,
+    /// The name of its logical device.
+    pub logical_device_name: LogicalDeviceName,
     /// Its system title.
     pub system_title: SystemTitle,
     /// The key under which others are transferred (KEK).
@@ -136,7 +138,7 @@ impl KeyFile {
         let raw: RawFile = toml::from_str(text).map_err(|error| KeyFault {
             line: error.span().map(|span| line_of(text, span.start)),
             meter: None,
-            reason: KeyFaultReason::Toml(redacted(&error).into()),
+            reason: KeyFaultReason::Toml(toml_reason(&error).into()),
         })?;
         if raw.meter.len() > METERS_MAX {
             return Err(KeyFault {
@@ -147,10 +149,16 @@ impl KeyFile {
         }
         let mut seen = BTreeSet::new();
         let mut meters = Vec::with_capacity(raw.meter.len());
+        let (mut line, mut offset) = (1, 0);
         for entry in raw.meter {
+            // Counted on from the entry before: a file may hold a million.
+            let start = entry.span().start;
+            line += breaks(text.get(offset..start).unwrap_or_default());
+            offset = start;
+            let entry = entry.into_inner();
             let name = entry.logical_device_name.clone();
             let fault = |reason| KeyFault {
-                line: None,
+                line: Some(line),
                 meter: Some(name.as_str().into()),
                 reason,
             };
@@ -185,7 +193,9 @@ impl KeyFile {
                 *tail = number.to_be_bytes();
             }
             meters.push(MeterKeys {
-                logical_device_name: format!("GWD{number:013}"),
+                logical_device_name: format!("GWD{number:013}")
+                    .parse()
+                    .map_err(std::io::Error::other)?,
                 system_title: SystemTitle(title),
                 master_key: Some(key()?),
                 broadcast_key: Some(key()?),
@@ -251,7 +261,7 @@ impl KeyFile {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&MeterKeys> {
         self.meters.iter().find(|meter| {
-            meter.logical_device_name == name
+            meter.logical_device_name.as_str() == name
                 || meter.system_title.to_string().eq_ignore_ascii_case(name)
         })
     }
@@ -264,7 +274,7 @@ impl KeyFile {
         for meter in &self.meters {
             let mut look = |what: String, weakness: Option<&'static str>| {
                 if let Some(weakness) = weakness {
-                    found.push((meter.logical_device_name.clone(), what, weakness));
+                    found.push((meter.logical_device_name.to_string(), what, weakness));
                 }
             };
             for (kind, key) in [
@@ -294,7 +304,8 @@ impl KeyFile {
         let mut out = String::with_capacity(self.meters.len() * 700);
         for meter in &self.meters {
             out.push_str("[[meter]]\n");
-            put(&mut out, "logical_device_name", &meter.logical_device_name);
+            let name = meter.logical_device_name.as_str();
+            put(&mut out, "logical_device_name", name);
             put(&mut out, "system_title", &meter.system_title.to_string());
             put_key(&mut out, "master_key", meter.master_key.as_ref());
             put_key(&mut out, "broadcast_key", meter.broadcast_key.as_ref());
@@ -428,7 +439,7 @@ pub fn parse_hex(text: &str) -> Option<Vec<u8>> {
 #[serde(deny_unknown_fields)]
 struct RawFile {
     #[serde(default)]
-    meter: Vec<RawMeter>,
+    meter: Vec<Spanned<RawMeter>>,
 }
 
 #[derive(Deserialize)]
@@ -457,13 +468,7 @@ struct RawClient {
 
 impl RawMeter {
     fn check(self) -> Result<MeterKeys, KeyFaultReason> {
-        let name = self.logical_device_name;
-        if name.is_empty() || name.len() > 16 || !name.bytes().all(|octet| octet.is_ascii_graphic())
-        {
-            return Err(KeyFaultReason::Name);
-        }
-        let title =
-            parse_hex(&self.system_title).and_then(|octets| SystemTitle::from_slice(&octets));
+        let name = self.logical_device_name.parse();
         let mut clients: Vec<ClientKeys> = Vec::with_capacity(self.client.len());
         for client in self.client {
             let client = client.check()?;
@@ -473,8 +478,11 @@ impl RawMeter {
             clients.push(client);
         }
         Ok(MeterKeys {
-            logical_device_name: name,
-            system_title: title.ok_or(KeyFaultReason::Title)?,
+            logical_device_name: name.map_err(|_| KeyFaultReason::Name)?,
+            system_title: self
+                .system_title
+                .parse()
+                .map_err(|_| KeyFaultReason::Title)?,
             master_key: key("master_key", self.master_key)?,
             broadcast_key: key("broadcast_key", self.broadcast_key)?,
             clients,
@@ -486,6 +494,9 @@ impl RawClient {
     fn check(self) -> Result<ClientKeys, KeyFaultReason> {
         if self.suite > 2 {
             return Err(KeyFaultReason::Suite);
+        }
+        if self.sap == 0 {
+            return Err(KeyFaultReason::Station);
         }
         Ok(ClientKeys {
             sap: self.sap,
@@ -518,16 +529,17 @@ fn key(
 /// own text quotes the line.
 #[must_use]
 pub fn toml_fault(text: &str, error: &toml::de::Error) -> String {
-    let reason = redacted(error);
+    let reason = toml_reason(error);
     match error.span() {
         Some(span) => format!("line {}: {reason}", line_of(text, span.start)),
         None => reason,
     }
 }
 
-/// The message of an error without the values that it quotes; names of keys
-/// are none.
-fn redacted(error: &toml::de::Error) -> String {
+/// Tells what is wrong without the values that the error's own text quotes;
+/// names of keys are none.
+#[must_use]
+pub fn toml_reason(error: &toml::de::Error) -> String {
     let message = error.message().lines().next().unwrap_or_default().trim();
     let of_names = [
         "unknown field",
@@ -548,11 +560,11 @@ fn redacted(error: &toml::de::Error) -> String {
 const MESSAGE_MAX: usize = 300;
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes()
-        .take(offset)
-        .filter(|octet| *octet == b'\n')
-        .count()
-        + 1
+    breaks(text.get(..offset).unwrap_or(text)) + 1
+}
+
+fn breaks(text: &str) -> usize {
+    text.bytes().filter(|octet| *octet == b'\n').count()
 }
 
 /// Why a key file cannot be used.
@@ -644,6 +656,9 @@ pub enum KeyFaultReason {
     /// The suite is none.
     #[error("suite is 0, 1 or 2")]
     Suite,
+    /// The SAP is nobody's.
+    #[error("sap 0 is no station")]
+    Station,
     /// A client stands twice.
     #[error("client {0} stands twice")]
     ClientTwice(Sap),
@@ -668,7 +683,7 @@ mod tests {
         assert_eq!(read.to_toml(), made.to_toml());
         assert!(read.weak().is_empty());
         let meter = read.find("4757440000000002").unwrap();
-        assert_eq!(meter.logical_device_name, "GWD0000000000002");
+        assert_eq!(meter.logical_device_name.as_str(), "GWD0000000000002");
         assert_eq!(meter.client(1).unwrap().mechanism, MechanismName::HighGmac);
         let mut keys: Vec<_> = read
             .meters
@@ -717,7 +732,7 @@ mod tests {
             "[[meter]]\nlogical_device_name = \"GWD1\"\nsystem_title = \"4757440000000001\"\n";
         assert_eq!(
             fault(&format!("{head}master_key = \"{SECRET}0\"\n")),
-            "meter GWD1: master_key is 32 or 64 hexadecimal digits"
+            "line 1: meter GWD1: master_key is 32 or 64 hexadecimal digits"
         );
         assert_eq!(
             fault(&format!("{head}mester_key = \"{SECRET}\"\n")),
@@ -732,13 +747,13 @@ mod tests {
         );
         assert_eq!(
             fault(&format!("{head}{head}")),
-            "meter GWD1: this logical device name stands twice"
+            "line 4: meter GWD1: this logical device name stands twice"
         );
         assert_eq!(
             fault(&format!(
                 "{head}[[meter.client]]\nsap = 1\nmechanism = \"hls9\"\n"
             )),
-            "meter GWD1: mechanism is one of none, lls, hls2, hls3, hls4, hls5, hls6, hls7"
+            "line 1: meter GWD1: mechanism is one of none, lls, hls2, hls3, hls4, hls5, hls6, hls7"
         );
     }
 

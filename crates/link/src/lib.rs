@@ -32,7 +32,7 @@ pub use entropy::{Entropy, SystemEntropy};
 pub use fault::{FaultPlan, Faulty};
 pub use keyfile::{
     ClientKeys, KeyFault, KeyFaultReason, KeyFile, KeyFileError, MeterKeys, Password,
-    mechanism_from_name, mechanism_name, parse_hex, toml_fault, weak_password,
+    mechanism_from_name, mechanism_name, parse_hex, toml_fault, toml_reason, weak_password,
 };
 pub use listen::{Accepted, Limits, Listener};
 pub use message::{Link, LinkError, LinkExt, Message, Sap};

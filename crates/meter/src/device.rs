@@ -163,7 +163,7 @@ impl Device {
         let period = i64::from(template.capture_period_s).max(1);
         let clock = MeterClock::new(template.clock, installed, drift_ppb);
         let mut device = Self {
-            name: keys.logical_device_name,
+            name: keys.logical_device_name.to_string(),
             title: keys.system_title.0,
             site,
             sap,

@@ -1,7 +1,7 @@
 //! What a meter or the head end noticed, and the breaker's state.
 
-use crate::reading::LogicalName;
 use crate::time::Timestamp;
+use dlms::cosem::Obis;
 
 /// One entry of an event log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +18,7 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventSource {
     /// The meter, in the log with this logical name, 0-0:99.98.x.255.
-    Meter(LogicalName),
+    Meter(Obis),
     /// The head end itself.
     HeadEnd,
 }

@@ -159,56 +159,6 @@ impl FromStr for LogicalDeviceName {
     }
 }
 
-/// A system title: eight octets, the first three the manufacturer's FLAG code (IEC 62056-5-3,
-/// 4.3.4). With the invocation counter it makes the nonce of a ciphered APDU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SystemTitle([u8; 8]);
-
-impl SystemTitle {
-    /// Takes the eight octets.
-    pub const fn new(octets: [u8; 8]) -> Self {
-        Self(octets)
-    }
-
-    /// Returns the eight octets.
-    pub const fn octets(self) -> [u8; 8] {
-        self.0
-    }
-}
-
-impl fmt::Display for SystemTitle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for octet in self.0 {
-            write!(f, "{octet:02x}")?;
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for SystemTitle {
-    type Err = IdentityError;
-
-    /// Reads sixteen hex digits; spaces, colons and hyphens between them are skipped.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut octets = [0_u8; 8];
-        let mut digits = text.chars().filter(|c| !matches!(c, ' ' | ':' | '-'));
-        for octet in &mut octets {
-            for _ in 0..2 {
-                let digit = digits
-                    .next()
-                    .and_then(|c| c.to_digit(16))
-                    .and_then(|d| u8::try_from(d).ok())
-                    .ok_or(IdentityError::SystemTitle)?;
-                *octet = (*octet << 4) | digit;
-            }
-        }
-        if digits.next().is_some() {
-            return Err(IdentityError::SystemTitle);
-        }
-        Ok(Self(octets))
-    }
-}
-
 /// Why a text or number names no meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -222,9 +172,6 @@ pub enum IdentityError {
     /// The octets are no logical device name.
     #[error("a logical device name is 1 to 16 printable ASCII characters without spaces")]
     LogicalDeviceName,
-    /// The text is no system title.
-    #[error("a system title is 16 hex digits")]
-    SystemTitle,
 }
 
 #[cfg(test)]
@@ -276,21 +223,6 @@ mod tests {
         assert_eq!(name.manufacturer(), "GWD");
         for text in ["", "GWD00000000000012", "GWD 1", "GWD\u{7f}", "GWDé"] {
             assert!(text.parse::<LogicalDeviceName>().is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn system_titles_read_back() {
-        let title: SystemTitle = "47 57 44:00-00000001".parse().unwrap();
-        assert_eq!(title.octets(), *b"GWD\0\0\0\0\x01");
-        assert_eq!(title.to_string(), "4757440000000001");
-        for text in [
-            "",
-            "47574400000000",
-            "475744000000000102",
-            "4757440000000xyz",
-        ] {
-            assert!(text.parse::<SystemTitle>().is_err(), "{text:?}");
         }
     }
 }

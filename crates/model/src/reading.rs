@@ -3,16 +3,15 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::time::Timestamp;
+use dlms::cosem::Obis;
 
-/// The six octets A to F that name a COSEM object (IEC 62056-6-1, OBIS).
-pub type LogicalName = [u8; 6];
+use crate::time::Timestamp;
 
 /// One value of one attribute, as the meter holds it: physical value = `value` · 10^`scaler`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// Names the object.
-    pub object: LogicalName,
+    pub object: Obis,
     /// Names the attribute; attribute 2 is the value of a register.
     pub attribute: i8,
     /// Holds the unscaled value.

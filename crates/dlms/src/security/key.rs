@@ -1,6 +1,7 @@
 //! Keys and system titles.
 
 use core::fmt;
+use core::str::FromStr;
 
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -309,6 +310,33 @@ impl fmt::Display for SystemTitle {
         self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
     }
 }
+
+/// Reads 16 hexadecimal digits; spaces, colons and hyphens between them are
+/// skipped.
+impl FromStr for SystemTitle {
+    type Err = ParseSystemTitleError;
+
+    fn from_str(text: &str) -> Result<Self, ParseSystemTitleError> {
+        let mut digits = text
+            .chars()
+            .filter(|character| !character.is_whitespace() && !matches!(character, ':' | '-'))
+            .map(|character| character.to_digit(16).and_then(|it| u8::try_from(it).ok()));
+        let mut digit = || digits.next().flatten().ok_or(ParseSystemTitleError);
+        let mut octets = [0; 8];
+        for octet in &mut octets {
+            *octet = digit()? << 4 | digit()?;
+        }
+        match digits.next() {
+            None => Ok(Self(octets)),
+            Some(_) => Err(ParseSystemTitleError),
+        }
+    }
+}
+
+/// Text that is no system title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a system title is 16 hexadecimal digits")]
+pub struct ParseSystemTitleError;
 
 impl fmt::Debug for SystemTitle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

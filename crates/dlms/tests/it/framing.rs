@@ -131,7 +131,7 @@ fn refusals_say_where_and_why() {
     }
     .to_octets();
     for (octets, expected) in [
-        (push(true, &[1, 2, 3]), "byte 15: truncated in HDLC segment"),
+        (push(true, &[1, 2, 3]), "byte 15: truncated in last segment"),
         (trailing, "byte 15: unexpected tag 0x11 in frame format"),
         (
             whole[1..].to_vec(),
@@ -140,11 +140,11 @@ fn refusals_say_where_and_why() {
         (vec![0x7E; 4], "byte 4: truncated in frame format"),
         (
             [block(0, 1), block(0x80, 3)].concat(),
-            "byte 31: bad value in block-number",
+            "byte 31: bad value in block number",
         ),
         (
             [block(0, 1), block(0, 2)].concat(),
-            "byte 37: truncated in general-block-transfer",
+            "byte 37: truncated in last block",
         ),
         (
             [&wrapped[..], &wrapped[..9]].concat(),
@@ -156,7 +156,7 @@ fn refusals_say_where_and_why() {
         ),
         (
             unhex("6806066853ff0001670ac416"),
-            "byte 12: truncated in M-Bus segment",
+            "byte 12: truncated in last segment",
         ),
         (
             unhex("6806066853ff7201670a3616"),

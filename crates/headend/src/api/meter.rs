@@ -6,8 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use dlms::cosem::{Obis, ScalerUnit, Unit, obis};
 use model::{
-    BreakerState, Event, EventSource, Feeder, KnownEvent, LogicalName, MeterId, Phase, Severity,
-    Timestamp,
+    BreakerState, Event, EventSource, Feeder, KnownEvent, MeterId, Phase, Severity, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -351,7 +350,7 @@ fn register(row: &RegisterRow) -> RegisterView {
         RegisterValue::Text(text) => (None, text.clone(), String::new(), 0, None),
     };
     RegisterView {
-        obis: Obis(last.object).to_string(),
+        obis: last.object.to_string(),
         name: name(last.object),
         value,
         text,
@@ -371,13 +370,13 @@ fn number(scale: ScalerUnit, value: i64) -> Option<serde_json::Number> {
 }
 
 /// Value group D 8: a running total.
-const fn is_energy(object: LogicalName) -> bool {
-    let [a, _, _, d, _, _] = object;
+const fn is_energy(object: Obis) -> bool {
+    let [a, _, _, d, _, _] = object.0;
     a == 1 && d == 8
 }
 
-pub(super) fn name(object: LogicalName) -> String {
-    obis::name(Obis(object)).map_or_else(|| Obis(object).to_string(), |name| name.to_string())
+pub(super) fn name(object: Obis) -> String {
+    obis::name(object).map_or_else(|| object.to_string(), |name| name.to_string())
 }
 
 /// Which events.
@@ -456,7 +455,7 @@ pub(super) async fn events(
 fn event(event: Event) -> EventView {
     let known = KnownEvent::of(event.code);
     let (source, detail) = match event.source {
-        EventSource::Meter(log) => ("meter", format!("Log {}, code {}", Obis(log), event.code)),
+        EventSource::Meter(log) => ("meter", format!("Log {log}, code {}", event.code)),
         EventSource::HeadEnd => ("headend", String::new()),
     };
     EventView {

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use dlms::cosem::Obis;
-use model::{IntervalStatus, LogicalName, MeterId, Timestamp};
+use model::{IntervalStatus, MeterId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -178,7 +178,7 @@ pub(super) async fn profile_csv(
 struct Series {
     range: Range<i64>,
     step_s: u32,
-    channels: [Option<LogicalName>; 2],
+    channels: [Option<Obis>; 2],
     points: Vec<Point>,
     gaps: Vec<Gap>,
 }
@@ -250,9 +250,9 @@ impl Series {
     fn into_profile(self, now: Timestamp) -> Profile {
         let secs = |secs| rfc3339(Timestamp::from_secs(secs));
         let [import, export] = self.channels;
-        let channel = |key, name, object: Option<LogicalName>, default| ProfileChannel {
+        let channel = |key, name, object: Option<Obis>, default| ProfileChannel {
             key,
-            obis: Obis(object.unwrap_or(default)).to_string(),
+            obis: object.unwrap_or(default).to_string(),
             name,
             unit: "Wh",
         };
@@ -262,12 +262,17 @@ impl Series {
             step_s: self.step_s,
             now: rfc3339(now),
             channels: vec![
-                channel("import_wh", "Energy used", import, [1, 0, 1, 8, 0, 255]),
+                channel(
+                    "import_wh",
+                    "Energy used",
+                    import,
+                    Obis::new(1, 0, 1, 8, 0, 255),
+                ),
                 channel(
                     "export_wh",
                     "Energy delivered",
                     export,
-                    [1, 0, 2, 8, 0, 255],
+                    Obis::new(1, 0, 2, 8, 0, 255),
                 ),
             ],
             intervals: self
@@ -369,7 +374,7 @@ impl<'a> Captured<'a> {
     }
 
     /// The object that tells energy drawn (value group C 1) or delivered (2), in watt hours.
-    fn channel(&self, c: u8) -> Option<LogicalName> {
+    fn channel(&self, c: u8) -> Option<Obis> {
         let (channels, ..) = self.rows.values().next_back()?;
         let mut channels = channels.iter();
         channels
@@ -446,7 +451,7 @@ fn push(status: &mut Vec<&'static str>, word: &'static str) {
 /// Says whether a column is the total energy drawn (1) or delivered (2) in watt hours: value
 /// group D 8 (running total), 9 or 29 (of one interval), E 0.
 fn tells(channel: &Channel, c: u8) -> bool {
-    let [a, _, group_c, d, e, _] = channel.object;
+    let [a, _, group_c, d, e, _] = channel.object.0;
     let total = e == 0 && matches!(d, 8 | 9 | 29);
     a == 1 && group_c == c && total && channel.attribute == 2 && channel.unit == WATT_HOUR
 }

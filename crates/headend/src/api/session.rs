@@ -27,7 +27,7 @@ use super::App;
 use super::error::{ApiError, ErrorBody};
 use super::guard;
 use crate::calendar::rfc3339;
-use crate::keys::{KeyError, parse_hex, read_private};
+use crate::keys::{KeyError, read_private};
 
 /// The operator's token, known by its digest only.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ impl Tokens {
     pub fn open(folder: &Path) -> Result<(Self, Option<Zeroizing<String>>), KeyError> {
         let path = folder.join(TOKEN_FILE);
         if let Some(text) = read_private(&path, 1_024)? {
-            let digest = parse_hex(text.trim()).and_then(|octets| octets.try_into().ok());
+            let digest = link::parse_hex(text.trim()).and_then(|octets| octets.try_into().ok());
             let digest = digest.ok_or_else(|| KeyError::NoKey(path.display().to_string()))?;
             return Ok((Self { digest }, None));
         }

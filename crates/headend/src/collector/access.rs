@@ -1,11 +1,12 @@
 //! The seam to the meters: what the collector asks, and who answers is another crate's matter.
 
+use dlms::cosem::Obis;
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 
-use model::{BreakerState, Event, Interval, LogicalDeviceName, LogicalName, MeterId};
+use model::{BreakerState, Event, Interval, LogicalDeviceName, MeterId};
 
 use crate::store::{ClockReading, Enrolment, Failure, ProfileLayout, RegisterReading};
 
@@ -48,14 +49,14 @@ pub trait Conversation: Send {
 
     /// Reads the rows of a profile that close intervals beginning in `range` (seconds since 1970,
     /// UTC). The layout says what the columns are, clock and status left out.
-    fn profile(&mut self, object: LogicalName, range: Range<i64>) -> Answer<'_, ProfileAnswer>;
+    fn profile(&mut self, object: Obis, range: Range<i64>) -> Answer<'_, ProfileAnswer>;
 
     /// Reads registers, as many at once as the meter allows; those that the meter does not have
     /// or does not give are left out.
     fn registers<'a>(&'a mut self, wanted: &'a [RegisterRef]) -> Answer<'a, Vec<RegisterReading>>;
 
     /// Reads the entries of an event log from `since` (milliseconds since 1970) on.
-    fn events(&mut self, log: LogicalName, since: i64) -> Answer<'_, Vec<Event>>;
+    fn events(&mut self, log: Obis, since: i64) -> Answer<'_, Vec<Event>>;
 
     /// Reads the breaker's control state; `None` where the meter has no breaker.
     fn breaker(&mut self) -> Answer<'_, Option<BreakerState>>;
@@ -85,14 +86,14 @@ pub struct RegisterRef {
     /// Holds the class id: 1 data, 3 register, 4 extended register.
     pub class: u16,
     /// Names the object.
-    pub object: LogicalName,
+    pub object: Obis,
     /// Names the attribute.
     pub attribute: i8,
 }
 
 impl RegisterRef {
     /// Names attribute 2 of a register.
-    pub const fn register(object: LogicalName) -> Self {
+    pub const fn register(object: Obis) -> Self {
         Self {
             class: 3,
             object,

@@ -1,11 +1,12 @@
 //! The shell around the planner: tasks, timeouts, the store.
 
+use dlms::cosem::Obis;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use model::{LogicalName, MeterId};
+use model::MeterId;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -411,12 +412,12 @@ fn random() -> u32 {
 const REGISTERS: [RegisterRef; 14] = {
     let [p1, p2, p3, p4, p5, p6, p7, p8] = POWER_REGISTERS;
     [
-        RegisterRef::register([1, 0, 1, 8, 0, 255]),
-        RegisterRef::register([1, 0, 1, 8, 1, 255]),
-        RegisterRef::register([1, 0, 1, 8, 2, 255]),
-        RegisterRef::register([1, 0, 2, 8, 0, 255]),
-        RegisterRef::register([1, 0, 2, 8, 1, 255]),
-        RegisterRef::register([1, 0, 2, 8, 2, 255]),
+        RegisterRef::register(Obis::new(1, 0, 1, 8, 0, 255)),
+        RegisterRef::register(Obis::new(1, 0, 1, 8, 1, 255)),
+        RegisterRef::register(Obis::new(1, 0, 1, 8, 2, 255)),
+        RegisterRef::register(Obis::new(1, 0, 2, 8, 0, 255)),
+        RegisterRef::register(Obis::new(1, 0, 2, 8, 1, 255)),
+        RegisterRef::register(Obis::new(1, 0, 2, 8, 2, 255)),
         RegisterRef::register(p1),
         RegisterRef::register(p2),
         RegisterRef::register(p3),
@@ -430,10 +431,10 @@ const REGISTERS: [RegisterRef; 14] = {
 
 /// The standard and the fraud detection event log (SMR 5.0 object list), and the disconnector
 /// control log (IDIS).
-const EVENT_LOGS: [LogicalName; 3] = [
-    [0, 0, 99, 98, 0, 255],
-    [0, 0, 99, 98, 1, 255],
-    [0, 0, 99, 98, 2, 255],
+const EVENT_LOGS: [Obis; 3] = [
+    Obis::new(0, 0, 99, 98, 0, 255),
+    Obis::new(0, 0, 99, 98, 1, 255),
+    Obis::new(0, 0, 99, 98, 2, 255),
 ];
 /// Events are read this far back; the store knows those it has.
 const EVENTS_BACK_S: i64 = 7 * 86_400;

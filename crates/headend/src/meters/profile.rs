@@ -3,7 +3,7 @@
 use dlms::axdr::{ClockStatus, DateTime, Event, Leaf, RawData, Walker};
 use dlms::cosem::{CaptureObject, Obis};
 use dlms::xdlms::DataAccessResult;
-use model::{Interval, IntervalStatus, LogicalName, Timestamp};
+use model::{Interval, IntervalStatus, Timestamp};
 
 use crate::store::Channel;
 
@@ -51,7 +51,7 @@ impl Columns {
     }
 
     /// Names the attributes that hold scaler and unit of the values.
-    pub(super) fn scaled_by(&self) -> impl Iterator<Item = (u16, LogicalName, i8)> {
+    pub(super) fn scaled_by(&self) -> impl Iterator<Item = (u16, Obis, i8)> {
         self.columns.iter().filter_map(|column| match column {
             // Demand registers have it in attribute 4 (IEC 62056-6-2, class 5).
             Column::Value { class: 5, channel } => Some((5, channel.object, 4)),
@@ -151,10 +151,10 @@ impl Column {
             (8, _) => Self::Clock,
             // AMR profile status, 0-b:96.10.e (IEC 62056-6-1).
             (1, Obis([_, _, 96, 10, _, _])) => Self::Status,
-            (class, Obis(octets)) => Self::Value {
+            (class, name) => Self::Value {
                 class,
                 channel: Channel {
-                    object: octets,
+                    object: name,
                     attribute: object.attribute_index,
                     scaler: 0,
                     unit: super::UNIT_COUNT,

@@ -8,6 +8,7 @@ mod read;
 mod schema;
 mod write;
 
+use dlms::cosem::Obis;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use dlms::security::CounterRecord;
-use model::{Event, LogicalDeviceName, LogicalName, MeterId, Timestamp};
+use model::{Event, LogicalDeviceName, MeterId, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
@@ -217,7 +218,7 @@ impl Store for SqliteStore {
     fn rows(
         &self,
         meter: MeterId,
-        object: LogicalName,
+        object: Obis,
         range: Range<i64>,
     ) -> Result<Vec<ProfileSlice>, StoreError> {
         self.read(|connection| read::rows(connection, &self.calendar, meter, object, range))
@@ -226,20 +227,20 @@ impl Store for SqliteStore {
     fn gaps(
         &self,
         meter: MeterId,
-        object: LogicalName,
+        object: Obis,
         range: Range<i64>,
     ) -> Result<Vec<Gap>, StoreError> {
         self.read(|connection| read::gaps(connection, &self.calendar, meter, object, range))
     }
 
-    fn day_totals(&self, object: LogicalName, day: Day) -> Result<Vec<DayTotal>, StoreError> {
+    fn day_totals(&self, object: Obis, day: Day) -> Result<Vec<DayTotal>, StoreError> {
         self.read(|connection| read::day_totals(connection, object, day))
     }
 
     fn versions(
         &self,
         meter: MeterId,
-        object: LogicalName,
+        object: Obis,
         day: Day,
     ) -> Result<Vec<BlockVersion>, StoreError> {
         self.read(|connection| read::versions(connection, meter, object, day))

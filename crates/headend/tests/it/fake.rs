@@ -1,5 +1,6 @@
 //! Meters that answer from a formula, for tests of what stands above the seam.
 
+use dlms::cosem::Obis;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use headend::collector::{
     AccessError, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer, RegisterRef,
 };
 use headend::store::{ClockReading, Failure, RegisterReading, RegisterValue};
-use model::{BreakerState, Event, EventKind, EventSource, LogicalName, MeterId, Timestamp};
+use model::{BreakerState, Event, EventKind, EventSource, MeterId, Timestamp};
 
 use crate::support::{NOON, layout, row};
 
@@ -106,7 +107,7 @@ impl Conversation for Talk {
         })
     }
 
-    fn profile(&mut self, object: LogicalName, range: Range<i64>) -> Answer<'_, ProfileAnswer> {
+    fn profile(&mut self, object: Obis, range: Range<i64>) -> Answer<'_, ProfileAnswer> {
         assert_eq!(object, layout().object);
         let first = range.start.max(NOON - HELD_S).div_euclid(900) * 900;
         let past = range.end.min(self.meters.clock.secs() - 900 + 1);
@@ -127,11 +128,11 @@ impl Conversation for Talk {
         let at = self.meters.clock.now();
         let readings = wanted.iter().filter_map(|wanted| {
             let (value, scaler, unit) = match wanted.object {
-                [1, 0, 1, 8, 0, 255] => (at.secs() / 36, 0, 30),
-                [1, 0, 2, 8, 0, 255] => (7, 0, 30),
-                [1, 0, 1, 7, 0, 255] => (4_865, -1, 27),
-                [1, 0, 2, 7, 0, 255] => (0, 0, 27),
-                [1, 0, 21, 7, 0, 255] => (486, 0, 27),
+                Obis([1, 0, 1, 8, 0, 255]) => (at.secs() / 36, 0, 30),
+                Obis([1, 0, 2, 8, 0, 255]) => (7, 0, 30),
+                Obis([1, 0, 1, 7, 0, 255]) => (4_865, -1, 27),
+                Obis([1, 0, 2, 7, 0, 255]) => (0, 0, 27),
+                Obis([1, 0, 21, 7, 0, 255]) => (486, 0, 27),
                 _ => return None,
             };
             Some(RegisterReading {
@@ -148,13 +149,13 @@ impl Conversation for Talk {
         answer(readings.collect())
     }
 
-    fn events(&mut self, log: LogicalName, since: i64) -> Answer<'_, Vec<Event>> {
+    fn events(&mut self, log: Obis, since: i64) -> Answer<'_, Vec<Event>> {
         let event = Event {
             at: Timestamp::from_secs(NOON - 7_200),
             source: EventSource::Meter(log),
             code: EventKind::MeterCoverRemoved.code(),
         };
-        let is_there = log == [0, 0, 99, 98, 1, 255] && self.id.number() == 2;
+        let is_there = log == Obis::new(0, 0, 99, 98, 1, 255) && self.id.number() == 2;
         let is_there = is_there && event.at.millis() >= since;
         answer(is_there.then_some(event).into_iter().collect())
     }

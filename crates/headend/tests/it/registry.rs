@@ -5,6 +5,7 @@ use std::sync::Arc;
 use headend::keys::{ClientSecrets, KeyError, KeyService, LocalKeys, METER_ITSELF, Secret};
 use headend::registry::{self, Format};
 use headend::store::Store;
+use link::KeyFile;
 use model::Timestamp;
 use proptest::prelude::*;
 
@@ -112,7 +113,7 @@ fn only_the_first_faults_are_told() {
 
 #[test]
 fn secrets_are_in_no_error_and_no_debug() {
-    let keys = registry::parse_keys(KEYS).unwrap();
+    let keys = KeyFile::parse(KEYS).unwrap();
     let shown = format!("{keys:?}");
     assert!(!shown.contains("sesame") && !shown.contains("1011") && !shown.contains("16, 17"));
     for (from, to) in [
@@ -124,7 +125,7 @@ fn secrets_are_in_no_error_and_no_debug() {
         ("master_key", "mastre_key"),
         ("suite = 0", "suite = \"open sesame\""),
     ] {
-        let text = registry::parse_keys(&KEYS.replace(from, to))
+        let text = KeyFile::parse(&KEYS.replace(from, to))
             .unwrap_err()
             .to_string();
         assert!(text.contains("line "), "{text}");
@@ -141,7 +142,7 @@ fn enrolment_is_idempotent_and_secrets_come_back() {
     let store: Arc<dyn Store> = Arc::new(store);
     let master = folder.path().join("master.key");
     let keys = LocalKeys::open(&master, Arc::clone(&store)).unwrap();
-    let secrets = registry::parse_keys(KEYS).unwrap();
+    let secrets = KeyFile::parse(KEYS).unwrap();
     let enrol = |secrets| {
         let entries = registry::parse(TOML, Format::Toml).unwrap();
         wait(registry::enrol(
@@ -164,9 +165,12 @@ fn enrolment_is_idempotent_and_secrets_come_back() {
     assert_eq!(meters[0].protection.as_ref().unwrap().mechanism, "hls5");
     let name = &meters[0].enrolment.name;
     let client = keys.client_secrets(name, 1).unwrap().unwrap();
+    let key = |name: &str| client.secrets[name].expose()[0];
+    assert_eq!((client.mechanism.as_str(), client.suite), ("hls5", 0));
+    assert_eq!(client.secrets.len(), 2);
     assert_eq!(
-        Some(&client),
-        secrets[name].clients.iter().find(|c| c.client == 1)
+        (key("encryption_key"), key("authentication_key")),
+        (0x10, 0x20)
     );
     let password = &keys.client_secrets(name, 2).unwrap().unwrap().secrets["password"];
     assert_eq!(password.expose(), b"open sesame");
@@ -184,7 +188,7 @@ fn enrolment_is_idempotent_and_secrets_come_back() {
     }
 
     // A changed secret is a change, and counts from now.
-    let changed = registry::parse_keys(&KEYS.replace("open sesame", "shut sesame")).unwrap();
+    let changed = KeyFile::parse(&KEYS.replace("open sesame", "shut sesame")).unwrap();
     assert_eq!(enrol(&changed).updated.len(), 1);
 }
 
@@ -194,7 +198,7 @@ fn a_wrapped_secret_opens_in_its_own_place_only() {
     let store: Arc<dyn Store> = Arc::new(store);
     let master = folder.path().join("master.key");
     let keys = LocalKeys::open(&master, Arc::clone(&store)).unwrap();
-    let secrets = registry::parse_keys(KEYS).unwrap();
+    let secrets = KeyFile::parse(KEYS).unwrap();
     let entries = registry::parse(TOML, Format::Toml).unwrap();
     let at = Timestamp::from_secs(NOON);
     wait(registry::enrol(&*store, &keys, entries, &secrets, at)).unwrap();
@@ -263,10 +267,10 @@ proptest! {
         for format in [Format::Csv, Format::JsonLines, Format::Toml] {
             drop(registry::parse(&text, format));
         }
-        drop(registry::parse_keys(&text));
+        drop(KeyFile::parse(&text));
         let mut near = KEYS.to_owned();
         let at = (0..=splice.min(near.len())).rev().find(|at| near.is_char_boundary(*at)).unwrap();
         near.insert_str(at, &text);
-        drop(registry::parse_keys(&near));
+        drop(KeyFile::parse(&near));
     }
 }

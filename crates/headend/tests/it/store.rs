@@ -4,6 +4,7 @@
 mod crash;
 mod model_based;
 
+use dlms::cosem::Obis;
 use headend::store::{
     Contact, CounterKey, Failure, LOAD_PROFILE, RegisterReading, RegisterValue, SqliteOptions,
     SqliteStore, Store, StoreError, Sweep,
@@ -249,7 +250,7 @@ fn states_registers_and_events_are_kept() {
     let meter = site.enrol(1);
     let at = |secs| Timestamp::from_secs(secs);
     let register = |secs, value| RegisterReading {
-        object: [1, 0, 1, 8, 1, 255],
+        object: Obis::new(1, 0, 1, 8, 1, 255),
         attribute: 2,
         value: RegisterValue::Number {
             value,
@@ -273,7 +274,7 @@ fn states_registers_and_events_are_kept() {
 
     let event = Event {
         at: at(NOON - 5),
-        source: EventSource::Meter([0, 0, 99, 98, 1, 255]),
+        source: EventSource::Meter(Obis::new(0, 0, 99, 98, 1, 255)),
         code: EventKind::MeterCoverRemoved.code(),
     };
     let mut sweep = Sweep::new(meter, at(NOON + 300), Contact::Reached { rtt_us: None });

@@ -1,5 +1,6 @@
 //! What several test modules share.
 
+use dlms::cosem::Obis;
 use headend::Calendar;
 use headend::store::{
     Channel, Contact, Enrolment, LOAD_PROFILE, ProfileLayout, ProfileRows, SqliteOptions,
@@ -88,7 +89,10 @@ pub(crate) fn layout() -> ProfileLayout {
     ProfileLayout {
         object: LOAD_PROFILE,
         period_s: 900,
-        channels: vec![channel([1, 0, 1, 8, 0, 255]), channel([1, 0, 2, 8, 0, 255])],
+        channels: vec![
+            channel(Obis::new(1, 0, 1, 8, 0, 255)),
+            channel(Obis::new(1, 0, 2, 8, 0, 255)),
+        ],
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
         };
         let client = association.client;
         let missing = |what| DeviceError::Missing {
-            meter: keys.logical_device_name.clone(),
+            meter: keys.logical_device_name.to_string(),
             client,
             what,
         };
@@ -84,7 +84,7 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
         all_keys.master.clone_from(&keys.master_key);
         all_keys.broadcast.clone_from(&keys.broadcast_key);
         let of_meter = |error| DeviceError::Key {
-            meter: keys.logical_device_name.clone(),
+            meter: keys.logical_device_name.to_string(),
             client,
             error,
         };

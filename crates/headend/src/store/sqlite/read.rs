@@ -1,12 +1,14 @@
 //! Queries.
 
+use dlms::cosem::Obis;
+use dlms::security::SystemTitle;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use dlms::security::CounterRecord;
 use model::{
-    BreakerState, Event, EventSource, Interval, IntervalStatus, LogicalDeviceName, LogicalName,
-    MeterId, SystemTitle, Timestamp,
+    BreakerState, Event, EventSource, Interval, IntervalStatus, LogicalDeviceName, MeterId,
+    Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
@@ -44,7 +46,7 @@ fn meter(row: &SqlRow<'_>) -> Result<Meter, StoreError> {
         id: id(row.get(0)?)?,
         enrolment: Enrolment {
             name: name(&text(1)?)?,
-            system_title: title.map(SystemTitle::new),
+            system_title: title.map(SystemTitle),
             endpoint: text(3)?,
             server: row.get(4)?,
             client: row.get(5)?,
@@ -61,7 +63,7 @@ fn meter(row: &SqlRow<'_>) -> Result<Meter, StoreError> {
                 .map(|phase| phase.parse())
                 .transpose()
                 .map_err(|_| StoreError::DamagedValue("phase"))?,
-            load_profile: row.get(9)?,
+            load_profile: Obis(row.get(9)?),
             secrets: Vec::new(),
         },
         enrolled: Timestamp::from_millis(row.get(10)?),
@@ -141,11 +143,11 @@ fn state_row(row: &SqlRow<'_>) -> Result<MeterState, StoreError> {
 
 pub(super) fn day_counts(connection: &Connection, from: Day) -> Result<Vec<DayCount>, StoreError> {
     let objects = profile_objects(connection)?;
-    let mut wanted: BTreeMap<i64, LogicalName> = BTreeMap::new();
+    let mut wanted: BTreeMap<i64, Obis> = BTreeMap::new();
     let mut statement = connection.prepare_cached("SELECT no, load_profile FROM meter")?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
-        wanted.insert(row.get(0)?, row.get(1)?);
+        wanted.insert(row.get(0)?, Obis(row.get(1)?));
     }
     let mut statement = connection.prepare_cached(
         "SELECT day, meter, profile, n FROM day_count WHERE day >= ?1 ORDER BY day, meter",
@@ -213,7 +215,7 @@ fn event(row: &SqlRow<'_>) -> Result<Event, StoreError> {
     let source = if log.is_empty() {
         EventSource::HeadEnd
     } else {
-        let log = log.try_into();
+        let log = Obis::try_from(log.as_slice());
         EventSource::Meter(log.map_err(|_| StoreError::DamagedValue("event log"))?)
     };
     Ok(Event {
@@ -245,7 +247,7 @@ pub(super) fn registers(
         let earlier_at = row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis);
         registers.push(RegisterRow {
             last: RegisterReading {
-                object: row.get(0)?,
+                object: Obis(row.get(0)?),
                 attribute: row.get(1)?,
                 value,
                 at: Timestamp::from_millis(row.get(6)?),
@@ -260,7 +262,7 @@ pub(super) fn rows(
     connection: &Connection,
     calendar: &Calendar,
     meter: MeterId,
-    object: LogicalName,
+    object: Obis,
     range: Range<i64>,
 ) -> Result<Vec<ProfileSlice>, StoreError> {
     let mut slices = Vec::new();
@@ -295,7 +297,7 @@ pub(super) fn gaps(
     connection: &Connection,
     calendar: &Calendar,
     meter: MeterId,
-    object: LogicalName,
+    object: Obis,
     range: Range<i64>,
 ) -> Result<Vec<Gap>, StoreError> {
     let (expected_from, period): (i64, Option<u32>) = connection
@@ -403,14 +405,14 @@ pub(super) struct Refusal {
 pub(super) fn refusals(
     connection: &Connection,
     meter: MeterId,
-    object: LogicalName,
+    object: Obis,
     range: &Range<i64>,
 ) -> Result<Vec<Refusal>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT first, past, tries, asked FROM absent
          WHERE meter = ?1 AND object = ?2 AND first < ?4 AND past > ?3 ORDER BY first",
     )?;
-    let mut rows = statement.query(params![number(meter), object, range.start, range.end])?;
+    let mut rows = statement.query(params![number(meter), object.0, range.start, range.end])?;
     let mut refusals = Vec::new();
     while let Some(row) = rows.next()? {
         refusals.push(Refusal {
@@ -424,7 +426,7 @@ pub(super) fn refusals(
 
 pub(super) fn day_totals(
     connection: &Connection,
-    object: LogicalName,
+    object: Obis,
     day: Day,
 ) -> Result<Vec<DayTotal>, StoreError> {
     let objects = profile_objects(connection)?;
@@ -462,7 +464,7 @@ pub(super) fn four(row: &SqlRow<'_>, first: usize) -> Result<[Option<i64>; TOTAL
 pub(super) fn versions(
     connection: &Connection,
     meter: MeterId,
-    object: LogicalName,
+    object: Obis,
     day: Day,
 ) -> Result<Vec<BlockVersion>, StoreError> {
     let mut versions = Vec::new();
@@ -616,11 +618,11 @@ pub(super) fn day_count(
 
 pub(super) fn layouts(
     connection: &Connection,
-    object: LogicalName,
+    object: Obis,
 ) -> Result<Vec<(i64, ProfileLayout)>, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT id, period, channels FROM profile WHERE object = ?1 ORDER BY id")?;
-    let mut rows = statement.query(params![object])?;
+    let mut rows = statement.query(params![object.0])?;
     let mut layouts = Vec::new();
     while let Some(row) = rows.next()? {
         layouts.push((
@@ -635,12 +637,12 @@ pub(super) fn layouts(
     Ok(layouts)
 }
 
-fn profile_objects(connection: &Connection) -> Result<BTreeMap<i64, LogicalName>, StoreError> {
+fn profile_objects(connection: &Connection) -> Result<BTreeMap<i64, Obis>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT id, object FROM profile")?;
     let mut rows = statement.query(())?;
     let mut objects = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        objects.insert(row.get(0)?, row.get(1)?);
+        objects.insert(row.get(0)?, Obis(row.get(1)?));
     }
     Ok(objects)
 }
@@ -683,7 +685,7 @@ pub(super) fn channel_octets(channels: &[Channel]) -> Vec<u8> {
         let [attribute] = channel.attribute.to_be_bytes();
         let [scaler] = channel.scaler.to_be_bytes();
         let tail = [attribute, scaler, channel.unit];
-        channel.object.into_iter().chain(tail)
+        channel.object.0.into_iter().chain(tail)
     });
     octets.collect()
 }
@@ -694,7 +696,7 @@ fn channels(octets: &[u8]) -> Result<Vec<Channel>, StoreError> {
         return Err(StoreError::DamagedValue("profile"));
     }
     let channel = |&[a, b, c, d, e, f, attribute, scaler, unit]: &[u8; 9]| Channel {
-        object: [a, b, c, d, e, f],
+        object: Obis([a, b, c, d, e, f]),
         attribute: i8::from_be_bytes([attribute]),
         scaler: i8::from_be_bytes([scaler]),
         unit,

@@ -1,10 +1,11 @@
 //! The one writer: everything that changes the database.
 
+use dlms::cosem::Obis;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use dlms::security::CounterRecord;
-use model::{Event, EventSource, Interval, LogicalName, MeterId, Timestamp};
+use model::{Event, EventSource, Interval, MeterId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::read::{
@@ -97,14 +98,14 @@ impl Writer {
             .optional()?;
         let columns = params![
             meter.name.as_str(),
-            meter.system_title.map(model::SystemTitle::octets),
+            meter.system_title.map(|title| title.0),
             meter.endpoint,
             meter.server,
             meter.client,
             meter.place.as_str(),
             meter.feeder.as_ref().map(model::Feeder::as_str),
             meter.phase.map(model::Phase::name),
-            meter.load_profile,
+            meter.load_profile.0,
         ];
         let mut changed = false;
         for client in &meter.secrets {
@@ -637,7 +638,7 @@ impl Writer {
     }
 
     /// The intervals of one object on one day, over all its layouts.
-    fn received(&self, day: Day, meter: MeterId, object: LogicalName) -> Result<u32, StoreError> {
+    fn received(&self, day: Day, meter: MeterId, object: Obis) -> Result<u32, StoreError> {
         let mut received = 0_u32;
         for (layout, profile) in &self.profiles {
             if layout.object == object {
@@ -680,7 +681,7 @@ impl Writer {
     fn put_absent(
         &self,
         meter: MeterId,
-        object: LogicalName,
+        object: Obis,
         asked: &Range<i64>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
@@ -700,7 +701,7 @@ impl Writer {
             .prepare_cached(
                 "DELETE FROM absent WHERE meter = ?1 AND object = ?2 AND first < ?4 AND past > ?3",
             )?
-            .execute(params![number(meter), object, asked.start, asked.end])?;
+            .execute(params![number(meter), object.0, asked.start, asked.end])?;
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO absent(meter, object, first, past, tries, asked)
              VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
@@ -715,7 +716,7 @@ impl Writer {
                 let no = number(meter);
                 insert.execute(params![
                     no,
-                    object,
+                    object.0,
                     rest.start,
                     rest.end,
                     refusal.tries,
@@ -728,7 +729,7 @@ impl Writer {
             let (first, past) = (gap.range.start, gap.range.end);
             insert.execute(params![
                 number(meter),
-                object,
+                object.0,
                 first,
                 past,
                 tries,
@@ -770,7 +771,7 @@ impl Writer {
             )?
             .execute(params![
                 number(meter),
-                register.object,
+                register.object.0,
                 register.attribute,
                 value,
                 scaler,
@@ -784,7 +785,7 @@ impl Writer {
 
     fn put_event(&self, meter: MeterId, event: Event) -> Result<bool, StoreError> {
         let log: &[u8] = match &event.source {
-            EventSource::Meter(log) => log,
+            EventSource::Meter(log) => &log.0,
             EventSource::HeadEnd => &[],
         };
         let added = self
@@ -831,7 +832,7 @@ impl Writer {
             .prepare_cached("SELECT load_profile, expected_from, period FROM meter WHERE no = ?1")?
             .query_row([number(meter)], |row| {
                 Ok(Known {
-                    load_profile: row.get(0)?,
+                    load_profile: Obis(row.get(0)?),
                     expected_from: row.get(1)?,
                     period_s: row.get(2)?,
                 })
@@ -857,7 +858,7 @@ impl Writer {
         self.connection.execute(
             "INSERT INTO profile(object, period, channels) VALUES(?1, ?2, ?3)",
             params![
-                layout.object,
+                layout.object.0,
                 layout.period_s,
                 channel_octets(&layout.channels)
             ],
@@ -867,11 +868,11 @@ impl Writer {
         Ok(id)
     }
 
-    fn profile_object(&self, profile: i64) -> Result<LogicalName, StoreError> {
+    fn profile_object(&self, profile: i64) -> Result<Obis, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT object FROM profile WHERE id = ?1")?;
-        Ok(statement.query_row([profile], |row| row.get(0))?)
+        Ok(Obis(statement.query_row([profile], |row| row.get(0))?))
     }
 
     fn day(&mut self, secs: i64) -> (Day, DayBounds) {
@@ -898,7 +899,7 @@ const PROFILES_MAX: usize = 10_000;
 
 /// What the registry says about a meter.
 struct Known {
-    load_profile: LogicalName,
+    load_profile: Obis,
     expected_from: i64,
     period_s: Option<u32>,
 }
