@@ -170,3 +170,18 @@ fn codes_that_matter_have_names() {
         assert_eq!(name(unknown.parse().unwrap()), None, "{unknown}");
     }
 }
+
+#[test]
+fn every_object_of_the_smr_profile_has_a_name() {
+    let profile = include_str!("../../../../meter/tests/vectors/smr500.tsv");
+    let mut named = std::collections::BTreeSet::new();
+    for line in profile.lines() {
+        // Those of M-Bus channels have an x in them.
+        let Ok(obis) = line.split('\t').next().unwrap().parse::<Obis>() else {
+            continue;
+        };
+        assert!(name(obis).is_some(), "{obis} has no name");
+        named.insert(obis);
+    }
+    assert!(named.len() > 80, "{}", named.len());
+}
