@@ -52,6 +52,9 @@ struct Record {
     end: u32,
     spent: Vec<u32>,
     hinted: u32,
+    /// The meter's own counters below this one are used.
+    #[serde(default)]
+    heard: u32,
 }
 
 impl From<&CounterRecord> for Record {
@@ -60,6 +63,7 @@ impl From<&CounterRecord> for Record {
             end: record.end,
             spent: record.spent.clone(),
             hinted: record.hinted,
+            heard: 0,
         }
     }
 }
@@ -93,6 +97,25 @@ impl Counters {
                 trial: None,
             }),
         })
+    }
+
+    /// Tells where the counters of the meter's answers go on, by what was heard in earlier runs.
+    pub(crate) fn last_heard(&self) -> u32 {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.durable.heard
+    }
+
+    /// Remembers that the meter's answers have used all counters below `floor`.
+    pub(crate) fn heard(&self, floor: u32) -> Result<(), Failure> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = Record {
+            heard: state.durable.heard.max(floor),
+            ..state.durable.clone()
+        };
+        self.save(&record)
+            .map_err(|error| cannot(&self.path, &error))?;
+        state.durable = record;
+        Ok(())
     }
 
     /// Goes on from `next` because the user says so; only upwards.
@@ -167,7 +190,10 @@ impl Counters {
 
     fn reserve(&self, record: &CounterRecord) -> std::io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = Record::from(record);
+        let wanted = Record {
+            heard: state.durable.heard,
+            ..Record::from(record)
+        };
         if state.trial.is_none() {
             self.save(&wanted)?;
             state.durable = wanted;
@@ -283,4 +309,33 @@ fn lock(path: &Path) -> Result<File, Failure> {
 
 fn cannot(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement.
+
+    use super::*;
+
+    #[test]
+    fn what_was_heard_is_remembered_and_never_falls() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, title) = (Key::from([7; 16]), SystemTitle(*b"GWD\0\0\0\0\x01"));
+        let open = || Counters::open(folder.path(), &key, &title).unwrap();
+        assert_eq!(open().last_heard(), 0);
+        open().heard(90).unwrap();
+        open().heard(40).unwrap();
+        let counters = open();
+        assert_eq!(counters.last_heard(), 90);
+        // Reserving counters of our own does not forget it.
+        let record = CounterRecord {
+            end: 256,
+            ..CounterRecord::default()
+        };
+        counters.reserve(&record).unwrap();
+        drop(counters);
+        let again = open();
+        assert_eq!(again.last_heard(), 90);
+        assert_eq!(again.resume(None).unwrap().end, 256);
+    }
 }
