@@ -17,7 +17,7 @@ use dlms::server::Context;
 use dlms::xdlms::{DataAccessResult, ServiceError, StateError};
 use link::{
     Association, Client, ClientError, ClientKeys, Clock, CounterStore, Endpoint, KeyFile, Link,
-    LinkError, MeterKeys, Password, Sap, Surroundings, SystemClock, SystemEntropy, Trace, Traced,
+    LinkError, MeterKeys, Password, Sap, Surroundings, Trace, Traced,
 };
 
 use crate::config;
@@ -120,13 +120,19 @@ impl AssociationOptions {
 /// An association, and what must be told at its end.
 pub(crate) struct Session {
     pub(crate) client: Client,
+    counters: Option<Arc<Counters>>,
     trace: Option<(Trace, PathBuf)>,
 }
 
 impl Session {
     /// Ends the association in an orderly way.
     pub(crate) async fn end(self) -> Result<(), Failure> {
-        drop(self.client.release().await);
+        let security = self.client.release().await;
+        if let Some(counters) = self.counters
+            && let Some(floor) = security.and_then(|security| security.received.window().floor())
+        {
+            counters.heard(floor)?;
+        }
         if let Some((trace, path)) = self.trace
             && let Some(kind) = trace.failed()
         {
@@ -173,10 +179,7 @@ impl Destination {
     pub(crate) async fn connect(&self) -> Result<Session, Failure> {
         let endpoint = &self.endpoint;
         let server = self.profile.server.unwrap_or(1);
-        let surroundings = Surroundings {
-            clock: Arc::new(SystemClock::new()),
-            entropy: Arc::new(SystemEntropy),
-        };
+        let surroundings = Surroundings::system();
         let trace = self.trace(&surroundings.clock)?;
         let line = Line {
             endpoint,
@@ -212,7 +215,11 @@ impl Destination {
                 .associate(make())
                 .await
                 .map_err(|error| explain(&error, endpoint))?;
-            return Ok(Session { client, trace });
+            return Ok(Session {
+                client,
+                counters: None,
+                trace,
+            });
         };
         let folder = match &self.profile.state {
             Some(folder) => folder.clone(),
@@ -227,6 +234,12 @@ impl Destination {
             // Meters that keep it to themselves are taken by our own word.
             told = line.ask_publicly(server, false).await.unwrap_or_default();
         }
+        // The reply to our challenge is new, and what comes after it lies above its counter.
+        // Without one only memory tells old answers from new ones.
+        let heard = match plan.mechanism {
+            MechanismName::HighGmac => 0,
+            _ => counters.last_heard(),
+        };
         for attempt in 1.. {
             let record = counters.resume(told.counter)?;
             let start = record.end;
@@ -236,13 +249,17 @@ impl Destination {
                 server_title: plan.server_title,
                 keys: plan.ring(encryption)?,
                 send: SendCounter::resume(record),
-                received: PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse),
+                received: PeerCounter::new(ReplayWindow::sliding(heard), CounterRestart::Refuse),
             });
             association.counters = Some(Arc::clone(&counters) as Arc<dyn CounterStore>);
             let error = match line.associate(association).await {
                 Ok(client) => {
                     counters.confirm()?;
-                    return Ok(Session { client, trace });
+                    return Ok(Session {
+                        client,
+                        counters: Some(counters),
+                        trace,
+                    });
                 }
                 Err(error) => error,
             };
@@ -548,6 +565,10 @@ fn hint(error: &ClientError) -> Option<&'static str> {
             DlmsFailure::NotAuthentic(_)
             | DlmsFailure::ReplyRefused
             | DlmsFailure::Unverified(UnprotectError::TagMismatch) => KEYS,
+            DlmsFailure::Unverified(UnprotectError::Replayed(_)) => {
+                "the answer has a counter of before: somebody plays it back, or the meter was \
+                 reset; then give another --state DIR"
+            }
             DlmsFailure::Unverified(UnprotectError::Insufficient { .. }) => {
                 "the meter answers with less protection than was asked for: try another --protect"
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use headend::{HeadEnd, LinkAccess, Options};
-use link::{Surroundings, SystemClock, SystemEntropy};
+use link::Surroundings;
 use model::Timestamp;
 use serde_json::json;
 
@@ -76,10 +76,7 @@ pub(crate) fn run(options: &HeadendOptions, output: &mut Output<'_, '_>) -> Outc
     role::block_on(async {
         let stop = role::stopped(options.stop_at_eof)?;
         let clock: Arc<dyn headend::Clock> = Arc::new(WallClock);
-        let surroundings = Surroundings {
-            clock: Arc::new(SystemClock::new()),
-            entropy: Arc::new(SystemEntropy),
-        };
+        let surroundings = Surroundings::system();
         let started = HeadEnd::start(Options {
             config,
             data: data.clone(),

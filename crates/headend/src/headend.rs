@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use link::{KeyFile, KeyFileError};
+use link::{KeyFile, KeyFileError, SystemEntropy};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -98,6 +98,7 @@ impl HeadEnd {
             Arc::clone(&fleet),
             Arc::clone(&clock),
             leases.clone(),
+            Arc::new(SystemEntropy),
             config.collector.clone(),
         );
         let follower = Arc::new(Follower {

@@ -125,7 +125,7 @@ impl MeterAccess for LinkAccess {
             let mut client = Client::connect(&endpoint, association, with, self.shared.timeout)
                 .await
                 .map_err(|error| ended(&error))?;
-            let list = AttributeDescriptor::new(17, Obis(SAP_ASSIGNMENT), 2);
+            let list = AttributeDescriptor::new(17, SAP_ASSIGNMENT, 2);
             let octets = client
                 .read_octets(list, None, &mut |_| {})
                 .await

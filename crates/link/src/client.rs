@@ -18,7 +18,8 @@ use dlms::xdlms::{ActionResult, DataAccessResult};
 use model::MessageClass;
 
 use crate::{
-    Clock, Endpoint, Entropy, Link, LinkError, LinkExt as _, Message, Password, Sap, connect,
+    Clock, Connector, Endpoint, Entropy, Link, LinkError, LinkExt as _, Message, Password, Sap,
+    SystemClock, SystemConnector, SystemEntropy,
 };
 
 /// Where invocation counters are made durable.
@@ -67,13 +68,27 @@ impl Association {
     }
 }
 
-/// The clock and the entropy that a client works with.
+/// The world that a client works in.
 #[derive(Clone)]
 pub struct Surroundings {
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The entropy.
     pub entropy: Arc<dyn Entropy>,
+    /// What opens links.
+    pub connector: Arc<dyn Connector>,
+}
+
+impl Surroundings {
+    /// Takes the system's clock, entropy, sockets and ports. Needs a runtime.
+    #[must_use]
+    pub fn system() -> Self {
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            entropy: Arc::new(SystemEntropy),
+            connector: Arc::new(SystemConnector),
+        }
+    }
 }
 
 /// An association with one logical device.
@@ -115,7 +130,9 @@ impl Client {
             association.config.repeat = dlms::client::Repeat::Reads;
         }
         let ends = (association.client, association.server);
-        let link = connect(endpoint, ends, &surroundings.clock, limit).await?;
+        let clock = &surroundings.clock;
+        let link = surroundings.connector.connect(endpoint, ends, clock, limit);
+        let link = link.await?;
         Self::associate(link, association, surroundings).await
     }
 

@@ -1,6 +1,8 @@
 //! Opening a link to an endpoint.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,38 @@ use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
 use crate::stream::WrapperStream;
 use crate::udp::UdpLink;
 use crate::{Clock, Endpoint, HostPort, Link, LinkError, Sap, SerialOptions, hdlc, tls};
+
+/// A link that is being opened.
+pub type Connecting<'a> =
+    Pin<Box<dyn Future<Output = Result<Box<dyn Link>, LinkError>> + Send + 'a>>;
+
+/// Opens links: through the operating system, or in a simulation.
+pub trait Connector: Send + Sync {
+    /// Opens a link as [`connect`] does.
+    fn connect<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        ends: (Sap, Sap),
+        clock: &'a Arc<dyn Clock>,
+        limit: Duration,
+    ) -> Connecting<'a>;
+}
+
+/// The operating system's sockets and serial ports.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemConnector;
+
+impl Connector for SystemConnector {
+    fn connect<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        ends: (Sap, Sap),
+        clock: &'a Arc<dyn Clock>,
+        limit: Duration,
+    ) -> Connecting<'a> {
+        Box::pin(connect(endpoint, ends, clock, limit))
+    }
+}
 
 /// Opens a link to `endpoint` between the client's and the server's SAP, which
 /// takes at most `limit`. Where the transport tells many ends apart, the link

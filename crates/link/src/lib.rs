@@ -24,7 +24,7 @@ mod trace;
 mod udp;
 
 pub use client::{Association, Client, ClientError, CounterStore, Surroundings};
-pub use connect::connect;
+pub use connect::{Connecting, Connector, SystemConnector, connect};
 pub use endpoint::{
     DLMS_PORT, Endpoint, EndpointError, HdlcOptions, HostPort, SerialOptions, TlsOptions,
 };

@@ -36,7 +36,12 @@ impl Clock for SimClock {
     }
 
     fn unix_seconds(&self) -> i64 {
-        let elapsed = i64::try_from(self.elapsed_micros() / 1_000_000).unwrap_or(i64::MAX);
-        self.unix_seconds.saturating_add(elapsed)
+        self.unix_millis().div_euclid(1_000)
+    }
+
+    fn unix_millis(&self) -> i64 {
+        let elapsed = i64::try_from(self.elapsed_micros() / 1_000).unwrap_or(i64::MAX);
+        let start = self.unix_seconds.saturating_mul(1_000);
+        start.saturating_add(elapsed)
     }
 }

@@ -6,8 +6,12 @@
 //! that hours pass in milliseconds and the same seed gives the same run.
 
 mod clock;
+mod entropy;
+mod field;
 mod network;
 pub mod powerline;
 
 pub use clock::SimClock;
+pub use entropy::{SeededEntropy, draw};
+pub use field::{Field, Incoming, Passed, Tap};
 pub use network::{Network, SimLink, WAITING_MAX};

@@ -9,6 +9,8 @@ use link::{FaultPlan, Faulty, Link, LinkError, Message};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
+use crate::draw;
+
 /// Messages that one direction of a link holds; more are refused.
 pub const WAITING_MAX: usize = 1_024;
 
@@ -35,6 +37,18 @@ impl Network {
         };
         // One end sees the faults of both directions.
         (Box::new(Faulty::new(one, faults)), Box::new(other))
+    }
+
+    /// Numbers the links of a place, so that what happens at one place has no
+    /// part in what happens at another.
+    pub(crate) fn number(place: &str, count: u64) -> u64 {
+        // FNV-1a.
+        let hash = place
+            .bytes()
+            .fold(0xCBF2_9CE4_8422_2325, |hash: u64, octet| {
+                (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01B3)
+            });
+        draw(hash, count)
     }
 }
 

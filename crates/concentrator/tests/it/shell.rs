@@ -160,7 +160,7 @@ async fn start_with(folder: &Path, meters: Vec<IpMeter>, limits: RouterLimits) -
 async fn client(at: &Endpoint, server: Sap) -> Client {
     let around = link::Surroundings {
         clock: clock(),
-        entropy: Arc::new(SystemEntropy),
+        ..link::Surroundings::system()
     };
     Client::connect(at, Association::public(server), &around, LIMIT)
         .await

@@ -11,6 +11,7 @@
 mod concentrator;
 mod decode;
 mod demo;
+mod fleet;
 mod help;
 mod keys;
 mod layering;

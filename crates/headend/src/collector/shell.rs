@@ -1,12 +1,15 @@
 //! The shell around the planner: tasks, timeouts, the store.
 
 use dlms::cosem::Obis;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use link::Entropy;
 use model::MeterId;
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -21,10 +24,15 @@ use crate::power::POWER_REGISTERS;
 use crate::store::{Contact, Failure, ProfileRows, Store, StoreError, Sweep};
 
 /// Collects all meters of the fleet until it is told to stop.
-#[derive(Debug)]
 pub struct Collector {
     shared: Arc<Shared>,
     orders: mpsc::Receiver<Order>,
+}
+
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collector").finish_non_exhaustive()
+    }
 }
 
 /// Talks to a running [`Collector`].
@@ -34,13 +42,13 @@ pub struct CollectorHandle {
     figures: Arc<Figures>,
 }
 
-#[derive(Debug)]
 struct Shared {
     store: Arc<dyn Store>,
     access: Arc<dyn MeterAccess>,
     fleet: Arc<Fleet>,
     clock: Arc<dyn Clock>,
     leases: Leases,
+    entropy: Arc<dyn Entropy>,
     config: CollectorConfig,
     figures: Arc<Figures>,
 }
@@ -105,6 +113,7 @@ impl Collector {
         fleet: Arc<Fleet>,
         clock: Arc<dyn Clock>,
         leases: Leases,
+        entropy: Arc<dyn Entropy>,
         config: CollectorConfig,
     ) -> (Self, CollectorHandle) {
         let (sender, orders) = mpsc::channel(256);
@@ -119,6 +128,7 @@ impl Collector {
             fleet,
             clock,
             leases,
+            entropy,
             config,
             figures,
         });
@@ -160,17 +170,19 @@ impl Collector {
                 .running
                 .store(planner.running(), Ordering::Relaxed);
             tokio::select! {
-                Some(joined) = tasks.join_next(), if !tasks.is_empty() => match joined {
-                    Ok((meter, outcome)) => {
-                        planner.finished(meter, outcome, shared.clock.now(), random());
-                    }
-                    Err(error) => tracing::error!(%error, "a collection ended abnormally"),
-                },
+                // In this order, so that a simulation goes the same way each time.
+                biased;
+                Ok(()) = stop.changed() => {}
                 Some(order) = self.orders.recv() => match order {
                     Order::Read(meter) => drop(planner.ask(meter, shared.clock.now())),
                     Order::Enrolled => put_all(&mut planner, &shared),
                 },
-                _ = stop.changed() => {}
+                Some(joined) = tasks.join_next(), if !tasks.is_empty() => match joined {
+                    Ok((meter, outcome)) => {
+                        planner.finished(meter, outcome, shared.clock.now(), shared.random());
+                    }
+                    Err(error) => tracing::error!(%error, "a collection ended abnormally"),
+                },
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -201,12 +213,19 @@ fn put_all(planner: &mut Planner, shared: &Shared) {
                     .newest
                     .is_none_or(|newest| newest.secs() < shared.fleet.due_until(now)),
             };
-            planner.put(planned, now, random());
+            planner.put(planned, now, shared.random());
         }
     });
 }
 
 impl Shared {
+    /// Draws what spreads meters over time; without entropy they are not spread.
+    fn random(&self) -> u32 {
+        let mut octets = [0; 4];
+        let drawn = self.entropy.fill(&mut octets);
+        drawn.map_or(0, |()| u32::from_ne_bytes(octets))
+    }
+
     async fn collect(&self, task: Task) -> Outcome {
         let Some((meter, _, _)) = self.fleet.meter(task.meter) else {
             return Outcome::Done { more: false };
@@ -356,8 +375,7 @@ impl Shared {
         }
         let store = Arc::clone(&self.store);
         let (id, object) = (target.id, target.enrolment.load_profile);
-        let gaps = tokio::task::spawn_blocking(move || store.gaps(id, object, from..until));
-        let gaps = gaps.await.map_err(|_| StoreError::Closed)??;
+        let gaps = aside(move || store.gaps(id, object, from..until)).await?;
         Ok(plan_ranges(&gaps, limits, now))
     }
 
@@ -404,8 +422,18 @@ impl From<StoreError> for TalkError {
     }
 }
 
-fn random() -> u32 {
-    getrandom::u32().unwrap_or_default()
+/// Reads the store where that keeps nobody waiting: on a runtime of one thread, which only tests
+/// and simulations have, at once, so that things happen in the same order each time.
+async fn aside<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => read(),
+        _ => {
+            let read = tokio::task::spawn_blocking(read);
+            read.await.map_err(|_| StoreError::Closed)?
+        }
+    }
 }
 
 /// Registers read at each collection: energy drawn and delivered in total and by tariff, power.

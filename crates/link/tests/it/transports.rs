@@ -13,7 +13,7 @@ use dlms::client::{Failure, Phase};
 use dlms::xdlms::DataAccessResult;
 use link::{
     Association, Client, ClientError, Clock, Endpoint, Limits, LinkError, Listener, Service,
-    Surroundings, SystemClock, SystemEntropy, serve,
+    Surroundings, SystemClock, serve,
 };
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,10 +24,7 @@ use crate::device::{Fleet, LONG, NAME, long, name};
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn surroundings() -> Surroundings {
-    Surroundings {
-        clock: Arc::new(SystemClock::new()),
-        entropy: Arc::new(SystemEntropy),
-    }
+    Surroundings::system()
 }
 
 /// Listens for `saps` and tells where.

@@ -112,7 +112,7 @@ impl Site {
         };
         let surroundings = Surroundings {
             clock: self.clock.clone(),
-            entropy: Arc::new(SystemEntropy),
+            ..Surroundings::system()
         };
         Client::connect(&self.endpoint, association, &surroundings, LIMIT).await
     }
@@ -135,7 +135,7 @@ async fn many_meters_answer_many_clients() {
                 let mut client = site.client(place, sap, 1).await.unwrap();
                 let name = client.read(attribute("1 0.0.42.0.0.255 2")).await.unwrap();
                 let expected = &site.keys.meters[place].logical_device_name;
-                assert_eq!(name, Data::octet_string(expected.as_bytes()));
+                assert_eq!(name, Data::octet_string(expected.as_str().as_bytes()));
                 let time = |secs| DateTime::from_unix_seconds(secs, -60, ClockStatus::OK).unwrap();
                 let day = RangeDescriptor::by_clock(
                     &time(NOON.secs() - 86_400),
