@@ -15,16 +15,18 @@ const LAYERS: &[(&str, u8)] = &[
     ("scion", 0),
     ("sctp", 0),
     ("model", 1),
+    ("han", 2),
     ("link", 3),
     ("sim", 4),
     ("concentrator", 5),
     ("headend", 5),
+    ("homegate", 5),
     ("meter", 5),
     ("gridward", 6),
 ];
 
 /// Crates without input, output, clock or entropy.
-const PURE: &[&str] = &["dlms", "model", "scion", "sctp"];
+const PURE: &[&str] = &["dlms", "han", "model", "scion", "sctp"];
 
 /// What pure crates may use: computation only.
 const PURE_DEPENDENCIES: &[&str] = &[
@@ -38,6 +40,7 @@ const PURE_DEPENDENCIES: &[&str] = &[
     "dlms",
     "hkdf",
     "hmac",
+    "model",
     "pbkdf2",
     "quick-xml",
     "serde",

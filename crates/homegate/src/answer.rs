@@ -1,0 +1,325 @@
+//! What is served of the cache: Green Button resources and their queries
+//! (NAESB ESPI 1.1; OpenSEG specification).
+//!
+//! Without interval parameters the current value is served, with them history.
+//! This part knows the cache's snapshot and nothing of the meter.
+
+use han::espi::{
+    self, DateTimeInterval, Entry, Feed, IntervalBlock, IntervalReading, Publication,
+    ReadingQuality, ReadingType, Series, TimeConfiguration, codes,
+};
+use model::Timestamp;
+
+use crate::cache::{Snapshot, Tagged};
+
+/// Where all resources are.
+pub const ROOT: &str = "/espi/1_1/resource";
+
+/// Octets that path and query may have.
+const TARGET_LENGTH_MAX: usize = 2_048;
+
+/// Parameters that a query may have.
+const PARAMETERS_MAX: usize = 16;
+
+/// What stays the same while the gateway runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the gateway is: `https://HOST`, without a slash at its end.
+    pub origin: String,
+    /// The name of the place, for people.
+    pub title: String,
+    /// The time of the place.
+    pub local_time: TimeConfiguration,
+    /// When the gateway was set up.
+    pub published: Timestamp,
+    /// How old a value may be that is served as current, in milliseconds.
+    pub current_age_max_ms: i64,
+    /// Seconds between polls, told as the length of readings.
+    pub interval_s: u32,
+}
+
+/// What a request is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A feed.
+    Feed(Feed),
+    /// One entry.
+    Entry(Box<Entry>),
+    /// The service runs, or is out of reach of the meter.
+    ServiceStatus {
+        /// Whether the way to the meter is open.
+        online: bool,
+    },
+    /// There is no such resource, or no data of that time.
+    NotFound,
+    /// A parameter is malformed.
+    Malformed {
+        /// Which.
+        parameter: &'static str,
+    },
+}
+
+impl Answer {
+    /// Writes the document; nothing where there is none.
+    #[must_use]
+    pub fn document(&self) -> Option<String> {
+        match self {
+            Self::Feed(feed) => Some(espi::write(feed)),
+            Self::Entry(entry) => Some(espi::write_entry(entry)),
+            Self::ServiceStatus { online } => Some(format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+                 <espi:ServiceStatus xmlns:espi=\"http://naesb.org/espi\">\
+                 <espi:currentStatus>{}</espi:currentStatus></espi:ServiceStatus>\n",
+                u8::from(*online)
+            )),
+            Self::NotFound | Self::Malformed { .. } => None,
+        }
+    }
+}
+
+/// A query, taken apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Query {
+    /// Whether an interval is asked for.
+    interval: bool,
+    updated_min: Option<Timestamp>,
+    updated_max: Option<Timestamp>,
+    start_index: Option<u64>,
+    max_results: Option<u64>,
+}
+
+/// Answers a request for `path` with `query`, the part behind the question
+/// mark.
+#[must_use]
+pub fn answer(
+    path: &str,
+    query: &str,
+    snapshot: &Snapshot,
+    config: &Config,
+    now: Timestamp,
+) -> Answer {
+    if path.len() + query.len() > TARGET_LENGTH_MAX {
+        return Answer::Malformed { parameter: "path" };
+    }
+    let query = match parse(query) {
+        Ok(query) => query,
+        Err(parameter) => return Answer::Malformed { parameter },
+    };
+    let Some(resource) = path
+        .strip_prefix(ROOT)
+        .map(|rest| rest.trim_end_matches('/'))
+    else {
+        return Answer::NotFound;
+    };
+    if resource == "/ReadServiceStatus" {
+        return Answer::ServiceStatus {
+            online: snapshot.connected,
+        };
+    }
+    // History is not kept yet: the specification's answer to a request for it.
+    if query.interval {
+        return Answer::NotFound;
+    }
+    let mut feed = publication(snapshot, config, now).feed();
+    let base = format!("{}{ROOT}", config.origin);
+    let here = format!("{base}{}", canonical(resource));
+    let whole = matches!(
+        resource,
+        "/Batch/Subscription/1"
+            | "/Batch/Subscription/1/UsagePoint"
+            | "/Batch/Subscription/1/UsagePoint/1"
+            | "/Batch/RetailCustomer/1/UsagePoint"
+            | "/Batch/RetailCustomer/1/UsagePoint/1"
+    );
+    if !whole {
+        if let Some(entry) = feed
+            .entries
+            .iter()
+            .find(|entry| entry.link("self") == Some(&here))
+        {
+            return Answer::Entry(Box::new(entry.clone()));
+        }
+        feed.entries.retain(|entry| entry.link("up") == Some(&here));
+        if feed.entries.is_empty() {
+            return Answer::NotFound;
+        }
+        if let Some(link) = feed.links.first_mut() {
+            link.href = here;
+        }
+    }
+    feed.entries.retain(|entry| {
+        let updated = entry.updated.unwrap_or_default();
+        query.updated_min.is_none_or(|least| updated >= least)
+            && query.updated_max.is_none_or(|most| updated <= most)
+    });
+    let skipped = query.start_index.unwrap_or(1).saturating_sub(1);
+    let kept = query.max_results.unwrap_or(u64::MAX);
+    feed.entries = feed
+        .entries
+        .into_iter()
+        .skip(usize::try_from(skipped).unwrap_or(usize::MAX))
+        .take(usize::try_from(kept).unwrap_or(usize::MAX))
+        .collect();
+    Answer::Feed(feed)
+}
+
+/// Resources may be asked for by themselves; they stand in the one
+/// subscription.
+fn canonical(resource: &str) -> String {
+    const POINT: &str = "/Subscription/1/UsagePoint";
+    for alone in ["/MeterReading", "/UsageSummary"] {
+        if resource == alone || resource.starts_with(&format!("{alone}/")) {
+            return format!("{POINT}/1{resource}");
+        }
+    }
+    match resource.strip_prefix("/UsagePoint") {
+        Some(rest) => format!("{POINT}{rest}"),
+        None => resource.to_owned(),
+    }
+}
+
+/// Takes a query apart.
+///
+/// Errs with the parameter that is malformed; parameters that are not known
+/// are passed over.
+fn parse(query: &str) -> Result<Query, &'static str> {
+    let mut parsed = Query::default();
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    for (index, pair) in pairs.enumerate() {
+        if index >= PARAMETERS_MAX {
+            return Err("query");
+        }
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = decoded(value).ok_or("query")?;
+        let time = |parameter| strict_time(&value).map(Some).ok_or(parameter);
+        let number = |parameter, least: u64| {
+            value
+                .parse::<u64>()
+                .ok()
+                .filter(|number| *number >= least && !value.starts_with('+'))
+                .map(Some)
+                .ok_or(parameter)
+        };
+        match name {
+            "published-min" => {
+                time("published-min")?;
+                parsed.interval = true;
+            }
+            "published-max" => {
+                time("published-max")?;
+                parsed.interval = true;
+            }
+            "updated-min" => parsed.updated_min = time("updated-min")?,
+            "updated-max" => parsed.updated_max = time("updated-max")?,
+            "start-index" => parsed.start_index = number("start-index", 1)?,
+            "max-results" => parsed.max_results = number("max-results", 0)?,
+            "depth" => {
+                number("depth", 0)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(parsed)
+}
+
+/// RFC 3339 with date, time and zone.
+fn strict_time(text: &str) -> Option<Timestamp> {
+    let (_, clock) = text.split_once('T')?;
+    let zoned = clock.ends_with('Z') || clock.contains(['+', '-']);
+    zoned.then(|| espi::parse_time(text)).flatten()
+}
+
+/// Undoes percent-encoding. A plus stays one: it stands before offsets.
+fn decoded(text: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((octet, behind)) = rest.split_first() {
+        rest = behind;
+        if *octet != b'%' {
+            octets.push(*octet);
+            continue;
+        }
+        let (digits, behind) = rest.split_at_checked(2)?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        octets.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = behind;
+    }
+    String::from_utf8(octets).ok()
+}
+
+/// What the cache holds, as series of one reading each. What it does not hold,
+/// or holds too long, is not there.
+fn publication(snapshot: &Snapshot, config: &Config, now: Timestamp) -> Publication {
+    let interval_s = config.interval_s;
+    let fresh = |tagged: Option<Tagged>| {
+        tagged.filter(|tagged| now.millis_since(tagged.received) <= config.current_age_max_ms)
+    };
+    let series = |id, title: &str, reading_type, tagged: Option<Tagged>| Series {
+        id,
+        title: title.to_owned(),
+        reading_type,
+        blocks: fresh(tagged)
+            .and_then(|tagged| IntervalBlock::of(vec![reading(tagged, interval_s)]))
+            .into_iter()
+            .collect(),
+    };
+    let updated = [snapshot.net_power, snapshot.delivered, snapshot.received]
+        .into_iter()
+        .filter_map(fresh)
+        .map(|tagged| tagged.at)
+        .max()
+        .unwrap_or(config.published);
+    Publication {
+        base: format!("{}{ROOT}", config.origin),
+        subscription: 1,
+        usage_point: 1,
+        title: config.title.clone(),
+        published: config.published,
+        updated,
+        local_time: config.local_time.clone(),
+        service: codes::SERVICE_ELECTRICITY,
+        series: vec![
+            series(
+                1,
+                "Power now",
+                ReadingType::net_power(interval_s),
+                snapshot.net_power,
+            ),
+            series(
+                2,
+                "Register of energy used",
+                ReadingType::register(codes::FLOW_FORWARD, interval_s),
+                snapshot.delivered,
+            ),
+            series(
+                3,
+                "Register of energy delivered",
+                ReadingType::register(codes::FLOW_REVERSE, interval_s),
+                snapshot.received,
+            ),
+        ],
+        summary: None,
+    }
+}
+
+/// A reading in whole watts or watt hours.
+fn reading(tagged: Tagged, interval_s: u32) -> IntervalReading {
+    let rounded = tagged
+        .thousandths
+        .saturating_add(if tagged.thousandths < 0 { -500 } else { 500 })
+        / 1_000;
+    IntervalReading {
+        qualities: vec![ReadingQuality {
+            quality: codes::QUALITY_RAW,
+        }],
+        time_period: Some(DateTimeInterval {
+            duration: interval_s,
+            start: tagged.at.secs(),
+        }),
+        value: Some(rounded),
+        ..IntervalReading::default()
+    }
+}
