@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use link::MeterKeys;
+use link::{ALL_STATIONS, MeterKeys};
 use model::{Phase, Timestamp};
 
 use crate::device::{DeviceConfig, OUTAGES_MAX, Site};
@@ -73,6 +73,9 @@ impl Population {
                 let place = if self.consecutive_saps { place } else { 0 };
                 let place = u16::try_from(place).unwrap_or(u16::MAX);
                 let sap = template.sap.saturating_add(place);
+                // What is sent to that one is for all.
+                let passed = template.sap < ALL_STATIONS && sap >= ALL_STATIONS;
+                let sap = sap.saturating_add(u16::from(passed));
                 self.config(template, keys, sap, now)
             })
             .collect()

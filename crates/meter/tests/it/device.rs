@@ -726,6 +726,16 @@ fn an_outage_goes_on_across_a_restart_and_past_ones_stay_as_they_were() {
 }
 
 #[test]
+fn no_meter_has_the_address_of_all() {
+    let template = Options::default().template;
+    let keys = link::KeyFile::generate(1, 300, &Counting::default()).unwrap();
+    let configs = Population::default().configs(&template, keys.meters, NOON);
+    let saps: Vec<u16> = configs.iter().map(|config| config.sap).collect();
+    let expected: Vec<u16> = (1..=301).filter(|sap| *sap != 0x7F).collect();
+    assert_eq!(saps, expected);
+}
+
+#[test]
 fn a_neighbourhood_is_the_same_each_time() {
     let template = Options::default().template;
     let keys = link::KeyFile::generate(1, 300, &Counting::default()).unwrap();
