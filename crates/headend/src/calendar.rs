@@ -58,6 +58,18 @@ impl Calendar {
         }
     }
 
+    /// Returns `count` days from `first` on, each with its bounds.
+    pub(crate) fn days(&self, first: Day, count: i32) -> impl Iterator<Item = (Day, DayBounds)> {
+        let mut start = self.midnight(first);
+        (0..count).map(move |offset| {
+            let day = first.plus(offset);
+            let end = self.midnight(day.plus(1));
+            let bounds = DayBounds { start, end };
+            start = end;
+            (day, bounds)
+        })
+    }
+
     /// Returns the offset from UTC at a second, in seconds east.
     pub fn offset_s(&self, secs: i64) -> i32 {
         self.zone.to_offset(instant(secs)).seconds()

@@ -139,12 +139,12 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let connection = self.readers.take()?;
         // A transaction, so that several statements see one state of the database.
-        let result = connection
-            .execute_batch("BEGIN DEFERRED")
+        let run = |sql| connection.prepare_cached(sql)?.execute(());
+        let result = run("BEGIN DEFERRED")
             .map_err(StoreError::from)
-            .and_then(|()| {
+            .and_then(|_| {
                 let result = work(&connection);
-                connection.execute_batch("ROLLBACK")?;
+                run("ROLLBACK")?;
                 result
             });
         self.readers.give(connection);

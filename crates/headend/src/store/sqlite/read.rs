@@ -314,18 +314,15 @@ pub(super) fn gaps(
     let mut layouts = layouts(connection, object)?;
     layouts.retain(|(_, layout)| layout.period_s == wanted.period_s);
     let mut missing = Missing::default();
+    let counts = BlockCounts::read(connection, calendar, meter, &layouts, &range)?;
     for (day, bounds) in days(calendar, &range) {
         let slots = wanted.slots(bounds.end - bounds.start);
+        let whole = |count: u32| usize::try_from(count).is_ok_and(|count| count >= slots);
+        if counts.of(day).any(whole) {
+            continue;
+        }
         let mut present = vec![false; slots];
         for (profile, layout) in &layouts {
-            let count = day_count(connection, day, meter, *profile)?;
-            if usize::try_from(count).is_ok_and(|count| count >= slots) {
-                present.fill(true);
-                break;
-            }
-            if count == 0 {
-                continue;
-            }
             if let Some(rows) = day_rows(connection, meter, *profile, layout, day, bounds)? {
                 for (slot, _) in rows.rows() {
                     if let Some(place) = present.get_mut(slot) {
@@ -345,6 +342,42 @@ pub(super) fn gaps(
     }
     let refusals = refusals(connection, meter, object, &range)?;
     Ok(missing.named(&refusals))
+}
+
+/// How many rows the blocks of one meter have, by day and profile.
+struct BlockCounts(BTreeMap<(Day, i64), u32>);
+
+impl BlockCounts {
+    /// Reads the counts of the days that a span touches, which lie side by side.
+    fn read(
+        connection: &Connection,
+        calendar: &Calendar,
+        meter: MeterId,
+        layouts: &[(i64, ProfileLayout)],
+        range: &Range<i64>,
+    ) -> Result<Self, StoreError> {
+        let mut counts = BTreeMap::new();
+        let (first, days) = first_day(calendar, range);
+        if days > 0 {
+            let mut statement = connection.prepare_cached(
+                "SELECT day, n FROM block
+                 WHERE meter = ?1 AND profile = ?2 AND day >= ?3 AND day < ?4",
+            )?;
+            for (profile, _) in layouts {
+                let (from, past) = (first.number(), first.plus(days).number());
+                let mut rows = statement.query(params![number(meter), profile, from, past])?;
+                while let Some(row) = rows.next()? {
+                    counts.insert((Day::new(row.get(0)?), *profile), row.get(1)?);
+                }
+            }
+        }
+        Ok(Self(counts))
+    }
+
+    fn of(&self, day: Day) -> impl Iterator<Item = u32> {
+        let counts = self.0.range((day, i64::MIN)..=(day, i64::MAX));
+        counts.map(|(_, count)| *count)
+    }
 }
 
 /// Runs of missing intervals.
@@ -551,7 +584,7 @@ pub(super) fn secrets(
 }
 
 /// Returns the rows of one day, from its block or from the hot table; never both exist.
-pub(super) fn day_rows(
+fn day_rows(
     connection: &Connection,
     meter: MeterId,
     profile: i64,
@@ -652,17 +685,19 @@ pub(super) fn days(
     calendar: &Calendar,
     range: &Range<i64>,
 ) -> impl Iterator<Item = (Day, DayBounds)> {
+    let (first, count) = first_day(calendar, range);
+    calendar.days(first, count)
+}
+
+/// The first day that a span touches, and how many.
+fn first_day(calendar: &Calendar, range: &Range<i64>) -> (Day, i32) {
     let first = calendar.day_of(range.start);
+    if range.is_empty() {
+        return (first, 0);
+    }
     let last = calendar.day_of(range.end.saturating_sub(1));
-    let count = if range.is_empty() {
-        0
-    } else {
-        (last.number() - first.number() + 1).clamp(0, DAYS_MAX)
-    };
-    (0..count).map(move |offset| {
-        let day = first.plus(offset);
-        (day, calendar.bounds(day))
-    })
+    let days = last.number() - first.number() + 1;
+    (first, days.clamp(0, DAYS_MAX))
 }
 
 pub(super) fn slot_start(layout: &ProfileLayout, bounds: DayBounds, slot: usize) -> i64 {

@@ -1,5 +1,6 @@
 //! Schema and migrations.
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::calendar::Calendar;
@@ -183,6 +184,9 @@ CREATE TABLE state(
 /// Sets what holds for each connection.
 pub(super) fn tune(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    // Without this, every statement with a range over a parameter is parsed and planned anew each
+    // time that its parameters change: a seventh of all that collecting costs.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(128);
     connection.execute_batch(
         "PRAGMA cache_size = -16384; PRAGMA mmap_size = 268435456; PRAGMA temp_store = MEMORY;

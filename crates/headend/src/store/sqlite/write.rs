@@ -8,9 +8,7 @@ use dlms::security::CounterRecord;
 use model::{Event, EventSource, Interval, MeterId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::read::{
-    self, channel_octets, day_count, day_rows, four, id, number, slot_start, value_octets,
-};
+use super::read::{self, channel_octets, day_count, four, id, number, slot_start, value_octets};
 use crate::calendar::{Calendar, Day, DayBounds};
 use crate::store::{
     CodecError, Contact, CounterKey, DayCount, DayRows, Enrolled, Enrolment, Failing, MeterState,
@@ -342,16 +340,17 @@ impl Writer {
             }
             let few = rows.len() * 2 < place.slots();
             let young = day >= today.plus(-1) && place.slots() > 1;
-            if few && young && !self.has_block(&place)? {
-                self.put_hot(&place, &rows, sweep.at, &mut tally)?;
+            let count = if few && young && !self.has_block(&place)? {
+                self.put_hot(&place, &rows, sweep.at, &mut tally)?
             } else {
-                self.merge_block(&place, rows, sweep.at, &mut tally)?;
-            }
+                self.merge_block(&place, rows, sweep.at, &mut tally)?
+            };
             if is_load_profile {
+                let others = self.received_otherwise(&place)?;
                 stored.counts.push(DayCount {
                     meter,
                     day,
-                    received: self.received(day, meter, layout.object)?,
+                    received: count.saturating_add(others),
                 });
             }
         }
@@ -381,13 +380,14 @@ impl Writer {
         Ok(())
     }
 
+    /// Puts rows into the hot table and returns how many of the day there are.
     fn put_hot(
         &self,
         place: &Place<'_>,
         rows: &[(usize, &Interval)],
         at: Timestamp,
         tally: &mut Tally,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u32, StoreError> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO hot(at, meter, profile, status, vals) VALUES(?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO NOTHING",
@@ -429,39 +429,32 @@ impl Writer {
                 .execute(params![start, meter, place.profile, status, vals])?;
             tally.changed += 1;
         }
+        let before = day_count(&self.connection, place.day, place.meter, place.profile)?;
+        let count = before.saturating_add(added);
         if added > 0 {
-            let before = day_count(&self.connection, place.day, place.meter, place.profile)?;
-            self.put_day_count(place, before.saturating_add(added))?;
+            self.put_day_count(place, count)?;
             tally.added += u64::from(added);
         }
-        Ok(())
+        Ok(count)
     }
 
-    /// Puts rows and what the hot table has of the day into the day's block.
+    /// Puts rows and what the hot table has of the day into the day's block, and returns how many
+    /// that holds then.
     fn merge_block(
         &self,
         place: &Place<'_>,
         rows: Vec<(usize, &Interval)>,
         at: Timestamp,
         tally: &mut Tally,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u32, StoreError> {
         let (meter, day) = (place.meter, place.day);
         let damaged = |source: CodecError| StoreError::Damaged { meter, day, source };
-        let version = self.block_version(place)?;
-        let existing = day_rows(
-            &self.connection,
-            meter,
-            place.profile,
-            place.layout,
-            day,
-            place.bounds,
-        )?;
-        let was_hot = version.is_none() && existing.is_some();
-        let mut block = match existing {
-            Some(block) => block,
-            None => DayRows::new(place.slots(), place.layout.channels.len()).map_err(damaged)?,
+        let (version, mut block) = match self.block(place)? {
+            Some((version, block)) => (Some(version), block),
+            None => (None, self.hot_rows(place)?),
         };
         let before = block.count();
+        let was_hot = version.is_none() && before > 0;
         let mut dirty = was_hot;
         for (slot, row) in rows {
             let row = Row {
@@ -478,8 +471,9 @@ impl Writer {
             }
             dirty = true;
         }
+        let count = u32::try_from(block.count()).unwrap_or(u32::MAX);
         if !dirty {
-            return Ok(());
+            return Ok(count);
         }
         if was_hot {
             let mut delete = self
@@ -492,10 +486,39 @@ impl Writer {
         }
         self.put_block(place, &block, version, at)?;
         if block.count() != before || version.is_none() {
-            let count = u32::try_from(block.count()).unwrap_or(u32::MAX);
             self.put_day_count(place, count)?;
         }
-        Ok(())
+        Ok(count)
+    }
+
+    /// Reads version and rows of a day's block.
+    fn block(&self, place: &Place<'_>) -> Result<Option<(i64, DayRows)>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT version, rows FROM block WHERE meter = ?1 AND profile = ?2 AND day = ?3",
+        )?;
+        let day = place.day.number();
+        let mut rows = statement.query(params![number(place.meter), place.profile, day])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let octets = row.get_ref(1)?.as_blob().unwrap_or_default();
+        let block = read::decode(place.meter, place.day, octets)?;
+        Ok(Some((row.get(0)?, block)))
+    }
+
+    /// Reads what the hot table has of a day that has no block.
+    fn hot_rows(&self, place: &Place<'_>) -> Result<DayRows, StoreError> {
+        let (meter, profile, day) = (place.meter, place.profile, place.day);
+        if day_count(&self.connection, day, meter, profile)? == 0 {
+            let channels = place.layout.channels.len();
+            return DayRows::new(place.slots(), channels).map_err(|source| StoreError::Damaged {
+                meter,
+                day,
+                source,
+            });
+        }
+        let (layout, bounds) = (place.layout, place.bounds);
+        read::hot_rows(&self.connection, meter, profile, layout, day, bounds)
     }
 
     fn put_block(
@@ -604,22 +627,16 @@ impl Writer {
         rows.next()?.map_or(Ok([None; TOTALS]), |row| four(row, 0))
     }
 
-    fn block_version(&self, place: &Place<'_>) -> Result<Option<i64>, StoreError> {
-        let version = self
-            .connection
-            .prepare_cached(
-                "SELECT version FROM block WHERE meter = ?1 AND profile = ?2 AND day = ?3",
-            )?
-            .query_row(
-                params![number(place.meter), place.profile, place.day.number()],
-                |row| row.get(0),
-            )
-            .optional()?;
-        Ok(version)
-    }
-
     fn has_block(&self, place: &Place<'_>) -> Result<bool, StoreError> {
-        self.block_version(place).map(|version| version.is_some())
+        let found = self
+            .connection
+            .prepare_cached("SELECT 1 FROM block WHERE meter = ?1 AND profile = ?2 AND day = ?3")?
+            .exists(params![
+                number(place.meter),
+                place.profile,
+                place.day.number()
+            ])?;
+        Ok(found)
     }
 
     fn put_day_count(&self, place: &Place<'_>, count: u32) -> Result<(), StoreError> {
@@ -637,12 +654,12 @@ impl Writer {
         Ok(())
     }
 
-    /// The intervals of one object on one day, over all its layouts.
-    fn received(&self, day: Day, meter: MeterId, object: Obis) -> Result<u32, StoreError> {
+    /// The intervals of the same object on the same day under other layouts.
+    fn received_otherwise(&self, place: &Place<'_>) -> Result<u32, StoreError> {
         let mut received = 0_u32;
         for (layout, profile) in &self.profiles {
-            if layout.object == object {
-                let count = day_count(&self.connection, day, meter, *profile)?;
+            if layout.object == place.layout.object && *profile != place.profile {
+                let count = day_count(&self.connection, place.day, place.meter, *profile)?;
                 received = received.saturating_add(count);
             }
         }
