@@ -10,10 +10,11 @@ mod ranges;
 mod shell;
 
 pub use access::{
-    AccessError, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer, RegisterRef,
+    AccessError, AccessFigures, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer,
+    Records, RecordsWanted, RegisterRef, Status, StatusWanted,
 };
 pub use leases::{Lease, Leases};
 pub use planner::{Next, Outcome, Planned, Planner, Priority, Task};
 pub use ranges::{RangeLimits, plan_ranges};
 pub(crate) use shell::LIVE_REGISTERS;
-pub use shell::{Collector, CollectorHandle};
+pub use shell::{Collector, CollectorHandle, Phase};

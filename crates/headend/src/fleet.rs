@@ -13,7 +13,7 @@ use model::{Event, KnownEvent, MeterId, Severity, Timestamp};
 use crate::calendar::{Calendar, Day};
 use crate::config::Config;
 use crate::hub::{Change, Hub};
-use crate::store::{Meter, MeterState, Store, StoreError, Stored, Sweep};
+use crate::store::{Meter, MeterState, Store, StoreError, Stored};
 
 pub use days::{DAYS, DayFigure};
 use days::{DayCounts, Slots};
@@ -122,10 +122,10 @@ impl Fleet {
         Ok(())
     }
 
-    /// Follows an ingest.
-    pub fn apply(&self, sweep: &Sweep, stored: &Stored) {
+    /// Follows an ingest; `has_registers` says whether it brought registers.
+    pub fn apply(&self, id: MeterId, has_registers: bool, stored: &Stored) {
         let mut meters = self.write();
-        let Some(meter) = meters.get_mut(&sweep.meter) else {
+        let Some(meter) = meters.get_mut(&id) else {
             return;
         };
         let was_failing = meter.state.failing.map(|failing| failing.reason);
@@ -146,12 +146,12 @@ impl Fleet {
         let changed = stored.added > 0
             || stored.changed > 0
             || !stored.events.is_empty()
-            || !sweep.registers.is_empty()
+            || has_registers
             || was_failing != failing;
         drop(meters);
-        self.hub.send(Change::Row(sweep.meter));
+        self.hub.send(Change::Row(id));
         if changed {
-            self.hub.send(Change::Meter(sweep.meter));
+            self.hub.send(Change::Meter(id));
         }
     }
 

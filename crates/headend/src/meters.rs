@@ -7,19 +7,21 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dlms::acse::MechanismName;
 use dlms::axdr::{Leaf, RawData};
 use dlms::client::{Config, Failure as DlmsFailure, GetItem, Repeat, Security};
+use dlms::codec::Wire as _;
 use dlms::cosem::{AttributeDescriptor, Obis, ProfileSelection, RangeDescriptor};
 use dlms::security::{
     AwsLc, CounterHint, CounterRecord, CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection,
     ReplayWindow, SecuritySuite, SendCounter, SystemTitle,
 };
 use dlms::server::Context;
-use dlms::xdlms::DataAccessResult;
+use dlms::xdlms::{Conformance, DataAccessResult};
 use link::{
     Association, Client, ClientError, CounterStore, Endpoint, LinkError, Password, Surroundings,
 };
@@ -29,12 +31,11 @@ use model::{
 
 use crate::clock::Clock;
 use crate::collector::{
-    AccessError, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer, RegisterRef,
+    AccessError, AccessFigures, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer,
+    Records, RecordsWanted, RegisterRef, Status, StatusWanted,
 };
 use crate::keys::{ClientSecrets, KeyService};
-use crate::store::{
-    ClockReading, CounterKey, Failure, ProfileLayout, RegisterReading, RegisterValue, Store,
-};
+use crate::store::{ClockReading, CounterKey, Failure, RegisterReading, RegisterValue, Store};
 
 use profile::{Columns, date_time};
 
@@ -54,15 +55,34 @@ struct Shared {
     title: SystemTitle,
     timeout: Duration,
     known: Mutex<BTreeMap<MeterId, Known>>,
+    figures: Figures,
+}
+
+#[derive(Default)]
+struct Figures {
+    exchanges: AtomicU64,
+    reservations: AtomicU64,
+    connecting_us: AtomicU64,
+    reserving_us: AtomicU64,
 }
 
 /// What is kept of a meter between conversations.
 #[derive(Default)]
 struct Known {
     security: Option<Security>,
-    columns: BTreeMap<Obis, Columns>,
-    scalers: BTreeMap<Obis, (i8, u8)>,
+    /// How the association is made, where `security` is all that it takes.
+    mechanism: Option<MechanismName<'static>>,
+    columns: BTreeMap<Obis, Arc<Columns>>,
+    scalers: Arc<Scalers>,
+    /// Whether the meter takes no lists, whatever it says.
+    singly: bool,
 }
+
+/// Scaler and unit of registers; none of those that the meter does not have.
+type Scalers = BTreeMap<Obis, Option<(i8, u8)>>;
+
+/// A list that took longer than this says little about when the meter looked at its clock.
+const CLOCK_TRIP_MAX: Duration = Duration::from_secs(1);
 
 /// Where the public client of the standard finds the meter's name (IEC 62056-6-2: COSEM logical
 /// device name, 0-0:42.0.0.255).
@@ -96,6 +116,7 @@ impl LinkAccess {
                 title,
                 timeout,
                 known: Mutex::new(BTreeMap::new()),
+                figures: Figures::default(),
             }),
         }
     }
@@ -114,6 +135,17 @@ impl MeterAccess for LinkAccess {
             let talk = Talk::open(shared, meter).await?;
             Ok(Box::new(talk) as Box<dyn Conversation>)
         })
+    }
+
+    fn figures(&self) -> AccessFigures {
+        let figures = &self.shared.figures;
+        let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        AccessFigures {
+            exchanges: of(&figures.exchanges),
+            reservations: of(&figures.reservations),
+            connecting_us: of(&figures.connecting_us),
+            reserving_us: of(&figures.reserving_us),
+        }
     }
 
     fn saps<'a>(&'a self, endpoint: &'a str) -> Answer<'a, Vec<(u16, LogicalDeviceName)>> {
@@ -162,10 +194,24 @@ fn sap_list(octets: &[u8]) -> Option<Vec<(u16, LogicalDeviceName)>> {
 }
 
 impl Shared {
+    /// Asks the key service for the secrets of a meter.
+    fn secrets(&self, target: &MeterTarget) -> Result<Option<ClientSecrets>, AccessError> {
+        let enrolment = &target.enrolment;
+        self.keys
+            .client_secrets(&enrolment.name, enrolment.client)
+            .map_err(|_| AccessError::ended(Failure::NoSecrets))
+    }
+
     /// Looks at what is kept of a meter.
     fn known<T>(&self, meter: MeterId, look: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         look(known.entry(meter).or_default())
+    }
+
+    /// Counts what a client sent, and `more` messages that it is about to send.
+    fn count(&self, client: &Client, more: u64) {
+        let sent = client.sent().saturating_add(more);
+        self.figures.exchanges.fetch_add(sent, Ordering::Relaxed);
     }
 
     /// Makes a meter's keys ready, with counters that go on from what is durable.
@@ -207,7 +253,7 @@ const fn counter_key(target: &MeterTarget) -> CounterKey {
 
 /// Invocation counters in the head end's store.
 struct StoredCounters {
-    store: Arc<dyn Store>,
+    shared: Arc<Shared>,
     key: CounterKey,
 }
 
@@ -217,8 +263,13 @@ impl CounterStore for StoredCounters {
         record: &'a CounterRecord,
     ) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
         Box::pin(async move {
-            let kept = self.store.keep_counters(self.key, record.clone());
+            let shared = &self.shared;
+            let begun = shared.surroundings.clock.now();
+            let kept = shared.store.keep_counters(self.key, record.clone());
             kept.await.map_err(std::io::Error::other)?;
+            let spent = shared.surroundings.clock.now().since(begun);
+            add_us(&shared.figures.reserving_us, spent);
+            shared.figures.reservations.fetch_add(1, Ordering::Relaxed);
             Ok(())
         })
     }
@@ -236,9 +287,12 @@ struct Talk {
 impl Drop for Talk {
     /// A conversation that is broken off keeps its counters too.
     fn drop(&mut self) {
-        if let Some(security) = self.client.take().and_then(Client::abandon) {
-            self.shared
-                .known(self.meter, |known| known.security = Some(security));
+        if let Some(client) = self.client.take() {
+            self.shared.count(&client, 0);
+            if let Some(security) = client.abandon() {
+                self.shared
+                    .known(self.meter, |known| known.security = Some(security));
+            }
         }
     }
 }
@@ -253,6 +307,15 @@ struct Reach<'r> {
 }
 
 impl Reach<'_> {
+    fn security(&self) -> Result<Security, AccessError> {
+        if let Some(secrets) = &self.secrets {
+            return self.shared.security(self.target, secrets);
+        }
+        let secrets = self.shared.secrets(self.target)?;
+        let secrets = secrets.ok_or(AccessError::ended(Failure::NoSecrets))?;
+        self.shared.security(self.target, &secrets)
+    }
+
     async fn associate(&self, counter: Option<CounterHint>) -> Result<Client, ClientError> {
         let (shared, target) = (self.shared, self.target);
         let mut association = Association {
@@ -261,19 +324,18 @@ impl Reach<'_> {
             ..Association::public(target.enrolment.server)
         };
         let parked = shared.known(target.id, |known| known.security.take());
-        association.security = match (&self.secrets, parked) {
-            (Some(secrets), None) if self.mechanism.is_high() => Some(
-                shared
-                    .security(target, secrets)
+        association.security = match parked {
+            None if self.mechanism.is_high() => Some(
+                self.security()
                     .map_err(|_| ClientError::Failed(DlmsFailure::NoKeys))?,
             ),
-            (_, parked) => parked,
+            parked => parked,
         };
         if self.mechanism.is_high() {
             association.config.context = Context::LogicalNameCiphered;
             association.config.protection = Protection::AuthenticatedEncrypted;
             association.counters = Some(Arc::new(StoredCounters {
-                store: Arc::clone(&shared.store),
+                shared: Arc::clone(shared),
                 key: counter_key(target),
             }));
         }
@@ -292,13 +354,21 @@ impl Reach<'_> {
             },
             ..association.config
         };
-        Client::connect(
-            &self.endpoint,
-            association,
-            &shared.surroundings,
-            shared.timeout,
-        )
-        .await
+        let (clock, connector) = (&shared.surroundings.clock, &shared.surroundings.connector);
+        let begun = clock.now();
+        let ends = (association.client, association.server);
+        let link = connector.connect(&self.endpoint, ends, clock, shared.timeout);
+        let link = link.await;
+        add_us(&shared.figures.connecting_us, clock.now().since(begun));
+        match link {
+            Ok(link) => Client::associate(link, association, &shared.surroundings).await,
+            Err(error) => {
+                // Nothing was sent under these keys: they are as they were.
+                let security = association.security;
+                shared.known(target.id, |known| known.security = security);
+                Err(error.into())
+            }
+        }
     }
 
     /// Asks the meter, without protection, which counter it expects. That is a word, and is
@@ -335,14 +405,25 @@ impl Talk {
             .endpoint
             .parse()
             .map_err(|_| AccessError::ended(Failure::Unreachable))?;
-        let secrets = shared
-            .keys
-            .client_secrets(&enrolment.name, enrolment.client)
-            .map_err(|_| AccessError::ended(Failure::NoSecrets))?;
-        let mechanism = match &secrets {
-            None => MechanismName::Lowest,
-            Some(secrets) => link::mechanism_from_name(&secrets.mechanism)
-                .ok_or(AccessError::ended(Failure::NoSecrets))?,
+        let ready = shared.known(target.id, |known| {
+            known.security.as_ref().and(known.mechanism)
+        });
+        let (secrets, mechanism) = match ready {
+            Some(mechanism) => (None, mechanism),
+            None => {
+                let secrets = shared.secrets(target)?;
+                let mechanism = match &secrets {
+                    None => MechanismName::Lowest,
+                    Some(secrets) => link::mechanism_from_name(&secrets.mechanism)
+                        .ok_or(AccessError::ended(Failure::NoSecrets))?,
+                };
+                // With GMAC the keys are all that an association takes; no password goes with them.
+                let keyed = mechanism == MechanismName::HighGmac;
+                shared.known(target.id, |known| {
+                    known.mechanism = keyed.then_some(mechanism);
+                });
+                (secrets, mechanism)
+            }
         };
         let reach = Reach {
             shared: &shared,
@@ -407,178 +488,353 @@ impl Talk {
         &mut self,
         wanted: &[(u16, Obis, i8)],
     ) -> Result<Vec<Result<Vec<u8>, DataAccessResult>>, AccessError> {
-        let items = wanted
-            .iter()
-            .map(|&(class, object, attribute)| GetItem {
-                attribute: AttributeDescriptor::new(class, object, attribute),
-                selection: None,
-            })
-            .collect();
-        let values = self
-            .client()?
-            .get(items)
-            .await
-            .map_err(|error| ended(&error))?;
-        if values.len() == wanted.len() {
-            Ok(values)
-        } else {
-            Err(AccessError::ended(Failure::Protocol))
+        let items = wanted.iter().copied().map(whole).collect();
+        self.items(items).await
+    }
+
+    /// Reads attributes or parts of them, each with its own result: in a list, and one by one
+    /// where the meter does not take that.
+    async fn items(
+        &mut self,
+        items: Vec<GetItem>,
+    ) -> Result<Vec<Result<Vec<u8>, DataAccessResult>>, AccessError> {
+        let count = items.len();
+        let singly = self.shared.known(self.meter, |known| known.singly);
+        if count < 2 || singly {
+            return self.one_by_one(items).await;
         }
+        let again = items.clone();
+        let refused = match self.client()?.get(items).await {
+            Ok(values) if values.len() != count => return Err(protocol()),
+            Ok(values) if !refused_as_a_whole(&values) => return Ok(values),
+            Ok(_) => true,
+            Err(error) => {
+                let is_open = self.client()?.associated().is_some();
+                if !is_open || !may_be_the_list(&error) {
+                    return Err(ended(&error));
+                }
+                false
+            }
+        };
+        let values = self.one_by_one(again).await?;
+        // Where all of it is refused in any case, it was not the list.
+        if !refused || values.iter().any(Result::is_ok) {
+            self.shared.known(self.meter, |known| known.singly = true);
+        }
+        Ok(values)
+    }
+
+    async fn one_by_one(
+        &mut self,
+        items: Vec<GetItem>,
+    ) -> Result<Vec<Result<Vec<u8>, DataAccessResult>>, AccessError> {
+        let mut values = Vec::with_capacity(items.len());
+        for item in items {
+            let answer = self.client()?.get(vec![item]).await;
+            values.extend(answer.map_err(|error| ended(&error))?);
+        }
+        Ok(values)
     }
 
     /// Learns the columns of a profile once.
-    async fn columns(&mut self, object: Obis) -> Result<Columns, AccessError> {
-        if let Some(columns) = self
+    async fn columns(&mut self, object: Obis) -> Result<Arc<Columns>, AccessError> {
+        let known = self
             .shared
-            .known(self.meter, |known| known.columns.get(&object).cloned())
-        {
+            .known(self.meter, |known| known.columns.get(&object).cloned());
+        if let Some(columns) = known {
             return Ok(columns);
         }
         let answers = self.values(&[(7, object, 3), (7, object, 4)]).await?;
         let [Ok(captured), Ok(period)] = answers.as_slice() else {
             return Err(AccessError::denied());
         };
+        self.learn_columns(object, captured, period).await
+    }
+
+    /// Takes what the meter tells of a profile's columns, and reads the scalers of those that are
+    /// new.
+    async fn learn_columns(
+        &mut self,
+        object: Obis,
+        captured: &[u8],
+        period: &[u8],
+    ) -> Result<Arc<Columns>, AccessError> {
+        let (known, scalers) = self.shared.known(self.meter, |known| {
+            let columns = known.columns.get(&object);
+            let same = columns.filter(|columns| columns.are(captured, period));
+            (same.cloned(), Arc::clone(&known.scalers))
+        });
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let mut columns = Columns::decode(captured, period).ok_or(protocol())?;
-        let wanted: Vec<_> = columns.scaled_by().collect();
-        let scalers = self.values(&wanted).await?;
-        columns.scale(&scalers);
+        if !columns.scale_known(&scalers) {
+            let wanted: Vec<_> = columns.scaled_by().collect();
+            let told = self.values(&wanted).await?;
+            columns.scale(&told);
+        }
+        let columns = Arc::new(columns);
         self.shared.known(self.meter, |known| {
-            known.columns.insert(object, columns.clone())
+            known.columns.insert(object, Arc::clone(&columns))
         });
         Ok(columns)
     }
 
     async fn rows(&mut self, object: Obis, from: i64, to: i64) -> Result<Vec<u8>, AccessError> {
-        let from = date_time(from).ok_or(protocol())?;
-        let to = date_time(to).ok_or(protocol())?;
-        let selection = ProfileSelection::Range(RangeDescriptor::by_clock(&from, &to));
-        let attribute = AttributeDescriptor::new(7, object, 2);
-        self.client()?
-            .read_octets(attribute, Some(&selection), &mut |_| {})
-            .await
-            .map_err(|error| ended(&error))
+        let item = rows_of(object, from, to)?;
+        match self.one_by_one(vec![item]).await?.pop() {
+            Some(Ok(octets)) => Ok(octets),
+            Some(Err(_)) => Err(AccessError::denied()),
+            None => Err(protocol()),
+        }
+    }
+
+    /// Compares the meter's clock with ours; the answer took `trip` and came at `at`.
+    fn compare(octets: &[u8], trip: Duration, at: Timestamp) -> Result<ClockReading, AccessError> {
+        let told = match RawData::new(octets).walk().leaves().next() {
+            Some(Ok(leaf)) => leaf.as_date_time().ok_or(protocol())?,
+            _ => return Err(protocol()),
+        };
+        let seconds = told.to_unix_seconds().ok_or(protocol())?;
+        let hundredths = i64::from(told.time.hundredths).clamp(0, 99) % 100;
+        // The meter looked at its clock about half a round trip before the answer came.
+        let half = i64::try_from(trip.as_millis() / 2).unwrap_or(0);
+        let here = at.millis() - half;
+        let zone_min = (told.deviation != dlms::axdr::DateTime::DEVIATION_UNSPECIFIED)
+            .then(|| told.deviation.saturating_neg());
+        Ok(ClockReading {
+            offset_ms: seconds * 1_000 + hundredths * 10 - here,
+            zone_min,
+            at,
+        })
+    }
+
+    /// The registers whose scaler is not known yet.
+    fn unscaled(&self, wanted: &[RegisterRef]) -> (Arc<Scalers>, Vec<(u16, Obis, i8)>) {
+        let known = self
+            .shared
+            .known(self.meter, |known| Arc::clone(&known.scalers));
+        let unknown = wanted
+            .iter()
+            .filter(|one| is_scaled(one) && !known.contains_key(&one.object))
+            .map(|one| (one.class, one.object, 3))
+            .collect();
+        (known, unknown)
+    }
+
+    /// Puts values and scalers of registers together, and remembers the scalers.
+    fn readings(
+        &self,
+        wanted: &[RegisterRef],
+        values: &[Result<Vec<u8>, DataAccessResult>],
+        mut known: Arc<Scalers>,
+        unknown: &[(u16, Obis, i8)],
+        scalers: &[Result<Vec<u8>, DataAccessResult>],
+    ) -> Vec<RegisterReading> {
+        let at = self.shared.clock.now();
+        let told: Scalers = unknown
+            .iter()
+            .zip(scalers)
+            .filter_map(|(&(_, object, _), scaler)| {
+                let scaler = profile::scaler_unit(scaler.as_ref().ok()?)?;
+                Some((object, Some(scaler)))
+            })
+            .collect();
+        let mut changed = Scalers::new();
+        let mut appeared = Vec::new();
+        let mut readings = Vec::with_capacity(wanted.len());
+        for (one, value) in wanted.iter().zip(values) {
+            let scaler = told.get(&one.object).or_else(|| known.get(&one.object));
+            match (value, scaler) {
+                // It was not there before: its scaler is asked for the next time.
+                (Ok(_), Some(None)) => appeared.push(one.object),
+                (Ok(octets), scaler) => {
+                    let scaler = scaler.copied().flatten();
+                    if let Some(value) = register_value(octets, scaler) {
+                        readings.push(RegisterReading {
+                            object: one.object,
+                            attribute: one.attribute,
+                            value,
+                            at,
+                        });
+                    }
+                }
+                (Err(_), None) if is_scaled(one) => {
+                    changed.insert(one.object, None);
+                }
+                (Err(_), _) => {}
+            }
+        }
+        changed.extend(told);
+        if !changed.is_empty() || !appeared.is_empty() {
+            let scalers = Arc::make_mut(&mut known);
+            scalers.extend(changed);
+            for object in appeared {
+                scalers.remove(&object);
+            }
+            self.shared.known(self.meter, |kept| kept.scalers = known);
+        }
+        readings
+    }
+
+    fn takes_lists(&mut self) -> Result<bool, AccessError> {
+        let agreed = self.client()?.associated().is_some_and(|agreed| {
+            agreed
+                .conformance
+                .contains(Conformance::MULTIPLE_REFERENCES)
+        });
+        Ok(agreed && !self.shared.known(self.meter, |known| known.singly))
     }
 }
 
 impl Conversation for Talk {
     fn clock(&mut self) -> Answer<'_, ClockReading> {
         Box::pin(async {
-            let clock = Arc::clone(&self.shared.clock);
             // The time of day may be set meanwhile; the link's clock is not.
             let monotonic = Arc::clone(&self.shared.surroundings.clock);
             let before = monotonic.now();
             let octets = self.value(8, CLOCK, 2).await?;
             let trip = monotonic.now().since(before);
-            let at = clock.now();
             self.rtt_us = u32::try_from(trip.as_micros()).ok();
-            let told = match RawData::new(&octets).walk().leaves().next() {
-                Some(Ok(leaf)) => leaf.as_date_time().ok_or(protocol())?,
-                _ => return Err(protocol()),
-            };
-            let seconds = told.to_unix_seconds().ok_or(protocol())?;
-            let hundredths = i64::from(told.time.hundredths).clamp(0, 99) % 100;
-            // The meter looked at its clock about half a round trip before the answer came.
-            let half = i64::try_from(trip.as_millis() / 2).unwrap_or(0);
-            let here = at.millis() - half;
-            let zone_min = (told.deviation != dlms::axdr::DateTime::DEVIATION_UNSPECIFIED)
-                .then(|| told.deviation.saturating_neg());
-            Ok(ClockReading {
-                offset_ms: seconds * 1_000 + hundredths * 10 - here,
-                zone_min,
-                at,
-            })
+            Self::compare(&octets, trip, self.shared.clock.now())
         })
     }
 
     fn profile(&mut self, object: Obis, range: Range<i64>) -> Answer<'_, ProfileAnswer> {
         Box::pin(async move {
             let columns = self.columns(object).await?;
-            let period = i64::from(columns.period_s);
-            // A row carries the time at which its interval ends; both ends are included.
-            let octets = self
-                .rows(object, range.start + period, range.end + period - 1)
-                .await?;
-            let rows = columns.rows(&octets).ok_or(protocol())?;
-            let layout = ProfileLayout {
-                object,
-                period_s: columns.period_s,
-                channels: columns.channels(),
-            };
-            Ok(ProfileAnswer { layout, rows })
+            let item = intervals_of(object, &range, columns.period_s)?;
+            match self.one_by_one(vec![item]).await?.pop() {
+                Some(Ok(octets)) => columns.answer(object, &octets),
+                Some(Err(_)) => Err(AccessError::denied()),
+                None => Err(protocol()),
+            }
         })
     }
 
     fn registers<'a>(&'a mut self, wanted: &'a [RegisterRef]) -> Answer<'a, Vec<RegisterReading>> {
         Box::pin(async move {
-            let known = self.shared.known(self.meter, |known| known.scalers.clone());
-            let mut ask: Vec<_> = wanted
-                .iter()
-                .map(|one| (one.class, one.object, one.attribute))
-                .collect();
-            let unknown: Vec<_> = wanted
-                .iter()
-                .filter(|one| matches!(one.class, 3 | 4) && !known.contains_key(&one.object))
-                .map(|one| (one.class, one.object, 3))
-                .collect();
+            let (known, unknown) = self.unscaled(wanted);
+            let mut ask: Vec<_> = wanted.iter().map(attribute_of).collect();
             ask.extend_from_slice(&unknown);
             let mut values = self.values(&ask).await?;
-            let scalers = values.split_off(wanted.len());
+            let scalers = values.split_off(wanted.len().min(values.len()));
+            Ok(self.readings(wanted, &values, known, &unknown, &scalers))
+        })
+    }
+
+    fn status<'a>(&'a mut self, wanted: &'a StatusWanted<'a>) -> Answer<'a, Status> {
+        Box::pin(async move {
+            let (known, unknown) = self.unscaled(wanted.registers);
+            // Columns are looked at each time where that costs nothing: a profile that was given
+            // others meanwhile must not be misread.
+            let lists = self.takes_lists()?;
+            let mut ask = vec![(70, BREAKER, 3)];
+            if lists {
+                ask.extend([
+                    (8, CLOCK, 2),
+                    (7, wanted.profile, 3),
+                    (7, wanted.profile, 4),
+                ]);
+            }
+            if wanted.firmware {
+                ask.push((1, FIRMWARE, 2));
+            }
+            ask.extend(wanted.registers.iter().map(attribute_of));
+            ask.extend_from_slice(&unknown);
+            let monotonic = Arc::clone(&self.shared.surroundings.clock);
+            let before = monotonic.now();
+            let mut values = self.values(&ask).await?;
+            let trip = monotonic.now().since(before);
             let at = self.shared.clock.now();
-            let learnt: BTreeMap<Obis, (i8, u8)> = unknown
-                .iter()
-                .zip(&scalers)
-                .filter_map(|(&(_, object, _), value)| {
-                    Some((object, profile::scaler_unit(value.as_ref().ok()?)?))
-                })
-                .collect();
-            self.shared
-                .known(self.meter, |known| known.scalers.extend(&learnt));
-            let scaler = |object| known.get(object).or_else(|| learnt.get(object)).copied();
-            Ok(wanted
-                .iter()
-                .zip(values)
-                .filter_map(|(one, octets)| {
-                    let value = register_value(&octets.ok()?, scaler(&one.object))?;
-                    Some(RegisterReading {
-                        object: one.object,
-                        attribute: one.attribute,
-                        value,
-                        at,
-                    })
-                })
-                .collect())
+            let scalers = values.split_off(values.len().saturating_sub(unknown.len()));
+            let registers = values.split_off(values.len().saturating_sub(wanted.registers.len()));
+            let registers = self.readings(wanted.registers, &registers, known, &unknown, &scalers);
+            let mut values = values.into_iter();
+            let mut next = || values.next().ok_or(protocol());
+            let breaker = next()?;
+            let listed = if lists {
+                Some((next()?, next()?, next()?))
+            } else {
+                None
+            };
+            let firmware = if wanted.firmware { Some(next()?) } else { None };
+            let clock = match &listed {
+                // A list that was not taken as one says nothing about the time of its parts.
+                Some((Ok(octets), ..)) if trip <= CLOCK_TRIP_MAX && self.takes_lists()? => {
+                    self.rtt_us = u32::try_from(trip.as_micros()).ok();
+                    Some(Self::compare(octets, trip, at)?)
+                }
+                Some((Err(_), ..)) => None,
+                _ => match self.clock().await {
+                    Err(error) if error.is_final => return Err(error),
+                    clock => clock.ok(),
+                },
+            };
+            if let Some((_, Ok(captured), Ok(period))) = &listed {
+                self.learn_columns(wanted.profile, captured, period).await?;
+            }
+            Ok(Status {
+                clock,
+                registers,
+                breaker: match breaker {
+                    Ok(octets) => Some(breaker_state(&octets)?),
+                    Err(_) => None,
+                },
+                firmware: firmware.and_then(|firmware| text(&firmware.ok()?)),
+            })
+        })
+    }
+
+    fn records<'a>(&'a mut self, wanted: &'a RecordsWanted<'a>) -> Answer<'a, Records> {
+        Box::pin(async move {
+            let mut records = Records::default();
+            let mut items = Vec::with_capacity(1 + wanted.logs.len());
+            let mut columns = None;
+            if let Some((object, range)) = &wanted.profile {
+                match self.columns(*object).await {
+                    Ok(told) => {
+                        items.push(intervals_of(*object, range, told.period_s)?);
+                        columns = Some((*object, told));
+                    }
+                    Err(error) if error.is_final => return Err(error),
+                    Err(_) => records.refused = true,
+                }
+            }
+            let until = self.shared.clock.now().secs() + EVENTS_AHEAD_S;
+            for log in wanted.logs {
+                items.push(rows_of(*log, wanted.since.div_euclid(1_000), until)?);
+            }
+            let mut values = self.items(items).await?.into_iter();
+            if let Some((object, columns)) = columns {
+                match values.next().ok_or(protocol())? {
+                    Ok(octets) => records.profile = Some(columns.answer(object, &octets)?),
+                    Err(_) => records.refused = true,
+                }
+            }
+            for (log, answer) in wanted.logs.iter().zip(values) {
+                if let Ok(octets) = answer {
+                    records
+                        .events
+                        .extend(events_of(*log, &octets, wanted.since)?);
+                }
+            }
+            Ok(records)
         })
     }
 
     fn events(&mut self, log: Obis, since: i64) -> Answer<'_, Vec<Event>> {
         Box::pin(async move {
-            let now = self.shared.clock.now().secs();
-            // A meter whose clock is ahead may have events of a time to come.
-            let octets = self
-                .rows(log, since.div_euclid(1_000), now + 86_400)
-                .await?;
-            let events = profile::events(&octets).ok_or(protocol())?;
-            Ok(events
-                .into_iter()
-                .map(|(seconds, code)| Event {
-                    at: Timestamp::from_secs(seconds),
-                    source: EventSource::Meter(log),
-                    code,
-                })
-                .filter(|event| event.at.millis() >= since)
-                .collect())
+            let until = self.shared.clock.now().secs() + EVENTS_AHEAD_S;
+            let octets = self.rows(log, since.div_euclid(1_000), until).await?;
+            events_of(log, &octets, since)
         })
     }
 
     fn breaker(&mut self) -> Answer<'_, Option<BreakerState>> {
         Box::pin(async {
             match self.values(&[(70, BREAKER, 3)]).await?.as_slice() {
-                [Ok(octets)] => match RawData::new(octets).walk().leaves().next() {
-                    Some(Ok(Leaf::Enum(state))) => {
-                        Ok(Some(BreakerState::from_control_state(state)))
-                    }
-                    _ => Err(protocol()),
-                },
+                [Ok(octets)] => breaker_state(octets).map(Some),
                 [Err(DataAccessResult::ObjectUndefined | DataAccessResult::ObjectUnavailable)] => {
                     Ok(None)
                 }
@@ -605,15 +861,112 @@ impl Conversation for Talk {
 
     fn close(mut self: Box<Self>) -> Answer<'static, ()> {
         Box::pin(async move {
-            if let Some(client) = self.client.take()
-                && let Some(security) = client.release().await
-            {
-                self.shared
-                    .known(self.meter, |known| known.security = Some(security));
+            if let Some(client) = self.client.take() {
+                self.shared.count(&client, 1);
+                if let Some(security) = client.release().await {
+                    self.shared
+                        .known(self.meter, |known| known.security = Some(security));
+                }
             }
             Ok(())
         })
     }
+}
+
+/// An event log is read this far ahead: the meter's clock may be, too.
+const EVENTS_AHEAD_S: i64 = 86_400;
+
+const fn attribute_of(register: &RegisterRef) -> (u16, Obis, i8) {
+    (register.class, register.object, register.attribute)
+}
+
+/// Says whether a register has a scaler.
+const fn is_scaled(register: &RegisterRef) -> bool {
+    matches!(register.class, 3 | 4)
+}
+
+/// The whole of an attribute.
+const fn whole((class, object, attribute): (u16, Obis, i8)) -> GetItem {
+    GetItem {
+        attribute: AttributeDescriptor::new(class, object, attribute),
+        selection: None,
+    }
+}
+
+/// The rows of a profile or log that carry times from `from` to `to`, both included.
+fn rows_of(object: Obis, from: i64, to: i64) -> Result<GetItem, AccessError> {
+    let from = date_time(from).ok_or(protocol())?;
+    let to = date_time(to).ok_or(protocol())?;
+    let selection = ProfileSelection::Range(RangeDescriptor::by_clock(&from, &to));
+    Ok(GetItem {
+        attribute: AttributeDescriptor::new(7, object, 2),
+        selection: Some((selection.selector(), selection.to_data().to_octets())),
+    })
+}
+
+/// The rows that close the intervals which begin in `range`: a row carries the time at which its
+/// interval ends.
+fn intervals_of(object: Obis, range: &Range<i64>, period_s: u32) -> Result<GetItem, AccessError> {
+    let period = i64::from(period_s);
+    rows_of(object, range.start + period, range.end + period - 1)
+}
+
+fn events_of(log: Obis, octets: &[u8], since: i64) -> Result<Vec<Event>, AccessError> {
+    let events = profile::events(octets).ok_or(protocol())?;
+    Ok(events
+        .into_iter()
+        .map(|(seconds, code)| Event {
+            at: Timestamp::from_secs(seconds),
+            source: EventSource::Meter(log),
+            code,
+        })
+        .filter(|event| event.at.millis() >= since)
+        .collect())
+}
+
+fn breaker_state(octets: &[u8]) -> Result<BreakerState, AccessError> {
+    match RawData::new(octets).walk().leaves().next() {
+        Some(Ok(Leaf::Enum(state))) => Ok(BreakerState::from_control_state(state)),
+        _ => Err(protocol()),
+    }
+}
+
+/// Says whether a list was refused as such, and not each of its entries for itself.
+fn refused_as_a_whole(values: &[Result<Vec<u8>, DataAccessResult>]) -> bool {
+    let absent = |refusal: &DataAccessResult| {
+        matches!(
+            refusal,
+            DataAccessResult::ObjectUndefined | DataAccessResult::ObjectUnavailable
+        )
+    };
+    match values.first() {
+        Some(Err(first)) if !absent(first) => values.iter().all(|value| {
+            value
+                .as_ref()
+                .is_err_and(|refusal| refusal.code() == first.code())
+        }),
+        _ => false,
+    }
+}
+
+/// Says whether a request may have failed because it was a list.
+const fn may_be_the_list(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Failed(
+            DlmsFailure::Exception(_)
+                | DlmsFailure::ServiceError(_)
+                | DlmsFailure::Malformed(_)
+                | DlmsFailure::Unexpected
+                | DlmsFailure::Blocks
+                | DlmsFailure::NoRoom
+        )
+    )
+}
+
+fn add_us(sum: &AtomicU64, spent: Duration) {
+    let spent = u64::try_from(spent.as_micros()).unwrap_or(0);
+    sum.fetch_add(spent, Ordering::Relaxed);
 }
 
 /// Reads a register's value.

@@ -106,6 +106,7 @@ pub struct Client {
     notifications: VecDeque<Notification>,
     /// Whether a request was begun and its answer not yet fetched.
     under_way: bool,
+    sent: u64,
 }
 
 /// How long an orderly end of the link may take.
@@ -165,6 +166,7 @@ impl Client {
             class: MessageClass::Request,
             notifications: VecDeque::new(),
             under_way: false,
+            sent: 0,
         };
         let password = association
             .password
@@ -204,6 +206,12 @@ impl Client {
     #[must_use]
     pub const fn counts(&self) -> Counts {
         self.machine.counts()
+    }
+
+    /// Tells how many messages were sent.
+    #[must_use]
+    pub const fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Tells who is at the other end.
@@ -416,6 +424,7 @@ impl Client {
                         payload,
                     };
                     self.link.send(message)?;
+                    self.sent += 1;
                 }
                 Output::Reserve(plan) => {
                     let stored = match &self.counters {

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::App;
 use super::error::ApiError;
 use super::guard;
+use crate::collector::Phase;
 
 /// Answers that the head end works: its store answers, and it is not stopping.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
@@ -35,7 +36,9 @@ pub(super) async fn metrics(
     let streams =
         app.config.api.streams - app.streams.available_permits().min(app.config.api.streams);
     let uptime = app.clock.now().millis_since(app.started) / 1_000;
-    let figures: [(&str, &str, &str, String); 12] = [
+    let access = app.collector.access();
+    let seconds = |us: u64| format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    let figures: [(&str, &str, &str, String); 16] = [
         (
             "gridward_up_seconds",
             "gauge",
@@ -97,6 +100,30 @@ pub(super) async fn metrics(
             failed.to_string(),
         ),
         (
+            "gridward_access_exchanges_total",
+            "counter",
+            "Messages sent to meters, each of which waits for its answer",
+            access.exchanges.to_string(),
+        ),
+        (
+            "gridward_access_connecting_seconds_total",
+            "counter",
+            "Time spent opening links, over all conversations",
+            seconds(access.connecting_us),
+        ),
+        (
+            "gridward_access_reservations_total",
+            "counter",
+            "Blocks of invocation counters reserved durably",
+            access.reservations.to_string(),
+        ),
+        (
+            "gridward_access_reserving_seconds_total",
+            "counter",
+            "Time spent waiting until counters were reserved, over all conversations",
+            seconds(access.reserving_us),
+        ),
+        (
             "gridward_live_watched",
             "gauge",
             "Meters watched live",
@@ -114,6 +141,14 @@ pub(super) async fn metrics(
         text.push_str(&format!(
             "# HELP {name} {help}.\n# TYPE {name} {kind}\n{name} {value}\n"
         ));
+    }
+    let name = "gridward_collector_phase_seconds_total";
+    text.push_str(&format!(
+        "# HELP {name} Time spent in each phase, over all collections.\n# TYPE {name} counter\n"
+    ));
+    for (phase, spent) in Phase::ALL.into_iter().zip(app.collector.phases_ms()) {
+        let spent = seconds(spent.saturating_mul(1_000));
+        text.push_str(&format!("{name}{{phase=\"{}\"}} {spent}\n", phase.name()));
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

@@ -29,6 +29,24 @@ pub trait MeterAccess: Send + Sync + fmt::Debug + 'static {
         let _ = endpoint;
         Box::pin(async { Err(AccessError::denied()) })
     }
+
+    /// Returns what all conversations since start took.
+    fn figures(&self) -> AccessFigures {
+        AccessFigures::default()
+    }
+}
+
+/// What conversations took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccessFigures {
+    /// Counts messages sent to meters, each of which waits for its answer.
+    pub exchanges: u64,
+    /// Counts blocks of invocation counters that were reserved durably.
+    pub reservations: u64,
+    /// Holds the time spent opening links, in microseconds.
+    pub connecting_us: u64,
+    /// Holds the time spent reserving invocation counters, in microseconds.
+    pub reserving_us: u64,
 }
 
 /// The meter to talk to.
@@ -64,11 +82,104 @@ pub trait Conversation: Send {
     /// Reads the firmware's name; `None` where the meter has none to tell.
     fn firmware(&mut self) -> Answer<'_, Option<String>>;
 
+    /// Reads how the meter is: what [`Status`] holds, in as few exchanges as the meter allows.
+    fn status<'a>(&'a mut self, wanted: &'a StatusWanted<'a>) -> Answer<'a, Status> {
+        Box::pin(async move {
+            let clock = kept(self.clock().await)?;
+            let registers = kept(self.registers(wanted.registers).await)?;
+            let breaker = kept(self.breaker().await)?;
+            let firmware = if wanted.firmware {
+                kept(self.firmware().await)?.flatten()
+            } else {
+                None
+            };
+            Ok(Status {
+                clock,
+                registers: registers.unwrap_or_default(),
+                breaker: breaker.flatten(),
+                firmware,
+            })
+        })
+    }
+
+    /// Reads rows of a profile, where some are wanted, and entries of event logs, in as few
+    /// exchanges as the meter allows. What it does not give is left out, and a refused profile is
+    /// told.
+    fn records<'a>(&'a mut self, wanted: &'a RecordsWanted<'a>) -> Answer<'a, Records> {
+        Box::pin(async move {
+            let mut records = Records::default();
+            if let Some((object, range)) = &wanted.profile {
+                records.profile = kept(self.profile(*object, range.clone()).await)?;
+                records.refused = records.profile.is_none();
+            }
+            for log in wanted.logs {
+                let events = kept(self.events(*log, wanted.since).await)?;
+                records.events.extend(events.unwrap_or_default());
+            }
+            Ok(records)
+        })
+    }
+
     /// Returns the last round trip time in microseconds.
     fn rtt_us(&self) -> Option<u32>;
 
     /// Releases the association.
     fn close(self: Box<Self>) -> Answer<'static, ()>;
+}
+
+/// Takes a refusal of one object as "not there", so that the rest is read all the same.
+pub(super) fn kept<T>(answer: Result<T, AccessError>) -> Result<Option<T>, AccessError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_final => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// What [`Conversation::status`] is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusWanted<'a> {
+    /// Names the registers.
+    pub registers: &'a [RegisterRef],
+    /// Names the profile that will be read next, so that its columns are learnt on the way.
+    pub profile: Obis,
+    /// Says whether the firmware's name is wanted.
+    pub firmware: bool,
+}
+
+/// How a meter is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Holds the clock's comparison with the head end's.
+    pub clock: Option<ClockReading>,
+    /// Holds the registers that the meter gave.
+    pub registers: Vec<RegisterReading>,
+    /// Holds the breaker's state.
+    pub breaker: Option<BreakerState>,
+    /// Holds the firmware's name.
+    pub firmware: Option<String>,
+}
+
+/// What [`Conversation::records`] is asked for.
+#[derive(Clone, Debug)]
+pub struct RecordsWanted<'a> {
+    /// Names a profile and the span of its rows, as [`Conversation::profile`] has it.
+    pub profile: Option<(Obis, Range<i64>)>,
+    /// Names the event logs.
+    pub logs: &'a [Obis],
+    /// Says from when on entries are wanted, in milliseconds since 1970.
+    pub since: i64,
+}
+
+/// What a meter wrote down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// Holds the rows of the profile.
+    pub profile: Option<ProfileAnswer>,
+    /// Says that the profile was asked for and refused.
+    pub refused: bool,
+    /// Holds the entries of all logs.
+    pub events: Vec<Event>,
 }
 
 /// Rows of a profile.

@@ -21,6 +21,8 @@ pub struct Planner {
     waiting: BTreeSet<(Timestamp, MeterId)>,
     /// Endpoints with a meter that may start, under the place of that meter in the queue.
     startable: BTreeSet<(Place, String)>,
+    /// Meters in the queues of all endpoints.
+    queued: usize,
     running: usize,
 }
 
@@ -136,6 +138,7 @@ impl Planner {
             endpoints: BTreeMap::new(),
             waiting: BTreeSet::new(),
             startable: BTreeSet::new(),
+            queued: 0,
             running: 0,
         }
     }
@@ -287,11 +290,8 @@ impl Planner {
     }
 
     /// Returns the number of meters that are due and wait for their endpoint.
-    pub fn queued(&self) -> usize {
-        self.endpoints
-            .values()
-            .map(|endpoint| endpoint.queue.len())
-            .sum()
+    pub const fn queued(&self) -> usize {
+        self.queued
     }
 
     /// Returns the number of meters being collected.
@@ -375,7 +375,9 @@ impl Planner {
             return;
         };
         let before = endpoint.head(limit);
+        self.queued -= endpoint.queue.len();
         change(endpoint);
+        self.queued += endpoint.queue.len();
         let after = endpoint.head(limit);
         if before == after {
             return;

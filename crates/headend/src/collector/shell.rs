@@ -8,12 +8,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use link::Entropy;
-use model::MeterId;
+use model::{MeterId, Timestamp};
 use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::access::{AccessError, MeterAccess, MeterTarget, RegisterRef};
+use super::access::{
+    AccessError, AccessFigures, MeterAccess, MeterTarget, ProfileAnswer, RecordsWanted,
+    RegisterRef, StatusWanted, kept,
+};
 use super::leases::Leases;
 use super::planner::{Next, Outcome, Planned, Planner, Task};
 use super::ranges::{RangeLimits, plan_ranges};
@@ -40,6 +43,7 @@ impl fmt::Debug for Collector {
 pub struct CollectorHandle {
     orders: mpsc::Sender<Order>,
     figures: Arc<Figures>,
+    access: Arc<dyn MeterAccess>,
 }
 
 struct Shared {
@@ -60,6 +64,72 @@ struct Figures {
     rows: AtomicU64,
     associations: AtomicU64,
     failures: AtomicU64,
+    /// Milliseconds spent in each phase, over all collections.
+    phases: [AtomicU64; Phase::ALL.len()],
+}
+
+/// What a collection consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Missing spans are looked up.
+    Plan,
+    /// The link and the association are made.
+    Associate,
+    /// Clock, registers and breaker are read.
+    Status,
+    /// The profile and event logs are read.
+    Records,
+    /// The association is released.
+    Release,
+    /// What came is made durable.
+    Store,
+}
+
+impl Phase {
+    /// Lists the phases in their order.
+    pub const ALL: [Self; 6] = [
+        Self::Plan,
+        Self::Associate,
+        Self::Status,
+        Self::Records,
+        Self::Release,
+        Self::Store,
+    ];
+
+    /// Returns its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Associate => "associate",
+            Self::Status => "status",
+            Self::Records => "records",
+            Self::Release => "release",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// Measures one phase after the other. Milliseconds are coarse for one meter; summed over many,
+/// what is cut off and what is added even out.
+struct Lap<'a> {
+    shared: &'a Shared,
+    begun: Timestamp,
+}
+
+impl<'a> Lap<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let begun = shared.clock.now();
+        Self { shared, begun }
+    }
+
+    fn ends(&mut self, phase: Phase) {
+        let now = self.shared.clock.now();
+        let spent = u64::try_from(now.millis_since(self.begun)).unwrap_or(0);
+        self.begun = now;
+        if let Some(sum) = self.shared.figures.phases.get(phase as usize) {
+            sum.fetch_add(spent, Ordering::Relaxed);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -95,7 +165,22 @@ impl CollectorHandle {
         self.figures.rows.load(Ordering::Relaxed)
     }
 
-    /// Returns how many associations came about since start, and how many did not.
+    /// Returns how many milliseconds all collections since start spent in each phase, in the order
+    /// of [`Phase::ALL`].
+    pub fn phases_ms(&self) -> [u64; Phase::ALL.len()] {
+        let phases = &self.figures.phases;
+        Phase::ALL.map(|phase| {
+            let spent = phases.get(phase as usize);
+            spent.map_or(0, |spent| spent.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Returns figures about the access to meters.
+    pub fn access(&self) -> AccessFigures {
+        self.access.figures()
+    }
+
+    /// Returns how many collections since start succeeded and are stored, and how many failed.
     pub fn associations(&self) -> (u64, u64) {
         let figures = &self.figures;
         (
@@ -121,6 +206,7 @@ impl Collector {
         let handle = CollectorHandle {
             orders: sender,
             figures: Arc::clone(&figures),
+            access: Arc::clone(&access),
         };
         let shared = Arc::new(Shared {
             store,
@@ -268,17 +354,24 @@ impl Shared {
             }
         };
         let figures = &self.figures;
-        match outcome {
-            Outcome::Done { .. } => figures.associations.fetch_add(1, Ordering::Relaxed),
-            Outcome::Failed { .. } => figures.failures.fetch_add(1, Ordering::Relaxed),
-        };
-        match self.store.ingest(sweep.clone()).await {
+        let mut lap = Lap::new(self);
+        let has_registers = !sweep.registers.is_empty();
+        let ingested = self.store.ingest(sweep).await;
+        lap.ends(Phase::Store);
+        match ingested {
             Ok(stored) => {
                 figures.rows.fetch_add(stored.added, Ordering::Relaxed);
-                self.fleet.apply(&sweep, &stored);
+                self.fleet.apply(task.meter, has_registers, &stored);
+                // It counts once all that it brought is durable.
+                let counted = match outcome {
+                    Outcome::Done { .. } => &figures.associations,
+                    Outcome::Failed { .. } => &figures.failures,
+                };
+                counted.fetch_add(1, Ordering::Relaxed);
                 outcome
             }
             Err(error) => {
+                figures.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%error, meter = %task.meter, "what a meter gave was not stored");
                 Outcome::Failed {
                     reason: Failure::NoAnswer,
@@ -295,50 +388,76 @@ impl Shared {
         sweep: &mut Sweep,
         more: &mut bool,
     ) -> Result<(), TalkError> {
+        let mut lap = Lap::new(self);
         let (spans, left) = self.spans(target, is_new).await?;
         *more = left;
+        lap.ends(Phase::Plan);
         let mut talk = self.access.open(target).await?;
-        let clock = kept(talk.clock().await)?;
-        sweep.clock = clock;
+        lap.ends(Phase::Associate);
         let object = target.enrolment.load_profile;
+        let wanted = StatusWanted {
+            registers: &REGISTERS,
+            profile: object,
+            firmware: is_new,
+        };
+        let status = talk.status(&wanted).await?;
+        lap.ends(Phase::Status);
         // The meter's own clock decides what it can hold: what lies in its future is not missing.
-        let meter_now = clock.map_or_else(
+        let meter_now = status.clock.map_or_else(
             || self.clock.now(),
             |clock| clock.at.plus_millis(clock.offset_ms),
         );
-        let mut refused = None;
-        for span in spans {
-            let asked = span.start..span.end.min(meter_now.secs() - CAPTURE_S);
-            if asked.is_empty() {
-                continue;
-            }
-            let Some(answer) = kept(talk.profile(object, span).await)? else {
-                refused = Some(AccessError::denied());
-                break;
-            };
+        sweep.clock = status.clock;
+        sweep.registers = status.registers;
+        sweep.breaker = status.breaker;
+        sweep.firmware = status.firmware;
+        let asked = |span: &Range<i64>| span.start..span.end.min(meter_now.secs() - CAPTURE_S);
+        let mut take = |answer: ProfileAnswer, span: &Range<i64>| {
             sweep.profiles.push(ProfileRows {
                 layout: answer.layout,
-                asked: (!is_new).then_some(asked),
+                asked: (!is_new).then(|| asked(span)),
                 rows: answer.rows,
             });
+        };
+        let mut spans: Vec<Range<i64>> = spans
+            .into_iter()
+            .filter(|span| !asked(span).is_empty())
+            .collect();
+        // The last one comes together with the events.
+        let last = spans.pop();
+        let mut refused = false;
+        for span in &spans {
+            match kept(talk.profile(object, span.clone()).await)? {
+                Some(answer) => take(answer, span),
+                None => {
+                    refused = true;
+                    break;
+                }
+            }
         }
-        sweep.registers = kept(talk.registers(&REGISTERS).await)?.unwrap_or_default();
-        sweep.breaker = kept(talk.breaker().await)?.flatten();
-        let since = self.clock.now().plus_secs(-EVENTS_BACK_S).millis();
-        for log in EVENT_LOGS {
-            let events = kept(talk.events(log, since).await)?.unwrap_or_default();
-            sweep.events.extend(events);
+        let last = last.filter(|_| !refused);
+        let wanted = RecordsWanted {
+            profile: last.clone().map(|span| (object, span)),
+            logs: &EVENT_LOGS,
+            since: self.clock.now().plus_secs(-EVENTS_BACK_S).millis(),
+        };
+        let mut records = talk.records(&wanted).await?;
+        if let (Some(answer), Some(span)) = (records.profile, &last) {
+            take(answer, span);
         }
-        sweep.events.truncate(Sweep::EVENTS_MAX);
-        if is_new {
-            sweep.firmware = kept(talk.firmware().await)?.flatten();
-        }
+        records.events.truncate(Sweep::EVENTS_MAX);
+        sweep.events = records.events;
         sweep.contact = Contact::Reached {
             rtt_us: talk.rtt_us(),
         };
+        lap.ends(Phase::Records);
         // The readings count whether or not the meter confirms the release.
         talk.close().await.unwrap_or_default();
-        refused.map_or(Ok(()), |error| Err(error.into()))
+        lap.ends(Phase::Release);
+        if refused || records.refused {
+            return Err(AccessError::denied().into());
+        }
+        Ok(())
     }
 
     /// The spans of the load profile that are missing and worth asking for.
@@ -393,15 +512,6 @@ impl Shared {
                 () = tokio::time::sleep(Duration::from_secs(60)) => {}
             }
         }
-    }
-}
-
-/// Takes a refusal of one object as "not there", so that the rest is read all the same.
-fn kept<T>(answer: Result<T, AccessError>) -> Result<Option<T>, AccessError> {
-    match answer {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.is_final => Err(error),
-        Err(_) => Ok(None),
     }
 }
 

@@ -5,13 +5,17 @@ use dlms::cosem::{CaptureObject, Obis};
 use dlms::xdlms::DataAccessResult;
 use model::{Interval, IntervalStatus, Timestamp};
 
-use crate::store::Channel;
+use super::Scalers;
+use crate::collector::{AccessError, ProfileAnswer};
+use crate::store::{Channel, ProfileLayout};
 
 /// What the columns of a profile are.
 #[derive(Clone, Debug)]
 pub(super) struct Columns {
     pub(super) period_s: u32,
     columns: Vec<Column>,
+    /// What the meter told: capture_objects, then capture_period.
+    told: Box<[u8]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +34,7 @@ const COLUMNS_MAX: usize = 64;
 impl Columns {
     /// Reads capture_objects and capture_period.
     pub(super) fn decode(captured: &[u8], period: &[u8]) -> Option<Self> {
+        let told = [captured, period].concat().into();
         let captured = RawData::new(captured).decode().ok()?;
         let objects = CaptureObject::list_from_data(&captured).ok()?;
         let period_s = RawData::new(period)
@@ -47,7 +52,46 @@ impl Columns {
             .iter()
             .filter(|column| matches!(column, Column::Clock))
             .count();
-        (clocks == 1).then_some(Self { period_s, columns })
+        (clocks == 1).then_some(Self {
+            period_s,
+            columns,
+            told,
+        })
+    }
+
+    /// Says whether these are the columns that capture_objects and capture_period tell.
+    pub(super) fn are(&self, captured: &[u8], period: &[u8]) -> bool {
+        self.told.strip_prefix(captured) == Some(period)
+    }
+
+    /// Scales the values from registers whose scaler is known, and says whether these were all.
+    pub(super) fn scale_known(&mut self, known: &Scalers) -> bool {
+        self.columns.iter_mut().all(|column| match column {
+            Column::Value {
+                class: 3 | 4,
+                channel,
+            } => match known.get(&channel.object) {
+                Some(Some((scaler, unit))) => {
+                    channel.scaler = *scaler;
+                    channel.unit = *unit;
+                    true
+                }
+                _ => false,
+            },
+            Column::Value { .. } => false,
+            Column::Clock | Column::Status => true,
+        })
+    }
+
+    /// Reads rows as the answer to who asked for them.
+    pub(super) fn answer(&self, object: Obis, buffer: &[u8]) -> Result<ProfileAnswer, AccessError> {
+        let rows = self.rows(buffer).ok_or(super::protocol())?;
+        let layout = ProfileLayout {
+            object,
+            period_s: self.period_s,
+            channels: self.channels(),
+        };
+        Ok(ProfileAnswer { layout, rows })
     }
 
     /// Names the attributes that hold scaler and unit of the values.
@@ -85,20 +129,26 @@ impl Columns {
             .collect()
     }
 
+    fn channels_len(&self) -> usize {
+        let is_value = |column: &&Column| matches!(column, Column::Value { .. });
+        self.columns.iter().filter(is_value).count()
+    }
+
     /// Reads rows. A clock that is null-data is one period after the row before, and a value that
     /// is null-data is the same as in the row before (IEC 62056-6-2, class 7, buffer).
     pub(super) fn rows(&self, buffer: &[u8]) -> Option<Vec<Interval>> {
         let period = i64::from(self.period_s);
-        let mut rows = Vec::new();
+        let mut rows: Vec<Interval> = Vec::new();
         let mut walker = RawData::new(buffer).walk();
         let count = begin_array(&mut walker)?;
         rows.reserve(count.min(ROWS_MAX));
-        let mut before: Option<(i64, Vec<Option<i64>>)> = None;
+        let channels = self.channels_len();
         for _ in 0..count {
             begin_row(&mut walker, self.columns.len())?;
             let mut captured = None;
             let mut status = IntervalStatus::default();
-            let mut values = Vec::with_capacity(self.columns.len());
+            let mut values = Vec::with_capacity(channels);
+            let before = rows.last();
             for column in &self.columns {
                 let Some(Ok(Event::Leaf(leaf))) = walker.next() else {
                     return None;
@@ -106,7 +156,7 @@ impl Columns {
                 match column {
                     Column::Clock => {
                         captured = match leaf {
-                            Leaf::NullData => before.as_ref().map(|(at, _)| at + period),
+                            Leaf::NullData => before.map(|row| row.captured().secs() + period),
                             told => told.as_date_time()?.to_unix_seconds(),
                         };
                     }
@@ -118,9 +168,9 @@ impl Columns {
                     Column::Value { .. } => {
                         let index = values.len();
                         values.push(match leaf {
-                            Leaf::NullData => before
-                                .as_ref()
-                                .and_then(|(_, row)| row.get(index).copied().flatten()),
+                            Leaf::NullData => {
+                                before.and_then(|row| row.values.get(index).copied().flatten())
+                            }
                             told => told.as_i64(),
                         });
                     }
@@ -131,7 +181,6 @@ impl Columns {
             if rows.len() >= ROWS_MAX {
                 return None;
             }
-            before = Some((captured, values.clone()));
             rows.push(Interval {
                 start: Timestamp::from_secs(captured - period),
                 duration_s: self.period_s,

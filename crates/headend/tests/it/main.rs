@@ -10,6 +10,7 @@
 mod api;
 mod fake;
 mod http;
+mod lists;
 mod planner;
 mod registry;
 mod store;
