@@ -70,6 +70,10 @@ pub(crate) struct MeterOptions {
     #[arg(long, value_name = "W")]
     power: Option<u32>,
 
+    /// Never lose the supply: for tests that count rows
+    #[arg(long, hide = true)]
+    steady: bool,
+
     /// Give each meter an address of its own, from that of --listen on in
     /// 127.0.0.0/8, and its model's SAP
     #[arg(long)]
@@ -109,7 +113,7 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
         let population = Population {
             seed: options.seed,
             history_days: options.history,
-            outages: options.power.is_none(),
+            outages: options.power.is_none() && !options.steady,
             consecutive_saps: !options.spread,
             ..Population::default()
         };
