@@ -157,7 +157,8 @@ impl HeadEnd {
             let failed = of("gridward_collector_failed_total");
             assert!(failed == 0.0, "{failed} meters could not be collected");
             if of("gridward_collector_reached_total") >= f64::from(meters) {
-                return metrics;
+                // Anew: what was read before may be older than the last of them.
+                return self.metrics();
             }
             assert!(begun.elapsed() < PATIENCE, "it takes too long");
             std::thread::sleep(Duration::from_millis(20));
