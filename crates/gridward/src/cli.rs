@@ -76,6 +76,16 @@ pub(crate) enum As {
     Apdu,
     /// One value in A-XDR
     Axdr,
+    /// XML: a feed of Green Button, or fragments of RAVEn
+    Xml,
+    /// Telegrams of P1 and D0 ports
+    P1,
+    /// Files of SML
+    Sml,
+    /// Fragments of RAVEn and EMU-2
+    Raven,
+    /// One frame of the ZigBee cluster library
+    Zcl,
 }
 
 #[derive(Args, Debug)]
@@ -88,8 +98,9 @@ Examples:
 
 Frames that belong together are joined: segments of HDLC and M-Bus, and blocks
 of general block transfer. Octets are counted from 0 in the input; a value in
-a ciphered message is told by where its ciphered octets stand. With --key
-alone a message is decrypted but not verified, and the output says so.")]
+a ciphered message is told by where its ciphered octets stand. A recording
+that begins within a frame is read from the first whole one on, and the output
+says what was passed over. With --key alone a message is decrypted but not verified, and the output says so.")]
 pub(crate) struct DecodeOptions {
     /// The message: hexadecimal digits, @FILE (digits or octets), or - for
     /// standard input
@@ -98,7 +109,7 @@ pub(crate) struct DecodeOptions {
 
     /// How the message is framed
     #[arg(long = "as", value_enum, default_value_t = As::Auto, hide_possible_values = true,
-          value_name = "auto|hdlc|wrapper|mbus|apdu|axdr")]
+          value_name = "auto|hdlc|wrapper|mbus|apdu|axdr|xml|p1|sml|raven|zcl")]
     pub(crate) framing: As,
 
     /// Encryption key: hexadecimal digits or @FILE

@@ -5,7 +5,8 @@ mod frames;
 pub(crate) mod node;
 mod open;
 pub(crate) mod piece;
-mod quirks;
+mod recording;
+mod telegram;
 pub(crate) mod value;
 mod values;
 
@@ -61,7 +62,17 @@ fn decode(input: &[u8], wanted: As, secrets: &Secrets) -> Result<Decoded, Failur
     let framing = match wanted {
         // A null alone; else 00 begins the wrapper.
         As::Auto if input == [0] => Framing::Apdu,
-        As::Auto => framing::detect(input),
+        As::Auto => match recording::detect_text(input) {
+            Some(As::P1) => return telegram::p1(input),
+            Some(As::Sml) => return telegram::sml(input),
+            Some(As::Xml) => return telegram::xml(input, false),
+            _ => framing::detect(input),
+        },
+        As::P1 => return telegram::p1(input),
+        As::Sml => return telegram::sml(input),
+        As::Xml => return telegram::xml(input, false),
+        As::Raven => return telegram::xml(input, true),
+        As::Zcl => return telegram::zcl(input),
         As::Hdlc => Framing::Hdlc,
         As::Wrapper => Framing::Wrapper,
         As::Mbus => Framing::MBus,
@@ -88,13 +99,50 @@ fn decode(input: &[u8], wanted: As, secrets: &Secrets) -> Result<Decoded, Failur
     if framing == Framing::Apdu && wanted == As::Auto {
         return bare(input, secrets).map_err(told);
     }
-    let unframed = unframe(input, framing).map_err(told)?;
-    let messages = unframed.messages.iter();
-    let messages = messages.map(|message| open::open(message, secrets));
-    Ok(Decoded {
+    let strict = unframe(input, framing).and_then(|unframed| {
+        let messages = unframed.messages.iter();
+        let messages = messages.map(|message| open::open(message, secrets));
+        Ok(Decoded {
+            framing: name,
+            frames: unframed.frames,
+            messages: messages.collect::<Result<_, _>>()?,
+        })
+    });
+    let refused = match strict {
+        Ok(decoded) => return Ok(decoded),
+        Err(refused) => refused,
+    };
+    if wanted != As::Auto {
+        return Err(told(refused));
+    }
+    salvage(input, framing, name, secrets, &refused).ok_or_else(|| told(refused))
+}
+
+/// Finds whole messages in a recording that begins or ends within a frame, or
+/// has damaged ones between. Nothing where there is no message that can be
+/// opened.
+fn salvage(
+    input: &[u8],
+    framing: Framing,
+    name: &'static str,
+    secrets: &Secrets,
+    refused: &Failure,
+) -> Option<Decoded> {
+    let (unframed, passed) = recording::salvage(input, framing)?;
+    let mut messages: Vec<Opened> = unframed
+        .messages
+        .iter()
+        .filter_map(|message| open::open(message, secrets).ok())
+        .collect();
+    let first = messages.first_mut()?;
+    first.notes.push(format!(
+        "{passed} octets were passed over, of which the first were refused: {}",
+        refused.sentence()
+    ));
+    Some(Decoded {
         framing: name,
         frames: unframed.frames,
-        messages: messages.collect::<Result<_, _>>().map_err(told)?,
+        messages,
     })
 }
 
@@ -107,7 +155,10 @@ fn bare(input: &[u8], secrets: &Secrets) -> Result<Decoded, Failure> {
         frames: unframed.frames,
         messages,
     };
-    let as_value = || value_alone(&Piece::new(input, 0));
+    let as_value = || {
+        let piece = Piece::new(input, 0);
+        value_alone(&piece).or_else(|refused| body_alone(&piece).ok_or(refused))
+    };
     let as_apdu = || {
         let mut unframed = unframe(input, Framing::Apdu)?;
         let messages = std::mem::take(&mut unframed.messages)
@@ -134,6 +185,28 @@ fn bare(input: &[u8], secrets: &Secrets) -> Result<Decoded, Failure> {
     }
 }
 
+/// A body alone, mended where it is short or has octets behind it.
+fn body_alone(piece: &Piece) -> Option<Opened> {
+    let (mended, note) = if let Some(short) = han::push::short(piece.octets()) {
+        let note = format!(
+            "the value tells {} elements and holds {}: the rest was never sent",
+            short.told, short.held
+        );
+        (piece.with_octets(&short.octets), note)
+    } else {
+        let behind = open::behind_values(piece.octets())?;
+        let note = format!("{behind} octets stand behind the value");
+        (piece.part(0..piece.len() - behind), note)
+    };
+    let mut opened = value_alone(&mended).ok()?;
+    if opened.values.is_empty() {
+        return None;
+    }
+    opened.plain = Some(piece.octets().to_vec());
+    opened.notes.push(note);
+    Some(opened)
+}
+
 fn value_alone(piece: &Piece) -> Result<Opened, Failure> {
     let raw = RawData::new(piece.octets());
     let tree = value::node("value", raw, piece).map_err(|error| piece.fault(error))?;
@@ -148,7 +221,7 @@ fn value_alone(piece: &Piece) -> Result<Opened, Failure> {
         plain: Some(piece.octets().to_vec()),
         again: Some(again),
         protection: None,
-        values: values::of_body(&data, false),
+        values: han::push::of_body(&data).into(),
         notes: Vec::new(),
     })
 }
@@ -228,7 +301,7 @@ impl Opened {
             out.push('\n');
             out.push_str(&protection.render(style));
         }
-        if !self.values.items.is_empty() {
+        if !self.values.is_empty() {
             let heading = match self.values.list {
                 Some(list) => format!("Values (meaning and scalers from {list})"),
                 None => "Values".to_owned(),

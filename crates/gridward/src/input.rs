@@ -48,8 +48,12 @@ fn limited(input: &mut dyn Read, name: &str) -> Result<Vec<u8>, Failure> {
     Ok(octets)
 }
 
-/// A file holds digits where all of it is printable, else the octets.
+/// A file holds digits where all of it is printable, else the octets. Text
+/// that begins as telegrams and XML do is taken as it is.
 fn from_octets(octets: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if matches!(octets.trim_ascii_start().first(), Some(b'/' | b'<')) {
+        return Ok(octets);
+    }
     let printable = |octet: &u8| octet.is_ascii_graphic() || octet.is_ascii_whitespace();
     match std::str::from_utf8(&octets) {
         Ok(text) if octets.iter().all(printable) => from_digits(text),

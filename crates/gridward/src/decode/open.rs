@@ -7,13 +7,15 @@ use dlms::security::{
     AwsLc, Header, Key, KeyError, KeyRing, Keys, Protection, ReplayWindow, SecuritySuite,
     SystemTitle, UnprotectError, Wrapping,
 };
-use dlms::xdlms::{Apdu, SetRequest};
+use dlms::xdlms::{Apdu, DataNotification, GetResponse, SetRequest};
+use han::measure::Basis;
+use han::push::{self, Item};
 use serde_json::{Value, json};
 
 use super::describe;
 use super::node::Node;
 use super::piece::Piece;
-use super::values::{self, Item, Values};
+use super::values::Values;
 use crate::failure::Failure;
 use crate::output::{Ink, Style};
 use crate::text::hex;
@@ -140,7 +142,15 @@ fn layer(
             format!("more than {LAYERS_MAX} APDUs stand in one another"),
         ));
     }
-    let (apdu, notes) = decode(piece).map_err(|error| piece.fault(error))?;
+    // Ports of Luxembourg cipher telegrams of text.
+    if depth > 0 && piece.octets().first() == Some(&b'/') {
+        return super::telegram::telegram(piece).map(|(opened, _)| opened);
+    }
+    let original = piece;
+    let mended = mend(piece);
+    let piece = mended.as_ref().map_or(piece, |(mended, _)| mended);
+    let (apdu, mut notes) = decode(piece).map_err(|error| piece.fault(error))?;
+    notes.extend(mended.as_ref().map(|(_, note)| note.clone()));
     if describe::is_unknown(&apdu) {
         let first = piece.octets().first().copied().unwrap_or_default();
         return Err(Failure::at(
@@ -152,7 +162,7 @@ fn layer(
     let again = describe::encode_again(&apdu).map_err(|error| piece.fault(error))?;
     let mut opened = Opened {
         tree,
-        plain: Some(piece.octets().to_vec()),
+        plain: Some(original.octets().to_vec()),
         again: Some(again),
         protection: None,
         values: values_of(&apdu),
@@ -260,6 +270,64 @@ fn layer(
     }
     Ok(opened)
 }
+
+/// Mends a notification in a way that is known of real meters: a date-time
+/// behind its tag without a length, a structure that tells more elements than
+/// it has, and octets behind the body. Nothing for all others.
+fn mend(piece: &Piece) -> Option<(Piece, String)> {
+    let octets = piece.octets();
+    if let [0x0F, _, _, _, _, DATE_TIME, ..] = octets
+        && DataNotification::from_octets(octets).is_err()
+    {
+        let mut mended = octets.to_vec();
+        if let Some(length) = mended.get_mut(5) {
+            *length = 12;
+        }
+        let mended = piece.with_octets(&mended);
+        DataNotification::from_octets(mended.octets())
+            .ok()?
+            .body
+            .decode()
+            .ok()?;
+        let note = "the date-time has a tag where its length should be";
+        return Some((mended, note.to_owned()));
+    }
+    let notification = DataNotification::from_octets(octets).ok()?;
+    let body = notification.body;
+    if body.decode().is_ok() {
+        return None;
+    }
+    let head = piece.len() - body.octets().len();
+    if let Some(short) = push::short(body.octets()) {
+        let mut mended = octets.to_vec();
+        mended.truncate(head);
+        mended.extend_from_slice(&short.octets);
+        let note = format!(
+            "the body tells {} elements and holds {}: the rest was never sent",
+            short.told, short.held
+        );
+        return Some((piece.with_octets(&mended), note));
+    }
+    let behind = behind_values(body.octets())?;
+    let note = format!("{behind} octets stand behind the body");
+    Some((piece.part(0..piece.len() - behind), note))
+}
+
+/// How many octets stand behind a value that tells what it is of: a recording
+/// kept a check sequence or a tag.
+pub(super) fn behind_values(octets: &[u8]) -> Option<usize> {
+    let mut reader = Reader::new(octets);
+    let value = Data::decode(&mut reader).ok()?;
+    let behind = reader.remaining();
+    (behind > 0 && behind <= BEHIND_MAX && !push::of_body(&value).items.is_empty())
+        .then_some(behind)
+}
+
+/// Octets behind a body that are passed over: a tag, a check sequence, a flag.
+const BEHIND_MAX: usize = 16;
+
+/// The tag of a date-time.
+const DATE_TIME: u8 = 0x19;
 
 /// Opens what stands inside a layer as `part` of its octets.
 fn inside(
@@ -595,10 +663,16 @@ fn cipher_text(piece: &Piece, content: &[u8], start: usize) -> Node {
 
 fn values_of(apdu: &Apdu<'_>) -> Values {
     match apdu {
-        Apdu::DataNotification(push) => push
+        Apdu::DataNotification(notification) => notification
             .body
             .decode()
-            .map(|body| values::of_body(&body, push.date_time_tagged))
+            .map(|body| push::of_body(&body).into())
+            .unwrap_or_default(),
+        Apdu::GetResponse(GetResponse::Normal {
+            result: Ok(data), ..
+        }) => data
+            .decode()
+            .map(|body| push::of_body(&body).into())
             .unwrap_or_default(),
         Apdu::EventNotificationRequest(event) => one(&event.attribute, event.value.decode().ok()),
         Apdu::SetRequest(SetRequest::Normal {
@@ -617,9 +691,10 @@ fn one(attribute: &dlms::cosem::AttributeDescriptor, data: Option<Data>) -> Valu
                 attribute: Some(attribute.attribute),
                 data,
                 scaler_unit: None,
+                basis: Basis::Told,
             })
             .into_iter()
             .collect(),
-        list: None,
+        ..Values::default()
     }
 }

@@ -51,6 +51,19 @@ impl Piece {
         }
     }
 
+    /// The same octets, `offset` further on in the input.
+    pub(crate) fn moved(&self, offset: usize) -> Self {
+        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+        Self {
+            octets: self.octets.clone(),
+            origin: self
+                .origin
+                .iter()
+                .map(|at| at.saturating_add(offset))
+                .collect(),
+        }
+    }
+
     /// The same places with other octets: what was deciphered in place.
     pub(crate) fn with_octets(&self, octets: &[u8]) -> Self {
         Self {

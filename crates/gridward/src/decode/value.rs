@@ -3,7 +3,8 @@
 use dlms::axdr::{Data, DateTime, Event, Leaf, RawData, Sequence};
 use dlms::codec::{DecodeError, Malformed};
 use dlms::cosem::obis::name;
-use dlms::cosem::{Obis, ScalerUnit, Unit};
+use dlms::cosem::{ScalerUnit, Unit};
+use han::push::{number, obis_of};
 use serde_json::{Value, json};
 
 use super::node::Node;
@@ -251,7 +252,7 @@ fn cut(text: &str, count: usize, what: &str) -> String {
 /// What an octet string most likely is: an OBIS code, a point in time, a text,
 /// else its digits.
 pub(crate) fn octet_text(octets: &[u8]) -> String {
-    if let Some(obis) = as_obis(octets) {
+    if let Some(obis) = obis_of(octets) {
         return match name(obis) {
             Some(name) => format!("{obis} {name}"),
             None => obis.to_string(),
@@ -274,13 +275,6 @@ pub(crate) fn octet_text(octets: &[u8]) -> String {
 /// Digits; of a long string the first and how many there are.
 pub(crate) fn hex_text(octets: &[u8]) -> String {
     cut(&hex(octets), octets.len(), "octets")
-}
-
-/// An OBIS code, where six octets look like one: named, or ending in 255.
-pub(crate) fn as_obis(octets: &[u8]) -> Option<Obis> {
-    let obis = Obis::try_from(octets).ok()?;
-    let [a, .., f] = obis.0;
-    (f == 255 && (a <= 9 || name(obis).is_some())).then_some(obis)
 }
 
 /// A point in time, where twelve octets look like one.
@@ -325,21 +319,17 @@ pub(crate) fn scaled_text(data: &Data, scaler_unit: ScalerUnit) -> Option<String
 /// its digits.
 pub(crate) fn scaled_json(data: &Data, scaler_unit: ScalerUnit) -> Option<Value> {
     let decimal = scaler_unit.scaled(number(data)?).decimal().to_string();
+    Some(decimal_json(&decimal))
+}
+
+/// Digits as a number where JSON tells it exactly, else as they are.
+pub(crate) fn decimal_json(decimal: &str) -> Value {
     if let Ok(whole) = decimal.parse::<i64>() {
-        return Some(json!(whole));
+        return json!(whole);
     }
     let significant = decimal.chars().filter(char::is_ascii_digit).count();
     match decimal.parse::<f64>() {
-        Ok(number) if significant <= 15 => Some(json!(number)),
-        _ => Some(json!(decimal)),
-    }
-}
-
-/// The number of any integer type.
-fn number(data: &Data) -> Option<i128> {
-    match data {
-        Data::Enum(_) => None,
-        Data::Long64Unsigned(value) => Some(i128::from(*value)),
-        other => other.as_i64().map(i128::from),
+        Ok(number) if significant <= 15 => json!(number),
+        _ => json!(decimal),
     }
 }

@@ -4,192 +4,47 @@ use std::collections::BTreeMap;
 
 use dlms::axdr::Data;
 use dlms::cosem::obis::name;
-use dlms::cosem::{Obis, ScalerUnit};
+use dlms::cosem::{Obis, Unit};
+use han::measure::{Basis, MeterTime, Report, Text, Trust, Value as Measured, Zone};
+use han::push::{Item, Push};
 use serde_json::{Map, Value, json};
 
-use super::{quirks, value};
+use super::value;
 use crate::output::{COLUMNS, Ink, Style};
 use crate::text;
-
-/// One value of which it is known what it is of.
-#[derive(Clone, Debug)]
-pub(crate) struct Item {
-    pub(crate) obis: Obis,
-    /// Where the message tells it.
-    pub(crate) class_id: Option<u16>,
-    pub(crate) attribute: Option<i8>,
-    pub(crate) data: Data,
-    pub(crate) scaler_unit: Option<ScalerUnit>,
-}
 
 /// The values of a message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Values {
+    /// As DLMS messages tell them.
     pub(crate) items: Vec<Item>,
+    /// As other messages do.
+    pub(crate) measured: Vec<Measured>,
+    /// What is no number, of those.
+    pub(crate) texts: Vec<Text>,
     /// From which list their meaning is, where the message itself is silent.
     pub(crate) list: Option<&'static str>,
 }
 
-/// Finds the values of a notification's body. Meters have five ways to lay
-/// them out. `kaifa_date_time` is whether the notification has the odd date-time that
-/// Kaifa's have.
-pub(crate) fn of_body(body: &Data, kaifa_date_time: bool) -> Values {
-    let Some(elements) = body.elements() else {
-        return Values::default();
-    };
-    let known = by_object_list(elements)
-        .or_else(|| one_structure_each(elements))
-        .map(|items| Values { items, list: None });
-    known
-        .or_else(|| kaifa(elements, kaifa_date_time))
-        .unwrap_or_else(|| in_line(elements))
-}
-
-/// A list of objects, then their values in its order (push object list).
-fn by_object_list(elements: &[Data]) -> Option<Vec<Item>> {
-    let (list, rest) = elements.split_first()?;
-    let objects: Vec<(u16, Obis, i8)> =
-        list.as_array()?.iter().map(object).collect::<Option<_>>()?;
-    if objects.is_empty() {
-        return None;
-    }
-    // The list may name itself as the first of what is pushed.
-    let values = if objects.len() == elements.len() {
-        elements
-    } else if objects.len() == rest.len() {
-        rest
-    } else {
-        return None;
-    };
-    let items = objects
-        .iter()
-        .zip(values)
-        .map(|((class_id, obis, attribute), data)| Item {
-            obis: *obis,
-            class_id: Some(*class_id),
-            attribute: Some(*attribute),
-            data: data.clone(),
-            scaler_unit: None,
-        })
-        .collect();
-    Some(items)
-}
-
-/// `structure { class_id, logical_name, attribute_index, data_index, .. }`
-fn object(data: &Data) -> Option<(u16, Obis, i8)> {
-    match data.as_structure()? {
-        [class_id, logical_name, attribute, _, ..] => Some((
-            class_id.as_u16()?,
-            Obis::from_data(logical_name).ok()?,
-            attribute.as_i8()?,
-        )),
-        _ => None,
-    }
-}
-
-/// A structure for each: code, value, and scaler and unit where there are any
-/// (Aidon).
-fn one_structure_each(elements: &[Data]) -> Option<Vec<Item>> {
-    let items: Vec<Item> = elements
-        .iter()
-        .map(|element| match element.as_structure()? {
-            [obis, data] => item(obis, data, None),
-            [obis, data, scaler_unit] => {
-                item(obis, data, Some(ScalerUnit::from_data(scaler_unit).ok()?))
-            }
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    (!items.is_empty()).then_some(items)
-}
-
-fn item(obis: &Data, data: &Data, scaler_unit: Option<ScalerUnit>) -> Option<Item> {
-    let Data::OctetString(octets) = obis else {
-        return None;
-    };
-    Some(Item {
-        obis: value::as_obis(octets)?,
-        class_id: None,
-        attribute: None,
-        data: data.clone(),
-        scaler_unit,
-    })
-}
-
-/// Values alone, whose places tell what they are (Kaifa in Norway).
-fn kaifa(elements: &[Data], kaifa_date_time: bool) -> Option<Values> {
-    let places = quirks::kaifa(elements.len())?;
-    let named = match elements {
-        [Data::DoubleLongUnsigned(_)] => kaifa_date_time,
-        [first, ..] => first
-            .as_octets()
-            .is_some_and(|octets| octets.starts_with(quirks::KAIFA)),
-        [] => false,
-    };
-    named.then(|| Values {
-        items: places
-            .iter()
-            .zip(elements)
-            .map(|(place, data)| Item {
-                obis: place.obis,
-                class_id: None,
-                attribute: None,
-                data: data.clone(),
-                scaler_unit: place.scaler_unit,
-            })
-            .collect(),
-        list: Some("Kaifa, list KFM_001"),
-    })
-}
-
-/// Codes in line with their values: code, value, and scaler and unit where
-/// there are any (Kamstrup, Landis+Gyr E450, Kaifa in Austria).
-fn in_line(elements: &[Data]) -> Values {
-    let mut values = Values::default();
-    let mut rest = elements;
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        let found = match behind {
-            [data, scaler_unit, after @ ..] if is_value(data) => {
-                match ScalerUnit::from_data(scaler_unit) {
-                    Ok(scaler_unit) => item(first, data, Some(scaler_unit)).zip(Some(after)),
-                    Err(_) => item(first, data, None).zip(behind.get(1..)),
-                }
-            }
-            [data] if is_value(data) => item(first, data, None).zip(behind.get(1..)),
-            _ => None,
-        };
-        if let Some((found, after)) = found {
-            values.items.push(found);
-            rest = after;
+impl From<Push> for Values {
+    fn from(push: Push) -> Self {
+        Self {
+            items: push.items,
+            list: push.list,
+            ..Self::default()
         }
     }
-    let named = |name: &[u8]| {
-        elements
-            .first()
-            .and_then(Data::as_octets)
-            .is_some_and(|octets| octets.starts_with(name))
-    };
-    if !values.items.is_empty() && named(quirks::KAMSTRUP) {
-        let kind = values
-            .items
-            .iter()
-            .find(|item| item.obis == quirks::KAMSTRUP_TYPE)
-            .and_then(|item| item.data.as_octets().map(<[u8]>::to_vec))
-            .unwrap_or_default();
-        for item in &mut values.items {
-            item.scaler_unit = item
-                .scaler_unit
-                .or_else(|| quirks::kamstrup(item.obis, &kind));
-        }
-        values.list = Some("Kamstrup, list Kamstrup_V0001");
-    }
-    values
 }
 
-/// A code is no value of another code.
-fn is_value(data: &Data) -> bool {
-    !matches!(data, Data::OctetString(octets) if value::as_obis(octets).is_some())
+impl From<Report> for Values {
+    fn from(report: Report) -> Self {
+        Self {
+            measured: report.values,
+            texts: report.texts,
+            list: report.layout,
+            ..Self::default()
+        }
+    }
 }
 
 impl Values {
@@ -198,24 +53,46 @@ impl Values {
     pub(crate) fn to_json(&self) -> Value {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut object = Map::new();
-        for item in &self.items {
-            let mut key = match item.attribute {
-                None | Some(2) => item.obis.to_string(),
-                Some(attribute) => format!("{}:{attribute}", item.obis),
-            };
+        let mut put = |mut key: String, told: Value| {
             let times = seen.entry(key.clone()).or_default();
             *times += 1;
             if *times > 1 {
                 key = format!("{key} ({times})");
             }
-            object.insert(key, item.to_json());
+            object.insert(key, told);
+        };
+        for item in &self.items {
+            let key = match item.attribute {
+                None | Some(2) => item.obis.to_string(),
+                Some(attribute) => format!("{}:{attribute}", item.obis),
+            };
+            put(key, item_json(item));
+        }
+        for value in &self.measured {
+            put(value.obis.to_string(), measured_json(value));
+        }
+        for text in &self.texts {
+            let mut told = named(text.obis);
+            told.insert("value".to_owned(), json!(text.text));
+            put(text.obis.to_string(), Value::Object(told));
         }
         Value::Object(object)
     }
 
+    /// Tells whether there is none.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.measured.is_empty() && self.texts.is_empty()
+    }
+
     /// A table for people.
     pub(crate) fn render(&self, style: Style) -> String {
-        let rows: Vec<Row> = self.items.iter().map(Row::of).collect();
+        let rows: Vec<Row> = self
+            .items
+            .iter()
+            .map(Row::of)
+            .chain(self.measured.iter().map(Row::measured))
+            .chain(self.texts.iter().map(Row::text))
+            .collect();
         let columns = |pick: fn(&Row) -> &str, most: usize| {
             let widths = rows.iter().map(|row| text::width(pick(row)));
             widths.filter(|width| *width <= most).max().unwrap_or(0)
@@ -272,8 +149,13 @@ impl Row {
             Some(attribute) => format!("{}:{attribute}", item.obis),
         };
         let name = name(item.obis).map(|name| name.to_string());
-        let text = item.text();
+        let text = item_text(item);
         let is_number = item.data.as_i64().is_some() || item.data.as_u64().is_some();
+        let text = if item.scaler_unit.is_some() && item.basis == Basis::Usual {
+            format!("{text} (usual)")
+        } else {
+            text
+        };
         let (number, text) = match text.split_once(' ') {
             Some((number, unit)) if is_number => (number.to_owned(), unit.to_owned()),
             None if is_number => (text, String::new()),
@@ -286,41 +168,131 @@ impl Row {
             text,
         }
     }
+
+    fn measured(measured: &Measured) -> Self {
+        let unit = match measured.quantity.unit {
+            Unit::COUNT => String::new(),
+            unit => unit.to_string(),
+        };
+        let time = measured
+            .time
+            .as_ref()
+            .map(|time| format!(" at {}", time_text(time)))
+            .unwrap_or_default();
+        Self {
+            obis: measured.obis.to_string(),
+            name: name(measured.obis)
+                .map(|name| name.to_string())
+                .unwrap_or_default(),
+            number: measured.quantity.decimal().to_string(),
+            text: format!("{unit}{time}"),
+        }
+    }
+
+    fn text(text: &Text) -> Self {
+        Self {
+            obis: text.obis.to_string(),
+            name: name(text.obis)
+                .map(|name| name.to_string())
+                .unwrap_or_default(),
+            number: String::new(),
+            text: value::quoted(&text.text),
+        }
+    }
 }
 
-impl Item {
-    pub(crate) fn text(&self) -> String {
-        self.scaler_unit
-            .and_then(|scaler_unit| value::scaled_text(&self.data, scaler_unit))
-            .unwrap_or_else(|| value::to_text(&self.data))
-    }
+/// A value with its unit, or as it came.
+fn item_text(item: &Item) -> String {
+    item.scaler_unit
+        .and_then(|scaler_unit| value::scaled_text(&item.data, scaler_unit))
+        .unwrap_or_else(|| value::to_text(&item.data))
+}
 
-    fn to_json(&self) -> Value {
-        let mut object = Map::new();
-        if let Some(name) = name(self.obis) {
-            object.insert("name".to_owned(), json!(name.to_string()));
-        }
-        if let Some(class_id) = self.class_id {
-            object.insert("class".to_owned(), json!(class_id));
-        }
-        if let Some(attribute) = self.attribute {
-            object.insert("attribute".to_owned(), json!(attribute));
-        }
-        object.insert("value".to_owned(), value::to_json(&self.data));
-        if let Data::OctetString(octets) = &self.data {
-            let text = value::as_date_time(octets)
-                .map(|time| time.to_string())
-                .or_else(|| value::as_text(octets).map(str::to_owned));
-            if let Some(text) = text {
-                object.insert("text".to_owned(), json!(text));
-            }
-        }
-        if let Some(scaler_unit) = self.scaler_unit
-            && let Some(scaled) = value::scaled_json(&self.data, scaler_unit)
-        {
-            object.insert("unit".to_owned(), json!(scaler_unit.unit.to_string()));
-            object.insert("scaled".to_owned(), scaled);
-        }
-        Value::Object(object)
+fn named(obis: Obis) -> Map<String, Value> {
+    let mut object = Map::new();
+    if let Some(name) = name(obis) {
+        object.insert("name".to_owned(), json!(name.to_string()));
     }
+    object
+}
+
+/// Says where scale and unit are from, unless the message tells them.
+fn put_basis(object: &mut Map<String, Value>, basis: Basis) {
+    let told = match basis {
+        Basis::Told => return,
+        Basis::Listed => "list",
+        Basis::Usual => "usual",
+    };
+    object.insert("basis".to_owned(), json!(told));
+}
+
+fn item_json(item: &Item) -> Value {
+    let mut object = named(item.obis);
+    if let Some(class_id) = item.class_id {
+        object.insert("class".to_owned(), json!(class_id));
+    }
+    if let Some(attribute) = item.attribute {
+        object.insert("attribute".to_owned(), json!(attribute));
+    }
+    object.insert("value".to_owned(), value::to_json(&item.data));
+    if let Data::OctetString(octets) = &item.data {
+        let text = value::as_date_time(octets)
+            .map(|time| time.to_string())
+            .or_else(|| value::as_text(octets).map(str::to_owned));
+        if let Some(text) = text {
+            object.insert("text".to_owned(), json!(text));
+        }
+    }
+    if let Some(scaler_unit) = item.scaler_unit
+        && let Some(scaled) = value::scaled_json(&item.data, scaler_unit)
+    {
+        object.insert("unit".to_owned(), json!(scaler_unit.unit.to_string()));
+        object.insert("scaled".to_owned(), scaled);
+        put_basis(&mut object, item.basis);
+    }
+    Value::Object(object)
+}
+
+fn measured_json(measured: &Measured) -> Value {
+    let mut object = named(measured.obis);
+    let decimal = measured.quantity.decimal().to_string();
+    let scaled = value::decimal_json(&decimal);
+    object.insert("value".to_owned(), scaled.clone());
+    object.insert("unit".to_owned(), json!(measured.quantity.unit.to_string()));
+    object.insert("scaled".to_owned(), scaled);
+    put_basis(&mut object, measured.basis);
+    if let Some(time) = &measured.time {
+        object.insert("time".to_owned(), json!(time_text(time)));
+    }
+    Value::Object(object)
+}
+
+/// A meter's time as ISO 8601 has it: with its offset where that is known.
+pub(crate) fn time_text(time: &MeterTime) -> String {
+    let local = dlms::axdr::DateTime::from_unix_seconds(time.shown, 0, dlms::axdr::ClockStatus::OK)
+        .map(|shown| format!("{}T{}", shown.date, shown.time))
+        .unwrap_or_default();
+    let zone = match time.zone {
+        Zone::Utc => "Z".to_owned(),
+        Zone::Offset(minutes) => {
+            let sign = if minutes < 0 { '-' } else { '+' };
+            let minutes = minutes.unsigned_abs();
+            format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+        }
+        Zone::Local {
+            daylight_saving: Some(true),
+        } => " summer time".to_owned(),
+        Zone::Local {
+            daylight_saving: Some(false),
+        } => " winter time".to_owned(),
+        Zone::Local {
+            daylight_saving: None,
+        } => " local time".to_owned(),
+    };
+    let trust = match time.trust {
+        Trust::Good => "",
+        Trust::Doubtful => " (doubtful)",
+        Trust::Invalid => " (invalid)",
+    };
+    format!("{local}{zone}{trust}")
 }

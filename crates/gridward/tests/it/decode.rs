@@ -4,4 +4,5 @@ mod mutation;
 mod pushes;
 mod refusals;
 mod synthetic;
+mod telegrams;
 mod vectors;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::program::{Run, run};
 
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn folder() -> Option<PathBuf> {
+pub(crate) fn folder() -> Option<PathBuf> {
     let folder = PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../../shared/data/dlms/vectors"

@@ -83,6 +83,11 @@ fn protected(protection: Protection, apdu: &[u8]) -> Vec<u8> {
 }
 
 /// A structure for each value, with scaler and unit.
+/// A text in the form of Luxembourg's ports.
+pub(crate) fn protected_text(text: &[u8]) -> Vec<u8> {
+    protected(Protection::AuthenticatedEncrypted, text)
+}
+
 pub(crate) fn aidon() -> Vec<u8> {
     let row = |c, number: Data, scaler, unit| {
         Data::Structure(vec![
