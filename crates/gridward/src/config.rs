@@ -131,6 +131,7 @@ pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
         }
         profile.anchor(folder(path));
     }
+    config.headend.relative_to(folder(path));
     Ok(config)
 }
 

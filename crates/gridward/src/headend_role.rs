@@ -18,13 +18,26 @@ use crate::{Outcome, config, counters, role};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  gridward headend --data /var/lib/gridward
   gridward config default > gridward.toml
-  gridward headend --config gridward.toml --listen 127.0.0.1:8420
+  gridward headend --config gridward.toml --data /var/lib/gridward
 
 The first start prints the operator's token, once: it is not kept and cannot be
 told again. The interface is at the address that is printed; /healthz, /metrics
-and /api/v1/openapi.json are beside it. SIGTERM stops cleanly.")]
+and /api/v1/openapi.json are beside it. SIGTERM stops cleanly.
+
+Meters are enrolled from a file that the configuration names and that is read
+at each start. What it adds or changes is taken over; a meter that it leaves
+out stays enrolled. It is a list with a head line (.csv), one JSON object a line
+(.jsonl, as gridward meter --json prints them) or [[meter]] tables (.toml):
+  logical_device_name,endpoint,server,system_title,place,feeder,phase
+  GWD0000000000001,tcp://192.0.2.7:4059,1,4757440000000001,Am Anger 9,F1,L1
+The first two are needed. Then, in gridward.toml beside it:
+  [headend]
+  enrolment = \"meters.csv\"
+  keys = \"keys.toml\"      # what opens them, mode 0600
+To try it with virtual meters:
+  gridward meter --listen tcp://127.0.0.1:4059 --count 10 --keys keys.toml \\
+      --json > meters.jsonl")]
 pub(crate) struct HeadendOptions {
     /// Configuration file [default: what `gridward config default` prints]
     #[arg(long, value_name = "FILE")]
@@ -96,8 +109,10 @@ pub(crate) fn run(options: &HeadendOptions, output: &mut Output<'_, '_>) -> Outc
             .await
             .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
         let url = format!("http://{}/", head_end.address());
+        let meters = head_end.meters();
         let told = if output.json() {
-            let mut line = json!({ "url": url, "data": data.display().to_string() });
+            let mut line =
+                json!({ "url": url, "data": data.display().to_string(), "meters": meters });
             if let (Some(token), Some(object)) = (&token, line.as_object_mut()) {
                 object.insert("token".to_owned(), json!(token.as_str()));
             }
@@ -110,8 +125,13 @@ pub(crate) fn run(options: &HeadendOptions, output: &mut Output<'_, '_>) -> Outc
                     style.paint(Ink::Value, token)
                 )
             });
+            let enrolled = match meters {
+                0 => "Meters: none yet; gridward headend --help says how they are enrolled\n"
+                    .to_owned(),
+                number => format!("Meters: {number}\n"),
+            };
             output.write(&format!(
-                "{} {}\n{sign_in}Data: {}\nStop with Ctrl-C.\n",
+                "{} {}\n{sign_in}{enrolled}Data: {}\nStop with Ctrl-C.\n",
                 style.paint(Ink::Head, "Head end at"),
                 style.paint(Ink::Value, &url),
                 data.display()

@@ -1,7 +1,7 @@
 //! The head end's section of the configuration.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -95,6 +95,16 @@ impl Config {
     /// Returns the default configuration as a TOML section with a comment at each key.
     pub const fn default_toml() -> &'static str {
         include_str!("config.toml")
+    }
+
+    /// Takes the files that it names without a folder from this one, which is the
+    /// configuration's own.
+    pub fn relative_to(&mut self, folder: &Path) {
+        for file in [&mut self.enrolment, &mut self.keys, &mut self.master_key] {
+            if let Some(file) = file {
+                *file = folder.join(&file);
+            }
+        }
     }
 
     /// Checks values that must fit each other, and returns the calendar.
@@ -218,6 +228,22 @@ mod tests {
         let file: File = toml::from_str(Config::default_toml()).unwrap();
         assert_eq!(file.headend, Config::default());
         assert!(file.headend.check().is_ok());
+    }
+
+    #[test]
+    fn files_are_beside_the_configuration() {
+        let mut config = Config {
+            enrolment: Some("meters.csv".into()),
+            keys: Some("/etc/gridward/keys.toml".into()),
+            ..Config::default()
+        };
+        config.relative_to(Path::new("/srv/gridward"));
+        assert_eq!(config.enrolment, Some("/srv/gridward/meters.csv".into()));
+        assert_eq!(config.keys, Some("/etc/gridward/keys.toml".into()));
+        assert_eq!(config.master_key, None);
+        config.enrolment = Some("meters.csv".into());
+        config.relative_to(Path::new(""));
+        assert_eq!(config.enrolment, Some("meters.csv".into()));
     }
 
     #[test]

@@ -166,6 +166,11 @@ impl HeadEnd {
         self.address
     }
 
+    /// Returns the number of meters enrolled.
+    pub fn meters(&self) -> usize {
+        self.fleet.len()
+    }
+
     /// Returns the store.
     pub const fn store(&self) -> &Arc<dyn Store> {
         &self.store

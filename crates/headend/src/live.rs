@@ -99,22 +99,28 @@ impl Live {
                 id: meter,
                 enrolment: known.meter.enrolment,
             };
-            let failed = match self.bounded(self.access.open(&target)).await {
+            let mut answered = false;
+            let outcome = match self.bounded(self.access.open(&target)).await {
                 Ok(talk) => {
-                    let result = self.follow(meter, talk, || lease.is_wanted()).await;
-                    if result.is_ok() {
-                        pause = PERIOD;
-                    }
-                    result.err()
+                    let is_wanted = || lease.is_wanted();
+                    self.follow(meter, talk, &mut answered, is_wanted).await
                 }
-                Err(error) => Some(error),
+                Err(error) => Err(error),
             };
             drop(lease);
-            if let Some(error) = failed {
+            if answered {
+                pause = PERIOD;
+            }
+            let Err(error) = outcome else { continue };
+            // What breaks off after values may be a counter that another client of the meter has
+            // moved, which a new association mends: only a try without any value is told.
+            if !answered {
                 let reason = error.reason.sentence();
                 let change = Change::PowerError(meter, self.clock.now(), reason);
                 self.fleet.hub().send(change);
-                sleep(pause).await;
+            }
+            sleep(pause).await;
+            if !answered {
                 pause = (pause * 2).min(PAUSE_LONGEST);
             }
         }
@@ -125,6 +131,7 @@ impl Live {
         &self,
         meter: MeterId,
         mut talk: Box<dyn Conversation>,
+        answered: &mut bool,
         is_wanted: impl Fn() -> bool,
     ) -> Result<(), AccessError> {
         let mut ticks = interval(PERIOD);
@@ -132,6 +139,7 @@ impl Live {
         loop {
             ticks.tick().await;
             let registers = self.bounded(talk.registers(&LIVE_REGISTERS)).await?;
+            *answered = true;
             let mut power = Power::of(&registers);
             let at = *power.at.get_or_insert_with(|| self.clock.now());
             if let Some(watts) = power.total {

@@ -337,16 +337,24 @@ impl Failure {
     /// Says it to the operator, in a sentence.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::Unreachable => "Nothing answers at its address.",
-            Self::NoAnswer => "It did not answer in time.",
+            Self::Unreachable => {
+                "Nothing answers at its address: check the address, and that the meter has supply."
+            }
+            Self::NoAnswer => "It did not answer in time: check the way to it.",
             Self::Refused => {
                 "It answers, but refuses our association: check mechanism and secrets."
             }
             Self::NotVerified => {
-                "It answers, but our key is not the one it knows. Nothing was changed."
+                "It answers, but our key is not the one it knows: enrol it with its key file. \
+                 Nothing was changed."
             }
-            Self::OtherMeter => "Another meter answers at its address. Nothing was stored.",
-            Self::Protocol => "It answers, but not in the form that DLMS asks for.",
+            Self::OtherMeter => {
+                "Another meter answers at its address: check the enrolment file. Nothing was stored."
+            }
+            Self::Protocol => {
+                "It answers, but not in the form that DLMS asks for: check that its address leads \
+                 to a meter."
+            }
             Self::Denied => "It answers, but refuses an object that the head end needs.",
             Self::NoSecrets => "The head end holds no secrets for it: enrol it with its key file.",
         }

@@ -52,8 +52,8 @@ impl ControlMode {
     }
 }
 
-/// Events of the disconnector control log, 0-0:99.98.2.255 (IDIS companion specification, as
-/// EnergyICT's and other head ends read them).
+/// Events of the disconnector control log, 0-0:99.98.2.255 (EnergyICT's readers of IDIS meters and
+/// the published firmware of a ZPA meter agree on 60 to 63; 59 is in the first alone).
 pub mod codes {
     /// The breaker may be closed by hand.
     pub const READY_FOR_MANUAL_RECONNECTION: u16 = 59;

@@ -78,9 +78,12 @@ macro_rules! known_events {
     };
 }
 
-// Codes: GXF EventType.java (Apache-2.0), checked against the MetCom MCS301 manual, table 37; 59
-// to 63: disconnector control log of the IDIS companion specification, as head ends read it.
-// Severity is ours. Other companion standards number otherwise: take the table per profile.
+// Codes: GXF EventType.java (Apache-2.0), checked against the MetCom MCS301 manual, table 37. 48
+// to 50 and 60 to 64: EnergyICT's readers of IDIS meters (DisconnectorControlLog.java and its
+// neighbours) and, apart from them, the event codes in the published firmware of a ZPA meter; 59
+// has the first alone. From 65 on the two differ, so that nothing is named there. Severity is
+// ours: a breaker that moves is no alarm, its state is shown by itself. Other companion standards
+// number otherwise: take the table per profile.
 known_events! {
     1 PowerDown Power Warning "Power failed";
     2 PowerUp Power Info "Power returned";
@@ -110,11 +113,15 @@ known_events! {
     45 MeterCoverClosed Tamper Info "Meter cover closed";
     46 AuthenticationFailed Security Warning "Several failed sign-ins at the meter";
     47 ConfigurationChanged Configuration Info "Configuration changed";
+    48 GlobalKeysChanged Security Info "Global keys changed";
+    49 DecryptionFailed Security Warning "Messages that did not decrypt or verify";
+    50 ReplayAttempted Security Warning "Replayed message refused";
     59 ReadyForManualReconnection Control Info "Breaker may be closed by hand";
     60 ManualDisconnection Control Info "Breaker opened by hand";
     61 ManualConnection Control Info "Breaker closed by hand";
     62 RemoteDisconnection Control Info "Breaker opened from afar";
     63 RemoteConnection Control Info "Breaker closed from afar";
+    64 LocalDisconnection Control Info "Breaker opened by the meter itself";
     71 MetrologicalMaintenance Maintenance Info "Metrological maintenance";
     72 TechnicalMaintenance Maintenance Info "Technical maintenance";
     255 LogCleared Log Warning "Event log cleared";

@@ -22,13 +22,15 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 const pad = (n: number, width = 2): string => String(n).padStart(width, "0");
 
 /**
- * A time zone with its offsets. Asking Intl for each time is slow, so the offset is kept per hour of UTC: all
- * zones change on a quarter of an hour at the finest, and the quarters of an hour with a change are not kept.
+ * A time zone with its offsets. Asking Intl for each time is slow, so offset and name are kept per quarter of an
+ * hour of UTC: no zone changes between two of them.
  */
 export class Zone {
   readonly name: string;
   private readonly format: Intl.DateTimeFormat;
   private readonly kept = new Map<number, number>();
+  private namer: Intl.DateTimeFormat | null = null;
+  private readonly names = new Map<number, string>();
 
   constructor(name: string) {
     let format: Intl.DateTimeFormat;
@@ -121,12 +123,19 @@ export class Zone {
 
   /** "CET" or what the platform calls it. */
   abbreviation(ms: number): string {
-    const parts = new Intl.DateTimeFormat("en-GB", {
+    const quarter = Math.floor(ms / (15 * MINUTE));
+    const known = this.names.get(quarter);
+    if (known !== undefined) return known;
+    this.namer ??= new Intl.DateTimeFormat("en-GB", {
       timeZone: this.name,
       timeZoneName: "short",
       hour: "2-digit",
-    }).formatToParts(ms);
-    return parts.find((part) => part.type === "timeZoneName")?.value ?? this.offsetText(ms);
+    });
+    const parts = this.namer.formatToParts(ms);
+    const text = parts.find((part) => part.type === "timeZoneName")?.value ?? this.offsetText(ms);
+    if (this.names.size > 20_000) this.names.clear();
+    this.names.set(quarter, text);
+    return text;
   }
 
   /** Whether the same wall clock comes twice around the time, once on each side of a change of the clocks. */

@@ -140,6 +140,8 @@ export interface Register {
   unit: string;
   scaler: number;
   at: string;
+  /** Whether it is a running total. */
+  counter: boolean;
   since_yesterday: number | null;
 }
 

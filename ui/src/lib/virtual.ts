@@ -3,6 +3,8 @@
 /** A browser draws no taller element than this without fault. */
 export const TALLEST_PX = 10_000_000;
 
+const STEP = 8;
+
 export interface WindowOfRows {
   /** First row drawn. */
   start: number;
@@ -25,9 +27,9 @@ export function rowsInView(
   const shown = Math.min(total, Math.floor(TALLEST_PX / rowPx));
   const first = Math.floor(Math.max(0, above) / rowPx);
   const last = Math.ceil(Math.max(0, above + viewPx) / rowPx);
-  // An even start keeps rows in place for small movements.
-  const start = Math.max(0, Math.min(first - spare, shown)) & ~1;
-  const end = Math.min(shown, last + spare);
+  // Rows come and go by STEP, so that most movements draw nothing new.
+  const start = Math.floor(Math.max(0, Math.min(first - spare, shown)) / STEP) * STEP;
+  const end = Math.min(shown, Math.ceil((last + spare) / STEP) * STEP);
   return { start, end: Math.max(start, end), height: shown * rowPx, total: shown };
 }
 

@@ -2,6 +2,7 @@ import { useEffect } from "preact/hooks";
 import { Card } from "../components/card.tsx";
 import { ChartCard } from "../components/chart/chart.tsx";
 import type { PlotSpec } from "../components/chart/spec.ts";
+import { Icon } from "../components/icons.tsx";
 import { NoValue, Num } from "../components/number.tsx";
 import { Shell } from "../components/shell.tsx";
 import { Load, Skeleton } from "../components/states.tsx";
@@ -53,7 +54,9 @@ export function FleetPage() {
           </p>
         </div>
       </div>
-      {loaded.data === null && loaded.error ? (
+      {fleet?.meters === 0 ? (
+        <Enrol />
+      ) : loaded.data === null && loaded.error ? (
         <section class="card">
           <Load of={loaded} what={t.fleet.what}>
             {() => null}
@@ -85,6 +88,30 @@ export function FleetPage() {
         </>
       )}
     </Shell>
+  );
+}
+
+/** What there is to do before there is anything to see. */
+function Enrol() {
+  return (
+    <section class="card enrol" aria-labelledby="h-enrol" data-testid="state-empty">
+      <div class="state">
+        <span class="ic">
+          <Icon name="inbox" />
+        </span>
+        <h2 id="h-enrol">{t.fleet.empty}</h2>
+        <p>{t.fleet.emptyText}</p>
+      </div>
+      <ol class="enrol-steps">
+        {t.fleet.emptySteps.map(([what, how]) => (
+          <li key={what}>
+            <span>{what}</span>
+            <pre>{how}</pre>
+          </li>
+        ))}
+      </ol>
+      <p class="t3 enrol-note">{t.fleet.emptyNote}</p>
+    </section>
   );
 }
 
@@ -219,8 +246,10 @@ function Strip({ fleet, dim }: { fleet: Fleet | null; dim: boolean }) {
   );
 }
 
+/** Two figures where there are few, so that a slow rate is not a zero. */
 function rate(perSecond: number): string {
-  return perSecond >= 10 ? perSecond.toFixed(0) : perSecond.toFixed(1);
+  if (perSecond >= 10 || perSecond === 0) return perSecond.toFixed(0);
+  return perSecond >= 1 ? perSecond.toFixed(1) : perSecond < 0.01 ? "< 0.01" : perSecond.toFixed(2);
 }
 
 interface SuccessDay {
@@ -324,6 +353,7 @@ function Success({ fleet }: { fleet: Fleet }) {
               </>
             )}
             <span class="t3 hide-n">{t.fleet.target(percentOfPermille(target))}</span>
+            {low > 0 ? <span class="t3 axis-note">{t.fleet.axisFrom(low)}</span> : null}
           </>
         );
       }}

@@ -165,7 +165,7 @@ export function StatesPage() {
             kind="empty"
             icon="inbox"
             title="No meters yet"
-            text="Meters come from the enrolment file of the head end. They show up here once it has read it."
+            text="Meters are enrolled from a file, which the head end reads when it starts."
           />
         </section>
         <section class="card c4">

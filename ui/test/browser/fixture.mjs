@@ -397,6 +397,7 @@ export class Fixture {
       unit,
       scaler,
       at,
+      counter: /:\d+\.8\./.test(obis),
       since_yesterday: since,
     });
     return {
@@ -405,7 +406,7 @@ export class Fixture {
         r("1-0:1.8.0", "Energy used", "27875359", "Wh", 0, 6024),
         r("1-0:1.8.1", "Energy used, day", "18204317", "Wh", 0, 4118),
         r("1-0:1.8.2", "Energy used, night", "9671042", "Wh", 0, 1906),
-        r("1-0:2.8.0", "Energy delivered", "0", "Wh", 0, 0),
+        r("1-0:2.8.0", "Energy delivered", "0", "Wh", 0, null),
         r("1-0:32.7.0", "Voltage L1", "231.4", "V", -1, null),
         r("1-0:1.6.0", "Highest power this month", "6820", "W", 0, null),
         r("1-0:31.7.0", "Current L1", "4.92", "A", -2, null),
@@ -417,6 +418,7 @@ export class Fixture {
           unit: "",
           scaler: 0,
           at,
+          counter: false,
           since_yesterday: null,
         },
       ],

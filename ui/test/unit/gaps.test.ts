@@ -87,8 +87,8 @@ describe("the heartbeat strip", () => {
 
 describe("a long list", () => {
   it("draws what is in view and some to spare", () => {
-    expect(rowsInView(100_412, 34, 0, 900, 8)).toMatchObject({ start: 0, end: 35, height: 3_414_008 });
-    expect(rowsInView(100_412, 34, 34_000, 900, 8)).toMatchObject({ start: 992, end: 1035 });
+    expect(rowsInView(100_412, 34, 0, 900, 8)).toMatchObject({ start: 0, end: 40, height: 3_414_008 });
+    expect(rowsInView(100_412, 34, 34_000, 900, 8)).toMatchObject({ start: 992, end: 1040 });
     expect(rowsInView(100_412, 34, 34 * 100_412, 900, 8)).toMatchObject({ end: 100_412 });
     expect(rowsInView(5, 34, -400, 900, 8)).toMatchObject({ start: 0, end: 5 });
     expect(rowsInView(0, 34, 0, 900, 8)).toMatchObject({ start: 0, end: 0, height: 0 });

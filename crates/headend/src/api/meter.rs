@@ -297,7 +297,10 @@ pub(crate) struct RegisterView {
     scaler: i8,
     #[schema(format = DateTime)]
     at: String,
-    /// What was added since the last reading of an earlier day; energy registers only.
+    /// Whether it is a running total.
+    counter: bool,
+    /// What was added since the last reading of an earlier day; null where it is no running
+    /// total, and where there is no earlier reading yet.
     #[schema(value_type = Option<f64>)]
     since_yesterday: Option<serde_json::Number>,
 }
@@ -351,12 +354,13 @@ fn register(row: &RegisterRow) -> RegisterView {
     };
     RegisterView {
         obis: last.object.to_string(),
-        name: name(last.object),
+        name: sentence_case(name(last.object)),
         value,
         text,
         unit,
         scaler,
         at: rfc3339(last.at),
+        counter: is_energy(last.object),
         since_yesterday: since,
     }
 }
@@ -367,6 +371,14 @@ fn number(scale: ScalerUnit, value: i64) -> Option<serde_json::Number> {
         return None;
     }
     scale.scaled(value).decimal().to_string().parse().ok()
+}
+
+/// A name as the first words of a line are written.
+fn sentence_case(mut name: String) -> String {
+    if let Some(first) = name.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    name
 }
 
 /// Value group D 8: a running total.

@@ -25,7 +25,8 @@ export function useTwinKey(): void {
 
 export interface TwinTable {
   caption: string;
-  head: { text: string; right?: boolean }[];
+  /** A column that is not `narrow` is left out where there is no room for it. */
+  head: { text: string; right?: boolean; narrow?: boolean }[];
   rows: () => ComponentChildren[][];
 }
 
@@ -186,6 +187,11 @@ export function Chart({ testid, spec, height, summary, readout, spoken, handle }
   );
 }
 
+function classOf(column: TwinTable["head"][number] | undefined): string | undefined {
+  const classes = [column?.right ? "r" : "", column?.narrow === false ? "hide-n" : ""].filter(Boolean);
+  return classes.length > 0 ? classes.join(" ") : undefined;
+}
+
 /** The table with the same values as a chart. */
 export function Twin({ table, testid }: { table: TwinTable; testid: string }) {
   const rows = table.rows();
@@ -196,7 +202,7 @@ export function Twin({ table, testid }: { table: TwinTable; testid: string }) {
         <thead>
           <tr>
             {table.head.map((column) => (
-              <th scope="col" key={column.text} class={column.right ? "r" : undefined}>
+              <th scope="col" key={column.text} class={classOf(column)}>
                 {column.text}
               </th>
             ))}
@@ -206,11 +212,7 @@ export function Twin({ table, testid }: { table: TwinTable; testid: string }) {
           {rows.map((row, r) => (
             <tr key={r}>
               {row.map((cell, i) =>
-                i === 0 ? (
-                  <th scope="row">{cell}</th>
-                ) : (
-                  <td class={table.head[i]?.right ? "r" : undefined}>{cell}</td>
-                ),
+                i === 0 ? <th scope="row">{cell}</th> : <td class={classOf(table.head[i])}>{cell}</td>,
               )}
             </tr>
           ))}
@@ -227,8 +229,10 @@ export interface ChartCardProps extends ChartProps {
   end?: ComponentChildren;
   footer?: ComponentChildren;
   class?: string;
-  /** Stands above the chart. */
+  /** Stands above the chart and its table. */
   lead?: ComponentChildren;
+  /** Says which colour is what, where the chart is shown. */
+  legend?: ComponentChildren;
   table: TwinTable;
   /** What the chart is about, for the picture: the name of a meter. */
   subject?: string;
@@ -329,6 +333,7 @@ export function ChartCard(props: ChartCardProps) {
       }
     >
       {props.lead}
+      {view === "chart" ? props.legend : null}
       {view === "chart" ? (
         <Chart
           testid={props.testid}

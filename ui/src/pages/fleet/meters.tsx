@@ -29,7 +29,6 @@ const HEAD_REM = 2;
 const CARD_REM = 4.75;
 /** A power value of a list is read every quarter of an hour; older than two of them is marked as old. */
 const POWER_OLD_MS = 30 * MINUTE;
-const MOST_SELECTED = 50;
 
 function queryOf(
   search: URLSearchParams,
@@ -89,13 +88,6 @@ export function MetersCard({ feeders }: { feeders: string[] }) {
 
   const filtered = query.q !== "" || query.state !== "all" || query.feeder !== "";
   const total = rows.total;
-  const selected = new Set((search.get("sel") ?? "").split(",").filter((id) => /^[a-z0-9_]+$/i.test(id)));
-  const select = (id: string): void => {
-    if (selected.has(id)) selected.delete(id);
-    else if (selected.size < MOST_SELECTED) selected.add(id);
-    change({ sel: [...selected].join(",") });
-  };
-
   const stateOptions = STATES.map((value) => ({ value, text: t.fleet.view[value] ?? value }));
   return (
     <section class="card meters" aria-labelledby="h-m" ref={card} data-testid="fleet-meters">
@@ -192,20 +184,8 @@ export function MetersCard({ feeders }: { feeders: string[] }) {
           narrow={narrow}
           query={query}
           onSort={sortBy}
-          selected={selected}
-          onSelect={select}
         />
       )}
-      {selected.size > 0 ? (
-        <div class="selection" data-testid="fleet-selection">
-          <span>
-            <Num text={String(selected.size)} /> {t.fleet.rows(selected.size)}
-          </span>
-          <button type="button" class="btn sm" onClick={() => change({ sel: "" })}>
-            {t.fleet.unselect}
-          </button>
-        </div>
-      ) : null}
     </section>
   );
 }
@@ -252,16 +232,12 @@ function List({
   narrow,
   query,
   onSort,
-  selected,
-  onSelect,
 }: {
   rows: Rows;
   total: number | null;
   narrow: boolean;
   query: { sort: Sort; dir: string };
   onSort: (sort: Sort) => void;
-  selected: Set<string>;
-  onSelect: (id: string) => void;
 }) {
   const coarse = useMedia("(pointer: coarse)");
   const now = useNow(5_000);
@@ -317,10 +293,6 @@ function List({
       Enter: () => {
         const row = rows.row(active);
         if (row) navigate(`/meters/${row.id}`);
-      },
-      x: () => {
-        const row = rows.row(active);
-        if (row) onSelect(row.id);
       },
     };
     const action = keys[event.key];
@@ -406,7 +378,6 @@ function List({
             aria-rowcount={count + 1}
             aria-activedescendant={rendered ? `row-${active}` : undefined}
             aria-busy={rows.old || total === null}
-            aria-multiselectable="true"
             data-testid="fleet-table"
             onKeyDown={keydown}
             onFocus={() => {
@@ -438,7 +409,6 @@ function List({
                     now={now}
                     quiet={quiet}
                     active={index === active}
-                    selected={row ? selected.has(row.id) : false}
                   />
                 );
               })}
@@ -504,7 +474,6 @@ interface RowProps {
   now: number;
   quiet: boolean;
   active: boolean;
-  selected: boolean;
 }
 
 /** Drawn again only when what it shows has changed: a scrolled table then makes a few rows and moves the rest. */
@@ -516,8 +485,7 @@ class TableRow extends Component<RowProps> {
       old.index !== next.index ||
       old.now !== next.now ||
       old.quiet !== next.quiet ||
-      old.active !== next.active ||
-      old.selected !== next.selected
+      old.active !== next.active
     );
   }
 
@@ -526,7 +494,7 @@ class TableRow extends Component<RowProps> {
   }
 }
 
-function drawRow({ index, row, now, quiet, active, selected }: RowProps) {
+function drawRow({ index, row, now, quiet, active }: RowProps) {
   const state = active ? "active" : undefined;
   if (!row) {
     return (
@@ -544,7 +512,6 @@ function drawRow({ index, row, now, quiet, active, selected }: RowProps) {
     <tr
       id={`row-${index}`}
       aria-rowindex={index + 2}
-      aria-selected={selected}
       class={state}
       data-testid="meter-row"
       data-id={row.id}

@@ -102,10 +102,19 @@ export function PathCard({ meter }: { meter: Meter }) {
         </ol>
         <dl class="kv">
           <Row name={t.meter.rtt}>
-            {meter.path.rtt_ms === null ? <NoValue /> : <Num text={meter.path.rtt_ms.toFixed(1)} unit="ms" />}
+            {meter.path.rtt_ms === null ? (
+              <NoValue />
+            ) : (
+              <Num text={milliseconds(meter.path.rtt_ms)} unit="ms" />
+            )}
           </Row>
         </dl>
       </div>
     </Card>
   );
+}
+
+/** Never a silent zero: a meter on the same machine answers in less than what is told. */
+function milliseconds(ms: number): string {
+  return ms < 0.05 ? "< 0.1" : ms.toFixed(1);
 }

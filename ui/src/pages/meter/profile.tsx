@@ -57,6 +57,17 @@ export function ProfileCard({
   const controls = full ? (
     <div class="range-bar">
       {presets}
+      <ChipSelect
+        label={t.meter.step}
+        value={range.step}
+        options={stepsFor(Math.round((range.to - range.from) / DAY)).map((value) => ({
+          value,
+          text: t.meter.steps[value] ?? value,
+        }))}
+        onChange={(step) => change({ step }, false)}
+        plain
+        testid="profile-step"
+      />
       <div class="row">
         <button
           type="button"
@@ -97,17 +108,6 @@ export function ProfileCard({
           </button>
         )}
       </div>
-      <ChipSelect
-        label={t.meter.step}
-        value={range.step}
-        options={stepsFor(Math.round((range.to - range.from) / DAY)).map((value) => ({
-          value,
-          text: t.meter.steps[value] ?? value,
-        }))}
-        onChange={(step) => change({ step }, false)}
-        plain
-        testid="profile-step"
-      />
     </div>
   ) : null;
 
@@ -234,6 +234,16 @@ function Drawn({
   const end = (one: Point): number => (stepMs >= 23 * HOUR ? zone.startOfDay(one.at, 1) : one.at + stepMs);
   const hours = (one: Point): number => (end(one) - one.at) / HOUR;
   const quality = (one: Point): string => one.status.map((word) => word.replaceAll("_", " ")).join(", ");
+  const isGood = (one: Point): boolean =>
+    one.status.length === 0 && (one.used !== null || one.delivered !== null);
+  const qualityOf = (one: Point): preact.ComponentChild =>
+    one.used === null && one.delivered === null ? (
+      <Status shape="miss">{t.meter.noDataWord}</Status>
+    ) : one.status.length > 0 ? (
+      quality(one)
+    ) : (
+      <span class="t3">{t.meter.good}</span>
+    );
   // Power over the interval: what was used less what was delivered.
   const averageOf = (one: Point): { text: string; unit: string } | null =>
     one.used === null ? null : glance((one.used - (delivers ? (one.delivered ?? 0) : 0)) / hours(one), "W");
@@ -266,22 +276,20 @@ function Drawn({
       title={t.meter.profile}
       testid="meter-profile"
       aside={aside}
-      lead={
-        <>
-          {controls}
-          {delivers ? (
-            <ul class="legend">
-              <li>
-                <span class="swatch c1" />
-                {t.meter.channelUsed}
-              </li>
-              <li>
-                <span class="swatch c3" />
-                {t.meter.channelDelivered}
-              </li>
-            </ul>
-          ) : null}
-        </>
+      lead={controls}
+      legend={
+        delivers ? (
+          <ul class="legend">
+            <li>
+              <span class="swatch c1" />
+              {t.meter.channelUsed}
+            </li>
+            <li>
+              <span class="swatch c3" />
+              {t.meter.channelDelivered}
+            </li>
+          </ul>
+        ) : null
       }
       spec={spec}
       height={full ? 320 : 240}
@@ -349,23 +357,18 @@ function Drawn({
           { text: t.meter.interval },
           { text: t.meter.channelUsed, right: true },
           { text: t.meter.channelDelivered, right: true },
-          { text: t.meter.quality },
+          { text: t.meter.quality, narrow: false },
         ],
         rows: () =>
-          [...points]
-            .reverse()
-            .map((one) => [
-              interval(one.at, end(one), zone),
-              one.used === null ? <NoValue /> : <Num text={kwh(one.used)} unit="kWh" />,
-              one.delivered === null ? <NoValue /> : <Num text={kwh(one.delivered)} unit="kWh" />,
-              one.used === null && one.delivered === null ? (
-                <Status shape="miss">{t.meter.noDataWord}</Status>
-              ) : one.status.length > 0 ? (
-                quality(one)
-              ) : (
-                <span class="t3">{t.meter.good}</span>
-              ),
-            ]),
+          [...points].reverse().map((one) => [
+            <>
+              {interval(one.at, end(one), zone)}
+              {isGood(one) ? null : <span class="under only-narrow">{qualityOf(one)}</span>}
+            </>,
+            one.used === null ? <NoValue /> : <Num text={kwh(one.used)} unit="kWh" />,
+            one.delivered === null ? <NoValue /> : <Num text={kwh(one.delivered)} unit="kWh" />,
+            qualityOf(one),
+          ]),
       }}
       footer={gaps.length > 0 ? <GapLines profile={profile} full={full} /> : undefined}
       subject={name}

@@ -23,7 +23,7 @@ export function RegistersCard({
 }) {
   const now = useNow(10_000);
   const readAt = parse(loaded.data?.read_at);
-  const rows = loaded.data?.rows ?? [];
+  const rows = counted(loaded.data?.rows ?? []);
   return (
     <Card
       id="reg"
@@ -85,7 +85,7 @@ export function RegistersCard({
                 </tr>
               </thead>
               <tbody>
-                {(full ? data.rows : data.rows.slice(0, FEW)).map((row) => (
+                {(full ? rows : rows.slice(0, FEW)).map((row) => (
                   <RegisterRow key={row.obis} row={row} now={now} full={full} />
                 ))}
               </tbody>
@@ -95,6 +95,11 @@ export function RegistersCard({
       </Load>
     </Card>
   );
+}
+
+/** Running totals first, since they are what is billed; the meter's order otherwise. */
+function counted(rows: Register[]): Register[] {
+  return [...rows.filter((row) => row.counter), ...rows.filter((row) => !row.counter)];
 }
 
 function RegisterRow({ row, now, full }: { row: Register; now: number; full: boolean }) {
@@ -113,7 +118,7 @@ function RegisterRow({ row, now, full }: { row: Register; now: number; full: boo
       <td class="r">{shown === null ? <NoValue /> : <Num text={shown.text} unit={shown.unit} />}</td>
       <td class="r t2 hide-n">
         {since === null ? (
-          <span class="t3">{t.meter.notCounter}</span>
+          <span class="t3">{row.counter ? t.meter.noEarlier : t.meter.notCounter}</span>
         ) : (
           <Num text={since.text} unit={since.unit} />
         )}

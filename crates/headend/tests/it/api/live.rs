@@ -88,7 +88,10 @@ async fn a_meter_that_does_not_answer_says_why() {
     let topics = format!("fleet,meter:{id}");
     let mut events = fixture.follow(&topics, None).await.unwrap();
     let event = next(&mut events, "power_error").await;
-    assert_eq!(event.data["reason"], "It did not answer in time.");
+    assert_eq!(
+        event.data["reason"],
+        "It did not answer in time: check the way to it."
+    );
     fixture.meters.silent.lock().unwrap().clear();
     next(&mut events, "power").await;
     fixture.head_end.stop().await;

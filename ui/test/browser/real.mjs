@@ -1,0 +1,394 @@
+// The pages in Chromium against the head end itself: `gridward meter` and `gridward headend` as processes on free
+// ports, sign-in with the token that the first start prints. What this is evidence of: program, API and pages
+// together, and registers compared with what the command line reads from the meter; the meters are our own.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { tmpdir } from "node:os";
+import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
+import { finish, inspect, open, signIn, step, THEMES, walk, WIDTHS } from "./lib.mjs";
+
+const root = fileURLToPath(new URL("../../../", import.meta.url));
+const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
+const program = process.env.GRIDWARD ?? join(target, "debug", "gridward");
+assert.ok(existsSync(program), `build it first: cargo build -p gridward (there is no ${program})`);
+
+const METERS = 40;
+const DAY = 86_400_000;
+/** Longer than anything takes on a busy machine; nothing waits for it where all goes well. */
+const LONG = 120_000;
+const [wide, , phone] = WIDTHS;
+const folder = mkdtempSync(join(tmpdir(), "gridward-ui-"));
+const at = (name) => join(folder, name);
+const running = new Set();
+
+/** A part of the program as a process; `lines` come as JSON. */
+class Role {
+  constructor(args) {
+    this.child = spawn(program, [...args, "--json", "--stop-at-eof"], {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: { ...process.env, XDG_STATE_HOME: at("state") },
+    });
+    this.ended = new Promise((done) => this.child.once("exit", done));
+    this.lines = createInterface(this.child.stdout)[Symbol.asyncIterator]();
+    running.add(this);
+  }
+
+  async line() {
+    const { value, done } = await this.lines.next();
+    assert.ok(!done, "it ended");
+    const line = JSON.parse(value);
+    assert.equal(line.error, undefined, JSON.stringify(line.error));
+    return line;
+  }
+
+  /** The end of its standard input tells it to stop. */
+  async stop() {
+    this.child.stdin.end();
+    const code = await this.ended;
+    running.delete(this);
+    assert.equal(code, 0, "it stops cleanly");
+  }
+}
+
+/** What a command prints as JSON. */
+function command(...args) {
+  return new Promise((done, failed) => {
+    const child = spawn(program, [...args, "--json", "--state", at("operator")], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    let error = "";
+    child.stdout.on("data", (chunk) => (output += chunk));
+    child.stderr.on("data", (chunk) => (error += chunk));
+    child.once("exit", (code) => {
+      if (code === 0) done(JSON.parse(output));
+      else failed(new Error(`gridward ${args.join(" ")}: ${code}\n${output}${error}`));
+    });
+  });
+}
+
+function freePort() {
+  return new Promise((done) => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
+
+/** Asks until the answer is there. */
+async function until(what, ask, every = 200) {
+  const end = Date.now() + LONG;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    assert.ok(Date.now() < end, `waited too long until ${what}`);
+    await new Promise((done) => setTimeout(done, every));
+  }
+}
+
+async function startMeters(port) {
+  const role = new Role([
+    "meter",
+    "--listen",
+    `tcp://127.0.0.1:${port}`,
+    "--count",
+    String(METERS),
+    "--keys",
+    at("keys.toml"),
+    "--data",
+    at("meters"),
+  ]);
+  const enrolled = [];
+  for (let i = 0; i < METERS; i += 1) enrolled.push(await role.line());
+  return { role, enrolled };
+}
+
+async function startHeadEnd(data, listen, config) {
+  const role = new Role(["headend", ...config, "--data", data, "--listen", listen]);
+  return { role, line: await role.line() };
+}
+
+try {
+  const port = await freePort();
+  let { role: meters, enrolled } = await startMeters(port);
+  writeFileSync(at("meters.jsonl"), enrolled.map((meter) => `${JSON.stringify(meter)}\n`).join(""));
+  writeFileSync(
+    at("gridward.toml"),
+    `[headend]
+site = "Test"
+enrolment = "meters.jsonl"
+keys = "keys.toml"
+
+[headend.collector]
+every_s = 10
+delay_s = 1
+timeout_s = 10
+retry_first_s = 1
+retry_longest_s = 2
+`,
+  );
+  const config = ["--config", at("gridward.toml")];
+  let { role: headEnd, line: told } = await startHeadEnd(at("headend"), "127.0.0.1:0", config);
+  const origin = told.url.replace(/\/$/, "");
+  const { token } = told;
+  assert.ok(token.length > 30, "the first start tells the token");
+  const api = async (path) => {
+    const answer = await fetch(`${origin}/api/v1${path}`, { headers: { authorization: `Bearer ${token}` } });
+    assert.equal(answer.status, 200, path);
+    return answer.json();
+  };
+
+  let rows = [];
+  await step("every meter is read", async () => {
+    await until("every meter is read", async () => {
+      rows = (await api(`/meters?limit=${METERS}`)).rows;
+      return (
+        rows.length === METERS && rows.every((row) => row.last_read) && (await api("/fleet")).queue === 0
+      );
+    });
+  });
+  // Of thirty days of forty meters some were without supply: a gap with its events.
+  const holed = rows.find((row) => row.state === "miss");
+  assert.ok(holed, "no meter has a gap");
+  const whole = rows.find((row) => row.state === "ok");
+  assert.ok(whole, "no meter is without a fault");
+  const access = (name) => ["--keys", at("keys.toml"), "--meter", name, "--client", "1"];
+  const serverOf = (name) => String(enrolled.find((meter) => meter.logical_device_name === name).server);
+  const ask = (verb, name, ...what) =>
+    command(verb, `tcp://127.0.0.1:${port}`, ...what, ...access(name), "--server", serverOf(name));
+
+  await walk(origin, token, holed.id, "real ", [wide, phone]);
+
+  await step("another token is refused in plain words", async () => {
+    const { context, page, wrong } = await open(origin, wide, "light");
+    await page.goto(origin);
+    await page.getByTestId("signin-token").fill(`${token.slice(0, -1)}_`);
+    await page.keyboard.press("Enter");
+    await page.getByText("This is not the token of this head end").waitFor();
+    await inspect(page, wrong, "real wrong-token");
+    await page.getByTestId("signin-token").fill(token);
+    await page.keyboard.press("Enter");
+    await page.getByTestId("meter-row").first().waitFor();
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+
+  await step("the table is what the head end has", async () => {
+    const { context, page } = await open(origin, wide, "light");
+    await signIn(page, origin, token, "/fleet?sort=meter");
+    await page.getByTestId("meter-row").first().waitFor();
+    assert.match(await page.getByTestId("fleet-rows").innerText(), new RegExp(`^${METERS} `));
+    const list = await api(`/meters?sort=meter&limit=${METERS}`);
+    const shown = await page.getByTestId("meter-row").evaluateAll((all) => all.map((row) => row.dataset.id));
+    assert.deepEqual(
+      shown.slice(0, 10),
+      list.rows.slice(0, 10).map((row) => row.id),
+    );
+    await page.getByTestId("fleet-filter").fill(enrolled[6].place);
+    await page.waitForFunction((place) => {
+      const all = [...document.querySelectorAll("[data-testid=meter-row]")];
+      return all.length > 0 && all.every((row) => row.textContent.includes(place));
+    }, enrolled[6].place);
+    await context.close();
+  });
+
+  await step("power moves each second", async () => {
+    const { context, page, wrong } = await open(origin, wide, "dark");
+    await signIn(page, origin, token, `/meters/${whole.id}`);
+    await page.locator("[data-testid=meter-live-state][data-state=live]").waitFor({ timeout: LONG });
+    const readout = page.getByTestId("meter-live-readout");
+    const seen = new Set();
+    await until("four seconds were shown", async () => {
+      const time = /^\d\d:\d\d:\d\d/.exec(await readout.innerText())?.[0];
+      if (time) seen.add(time);
+      return seen.size >= 4;
+    });
+    assert.match(await page.getByTestId("meter-live-value").innerText(), /^[−\d.]+\s*k?W$/);
+    await page.getByTestId("meter-live-view-table").click();
+    const lines = await page.getByTestId("meter-live-table").locator("tbody tr").count();
+    assert.ok(lines >= 4, `${lines} seconds in the table`);
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+
+  await step("registers are what the meter says", async () => {
+    const codes = ["1-0:1.8.0", "1-0:2.8.0"];
+    const read = async () =>
+      (await ask("read", whole.name, ...codes)).map((one) => Number(one.scaled ?? one.value));
+    const before = await read();
+    const then = new Date().toISOString();
+    await until("the head end has read after that", async () => {
+      const { read_at: last } = await api(`/meters/${whole.id}/registers`);
+      return last > then;
+    });
+    const { context, page, wrong } = await open(origin, wide, "light");
+    await signIn(page, origin, token, `/meters/${whole.id}/registers`);
+    await page.getByTestId("register-row").first().waitFor();
+    const shown = [];
+    for (const code of codes) {
+      const cells = page.locator(`[data-testid=register-row][data-id="${code}"] td`);
+      const text = await cells.nth(1).innerText();
+      assert.match(text, /kWh$/);
+      shown.push(Number(text.replace(/[^\d.]/g, "")) * 1000);
+      assert.equal(await cells.nth(2).innerText(), "no earlier reading", "the first day has none");
+    }
+    const power = page.locator('[data-testid=register-row][data-id="1-0:1.7.0"] td');
+    assert.equal(await power.nth(2).innerText(), "not a counter");
+    const after = await read();
+    for (const [i, value] of shown.entries()) {
+      assert.ok(
+        before[i] <= value + 1 && value <= after[i] + 1,
+        `${codes[i]}: ${before[i]} <= ${value} <= ${after[i]}`,
+      );
+    }
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+
+  await step("a gap is drawn, read out and listed as a gap", async () => {
+    const span = (from, to) =>
+      `from=${new Date(from).toISOString()}&to=${new Date(to).toISOString()}&step=15m`;
+    const { gaps } = await api(`/meters/${holed.id}/profile?${span(Date.now() - 31 * DAY, Date.now())}`);
+    const [gap] = gaps;
+    assert.ok(gap, "a gap in the profile");
+    const around = span(Date.parse(gap.from) - DAY / 3, Date.parse(gap.to) + DAY / 3);
+    for (const [size, theme] of [
+      [wide, "light"],
+      [phone, "dark"],
+    ]) {
+      const { context, page, wrong } = await open(origin, size, theme);
+      await signIn(page, origin, token, `/meters/${holed.id}/profile?${around}`);
+      await page.locator("[data-testid=meter-profile-plot] canvas").waitFor();
+      assert.match(
+        await page.getByTestId("profile-gaps").innerText(),
+        /missing, the meter (still holds|does not hold) it/,
+      );
+      const plot = page.getByTestId("meter-profile-plot");
+      await plot.focus();
+      await page.keyboard.press("Home");
+      const readout = page.getByTestId("meter-profile-readout");
+      await until(
+        "the read-out stands in the gap",
+        async () => {
+          if ((await readout.getAttribute("data-state")) === "gap") return true;
+          await page.keyboard.press("ArrowRight");
+          return false;
+        },
+        30,
+      );
+      const words = await readout.innerText();
+      assert.match(words, /no data/);
+      assert.match(words, new RegExp(`\\b${gap.intervals} interval`));
+      await inspect(page, wrong, `real gap-${size.width}-${theme}`);
+      await context.close();
+    }
+  });
+
+  await step("a breaker that somebody else moves is shown, and the live view goes on", async () => {
+    const { context, page, wrong } = await open(origin, wide, "light");
+    await signIn(page, origin, token, `/meters/${whole.id}`);
+    const live = page.locator("[data-testid=meter-live-state][data-state=live]");
+    await live.waitFor({ timeout: LONG });
+    await page.evaluate(() => {
+      globalThis.told = [];
+      new MutationObserver(() => {
+        const error = document.querySelector("[data-testid=meter-live-error]");
+        if (error) globalThis.told.push(error.textContent);
+      }).observe(document.body, { childList: true, subtree: true });
+    });
+    // The command's association moves the counter that it shares with the head end.
+    await ask("invoke", whole.name, "0-0:96.3.10:1");
+    await page.getByText("Breaker open", { exact: true }).waitFor({ timeout: LONG });
+    await page.getByTestId("event-row").filter({ hasText: "Breaker opened from afar" }).first().waitFor();
+    await live.waitFor({ timeout: LONG });
+    await until("nothing flows", async () =>
+      /^0\s*W$/.test(await page.getByTestId("meter-live-value").innerText()),
+    );
+    await inspect(page, wrong, "real breaker-open");
+    await ask("invoke", whole.name, "0-0:96.3.10:2");
+    await page.getByText("Breaker closed", { exact: true }).waitFor({ timeout: LONG });
+    await live.waitFor({ timeout: LONG });
+    assert.deepEqual(await page.evaluate(() => globalThis.told), [], "no error was told for that");
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+
+  await step("meters that go away are told, and come back by themselves", async () => {
+    const views = [];
+    for (const [size, theme] of [
+      [wide, "dark"],
+      [phone, "light"],
+    ]) {
+      const view = await open(origin, size, theme);
+      await signIn(view.page, origin, token, `/meters/${whole.id}`);
+      await view.page.locator("[data-testid=meter-live-state][data-state=live]").waitFor({ timeout: LONG });
+      views.push({ ...view, name: `real unreachable-${size.width}-${theme}` });
+    }
+    await meters.stop();
+    for (const { page, wrong, name } of views) {
+      await page.getByTestId("meter-live-error").waitFor({ timeout: LONG });
+      assert.match(await page.getByTestId("meter-live-error").innerText(), /No live power\. .*: check /);
+      await page.locator("[data-testid=meter-live-state][data-state=offline]").waitFor();
+      await inspect(page, wrong, name);
+    }
+    await until("it counts as silent", async () => (await api(`/meters/${whole.id}`)).state === "off");
+    ({ role: meters } = await startMeters(port));
+    for (const { page, context, wrong } of views) {
+      await page.locator("[data-testid=meter-live-state][data-state=live]").waitFor({ timeout: LONG });
+      await page.getByTestId("meter-live-error").waitFor({ state: "detached" });
+      assert.deepEqual(wrong, []);
+      await context.close();
+    }
+    await until("it is read again", async () => (await api(`/meters/${whole.id}`)).state !== "off");
+  });
+
+  await step("a head end that goes away is told, and sign-in leads back to the page", async () => {
+    const { context, page, wrong } = await open(origin, wide, "light");
+    await signIn(page, origin, token, `/meters/${whole.id}/registers`);
+    await page.getByTestId("register-row").first().waitFor();
+    await page.locator("[data-testid=live-state][data-state=live]").waitFor();
+    await headEnd.stop();
+    await page.getByTestId("banner-connection").waitFor({ timeout: LONG });
+    await page.getByTestId("register-row").first().waitFor();
+    await inspect(page, wrong, "real head-end-away");
+    ({ role: headEnd, line: told } = await startHeadEnd(at("headend"), new URL(origin).host, config));
+    assert.equal(told.token, undefined, "the token is told once");
+    // Sessions end with the process: the page asks for the token and goes on where it was.
+    await page.getByTestId("signin-form").waitFor({ timeout: LONG });
+    await page.getByTestId("signin-token").fill(token);
+    await page.keyboard.press("Enter");
+    await page.getByTestId("register-row").first().waitFor();
+    assert.equal(new URL(page.url()).pathname, `/meters/${whole.id}/registers`);
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+  await headEnd.stop();
+  await meters.stop();
+
+  await step("a head end without meters says how they are enrolled", async () => {
+    const { role, line } = await startHeadEnd(at("empty"), "127.0.0.1:0", []);
+    const url = line.url.replace(/\/$/, "");
+    for (const size of [wide, phone]) {
+      for (const theme of THEMES) {
+        const { context, page, wrong } = await open(url, size, theme);
+        await signIn(page, url, line.token);
+        await page.getByTestId("state-empty").waitFor();
+        assert.match(await page.getByTestId("state-empty").innerText(), /enrolment = "meters\.csv"/);
+        await inspect(page, wrong, `real empty-${size.width}-${theme}`);
+        await context.close();
+      }
+    }
+    await role.stop();
+  });
+} finally {
+  for (const role of running) role.child.kill("SIGKILL");
+  await Promise.all([...running].map((role) => role.ended));
+  rmSync(folder, { recursive: true, force: true });
+}
+await finish();
