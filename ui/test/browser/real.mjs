@@ -144,14 +144,10 @@ retry_longest_s = 2
     return answer.json();
   };
 
-  let rows = [];
-  await step("every meter is read", async () => {
-    await until("every meter is read", async () => {
-      rows = (await api(`/meters?limit=${METERS}`)).rows;
-      return (
-        rows.length === METERS && rows.every((row) => row.last_read) && (await api("/fleet")).queue === 0
-      );
-    });
+  const rows = await until("every meter is read", async () => {
+    const list = await api(`/meters?limit=${METERS}`);
+    const read = list.rows.length === METERS && list.rows.every((row) => row.last_read);
+    return read && (await api("/fleet")).queue === 0 ? list.rows : null;
   });
   // Of thirty days of forty meters some were without supply: a gap with its events.
   const holed = rows.find((row) => row.state === "miss");
@@ -265,10 +261,7 @@ retry_longest_s = 2
       const { context, page, wrong } = await open(origin, size, theme);
       await signIn(page, origin, token, `/meters/${holed.id}/profile?${around}`);
       await page.locator("[data-testid=meter-profile-plot] canvas").waitFor();
-      assert.match(
-        await page.getByTestId("profile-gaps").innerText(),
-        /missing, the meter (still holds|does not hold) it/,
-      );
+      assert.match(await page.getByTestId("profile-gaps").innerText(), /\d–[\s\S]* missing, /);
       const plot = page.getByTestId("meter-profile-plot");
       await plot.focus();
       await page.keyboard.press("Home");

@@ -8,6 +8,8 @@ import type { ColourToken, PlotHandle, PlotSpec } from "./spec.ts";
 const FONT_PX = 11;
 const AXIS_Y_PX = 36;
 const AXIS_X_PX = 22;
+/** Between a label and the plot, and some air at its other side. */
+const LABEL_GAP_PX = 8;
 const TOP_PX = 20;
 const MOST_LINES = 6;
 
@@ -175,6 +177,17 @@ function build(
     ctx.restore();
   };
 
+  /** Room for the longest label, so that no sign or digit is cut off; by steps, so that it seldom changes. */
+  const axisWidth = (u: uPlot): number => {
+    const values = yTicks(u);
+    const digits = tickDigits(values);
+    u.ctx.save();
+    u.ctx.font = text(400);
+    const widths = values.map((value) => u.ctx.measureText(spec.yText(value, digits)).width / unit());
+    u.ctx.restore();
+    return AXIS_Y_PX + Math.ceil(Math.max(0, Math.max(...widths) + LABEL_GAP_PX - AXIS_Y_PX) / 8) * 8;
+  };
+
   const drawAxes = (u: uPlot): void => {
     const { ctx, bbox } = u;
     const px = unit();
@@ -304,7 +317,7 @@ function build(
           values: () => [],
         },
         {
-          size: AXIS_Y_PX * scale,
+          size: (u) => axisWidth(u) * scale,
           ticks: { show: false },
           grid: { stroke: () => colours("--c-grid"), width: scale },
           splits: (u) => yTicks(u),

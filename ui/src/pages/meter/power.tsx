@@ -139,7 +139,9 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
               : state === "connecting"
                 ? t.meter.waitingPower
                 : last
-                  ? t.live.staleSince(clockSeconds(last.time, zone))
+                  ? (state === "offline" ? t.live.offlineFrom : t.live.staleSince)(
+                      clockSeconds(last.time, zone),
+                    )
                   : t.live.short.offline}
         </span>
       }
