@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -295,8 +295,9 @@ retry_longest_s = 2
         if (error) globalThis.told.push(error.textContent);
       }).observe(document.body, { childList: true, subtree: true });
     });
-    // The command's association moves the counter that it shares with the head end.
-    await ask("invoke", whole.name, "0-0:96.3.10:1");
+    // Under the head end's own title the command moves the counter that it shares with it.
+    const title = readFileSync(at("headend/system-title"), "utf8").trim();
+    await ask("invoke", whole.name, "0-0:96.3.10:1", "--system-title", title);
     await page.getByText("Breaker open", { exact: true }).waitFor({ timeout: LONG });
     await page.getByTestId("event-row").filter({ hasText: "Breaker opened from afar" }).first().waitFor();
     await live.waitFor({ timeout: LONG });
@@ -304,7 +305,7 @@ retry_longest_s = 2
       /^0\s*W$/.test(await page.getByTestId("meter-live-value").innerText()),
     );
     await inspect(page, wrong, "real breaker-open");
-    await ask("invoke", whole.name, "0-0:96.3.10:2");
+    await ask("invoke", whole.name, "0-0:96.3.10:2", "--system-title", title);
     await page.getByText("Breaker closed", { exact: true }).waitFor({ timeout: LONG });
     await live.waitFor({ timeout: LONG });
     assert.deepEqual(await page.evaluate(() => globalThis.told), [], "no error was told for that");
