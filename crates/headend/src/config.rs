@@ -100,10 +100,9 @@ impl Config {
     /// Takes the files that it names without a folder from this one, which is the
     /// configuration's own.
     pub fn relative_to(&mut self, folder: &Path) {
-        for file in [&mut self.enrolment, &mut self.keys, &mut self.master_key] {
-            if let Some(file) = file {
-                *file = folder.join(&file);
-            }
+        let files = [&mut self.enrolment, &mut self.keys, &mut self.master_key];
+        for file in files.into_iter().flatten() {
+            *file = folder.join(&*file);
         }
     }
 
