@@ -92,3 +92,16 @@ def rows(octets):
             raise Malformed(f"a row has a date-time and a double-long-unsigned, not {time_tag:02x} and {number_tag:02x}")
         found.append(((int.from_bytes(time[:2], "big"), time[2], time[3], *time[5:8]), number))
     return found
+
+
+def objects(octets):
+    """An object list as {CLASS:OBIS}."""
+    tag, items = decode(octets)
+    if tag != 0x01:
+        raise Malformed(f"an object list has tag 01, not {tag:02x}")
+    found = set()
+    for tag, cells in items:
+        if tag != 0x02 or len(cells) != 4 or cells[0][0] != 0x12 or cells[2][0] != 0x09:
+            raise Malformed("an entry is a structure of class, version, name and rights")
+        found.add(f"{cells[0][1]}:{'.'.join(str(octet) for octet in cells[2][1])}")
+    return found

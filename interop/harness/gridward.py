@@ -1,19 +1,29 @@
 """Our own binary in both roles, by the forms that `gridward --help` prints."""
 import datetime
+import json
 import os
+import re
 import subprocess
 
 from . import axdr
-from .process import Program
+from .given import (AK, ASSOCIATIONS, BROADCAST_KEY, CLIENT_S, EK, OBJECTS, PASSWORD, PROFILE, SERIAL, SHORT_PDU,
+                    TAP_PORT, TITLE, judge)
+from .process import LARGEST, Program
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-EK, AK = "3f8a1c5e7790b2d4f60123456789abce", "9b1e6d20c7f3548a0e71d2c3b4a59687"
-TITLE = "4757440000c0ffee"
-PASSWORD = "quarter-hour"
+# Encryption, broadcast and authentication key under the master key, by AES key wrap (RFC 3394): made
+# once with another implementation. They are those that it has, so that all goes on as before.
+MASTER_KEY = "5be1c07d94a2f83610d7e94b2c85f6a3"
+WRAPPED = (
+    "afe1c912ca684994da2caa180e45cc649dccda4353014d05",
+    "aa8823ee8a79eeb18c84c73567556ae9820789dc99f3e249",
+    "81b8934cc94c7939eb9d42a08f9fc44b3ecbd31cbaa345d8",
+)
+KEY_TRANSFER = "64:0.0.43.0.0.255:2"
 REQUIRE = {"auth": "auth", "enc": "enc", "auth-enc": "authenc"}
 POWER_W = 360  # drawn all the time, so that a quarter of an hour is 90 Wh
-BREAKER, CLOCK, PROFILE = "70:0.0.96.3.10.255", "8:0.0.1.0.0.255", "7:1.0.99.1.0.255:2"
+BREAKER, CLOCK = "70:0.0.96.3.10.255", "8:0.0.1.0.0.255"
 SHIFT_S = 40
 
 
@@ -41,7 +51,7 @@ def missing_server():
 
 def missing_client():
     """Why ours cannot ask."""
-    return missing("read", "--client", "--security") or "the runner does not drive it yet"
+    return missing("read", "--client", "--security", "--profile", "--max-pdu", "--json")
 
 
 def write_private(path, text):
@@ -54,7 +64,7 @@ def meter_files(case, given, protection, scratch):
     """The model and the key file of one meter, with what it is given."""
     with open(os.path.join(ROOT, "interop", "model.toml"), encoding="utf-8") as file:
         model = file.read()
-    for mark, value in {"@REQUIRE@": REQUIRE.get(protection, "authenc"), "@SERIAL@": given.serial,
+    for mark, value in {"@PDU@": str(SHORT_PDU if case["blocks"] else 2048), "@REQUIRE@": REQUIRE.get(protection, "authenc"), "@SERIAL@": given.serial,
                         "@ENERGY@": str(given.energy)}.items():
         model = model.replace(mark, value)
     paths = os.path.join(scratch, "model.toml"), os.path.join(scratch, "keys.toml")
@@ -63,6 +73,8 @@ def meter_files(case, given, protection, scratch):
 [[meter]]
 logical_device_name = "{given.serial}"
 system_title = "47574400{case["number"]:08x}"
+master_key = "{MASTER_KEY}"
+broadcast_key = "{BROADCAST_KEY}"
 [[meter.client]]
 sap = 1
 mechanism = "hls5"
@@ -161,8 +173,105 @@ class Gridward:
             "range": [("range", f"{PROFILE}={rows.span(4, 6)}", check(4, 7))],
             "entries": [("entries", f"{PROFILE}=2-3", check(1, 3))],
             "action": action,
+            "get-blocks": [("get", PROFILE, check(0, 96))],
+            "act-blocks": [("act", f"{KEY_TRANSFER}={key_transfer().hex()}", lambda line: True)],
         }
 
     def ask(self, case, given, cells, scratch, table):
-        """The client role."""
-        raise NotImplementedError
+        """A program and an association for each step, as whoever types commands has it."""
+        self.scratch, self.case = scratch, case
+        results = {"associate": (True, ""), "release": (True, "")}
+        first = self.step("get", SERIAL, results)
+        if first["result"] != "ok":
+            return {"associate": (False, first["result"])}
+        for cell in cells:
+            for op, what, check in table.get(cell, ()):
+                if results.get(cell, (True,))[0]:
+                    results[cell] = judge(self.step(op, what, results), check)
+        return results
+
+    def step(self, op, what, results):
+        """The answer line of one operation."""
+        mechanism = ASSOCIATIONS[self.case["association"]][1]
+        secrets = {"lls": {"GRIDWARD_PASSWORD": PASSWORD}, "hls5": {"GRIDWARD_KEY": EK, "GRIDWARD_AUTH_KEY": AK}}
+        program = Program(self.command(op, what), env={
+            **os.environ, "GRIDWARD_LOG": "info", **secrets.get(mechanism, {})})
+        status = program.wait(CLIENT_S)
+        if status is None:
+            results["bound"] = (False, f"stopped after {CLIENT_S} s or {LARGEST >> 20} MiB of output")
+        if b"release deviates" in program.err:
+            results["release"] = (False, re.sub(r".*(the meter's release)", r"\1", program.last_words()))
+        try:
+            answer = json.loads(bytes(program.out))
+        except ValueError:
+            return {"op": op, "result": f"no JSON, exit {status}: {program.last_words()}"}
+        if isinstance(answer, dict) and "error" in answer:
+            return {"op": op, "result": answer["error"]["reason"]}
+        if status != 0:
+            return {"op": op, "result": f"exit {status}: {json.dumps(answer)[:200]}"}
+        return {"op": op, "result": "ok", **told(op, answer)}
+
+    def command(self, op, what):
+        names, _, argument = what.partition("=")
+        objects = [re.sub("^([0-9]+):", r"\1/", name) for name in names.split(",")]
+        url = f"tcp://127.0.0.1:{TAP_PORT}"
+        if self.case["framing"] == "hdlc":
+            url = f"hdlc+{url}"
+        if names == OBJECTS:
+            words = ["objects", url]
+        elif op in ("set", "act"):
+            words = ["write" if op == "set" else "invoke", url, *objects, f"hex:{argument}"]
+        else:
+            words = ["read", url, *objects]
+            if names == PROFILE:
+                words = ["read", url, objects[0].removesuffix(":2"), "--profile"]
+            if op == "range":
+                first, _, last = argument.partition("..")
+                words += ["--from", first, "--to", last]
+            elif op == "entries":
+                words += ["--entries", argument]
+        sap, mechanism, protection = ASSOCIATIONS[self.case["association"]]
+        words += ["--json", "--client", sap, "--security", mechanism, "--timeout", "5"]
+        if mechanism == "hls5":
+            words += ["--protect", REQUIRE[protection], "--system-title", TITLE,
+                      "--state", os.path.join(self.scratch, "state")]
+        if self.case["blocks"]:
+            words += ["--max-pdu", str(SHORT_PDU)]
+        return [binary(), *words]
+
+
+def told(op, answer):
+    """What a command printed, as the fields of an answer line."""
+    if op in ("set", "act"):
+        return {}
+    if isinstance(answer, dict):
+        return {"rows": [(moment(row["0-0:1.0.0"]), row["1-0:1.8.0"]) for row in answer["rows"]]}
+    if answer and "value" not in answer[0]:
+        return {"objects": {f"{item['class']}:{dotted(item['obis'])}" for item in answer}}
+    values = [encoded(item) for item in answer]
+    return {"axdr": values[0], "values": values}
+
+
+def encoded(item):
+    if item["type"] == "double-long-unsigned":
+        return axdr.unsigned(item["value"]).hex()
+    if item["type"] == "octet-string":
+        return axdr.string(bytes.fromhex(item["value"])).hex()
+    return f"octets:{item['type']}"
+
+
+def moment(text):
+    at = datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    return at.year, at.month, at.day, at.hour, at.minute, at.second
+
+
+def dotted(obis):
+    """1-0:1.8.0 as 1.0.1.8.0.255."""
+    parts = re.split("[-:.*]", obis)
+    return ".".join([*parts, "255"][:6])
+
+
+def key_transfer():
+    """The parameter of global_key_transfer (Blue Book, class 64): structures of key and wrapped octets."""
+    return b"\x01\x03" + b"".join(
+        b"\x02\x02\x16" + bytes([kind]) + axdr.string(bytes.fromhex(wrapped)) for kind, wrapped in enumerate(WRAPPED))

@@ -26,7 +26,7 @@ class Client:
     def _unsupported(self, *_):
         raise Unsupported("the library does not offer this")
 
-    get = set = act = list = range = entries = _unsupported
+    get = set = all = act = list = range = entries = _unsupported
 
     def close(self):
         """Closes whatever is open, however the association ended."""
@@ -37,7 +37,7 @@ def options():
     for name, default in {
         "host": "127.0.0.1", "framing": "wrapper", "auth": "none", "security": "none", "password": "12345678",
         "ek": "000102030405060708090a0b0c0d0e0f", "ak": "d0d1d2d3d4d5d6d7d8d9dadbdcdddedf",
-        "title": "4d4d4d0000000001", "gateway": "",
+        "broadcast-key": "0f0e0d0c0b0a09080706050403020100", "title": "4d4d4d0000000001", "gateway": "",
     }.items():
         parser.add_argument("--" + name, default=default)
     for name, default in {
@@ -72,6 +72,9 @@ def perform(client, op, what):
         return {"axdr": client.get(target(names))}
     if op == "set":
         client.set(target(names), bytes.fromhex(argument))
+        return {}
+    if op == "all":
+        client.all(target(names), bytes.fromhex(argument))
         return {}
     if op == "act":
         return {"axdr": client.act(target(names), bytes.fromhex(argument)) or ""}

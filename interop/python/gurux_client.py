@@ -4,7 +4,7 @@ import socket
 
 import driver
 from gurux_dlms import GXByteBuffer, GXDateTime, GXDLMSGateway, GXReplyData
-from gurux_dlms.enums import Authentication, DataType, InterfaceType, ObjectType, Security
+from gurux_dlms.enums import Authentication, DataType, InterfaceType, ObjectType, Security, ServiceClass
 from gurux_dlms.objects import GXDLMSProfileGeneric
 from gurux_dlms.secure import GXDLMSSecureClient
 
@@ -98,6 +98,15 @@ class Gurux(driver.Client):
         # Its public call encodes an object's own attributes; the one below it takes any value as encoded.
         write = getattr(self.meter, "_GXDLMSClient__write")
         self.exchange(write(target.obis, bytearray(value), DataType.STRUCTURE, ObjectType(target.class_id), target.id))
+
+    def all(self, target, value):
+        if self.hdlc:
+            raise driver.Unsupported("UI frames to all stations")
+        write = getattr(self.meter, "_GXDLMSClient__write")
+        self.meter.serverAddress, self.meter.serviceClass = 0x7F, ServiceClass.UN_CONFIRMED
+        for frame in write(target.obis, bytearray(value), DataType.STRUCTURE, ObjectType(target.class_id), target.id):
+            self.line.sendall(bytes(frame))
+        self.meter.serverAddress, self.meter.serviceClass = self.options.server_sap, ServiceClass.CONFIRMED
 
     def act(self, target, value):
         method = getattr(self.meter, "_GXDLMSClient__method")

@@ -31,7 +31,7 @@ class Pydlms(driver.Client):
         if o.auth == "hls5" or o.security != "none":
             settings["security"] = SecurityContext(
                 bytes.fromhex(o.ek), bytes.fromhex(o.ak), suite=0,
-                policy=POLICY.get(o.security, SecurityPolicy(0)),
+                policy=POLICY.get(o.security, SecurityPolicy(0)), broadcast_key=bytes.fromhex(o.broadcast_key),
                 client_system_title=bytes.fromhex(o.title), invocation_counter=o.ic)
         self.meter = DlmsClient.tcp(o.host, o.port, client_sap=o.client_sap, server_logical=o.server_sap,
                                     hdlc=o.framing == "hdlc", timeout=o.timeout_ms / 1000, **settings)
@@ -42,6 +42,9 @@ class Pydlms(driver.Client):
 
     def set(self, target, value):
         self.meter.set(target.obis, target.class_id, target.id, decoded(value))
+
+    def all(self, target, value):
+        self.meter.broadcast_set(target.obis, target.class_id, target.id, decoded(value))
 
     def act(self, target, value):
         back = self.meter.action(target.obis, target.class_id, target.id, decoded(value))

@@ -60,7 +60,11 @@ def main():
     def reset(simulator, _parameters):
         simulator.objects[(3, ObisCode.parse("1.0.1.8.0.255"))][2] = D.uint32(0)
 
+    def show(simulator, text):
+        simulator.objects[(1, ObisCode.parse("0.0.96.13.0.255"))][2] = text
+
     meter.add_method(3, "1.0.1.8.0.255", 1, reset)
+    meter.add_method(1, "0.0.96.13.0.255", 1, show)
     serve(meter, "127.0.0.1", o.port, hdlc=o.framing == "hdlc")
     print(json.dumps({"event": "listening", "port": o.port}), file=OUT, flush=True)
     threading.Event().wait()

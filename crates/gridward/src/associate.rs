@@ -323,6 +323,7 @@ impl Destination {
                 Form::GeneralGlo => Wrapping::GeneralGlo,
                 Form::GeneralDed => Wrapping::GeneralDed,
             },
+            pdu_len_max: self.profile.max_pdu.unwrap_or(u16::MAX),
             timeout: self.limit(),
             ..Config::default()
         }

@@ -1,6 +1,6 @@
 //! Values as they are written on the command line.
 
-use dlms::axdr::{BitString, Data, DateTime, RawData};
+use dlms::axdr::{BitString, ClockStatus, Data, DateTime, RawData};
 use dlms::cosem::Obis;
 
 use crate::failure::Failure;
@@ -174,11 +174,15 @@ pub(crate) fn date_time(text: &str) -> Result<DateTime, String> {
     let day: u8 = part()
         .and_then(|part| part.parse().ok())
         .ok_or_else(wrong)?;
-    let (clock, deviation) = match clock.find(['Z', '+', '-']) {
-        None => (clock, DateTime::DEVIATION_UNSPECIFIED),
+    let unknown = ClockStatus::UNSPECIFIED;
+    let (clock, deviation, status) = match clock.find(['Z', '+', '-']) {
+        None => (clock, DateTime::DEVIATION_UNSPECIFIED, unknown),
         Some(at) => {
             let (clock, zone) = clock.split_at_checked(at).ok_or_else(wrong)?;
-            (clock, zone_deviation(zone).ok_or_else(wrong)?)
+            // UTC has no daylight saving, and says so: Gurux Java 4.0.47 takes
+            // an unspecified status for daylight saving and is an hour off.
+            let status = if zone == "Z" { ClockStatus(0) } else { unknown };
+            (clock, zone_deviation(zone).ok_or_else(wrong)?, status)
         }
     };
     let mut parts = clock.split(':');
@@ -191,7 +195,7 @@ pub(crate) fn date_time(text: &str) -> Result<DateTime, String> {
     value.date = dlms::axdr::Date::new(year, month, day).ok_or_else(wrong)?;
     value.time = dlms::axdr::Time::new(hour, minute, second).ok_or_else(wrong)?;
     value.deviation = deviation;
-    value.status = dlms::axdr::ClockStatus::UNSPECIFIED;
+    value.status = status;
     Ok(value)
 }
 

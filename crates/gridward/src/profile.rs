@@ -96,11 +96,20 @@ pub(crate) struct Profile {
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
 
+    /// The longest APDU that we take; longer values come in blocks
+    /// [default: 65535]
+    #[arg(long, value_name = "OCTETS",
+          value_parser = clap::value_parser!(u16).range(i64::from(MAX_PDU_LEAST)..))]
+    pub(crate) max_pdu: Option<u16>,
+
     /// How long to wait for an answer [default: 10]
     #[arg(long, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MAX))]
     pub(crate) timeout: Option<u64>,
 }
+
+/// The shortest APDU that we may be told to take at most, in octets.
+const MAX_PDU_LEAST: u16 = 64;
 
 /// The longest wait for an answer, in seconds.
 const TIMEOUT_MAX: u64 = 3_600;
@@ -164,6 +173,7 @@ impl Profile {
             keys: secrets.keys,
             meter: self.meter.or(secrets.meter),
             state: self.state.or(base.state),
+            max_pdu: self.max_pdu.or(base.max_pdu),
             timeout: self.timeout.or(base.timeout),
         }
     }
@@ -203,6 +213,9 @@ impl Profile {
         }
         if self.suite.is_some_and(|suite| suite > 2) {
             return Err("suite is 0, 1 or 2".to_owned());
+        }
+        if self.max_pdu.is_some_and(|size| size < MAX_PDU_LEAST) {
+            return Err(format!("max_pdu is {MAX_PDU_LEAST} to 65535 octets"));
         }
         if (self.timeout).is_some_and(|timeout| !(1..=TIMEOUT_MAX).contains(&timeout)) {
             return Err(format!("timeout is 1 to {TIMEOUT_MAX} seconds"));

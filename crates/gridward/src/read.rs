@@ -132,9 +132,12 @@ async fn attributes(
 ) -> Outcome {
     let mut readings = Vec::with_capacity(targets.len());
     let mut classes = Classes::new();
-    for target in targets {
+    let told = together(client, targets)
+        .await
+        .map_err(|error| explain(&error, endpoint))?;
+    for (target, told) in targets.iter().zip(told) {
         readings.push(
-            read_one(client, &mut classes, target)
+            read_one(client, &mut classes, target, told)
                 .await
                 .map_err(|error| explain(&error, endpoint))?
                 .ok_or_else(|| target::not_there(target.obis))?,
@@ -159,16 +162,60 @@ async fn attributes(
     }
 }
 
+/// Reads in one request what more than one target asks for; none where the
+/// class has to be looked up, or where the meter gives no list.
+async fn together(
+    client: &mut Client,
+    targets: &[Target],
+) -> Result<Vec<Option<Got>>, link::ClientError> {
+    let nothing = || targets.iter().map(|_| None).collect();
+    if targets.len() < 2 {
+        return Ok(nothing());
+    }
+    let asked: Vec<Vec<GetItem>> = targets
+        .iter()
+        .map(|target| match Classes::known(target) {
+            Some(class_id) => items(class_id, target.obis, target.member.unwrap_or(2)),
+            None => Vec::new(),
+        })
+        .collect();
+    let mut results = match client.get(asked.concat()).await {
+        Ok(results) => results.into_iter(),
+        // Who cannot answer a list may still answer one by one.
+        Err(link::ClientError::Failed(
+            dlms::client::Failure::Exception(_)
+            | dlms::client::Failure::ServiceError(_)
+            | dlms::client::Failure::Malformed(_)
+            | dlms::client::Failure::Unexpected,
+        )) => return Ok(nothing()),
+        Err(error) => return Err(error),
+    };
+    asked
+        .iter()
+        .map(|items| {
+            let mut own = results.by_ref().take(items.len());
+            if items.is_empty() {
+                return Ok(None);
+            }
+            got(&mut own).map(Some)
+        })
+        .collect()
+}
+
 async fn read_one(
     client: &mut Client,
     classes: &mut Classes,
     target: &Target,
+    told: Option<Got>,
 ) -> Result<Option<Reading>, link::ClientError> {
     let attribute = target.member.unwrap_or(2);
     let Some(mut class_id) = classes.of(client, target).await? else {
         return Ok(None);
     };
-    let mut tried = get(client, class_id, target.obis, attribute).await?;
+    let mut tried = match told {
+        Some(told) => told,
+        None => get(client, class_id, target.obis, attribute).await?,
+    };
     let strange = matches!(
         tried.0,
         Err(DataAccessResult::ObjectClassInconsistent | DataAccessResult::ObjectUndefined)
@@ -194,19 +241,31 @@ async fn read_one(
 
 type Got = (Result<Data, DataAccessResult>, Option<ScalerUnit>);
 
-async fn get(
-    client: &mut Client,
-    class_id: u16,
-    obis: Obis,
-    attribute: i8,
-) -> Result<Got, link::ClientError> {
+/// An attribute, and the one that scales it.
+fn items(class_id: u16, obis: Obis, attribute: i8) -> Vec<GetItem> {
     let item = |attribute| GetItem {
         attribute: AttributeDescriptor::new(class_id, obis, attribute),
         selection: None,
     };
     let mut items = vec![item(attribute)];
     items.extend(target::scaler_attribute(class_id, attribute).map(item));
-    let mut results = client.get(items).await?.into_iter();
+    items
+}
+
+async fn get(
+    client: &mut Client,
+    class_id: u16,
+    obis: Obis,
+    attribute: i8,
+) -> Result<Got, link::ClientError> {
+    let items = items(class_id, obis, attribute);
+    got(&mut client.get(items).await?.into_iter())
+}
+
+/// Takes the answer to [`items`].
+fn got(
+    results: &mut dyn Iterator<Item = Result<Vec<u8>, DataAccessResult>>,
+) -> Result<Got, link::ClientError> {
     let value = match results.next() {
         Some(Ok(octets)) => Ok(target::decode(&octets)?),
         Some(Err(refusal)) => Err(refusal),

@@ -104,6 +104,11 @@ impl Classes {
         Self { list: None }
     }
 
+    /// Tells the class as the user says, else as is likely.
+    pub(crate) fn known(target: &Target) -> Option<u16> {
+        target.class_id.or_else(|| likely_class(target.obis))
+    }
+
     /// Tells the class as the user says, else as is likely, else as the meter
     /// lists it.
     pub(crate) async fn of(
@@ -111,7 +116,7 @@ impl Classes {
         client: &mut Client,
         target: &Target,
     ) -> Result<Option<u16>, ClientError> {
-        match target.class_id.or_else(|| likely_class(target.obis)) {
+        match Self::known(target) {
             Some(class_id) => Ok(Some(class_id)),
             None => self.listed(client, target.obis).await,
         }

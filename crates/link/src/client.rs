@@ -184,7 +184,12 @@ impl Client {
         );
         loop {
             match client.event().await? {
-                Event::Associated(_) => return Ok(client),
+                Event::Associated(associated) => {
+                    for deviation in associated.deviations {
+                        tracing::info!(?deviation, "the meter's AARE deviates from the standard");
+                    }
+                    return Ok(client);
+                }
                 Event::Ended(failure) => return Err(failure.into()),
                 _ => {}
             }
@@ -399,6 +404,7 @@ impl Client {
             self.machine.handle(Input::Cancel, now);
         }
         self.under_way = true;
+        let stray = self.machine.counts().stray;
         self.machine.handle(Input::Request(request), now);
         let outcome = loop {
             match self.event().await? {
@@ -409,6 +415,10 @@ impl Client {
             }
         };
         self.under_way = false;
+        let stray = self.machine.counts().stray.saturating_sub(stray);
+        if stray > 0 {
+            tracing::warn!(stray, "the meter sent what is no answer to what was asked");
+        }
         outcome
     }
 

@@ -28,6 +28,10 @@ pub const OBJECTS_MAX: usize = 1_000;
 /// How many associations a model may have.
 pub const ASSOCIATIONS_MAX: usize = 16;
 
+/// Octets that the longest APDU of a meter may have: by default the most, in two of which a day of
+/// quarter hours fits.
+pub const PDU_LENS: std::ops::RangeInclusive<u16> = 64..=2_048;
+
 /// A meter model that was read and found sound.
 #[derive(Clone, Debug)]
 pub struct Template {
@@ -39,6 +43,8 @@ pub struct Template {
     pub three_phase: bool,
     /// The server SAP of the one logical device.
     pub sap: u16,
+    /// Octets of the longest APDU taken and sent.
+    pub pdu_len_max: u16,
     /// The clock as it leaves the factory.
     pub clock: ClockTemplate,
     /// How the breaker may move.

@@ -284,11 +284,15 @@ impl Peer {
                     Some(Data::from_bytes(&value).map_err(words)?)
                 };
                 let method = MethodDescriptor::new(class, name, id);
-                let length = self
-                    .session
-                    .action_request(method, data, &mut out)
-                    .map_err(words)?;
-                self.request(&mut out, length)?
+                if value.len() + 64 > self.negotiated() {
+                    self.act_in_blocks(method, &value)?
+                } else {
+                    let length = self
+                        .session
+                        .action_request(method, data, &mut out)
+                        .map_err(words)?;
+                    self.request(&mut out, length)?
+                }
             }
             _ => return Err("no such operation".into()),
         };
@@ -332,6 +336,25 @@ impl Peer {
             .session
             .set_transfer(attribute, None, value)
             .map_err(words)?;
+        loop {
+            let length = self
+                .session
+                .next_block_request(&mut sender, &mut out)
+                .map_err(words)?;
+            match self.request(&mut out, length)? {
+                Outcome::BlockTaken => {}
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+
+    fn act_in_blocks(
+        &mut self,
+        method: MethodDescriptor,
+        value: &[u8],
+    ) -> Result<Outcome, Failure> {
+        let mut out = vec![0; LARGEST];
+        let mut sender = self.session.action_transfer(method, value).map_err(words)?;
         loop {
             let length = self
                 .session

@@ -187,9 +187,17 @@ impl ObjectStore for Meter {
         class: u16,
         name: Obis,
         method: i8,
-        _: Option<Data<'_>>,
+        parameter: Option<Data<'_>>,
         _: &mut dyn Writer,
     ) -> Result<bool, ActionResult> {
+        if (class, name, method) == (1, MESSAGE, 1) {
+            let text = parameter.ok_or(ActionResult::TypeUnmatched)?;
+            let mut encoded = Vec::new();
+            text.encode(&mut encoded)
+                .map_err(|_| ActionResult::OtherReason)?;
+            self.values().message = encoded;
+            return Ok(false);
+        }
         if (class, name, method) != (3, ENERGY, 1) {
             return Err(ActionResult::ObjectUndefined);
         }
@@ -205,7 +213,7 @@ impl ObjectStore for Meter {
     }
 
     fn method_access(&self, _: u16, name: Obis, _: i8) -> MethodAccess {
-        if name == ENERGY {
+        if matches!(name, ENERGY | MESSAGE) {
             MethodAccess::ACCESS
         } else {
             MethodAccess::empty()

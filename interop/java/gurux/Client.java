@@ -8,6 +8,7 @@ import gurux.dlms.enums.DataType;
 import gurux.dlms.enums.InterfaceType;
 import gurux.dlms.enums.ObjectType;
 import gurux.dlms.enums.Security;
+import gurux.dlms.enums.ServiceClass;
 import gurux.dlms.objects.GXDLMSObject;
 import gurux.dlms.objects.GXDLMSProfileGeneric;
 import gurux.dlms.secure.GXDLMSSecureClient;
@@ -84,6 +85,18 @@ public final class Client extends GXDLMSSecureClient implements Command.Client, 
         case "set":
             // A STRUCTURE given as octets is sent as it is.
             exchange(write(target.obis, operation.value(), DataType.STRUCTURE, type, target.id));
+            return new Object[0];
+        case "all":
+            if (command.hdlc()) {
+                throw new UnsupportedOperationException("UI frames to all stations");
+            }
+            setServerAddress(0x7F);
+            setServiceClass(ServiceClass.UN_CONFIRMED);
+            for (byte[] frame : write(target.obis, operation.value(), DataType.STRUCTURE, type, target.id)) {
+                socket.getOutputStream().write(frame);
+            }
+            setServerAddress(command.number("server-sap", 1));
+            setServiceClass(ServiceClass.CONFIRMED);
             return new Object[0];
         case "act":
             byte[] parameters = operation.value();

@@ -220,12 +220,15 @@ public final class Server extends GXDLMSSecureServer2 implements IGXCryptoNotifi
         return MethodAccessMode.ACCESS;
     }
 
-    /** Gurux would reset a register to null, whose reading it answers with a malformed failure. */
+    /** Method 1 of the message shows its parameter. Gurux would reset a register to null, whose reading it answers with a malformed failure. */
     @Override
     protected void onPreAction(ValueEventArgs[] args) {
         for (ValueEventArgs e : args) {
             if (e.getTarget() instanceof GXDLMSRegister && e.getIndex() == 1) {
                 ((GXDLMSRegister) e.getTarget()).setValue(0L);
+                e.setHandled(true);
+            } else if (e.getTarget() instanceof GXDLMSData && e.getIndex() == 1) {
+                ((GXDLMSData) e.getTarget()).setValue(e.getParameters());
                 e.setHandled(true);
             }
         }

@@ -81,6 +81,11 @@ public final class Server {
         public void setValue(DataObject value) {
             this.value = value;
         }
+
+        @CosemMethod(id = 1, consumes = Type.OCTET_STRING)
+        public void show(DataObject text) {
+            value = text;
+        }
     }
 
     @CosemClass(id = 3)

@@ -299,9 +299,16 @@ impl<'a> Aare<'a> {
         mechanism: MechanismName<'a>,
         value: AuthenticationValue<'a>,
     ) -> Self {
+        self.responding_authentication_value = Some(value);
+        self.with_mechanism(mechanism)
+    }
+
+    /// Adds the requirement and the mechanism alone: the answer to a password,
+    /// which has no challenge.
+    #[must_use]
+    pub const fn with_mechanism(mut self, mechanism: MechanismName<'a>) -> Self {
         self.responder_acse_requirements = Some(BitString::FIRST_BIT);
         self.mechanism_name = Some(mechanism);
-        self.responding_authentication_value = Some(value);
         self
     }
 

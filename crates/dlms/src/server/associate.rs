@@ -274,6 +274,10 @@ impl Server {
                 terms.mechanism,
                 AuthenticationValue::Charstring(challenge.octets()),
             );
+        } else if terms.mechanism != MechanismName::Lowest {
+            // Optional here; meters in the field send it, and dlms-cosem-rs
+            // 0.1.0 takes an answer without it for a downgrade.
+            aare = aare.with_mechanism(terms.mechanism);
         }
         if terms.context == Context::LogicalNameCiphered || terms.mechanism.is_high() {
             aare.responding_ap_title = title.as_ref().map(|title| title.0.as_slice());

@@ -279,6 +279,11 @@ fn files_are_checked_and_no_secret_is_told() {
             &format!("{meter}timeout = 0\n"),
             "timeout is 1 to 3600",
         ),
+        (
+            0o600,
+            &format!("{meter}max_pdu = 63\n"),
+            "max_pdu is 64 to 65535 octets",
+        ),
         (0o600, &format!("{meter}meter = \"x\"\n"), "keys is missing"),
         (
             0o600,

@@ -21,3 +21,4 @@ mod local;
 mod process;
 mod program;
 mod session;
+mod strangers;

@@ -132,6 +132,20 @@ fn a_meter_is_read_written_and_switched() {
         (&70.into(), &1.into())
     );
     assert_eq!(read[2]["value"], serde_json::json!([0, 30]));
+    // Several at once are what each is alone, refusals and long ones too,
+    // whole and in blocks.
+    let asked = ["0-0:42.0.0", "1-0:99.1.0:3", "1/0-0:42.9.9", "1-0:1.8.0:3"];
+    let alone: Vec<Value> = asked
+        .iter()
+        .map(|what| site.run("read", &[what, "--json"]).json()[0].clone())
+        .collect();
+    assert_eq!(alone[2]["error"], "object-undefined");
+    for size in ["65535", "96"] {
+        let more = ["--json", "--max-pdu", size];
+        let together = site.run("read", &[&asked[..], &more[..]].concat());
+        assert_eq!(together.status, 1);
+        assert_eq!(together.json(), Value::Array(alone.clone()));
+    }
     let shown = done(site.run("read", &["1-0:1.8.0"])).output;
     assert!(shown.starts_with("1-0:1.8.0  active energy import  ") && shown.ends_with(" Wh\n"));
 

@@ -16,7 +16,7 @@ use dlms::xdlms::{ActionResult, DLMS_VERSION, DataAccessResult};
 use model::Timestamp;
 
 use super::security::Refused;
-use super::session::{PDU_LEN_MAX, Session};
+use super::session::Session;
 use super::state::{Slot, is_change};
 use super::{Device, MESSAGE_LEN_MAX, codes};
 use crate::breaker::ControlMode;
@@ -509,8 +509,8 @@ impl Device {
                 if let Some(bits) = BitStr::new(24, &conformance) {
                     put_bit_string(out, bits);
                 }
-                put_u16(out, PDU_LEN_MAX);
-                put_u16(out, PDU_LEN_MAX);
+                put_u16(out, self.template.pdu_len_max);
+                put_u16(out, self.template.pdu_len_max);
                 put_u8(out, DLMS_VERSION);
                 put_i8(out, 0);
                 put_octet_string(out, &[]);

@@ -30,9 +30,6 @@ const SERVICES: Conformance = Conformance::GET
     .with(Conformance::BLOCK_TRANSFER_WITH_SET_OR_WRITE)
     .with(Conformance::BLOCK_TRANSFER_WITH_ACTION);
 
-/// Octets of the longest APDU taken and sent: a day of quarter hours fits in two.
-pub(super) const PDU_LEN_MAX: u16 = 2_048;
-
 /// How many failed logins make one entry of the fraud log.
 const FAILED_LOGINS: u32 = 3;
 
@@ -274,7 +271,7 @@ impl Device {
             } else {
                 SERVICES
             },
-            pdu_len_max: PDU_LEN_MAX,
+            pdu_len_max: self.template.pdu_len_max,
             protection: self.required(index, association.protection()),
             object: CURRENT_ASSOCIATION,
             pre_established: false,

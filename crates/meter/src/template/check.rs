@@ -11,8 +11,8 @@ use super::file::{Attribute, File, Object, Profile};
 use super::{
     ASSOCIATIONS_MAX, AssociationIndex, AssociationSet, AssociationTemplate, AttributeTemplate,
     Cell, ClockTemplate, Column, FILE_LEN_MAX, Identity, MethodTemplate, OBJECTS_MAX,
-    ObjectTemplate, PROBLEMS_MAX, Problem, ProfileRows, ProfileTemplate, Quantity, Source,
-    StateValue, Template, TemplateError,
+    ObjectTemplate, PDU_LENS, PROBLEMS_MAX, Problem, ProfileRows, ProfileTemplate, Quantity,
+    Source, StateValue, Template, TemplateError,
 };
 use crate::breaker::ControlMode;
 use crate::journal::CHANNELS_MAX;
@@ -83,6 +83,12 @@ impl Checker<'_> {
         if !(1..=0x3FFF).contains(head.sap.as_ref()) {
             self.problem(&head.sap, "sap is 1 to 16383");
         }
+        if let Some(size) = &head.max_receive_pdu
+            && !PDU_LENS.contains(size.as_ref())
+        {
+            let (least, most) = (PDU_LENS.start(), PDU_LENS.end());
+            self.problem(size, format!("max_receive_pdu is {least} to {most}"));
+        }
         let clock = self.clock(file);
         let control_mode = self.control_mode(file);
         let associations = self.associations(file);
@@ -103,6 +109,10 @@ impl Checker<'_> {
             title: head.title.clone(),
             three_phase: *head.phases.as_ref() == 3,
             sap: *head.sap.as_ref(),
+            pdu_len_max: head
+                .max_receive_pdu
+                .as_ref()
+                .map_or(*PDU_LENS.end(), |size| *size.as_ref()),
             clock,
             control_mode,
             associations,

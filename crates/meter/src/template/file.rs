@@ -22,6 +22,7 @@ pub(super) struct Head {
     pub(super) title: String,
     pub(super) phases: Spanned<u8>,
     pub(super) sap: Spanned<u16>,
+    pub(super) max_receive_pdu: Option<Spanned<u16>>,
 }
 
 #[derive(Debug, Deserialize)]

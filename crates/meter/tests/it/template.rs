@@ -125,6 +125,11 @@ fn bad_models_are_refused_with_line_and_reason() {
             "sap = 1\nsip = 2",
             "line 13: unknown field `sip`",
         ),
+        (
+            "sap = 1",
+            "sap = 1\nmax_receive_pdu = 63",
+            "line 13: max_receive_pdu is 64 to 2048",
+        ),
         ("phases = 1", "phases = 2", "line 11: phases is 1 or 3"),
         (
             "client = 2\n",

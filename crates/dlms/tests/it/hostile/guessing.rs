@@ -1,6 +1,8 @@
 //! Guessing passwords (A8). Evidence: robustness.
 
-use dlms::acse::{Aarq, ApplicationContextName, AuthenticationValue, MechanismName};
+use dlms::acse::{
+    Aare, Aarq, ApplicationContextName, AssociationResult, AuthenticationValue, MechanismName,
+};
 use dlms::codec::Wire;
 use dlms::security::{Protection, Wrapping};
 use dlms::server::{Notice, Server, Settings};
@@ -60,6 +62,23 @@ fn ten_thousand_guesses_reach_the_password_a_few_times() {
     pair.now = pair.now + Duration::from_secs(300);
     pair.events.clear();
     pair.associate().unwrap();
+}
+
+#[test]
+fn the_answer_names_the_mechanism_and_shows_nothing_of_the_password() {
+    // As captured from meters in the field, but for the password that some of
+    // them send back: 88 02 07 80 89 07 60 85 74 05 08 02 01.
+    let answers = reader().attack(device::READER, &guess(device::PASSWORD));
+    let aare = Aare::from_octets(&answers[0]).unwrap();
+    assert_eq!(aare.result, AssociationResult::Accepted);
+    assert_eq!(aare.mechanism_name, Some(MechanismName::Low));
+    assert!(aare.responder_acse_requirements.is_some());
+    assert_eq!(aare.responding_authentication_value, None);
+    // A refusal names nothing.
+    let answers = reader().attack(device::READER, &guess(b"wrong"));
+    let aare = Aare::from_octets(&answers[0]).unwrap();
+    assert_ne!(aare.result, AssociationResult::Accepted);
+    assert_eq!(aare.mechanism_name, None);
 }
 
 #[test]
