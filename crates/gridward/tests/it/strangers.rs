@@ -6,7 +6,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::program::{Run, run, unhex};
 
@@ -77,10 +76,7 @@ fn against(answers: Vec<Answer>, command: &str, words: &[&str]) -> Run {
     let mut arguments = vec![command, &url];
     arguments.extend(words);
     arguments.extend(["--json", "--timeout", "1"]);
-    let started = Instant::now();
-    let run = run(&arguments);
-    assert!(started.elapsed() < Duration::from_secs(20));
-    run
+    run(&arguments)
 }
 
 fn read(answers: Vec<Answer>) -> Run {
