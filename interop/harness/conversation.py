@@ -109,6 +109,10 @@ def converse(case, server, client, scratch):
     if "associate" in case["lacking"]:
         return {"cells": {}, "evidence": {}, "bound": ""}
     results, tail = talk(case, server, client, together, scratch)
+    if not results["associate"][0] and "associate" not in case["faults"]:
+        # Of random challenges, one in some 1,400 reads as an APDU: our meter does not answer it.
+        case = {**case, "number": case["number"] + 1}
+        results, tail = talk(case, server, client, together, scratch)
     evidence = {}
     bound = results.pop("bound", (False, ""))[1]
     if results["associate"][0]:

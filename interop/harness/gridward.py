@@ -65,7 +65,7 @@ def meter_files(case, given, protection, scratch):
     """The model and the key file of one meter, with what it is given."""
     with open(os.path.join(ROOT, "interop", "model.toml"), encoding="utf-8") as file:
         model = file.read()
-    for mark, value in {"@PDU@": str(SHORT_PDU if case["blocks"] else 2048), "@REQUIRE@": REQUIRE.get(protection, "authenc"), "@SERIAL@": given.serial,
+    for mark, value in {"@PDU@": str(SHORT_PDU if case.get("blocks") else 2048), "@REQUIRE@": REQUIRE.get(protection, "authenc"), "@SERIAL@": given.serial,
                         "@ENERGY@": str(given.energy)}.items():
         model = model.replace(mark, value)
     paths = os.path.join(scratch, "model.toml"), os.path.join(scratch, "keys.toml")

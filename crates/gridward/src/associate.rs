@@ -10,8 +10,8 @@ use dlms::axdr::Data;
 use dlms::client::{Config, Failure as DlmsFailure, Repeat, Security};
 use dlms::cosem::{AttributeDescriptor, Obis};
 use dlms::security::{
-    AwsLc, CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection, ReplayWindow,
-    SecuritySuite, SendCounter, SystemTitle, UnprotectError, Wrapping,
+    AwsLc, ChallengeError, CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection,
+    ReplayWindow, SecuritySuite, SendCounter, SystemTitle, UnprotectError, Wrapping,
 };
 use dlms::server::Context;
 use dlms::xdlms::{DataAccessResult, ServiceError, StateError};
@@ -26,7 +26,8 @@ use crate::failure::Failure;
 use crate::profile::{self, Form, Mechanism, Profile, Protect};
 use crate::secret::Secret;
 
-/// How often an association is tried where somebody else moves the counter.
+/// How often an association is tried where somebody else moves the counter, or
+/// the meter's challenge is not to be answered.
 const ATTEMPTS_MAX: u32 = 5;
 
 /// How long an answer is waited for where nobody says it.
@@ -264,6 +265,16 @@ impl Destination {
                 Err(error) => error,
             };
             counters.abandon();
+            // One random challenge in some 1,400 reads as an APDU and is not
+            // answered; the next does not.
+            let unlucky = matches!(
+                error,
+                ClientError::Failed(DlmsFailure::Challenge(ChallengeError::ReadsAsApdu))
+            );
+            if attempt < ATTEMPTS_MAX && unlucky {
+                tracing::debug!(attempt, "the meter's challenge reads as an APDU");
+                continue;
+            }
             // Somebody else with the same key may have been faster.
             let refused = matches!(
                 error,

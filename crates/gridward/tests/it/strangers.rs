@@ -5,6 +5,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use crate::program::{Run, run, unhex};
@@ -32,14 +34,15 @@ fn answer(to: &'static [u8], octets: &str) -> Answer {
     }
 }
 
-/// A server on loopback for one client; gives its URL.
+/// A server on loopback for one client at a time; gives its URL.
 fn serve(answers: Vec<Answer>) -> String {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("tcp://{}", door.local_addr().unwrap());
     thread::spawn(move || {
-        let (stream, _) = door.accept().unwrap();
-        // The client hangs up when it has had enough.
-        drop(converse(stream, &answers));
+        while let Ok((stream, _)) = door.accept() {
+            // The client hangs up when it has had enough.
+            drop(converse(stream, &answers));
+        }
     });
     url
 }
@@ -152,6 +155,42 @@ fn another_context_than_was_asked_for_is_no_association() {
         without_url(&said),
         "the meter agreed to another application context than it was asked for"
     );
+}
+
+#[test]
+fn a_challenge_that_reads_as_an_apdu_is_not_answered_however_often() {
+    // Random octets of pydlms's may do so once; whoever wants a tag on an APDU
+    // of their own choice does it again and again.
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let challenge = Answer {
+        to: &[0x60],
+        with: Box::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            unhex(concat!(
+                "6156a109060760857405080103a203020100a305a10302010ea40a04085059440000000001",
+                "88020780890760857405080205aa128010c101c100010000600d00ff0200090141",
+                "be10040e0800065f1f0400001e1d04000007"
+            ))
+        }),
+        endless: false,
+    };
+    let state = tempfile::tempdir().unwrap();
+    let key = [
+        "1/0.0.96.1.0.255:2",
+        "--key",
+        "3f8a1c5e7790b2d4f60123456789abce",
+        "--auth-key",
+        "9b1e6d20c7f3548a0e71d2c3b4a59687",
+        "--protect",
+        "none",
+        "--state",
+        state.path().to_str().unwrap(),
+    ];
+    let run = against(vec![answer(&[0x60, 0x1D], AARE), challenge], "read", &key);
+    let said = reason(&run);
+    assert!(said.ends_with("the challenge reads as an APDU"), "{said}");
+    assert_eq!(asked.load(Ordering::SeqCst), 5);
 }
 
 #[test]
