@@ -379,18 +379,14 @@ impl Wan {
     /// Connects to a head end: always, or in windows.
     async fn dial(self: Arc<Self>, endpoint: Endpoint, dial: WanConfig) {
         loop {
-            let mut stay = None;
-            if dial.every_s > 0 {
-                let every = i64::from(dial.every_s);
-                let into = self.clock.unix_seconds().rem_euclid(every);
-                if into >= i64::from(dial.stay_s) {
-                    let wait = u64::try_from(every - into).unwrap_or(1);
-                    tokio::time::sleep(Duration::from_secs(wait)).await;
+            let stay = match window(self.clock.unix_seconds(), &dial) {
+                Window::Always => None,
+                Window::Open(stay) => Some(stay),
+                Window::Closed(wait) => {
+                    tokio::time::sleep(wait).await;
                     continue;
                 }
-                let left = u64::try_from(i64::from(dial.stay_s) - into).unwrap_or(1);
-                stay = Some(Duration::from_secs(left));
-            }
+            };
             match connect(&endpoint, (OWN_SAP, OWN_SAP), &self.clock, CONNECTING).await {
                 Ok(link) => Arc::clone(&self).serve(link, stay).await,
                 Err(error) => tracing::info!(%endpoint, %error, "the head end cannot be reached"),
@@ -492,6 +488,34 @@ impl Wan {
             });
         }
         answers
+    }
+}
+
+/// Whether a connection to the head end is wanted now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Window {
+    /// Yes, as long as it holds.
+    Always,
+    /// Yes, for so long.
+    Open(Duration),
+    /// Not for so long.
+    Closed(Duration),
+}
+
+/// Windows begin at multiples of `every_s` of the time of day, so that a
+/// restart does not move them.
+fn window(unix: i64, dial: &WanConfig) -> Window {
+    let every = i64::from(dial.every_s);
+    if every == 0 {
+        return Window::Always;
+    }
+    let into = unix.rem_euclid(every);
+    let stay = i64::from(dial.stay_s);
+    let seconds = |count: i64| Duration::from_secs(u64::try_from(count).unwrap_or(1));
+    if into < stay {
+        Window::Open(seconds(stay - into))
+    } else {
+        Window::Closed(seconds(every - into))
     }
 }
 
@@ -597,4 +621,27 @@ pub enum StartError {
     /// A listener.
     #[error("{0}")]
     Link(#[from] LinkError),
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement.
+    use super::*;
+
+    #[test]
+    fn windows_are_those_of_the_time_of_day() {
+        let dial = |every_s, stay_s| WanConfig {
+            every_s,
+            stay_s,
+            ..WanConfig::default()
+        };
+        assert_eq!(window(77, &dial(0, 0)), Window::Always);
+        let hourly = dial(3_600, 600);
+        let seconds = Duration::from_secs;
+        assert_eq!(window(7_200, &hourly), Window::Open(seconds(600)));
+        assert_eq!(window(7_799, &hourly), Window::Open(seconds(1)));
+        assert_eq!(window(7_800, &hourly), Window::Closed(seconds(3_000)));
+        assert_eq!(window(-1, &hourly), Window::Closed(seconds(1)));
+        assert_eq!(window(5, &dial(10, 10)), Window::Open(seconds(5)));
+    }
 }

@@ -415,3 +415,58 @@ async fn two_meters_with_one_name_are_counted_and_the_first_stays() {
     assert_eq!(list.as_array().unwrap().len(), 2);
     running.end().await;
 }
+
+#[tokio::test]
+async fn it_connects_to_a_head_end_that_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = meters(2).await;
+    let any = "tcp://127.0.0.1:0".parse().unwrap();
+    let mut head_end = Listener::bind(&any, &[], Limits::default(), clock())
+        .await
+        .unwrap();
+    let config = Config {
+        data: folder.path().to_owned(),
+        wan: vec![WanConfig {
+            connect: Some(head_end.local().to_string()),
+            ..WanConfig::default()
+        }],
+        ..Config::default()
+    };
+    let both = servers(2).into_iter().map(|server| IpMeter {
+        endpoint: endpoint.clone(),
+        server,
+    });
+    let segment = IpSegment::start(both.collect(), IpLimits::default(), &clock());
+    let segments: Vec<Box<dyn Segment>> = vec![Box::new(segment)];
+    let concentrator = Concentrator::start(&config, segments, &surroundings())
+        .await
+        .unwrap();
+    let core = concentrator.core();
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(concentrator.run(stopped));
+    let running = Running {
+        at: endpoint,
+        core,
+        stop,
+        task,
+    };
+    running.there(2).await;
+    let accepted = tokio::time::timeout(LIMIT, head_end.accept())
+        .await
+        .unwrap()
+        .unwrap();
+    let around = link::Surroundings {
+        clock: clock(),
+        entropy: Arc::new(SystemEntropy),
+    };
+    let association = Association::public(running.sap(2));
+    let mut client = Client::associate(accepted.link, association, &around)
+        .await
+        .unwrap();
+    let name = client.read(NAME).await.unwrap();
+    assert_eq!(
+        &dlms::codec::Wire::to_octets(&name)[2..],
+        meter_name(2).as_bytes()
+    );
+    running.end().await;
+}

@@ -385,3 +385,64 @@ async fn the_evening_is_noisier_than_the_night() {
     }
     assert!(lost[1] > 2 * lost[0], "{lost:?}");
 }
+
+/// Requirement D1 to D4: the day profiles of a whole concentrator, losses of a street included.
+#[tokio::test(start_paused = true)]
+async fn twelve_hundred_meters_are_read_in_the_hours_of_the_budget() {
+    // Hours that the budget gives for one section, or the credit, alone.
+    for (technology, hops, budget) in [
+        (sfsk(0), 0, 2.7),
+        (sfsk(2), 2, 8.0),
+        (Technology::Prime(Prime::default()), 0, 0.56),
+    ] {
+        let nodes = street(1_200, hops, 0, 5);
+        let mut config = PowerLineConfig::quiet(technology, nodes, 9);
+        // Nothing is given up, so that nothing has to be asked for again.
+        config.retries = 50;
+        let (line, mut segment, plugs) = PowerLine::new(config);
+        joined(&mut segment, 1_200).await;
+        for plug in plugs {
+            answer(plug, PROFILE);
+        }
+        let begun = now();
+        let (mut next_node, mut read, mut under_way) = (0, 0_u32, 0);
+        let mut lost = Vec::new();
+        while read < 1_200 {
+            while under_way < 16 && (next_node < 1_200 || !lost.is_empty()) {
+                let node = lost.pop().unwrap_or_else(|| {
+                    next_node += 1;
+                    Node(next_node - 1)
+                });
+                segment
+                    .send(Some(node), message(MessageClass::Usage, REQUEST))
+                    .unwrap();
+                under_way += 1;
+            }
+            match next(&mut segment).await {
+                SegmentEvent::Received(..) => {
+                    read += 1;
+                    under_way -= 1;
+                }
+                SegmentEvent::Done {
+                    node: Some(node),
+                    delivered: false,
+                    ..
+                } => {
+                    lost.push(node);
+                    under_way -= 1;
+                }
+                _ => {}
+            }
+        }
+        let hours = begun.elapsed().as_secs_f64() / 3_600.0;
+        println!(
+            "{}: {hours:.2} h, {:?}",
+            technology.name(),
+            line.statistics()
+        );
+        // What is lost goes again: a few percent more than without losses.
+        let least = read_time(technology, 0) * 1_200.0 / 3_600.0;
+        assert!(hours >= least * 0.999, "{hours} under {least}");
+        within(hours, budget, 15.0);
+    }
+}
