@@ -458,6 +458,7 @@ async fn it_connects_to_a_head_end_that_waits_for_it() {
     let around = link::Surroundings {
         clock: clock(),
         entropy: Arc::new(SystemEntropy),
+        ..link::Surroundings::system()
     };
     let association = Association::public(running.sap(2));
     let mut client = Client::associate(accepted.link, association, &around)
