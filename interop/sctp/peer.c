@@ -4,7 +4,8 @@
  * A peer of ours on usrsctp (Debian's libusrsctp-dev), over UDP, port 4059.
  * `listen` sends every message back and ends after the first association;
  * `connect` sends COUNT messages of LENGTH octets on five streams and waits
- * until all came back. */
+ * until all came back. In the environment, AUTH=1 wants data authenticated
+ * (RFC 4895), INTERLEAVE=1 offers I-DATA (RFC 8260). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,6 +15,10 @@
 #include <unistd.h>
 #include <usrsctp.h>
 
+/* Not in usrsctp.h, but known to the library. */
+#ifndef SCTP_INTERLEAVING_SUPPORTED
+#define SCTP_INTERLEAVING_SUPPORTED 0x00001206
+#endif
 #define PORT 4059
 #define STREAMS 5
 #define ADDRESSES_MAX 8
@@ -46,6 +51,17 @@ static struct socket *open_socket(char *locals, uint16_t peer_udp_port) {
     if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof init)) die("streams");
     int on = 1;
     if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof on)) die("information");
+    if (getenv("AUTH")) {
+        struct sctp_authchunk data = {.sauth_chunk = 0}, sack = {.sauth_chunk = 3};
+        if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_AUTH_CHUNK, &data, sizeof data)) die("authentication");
+        if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_AUTH_CHUNK, &sack, sizeof sack)) die("authentication");
+    }
+    if (getenv("INTERLEAVE")) {
+        int level = 2;
+        struct sctp_assoc_value offer = {.assoc_id = SCTP_FUTURE_ASSOC, .assoc_value = 1};
+        if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_FRAGMENT_INTERLEAVE, &level, sizeof level)) die("level");
+        if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_INTERLEAVING_SUPPORTED, &offer, sizeof offer)) die("I-DATA");
+    }
     struct sockaddr_in local[ADDRESSES_MAX];
     int count = addresses(locals, local);
     if (usrsctp_bindx(socket, (struct sockaddr *)local, count, SCTP_BINDX_ADD_ADDR)) die("bind");

@@ -3,7 +3,8 @@
 //!
 //! `listen` sends every message back and ends after the first association.
 //! `connect` sends COUNT messages of LENGTH octets on five streams, waits for
-//! them to come back, and tells how long each took.
+//! them to come back. `AUTH=1` in the environment has data and
+//! acknowledgements authenticated in both directions (RFC 4895).
 #![allow(
     clippy::allow_attributes,
     clippy::unwrap_used,
@@ -21,8 +22,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use sctp::{
-    AssociationId, Config, Connect, Encapsulation, Endpoint, EndpointConfig, Entropy, Event, Input,
-    Instant, Output, SendError, SendOptions,
+    AssociationId, AuthConfig, Config, Connect, Encapsulation, Endpoint, EndpointConfig, Entropy,
+    Event, Input, Instant, Output, SendError, SendOptions,
 };
 
 const PORT: u16 = 4_059;
@@ -202,7 +203,10 @@ fn connect(mut driver: Driver, peers: &[IpAddr], count: usize, length: usize, co
     loop {
         for (_, event) in driver.drain() {
             match event {
-                Event::Established { .. } => established = Some(driver.now()),
+                Event::Established { capabilities, .. } => {
+                    established = Some(driver.now());
+                    told.push(format!("{capabilities:?}"));
+                }
                 Event::Readable => {
                     let now = driver.now();
                     while let Some(message) = driver.endpoint.receive(id, now) {
@@ -270,7 +274,13 @@ fn connect(mut driver: Driver, peers: &[IpAddr], count: usize, length: usize, co
 fn main() {
     let words: Vec<String> = std::env::args().collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let config = Config::fast();
+    let config = Config {
+        auth: std::env::var_os("AUTH").map(|_| AuthConfig {
+            chunks: vec![0x00, 0x03, 0x40],
+            required: true,
+        }),
+        ..Config::fast()
+    };
     match words.as_slice() {
         [_, "listen", locals, udp_port] => {
             let udp_port = udp_port.parse().unwrap();

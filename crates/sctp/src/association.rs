@@ -565,6 +565,16 @@ impl Association {
         message
     }
 
+    /// Takes what arrived whole and was not received, at the end.
+    pub(crate) fn take_unread(&mut self) -> VecDeque<Message> {
+        std::iter::from_fn(|| self.rx.deliver()).collect()
+    }
+
+    /// Takes over what arrived before the peer began anew.
+    pub(crate) fn keep_unread(&mut self, unread: VecDeque<Message>) {
+        self.rx.keep(unread);
+    }
+
     pub(crate) fn set_stream(&mut self, stream: u16, options: StreamOptions) {
         self.queue.set_options(stream, options);
     }
@@ -588,9 +598,10 @@ impl Association {
                 self.guard_due = Some(now + self.config.rto.max.saturating_mul(5));
                 self.progress_shutdown(now);
             }
-            State::CookieWait(_) | State::CookieEchoed(_) => {
-                self.close(CloseReason::Shutdown);
+            State::CookieEchoed(_) => {
+                self.fail(cause::code::USER_INITIATED_ABORT, b"", now);
             }
+            State::CookieWait(_) => self.close(CloseReason::Shutdown),
             _ => {}
         }
     }
@@ -876,10 +887,9 @@ impl Association {
         let Some(path) = self.paths.get_mut(at) else {
             return;
         };
-        let first = !path.confirmed;
         let changed = path.answered();
         path.answered_at = Some(now);
-        if first {
+        if changed {
             path.pmtu.plan(&self.config.pmtu, now, Duration::ZERO);
         }
         if changed {

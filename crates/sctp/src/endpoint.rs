@@ -39,6 +39,10 @@ pub const REPLIES_MAX: usize = 1_024;
 /// Cookies that were used and must not be again; the oldest are forgotten.
 pub const SPENT_MAX: usize = 65_536;
 
+/// Associations that are over and of which messages wait to be received; the
+/// oldest are forgotten.
+pub const UNREAD_MAX: usize = 1_024;
+
 /// What comes in.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
@@ -153,6 +157,7 @@ pub struct Endpoint {
     busy: BTreeSet<AssociationId>,
     replies: VecDeque<Transmit>,
     events: VecDeque<(AssociationId, Event)>,
+    unread: BTreeMap<AssociationId, VecDeque<Message>>,
     spent: BTreeMap<u32, Instant>,
     spent_order: VecDeque<u32>,
     next_id: u64,
@@ -199,6 +204,7 @@ impl Endpoint {
             busy: BTreeSet::new(),
             replies: VecDeque::new(),
             events: VecDeque::new(),
+            unread: BTreeMap::new(),
             spent: BTreeMap::new(),
             spent_order: VecDeque::new(),
             next_id: 0,
@@ -302,9 +308,16 @@ impl Endpoint {
     }
 
     fn remove(&mut self, id: AssociationId) {
-        let Some(entry) = self.associations.remove(&id) else {
+        let Some(mut entry) = self.associations.remove(&id) else {
             return;
         };
+        let unread = entry.association.take_unread();
+        if !unread.is_empty() {
+            self.unread.insert(id, unread);
+            if self.unread.len() > UNREAD_MAX {
+                self.unread.pop_first();
+            }
+        }
         if let Some(at) = entry.timeout {
             self.timeouts.remove(&(at, id));
         }
@@ -813,6 +826,7 @@ impl Endpoint {
             fresh.set_stream(stream, options);
         }
         let unacknowledged = entry.association.unacknowledged();
+        fresh.keep_unread(entry.association.take_unread());
         fresh.events.clear();
         fresh.events.extend(entry.association.events.drain(..));
         fresh.events.push_back(Event::Restarted { unacknowledged });
@@ -925,9 +939,17 @@ impl Endpoint {
         })
     }
 
-    /// Takes the next message that arrived. [`Event::Readable`] comes again
-    /// only after this gave `None`.
+    /// Takes the next message that arrived; those that arrived before the end
+    /// of an association, also after it. [`Event::Readable`] comes again only
+    /// after this gave `None`.
     pub fn receive(&mut self, id: AssociationId, now: Instant) -> Option<Message> {
+        if let Some(unread) = self.unread.get_mut(&id) {
+            let message = unread.pop_front();
+            if unread.is_empty() {
+                self.unread.remove(&id);
+            }
+            return message;
+        }
         self.with(id, now, (), |association, now| {
             association.receive(now).ok_or(())
         })

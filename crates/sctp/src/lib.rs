@@ -100,7 +100,7 @@ pub use config::{
 };
 pub use endpoint::{
     AMPLIFICATION_MAX, Connect, ConnectError, Endpoint, EndpointCounters, Input, Output,
-    REPLIES_MAX, SPENT_MAX,
+    REPLIES_MAX, SPENT_MAX, UNREAD_MAX,
 };
 pub use entropy::Entropy;
 pub use event::{AssociationId, CloseReason, Event, MessageId};

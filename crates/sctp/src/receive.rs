@@ -358,6 +358,12 @@ impl Receiver {
         if self.interleaving { 32 } else { 16 }
     }
 
+    /// Takes messages that arrived before.
+    pub(crate) fn keep(&mut self, messages: VecDeque<Message>) {
+        self.held += messages.iter().map(Message::cost).sum::<usize>();
+        self.ready.extend(messages);
+    }
+
     /// Gives the next message to the application.
     pub(crate) fn deliver(&mut self) -> Option<Message> {
         let message = self.ready.pop_front()?;

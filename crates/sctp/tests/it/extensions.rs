@@ -12,7 +12,7 @@ use sctp::{
 };
 
 use crate::net::{
-    CLIENT, Link, Net, PORT, SERVER, client_addresses, host_config, server_addresses,
+    CLIENT, Link, Net, PORT, SERVER, client_addresses, host_config, seeds, server_addresses,
 };
 
 fn both_forms() -> [Config; 2] {
@@ -80,7 +80,7 @@ fn messages_are_given_up_when_they_allow_it() {
 
 #[test]
 fn what_is_given_up_and_what_is_not_under_loss() {
-    for seed in 0..12 {
+    for seed in seeds(0, 12) {
         let config = &both_forms()[usize::try_from(seed % 2).unwrap()];
         let mut net = Net::pair(seed, config);
         let (client, server) = net.establish(config);
@@ -118,7 +118,12 @@ fn what_is_given_up_and_what_is_not_under_loss() {
         got.dedup();
         assert_eq!(got.len(), all, "seed {seed}: something came twice");
         for one in sure {
-            assert!(got.contains(&one), "seed {seed}: {one:?} is missing");
+            assert!(
+                got.contains(&one),
+                "seed {seed}: {one:?} is missing; {all} came, {:?}, {:?}",
+                net.hosts[CLIENT].endpoint.status(client),
+                net.hosts[CLIENT].events.last(),
+            );
         }
         let given_up = net.hosts[CLIENT]
             .events
@@ -143,7 +148,7 @@ fn resets(net: &Net, host: usize, incoming: bool) -> usize {
 
 #[test]
 fn streams_begin_anew_under_loss() {
-    for seed in 0..10 {
+    for seed in seeds(0, 10) {
         let config = &both_forms()[usize::try_from(seed % 2).unwrap()];
         let mut net = Net::pair(seed, config);
         let (client, server) = net.establish(config);

@@ -10,6 +10,12 @@ use sctp::{
     Instant, Message, Output, SendOptions, Transmit,
 };
 
+/// So many seeds from `first` on; times `SCTP_SEEDS`, where that is set.
+pub(crate) fn seeds(first: u64, count: u64) -> std::ops::Range<u64> {
+    let times = std::env::var("SCTP_SEEDS").map_or(1, |text| text.parse().unwrap());
+    first..first + count * times
+}
+
 /// A small generator (splitmix64): the same seed, the same run.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(pub(crate) u64);

@@ -52,6 +52,24 @@ fn a_shutdown_delivers_what_was_sent_and_leaves_nothing() {
 }
 
 #[test]
+fn what_arrived_before_the_end_is_received_after_it() {
+    let config = Config::default();
+    let mut net = Net::pair(10, &config);
+    let (client, server) = net.establish(&config);
+    net.hosts[SERVER].reads = false;
+    for number in 0..3_u8 {
+        net.send(CLIENT, client, 0, vec![number]);
+    }
+    let now = net.now;
+    net.hosts[CLIENT].endpoint.shutdown(client, now);
+    net.drain(CLIENT);
+    net.run(Duration::from_secs(5));
+    assert!(net.hosts[SERVER].endpoint.is_empty());
+    net.read(SERVER, server);
+    assert_eq!(net.payloads(SERVER, server), [[0], [1], [2]]);
+}
+
+#[test]
 fn set_up_survives_every_single_loss() {
     // The n-th packet of the handshake is lost, whichever it is.
     for lost in 0..6 {

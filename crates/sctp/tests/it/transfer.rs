@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use sctp::{AssociationId, Config, Duration, Event, Scheduler, SendOptions};
 
-use crate::net::{CLIENT, Net, Random, SERVER, client_addresses, server_addresses};
+use crate::net::{CLIENT, Net, Random, SERVER, client_addresses, seeds, server_addresses};
 
 /// Message `number` of a stream, of this length: both can be told from it.
 fn message(stream: u16, number: u32, length: usize) -> Vec<u8> {
@@ -183,7 +183,7 @@ fn variants(seed: u64) -> Config {
 
 #[test]
 fn a_good_network() {
-    for seed in 0..8 {
+    for seed in seeds(0, 8) {
         let net = exchange(
             seed,
             &Plan {
@@ -206,7 +206,7 @@ fn a_good_network() {
 
 #[test]
 fn loss() {
-    for seed in 100..116 {
+    for seed in seeds(10_000, 16) {
         exchange(
             seed,
             &Plan {
@@ -222,7 +222,7 @@ fn loss() {
 
 #[test]
 fn loss_reordering_and_duplication() {
-    for seed in 200..216 {
+    for seed in seeds(20_000, 16) {
         exchange(
             seed,
             &Plan {
@@ -238,7 +238,7 @@ fn loss_reordering_and_duplication() {
 
 #[test]
 fn cuts_in_one_direction_and_both() {
-    for seed in 300..330 {
+    for seed in seeds(30_000, 30) {
         exchange(
             seed,
             &Plan {
