@@ -1149,7 +1149,7 @@ impl Association {
         let mut flights = self.flights();
         let abandoned = self.tx.timed_out(at, &mut flights, now);
         self.set_flights(&flights);
-        self.tell_abandoned(&abandoned);
+        self.tell_abandoned(&abandoned, now);
         let Some(path) = self.paths.get_mut(at) else {
             return;
         };
@@ -1226,9 +1226,11 @@ impl Association {
         }
     }
 
-    fn tell_abandoned(&mut self, abandoned: &[(u16, u64)]) {
+    fn tell_abandoned(&mut self, abandoned: &[(u16, u64)], now: Instant) {
         for (stream, id) in abandoned {
-            self.queue.abandon(*stream, *id);
+            if let Some(rest) = self.queue.abandon(*stream, *id) {
+                self.tx.push_abandoned(rest, self.current, now);
+            }
             self.tell(Event::Abandoned {
                 stream: *stream,
                 message: MessageId(*id),

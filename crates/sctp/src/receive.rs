@@ -416,7 +416,10 @@ impl Receiver {
         self.close_gap();
         match &forward.skipped {
             Skipped::Ssn(streams) => {
-                self.drop_runs(|(_, start), _| *start <= new);
+                // What follows a fragment that was given up is never whole.
+                self.drop_runs(|(_, start), run| {
+                    *start <= new || (*start == new + 1 && !run.begins)
+                });
                 for (stream, ssn) in streams {
                     self.skip(*stream, u32::from(*ssn));
                 }
@@ -665,6 +668,19 @@ mod tests {
             receiver.unwrap(INITIAL.wrapping_add(3))
         );
         assert_eq!(receiver.held(), 0);
+    }
+
+    #[test]
+    fn the_rest_of_what_is_given_up_is_not_kept() {
+        let mut receiver = receiver(false);
+        for (at, flags) in [(0, "B"), (2, "E"), (3, "B")] {
+            receiver.data(&data(at, 0, flags, b"part"), false).unwrap();
+        }
+        receiver.forward(&ForwardTsn {
+            new_cumulative_tsn: INITIAL.wrapping_add(1),
+            skipped: Skipped::Ssn(vec![(1, 0)]),
+        });
+        assert_eq!(receiver.held(), 4 + CHUNK_COST);
     }
 
     #[test]

@@ -413,17 +413,36 @@ impl SendQueue {
         }
     }
 
-    /// Gives up what is left of a message, and tells whether there was
-    /// anything.
-    pub(crate) fn abandon(&mut self, stream: u16, id: u64) -> bool {
-        let Some(entry) = self.streams.get(&stream) else {
-            return false;
+    /// Gives up what is left of a message that was begun, and makes an empty
+    /// last fragment of it. It takes a TSN that the peer can only hear of as
+    /// given up: else, where all that was sent got there after all, the peer
+    /// would wait for the rest.
+    pub(crate) fn abandon(&mut self, stream: u16, id: u64) -> Option<Fragment> {
+        let entry = self.streams.get(&stream)?;
+        let head = entry.queue.front().filter(|head| head.id == id)?;
+        let number = head.number?;
+        let rest = Fragment {
+            id,
+            stream,
+            payload: Bytes::new(),
+            ppid: head.ppid,
+            unordered: head.unordered,
+            beginning: false,
+            ending: true,
+            order: if self.interleaving {
+                Order::Mid {
+                    mid: number,
+                    fsn: head.fsn,
+                }
+            } else {
+                Order::Ssn(low(number))
+            },
+            reliability: head.reliability,
+            dscp: entry.options.dscp,
+            urgent: false,
         };
-        if entry.queue.front().is_none_or(|head| head.id != id) {
-            return false;
-        }
         self.drop_head(stream);
-        true
+        Some(rest)
     }
 
     /// Whether the stream has sent everything handed in before its reset.

@@ -164,6 +164,17 @@ impl Outstanding {
         tsn
     }
 
+    /// Takes a chunk that never goes out, since its message is given up.
+    pub(crate) fn push_abandoned(&mut self, fragment: Fragment, path: usize, now: Instant) {
+        let length = fragment.payload.len();
+        self.push(fragment, path, now);
+        self.flight = self.flight.saturating_sub(length);
+        if let Some(sent) = self.queue.back_mut() {
+            sent.state = SentState::Abandoned;
+            self.abandoned += 1;
+        }
+    }
+
     /// The first chunk that is to be sent again.
     pub(crate) fn first_marked(&self) -> Option<(u64, &Sent)> {
         self.marked_from(0)

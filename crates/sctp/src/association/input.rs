@@ -641,7 +641,7 @@ impl Association {
                 path.t3 = Some(now + path.rto);
             }
         }
-        self.tell_abandoned(&done.abandoned);
+        self.tell_abandoned(&done.abandoned, now);
         self.send_forward(now);
         if self.probe_due.is_some() && !self.tx.in_flight().any(|(_, sent)| sent.fragment.urgent) {
             self.probe_due = None;

@@ -307,7 +307,7 @@ impl Association {
         let abandoned = self.tx.expire(&mut flights, now);
         if !abandoned.is_empty() {
             self.set_flights(&flights);
-            self.tell_abandoned(&abandoned);
+            self.tell_abandoned(&abandoned, now);
             self.send_forward(now);
         }
     }
