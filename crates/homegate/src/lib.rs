@@ -12,3 +12,4 @@ pub mod answer;
 pub mod cache;
 pub mod poller;
 pub mod port;
+pub mod wire;

@@ -13,3 +13,4 @@ mod cache;
 mod poller;
 mod port;
 mod separation;
+mod wire;
