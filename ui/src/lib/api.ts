@@ -1,4 +1,5 @@
 import type { Events, FindGroup, Fleet, Meter, MeterList, Profile, Registers, Session } from "./types.ts";
+import { session } from "./session.ts";
 import { Store } from "./store.ts";
 
 export type Failure = "offline" | "signed_out" | "forbidden" | "not_found" | "busy" | "refused" | "broken";
@@ -63,14 +64,16 @@ export async function send(path: string, init: RequestInit = {}): Promise<Respon
   }
 }
 
-async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const who = session.value;
   const response = await send(path, {
     headers: { accept: "application/json" },
     ...(signal ? { signal } : {}),
   });
   if (!response.ok) {
     const failure = await failureOf(response);
-    if (failure.failure === "signed_out") signedOut.set(signedOut.value + 1);
+    // An answer to a session that has ended says nothing about the one begun since.
+    if (failure.failure === "signed_out" && session.value === who) signedOut.set(signedOut.value + 1);
     throw failure;
   }
   try {

@@ -13,6 +13,8 @@ export const shots = process.env.SCREENSHOTS ?? "";
 const only = process.env.ONLY ?? "";
 if (shots !== "") mkdirSync(shots, { recursive: true });
 
+/** Longer than anything takes on a busy machine; nothing waits for it where all goes well. */
+export const LONG = 120_000;
 export const WIDTHS = [
   { width: 1440, height: 900 },
   { width: 1024, height: 800 },
@@ -29,6 +31,8 @@ const browser = await chromium.launch({
   args: [
     "--no-sandbox",
     "--disable-gpu",
+    // In containers /dev/shm is too small for many pages, which then crash.
+    "--disable-dev-shm-usage",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -40,6 +44,8 @@ const browser = await chromium.launch({
 let checks = 0;
 let axeRuns = 0;
 const failures = [];
+/** Pages that are open now, to tell of them where a step fails. */
+const pages = new Set();
 
 /** Opens a page that notes everything that must not happen. */
 export async function open(origin, size, theme, extra = {}) {
@@ -53,7 +59,10 @@ export async function open(origin, size, theme, extra = {}) {
     acceptDownloads: true,
     ...extra,
   });
+  context.setDefaultTimeout(LONG);
   const page = await context.newPage();
+  pages.add(page);
+  page.on("close", () => pages.delete(page));
   const wrong = [];
   page.on("request", (request) => {
     const url = request.url();
@@ -129,9 +138,35 @@ export async function step(name, action) {
     await action();
     console.log(`ok    ${name} (${Date.now() - started} ms)`);
   } catch (cause) {
-    failures.push(`${name}: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`);
-    console.log(`FAIL  ${name}`);
+    const seen = [];
+    for (const page of [...pages]) {
+      seen.push(await whatIsSeen(page).catch((error) => `a page that does not answer: ${error.message}`));
+      await page
+        .context()
+        .close()
+        .catch(() => {});
+    }
+    fail(name, cause, seen);
   }
+}
+
+/** Notes a failure; `finish` tells all of them once more at the end. */
+export function fail(name, cause, seen = []) {
+  const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  failures.push([`${name}: ${text}`, ...seen].join("\n"));
+  console.log(`FAIL  ${name}: ${text.split("\n", 1)[0]}`);
+}
+
+/** Where a page stands and in which states its parts are, in a line. */
+async function whatIsSeen(page) {
+  const states = await page.evaluate(() =>
+    [...document.querySelectorAll("[data-testid]")]
+      .filter((e) => e.dataset.state ?? /^(?:state|banner|signin)-/.test(e.dataset.testid))
+      .map((e) => `${e.dataset.testid}=${e.dataset.state ?? "shown"}`)
+      .slice(0, 20)
+      .join(" "),
+  );
+  return `page ${page.url()}: ${states}`;
 }
 
 /** All pages with data, at all widths in both themes. */
@@ -157,7 +192,7 @@ export async function walk(origin, token, meterId, prefix, widths = WIDTHS) {
         await inspect(page, wrong, `${prefix}fleet-end-${tag}`);
 
         await page.goto(`${origin}/meters/${meterId}`);
-        await page.locator("[data-testid=meter-live-state][data-state=live]").waitFor({ timeout: 20_000 });
+        await page.locator("[data-testid=meter-live-state][data-state=live]").waitFor();
         await page.locator("[data-testid=meter-profile-plot] canvas").waitFor();
         await page.getByTestId("register-row").first().waitFor();
         await inspect(page, wrong, `${prefix}meter-${tag}`);
@@ -212,7 +247,9 @@ export async function walk(origin, token, meterId, prefix, widths = WIDTHS) {
 /** Says what was found and ends the process. */
 export async function finish() {
   await browser.close();
-  console.log(`${checks} pages inspected, ${axeRuns} with axe, ${failures.length} problems`);
   for (const failure of failures) console.log(`\n${failure}`);
+  console.log(`${checks} pages inspected, ${axeRuns} with axe, ${failures.length} problems`);
+  // Last of all, since a log may be cut to its end.
+  for (const failure of failures) console.log(`problem: ${failure.split("\n", 1)[0].slice(0, 400)}`);
   process.exit(failures.length === 0 ? 0 : 1);
 }

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { join, resolve } from "node:path";
-import { finish, inspect, open, signIn, step, THEMES, walk, WIDTHS } from "./lib.mjs";
+import { fail, finish, inspect, LONG, open, signIn, step, THEMES, walk, WIDTHS } from "./lib.mjs";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
@@ -18,8 +18,6 @@ assert.ok(existsSync(program), `build it first: cargo build -p gridward (there i
 
 const METERS = 40;
 const DAY = 86_400_000;
-/** Longer than anything takes on a busy machine; nothing waits for it where all goes well. */
-const LONG = 120_000;
 const [wide, , phone] = WIDTHS;
 const folder = mkdtempSync(join(tmpdir(), "gridward-ui-"));
 const at = (name) => join(folder, name);
@@ -28,29 +26,41 @@ const running = new Set();
 /** A part of the program as a process; `lines` come as JSON. */
 class Role {
   constructor(args) {
+    this.name = args[0];
     this.child = spawn(program, [...args, "--json", "--stop-at-eof"], {
-      stdio: ["pipe", "pipe", "inherit"],
+      stdio: ["pipe", "pipe", "pipe"],
       env: { ...process.env, XDG_STATE_HOME: at("state") },
     });
-    this.ended = new Promise((done) => this.child.once("exit", done));
+    this.child.stdin.on("error", () => {});
+    this.said = [];
+    createInterface(this.child.stderr).on("line", (line) => {
+      this.said.push(line);
+      if (this.said.length > 20) this.said.shift();
+    });
+    this.ended = new Promise((done) => this.child.once("exit", (code, signal) => done(signal ?? code)));
     this.lines = createInterface(this.child.stdout)[Symbol.asyncIterator]();
     running.add(this);
   }
 
   async line() {
     const { value, done } = await this.lines.next();
-    assert.ok(!done, "it ended");
+    if (done) throw new Error(`${this.name} ended with ${await this.ended}: ${this.said.join(" | ")}`);
     const line = JSON.parse(value);
-    assert.equal(line.error, undefined, JSON.stringify(line.error));
+    assert.equal(line.error, undefined, `${this.name}: ${JSON.stringify(line.error)}`);
     return line;
   }
 
   /** The end of its standard input tells it to stop. */
   async stop() {
+    if (!running.delete(this)) return;
     this.child.stdin.end();
     const code = await this.ended;
-    running.delete(this);
-    assert.equal(code, 0, "it stops cleanly");
+    assert.equal(code, 0, `${this.name} stops cleanly, not with ${code}: ${this.said.join(" | ")}`);
+  }
+
+  async kill() {
+    this.child.kill("SIGKILL");
+    await this.ended;
   }
 }
 
@@ -71,14 +81,21 @@ function command(...args) {
   });
 }
 
-function freePort() {
-  return new Promise((done) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
+/**
+ * A port that stays free while nobody listens there. It lies below the range from which systems take the ports of
+ * outgoing connections: one of that range may be taken between a stop and a restart, even by a connection that
+ * meets itself.
+ */
+async function freePort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const free = await new Promise((done) => {
+      const server = createServer();
+      server.once("error", () => done(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
     });
-  });
+    if (free) return port;
+  }
 }
 
 /** Asks until the answer is there. */
@@ -134,12 +151,18 @@ retry_longest_s = 2
 `,
   );
   const config = ["--config", at("gridward.toml")];
-  let { role: headEnd, line: told } = await startHeadEnd(at("headend"), "127.0.0.1:0", config);
+  let { role: headEnd, line: told } = await startHeadEnd(
+    at("headend"),
+    `127.0.0.1:${await freePort()}`,
+    config,
+  );
   const origin = told.url.replace(/\/$/, "");
   const { token } = told;
   assert.ok(token.length > 30, "the first start tells the token");
   const api = async (path) => {
-    const answer = await fetch(`${origin}/api/v1${path}`, { headers: { authorization: `Bearer ${token}` } });
+    const answer = await fetch(`${origin}/api/v1${path}`, {
+      headers: { authorization: `Bearer ${token}`, connection: "close" },
+    });
     assert.equal(answer.status, 200, path);
     return answer.json();
   };
@@ -197,7 +220,7 @@ retry_longest_s = 2
   await step("power moves each second", async () => {
     const { context, page, wrong } = await open(origin, wide, "dark");
     await signIn(page, origin, token, `/meters/${whole.id}`);
-    await page.locator("[data-testid=meter-live-state][data-state=live]").waitFor({ timeout: LONG });
+    await page.locator("[data-testid=meter-live-state][data-state=live]").waitFor();
     const readout = page.getByTestId("meter-live-readout");
     const seen = new Set();
     await until("four seconds were shown", async () => {
@@ -287,7 +310,7 @@ retry_longest_s = 2
     const { context, page, wrong } = await open(origin, wide, "light");
     await signIn(page, origin, token, `/meters/${whole.id}`);
     const live = page.locator("[data-testid=meter-live-state][data-state=live]");
-    await live.waitFor({ timeout: LONG });
+    await live.waitFor();
     await page.evaluate(() => {
       globalThis.told = [];
       new MutationObserver(() => {
@@ -298,16 +321,16 @@ retry_longest_s = 2
     // Under the head end's own title the command moves the counter that it shares with it.
     const title = readFileSync(at("headend/system-title"), "utf8").trim();
     await ask("invoke", whole.name, "0-0:96.3.10:1", "--system-title", title);
-    await page.getByText("Breaker open", { exact: true }).waitFor({ timeout: LONG });
+    await page.getByText("Breaker open", { exact: true }).waitFor();
     await page.getByTestId("event-row").filter({ hasText: "Breaker opened from afar" }).first().waitFor();
-    await live.waitFor({ timeout: LONG });
+    await live.waitFor();
     await until("nothing flows", async () =>
       /^0\s*W$/.test(await page.getByTestId("meter-live-value").innerText()),
     );
     await inspect(page, wrong, "real breaker-open");
     await ask("invoke", whole.name, "0-0:96.3.10:2", "--system-title", title);
-    await page.getByText("Breaker closed", { exact: true }).waitFor({ timeout: LONG });
-    await live.waitFor({ timeout: LONG });
+    await page.getByText("Breaker closed", { exact: true }).waitFor();
+    await live.waitFor();
     assert.deepEqual(await page.evaluate(() => globalThis.told), [], "no error was told for that");
     assert.deepEqual(wrong, []);
     await context.close();
@@ -321,12 +344,12 @@ retry_longest_s = 2
     ]) {
       const view = await open(origin, size, theme);
       await signIn(view.page, origin, token, `/meters/${whole.id}`);
-      await view.page.locator("[data-testid=meter-live-state][data-state=live]").waitFor({ timeout: LONG });
+      await view.page.locator("[data-testid=meter-live-state][data-state=live]").waitFor();
       views.push({ ...view, name: `real unreachable-${size.width}-${theme}` });
     }
     await meters.stop();
     for (const { page, wrong, name } of views) {
-      await page.getByTestId("meter-live-error").waitFor({ timeout: LONG });
+      await page.getByTestId("meter-live-error").waitFor();
       assert.match(await page.getByTestId("meter-live-error").innerText(), /No live power\. .*: check /);
       await page.locator("[data-testid=meter-live-state][data-state=offline]").waitFor();
       await inspect(page, wrong, name);
@@ -334,7 +357,7 @@ retry_longest_s = 2
     await until("it counts as silent", async () => (await api(`/meters/${whole.id}`)).state === "off");
     ({ role: meters } = await startMeters(port));
     for (const { page, context, wrong } of views) {
-      await page.locator("[data-testid=meter-live-state][data-state=live]").waitFor({ timeout: LONG });
+      await page.locator("[data-testid=meter-live-state][data-state=live]").waitFor();
       await page.getByTestId("meter-live-error").waitFor({ state: "detached" });
       assert.deepEqual(wrong, []);
       await context.close();
@@ -348,13 +371,13 @@ retry_longest_s = 2
     await page.getByTestId("register-row").first().waitFor();
     await page.locator("[data-testid=live-state][data-state=live]").waitFor();
     await headEnd.stop();
-    await page.getByTestId("banner-connection").waitFor({ timeout: LONG });
+    await page.getByTestId("banner-connection").waitFor();
     await page.getByTestId("register-row").first().waitFor();
     await inspect(page, wrong, "real head-end-away");
     ({ role: headEnd, line: told } = await startHeadEnd(at("headend"), new URL(origin).host, config));
     assert.equal(told.token, undefined, "the token is told once");
     // Sessions end with the process: the page asks for the token and goes on where it was.
-    await page.getByTestId("signin-form").waitFor({ timeout: LONG });
+    await page.getByTestId("signin-form").waitFor();
     await page.getByTestId("signin-token").fill(token);
     await page.keyboard.press("Enter");
     await page.getByTestId("register-row").first().waitFor();
@@ -380,9 +403,10 @@ retry_longest_s = 2
     }
     await role.stop();
   });
+} catch (cause) {
+  fail("between the steps", cause);
 } finally {
-  for (const role of running) role.child.kill("SIGKILL");
-  await Promise.all([...running].map((role) => role.ended));
+  await Promise.all([...running].map((role) => role.kill()));
   rmSync(folder, { recursive: true, force: true });
 }
 await finish();
