@@ -1,8 +1,30 @@
+import { fileURLToPath } from "node:url";
+import type { UserConfig } from "vite";
 import { defineConfig } from "vitest/config";
-import { icons, licences, twins } from "./build/plugins.ts";
+import { icons, licences, offline, twins } from "./build/plugins.ts";
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+/** The page of the home gateway is built apart, so that it carries nothing of the head end's pages. */
+const home: UserConfig = {
+  root: at("home"),
+  publicDir: at("public"),
+  build: {
+    outDir: at("dist-home"),
+    emptyOutDir: true,
+    rollupOptions: {
+      input: { index: at("home/index.html"), sw: at("src/home/sw.ts") },
+      output: {
+        // A service worker serves what lies below its own address.
+        entryFileNames: (chunk) => (chunk.name === "sw" ? "sw.js" : "assets/[name]-[hash].js"),
+      },
+    },
+  },
+};
 
 export default defineConfig(({ mode }) => ({
-  plugins: [icons(), licences(), twins()],
+  ...(mode === "home" ? home : {}),
+  plugins: [icons(), licences(), twins(), ...(mode === "home" ? [offline()] : [])],
   base: "/",
   define: {
     // The sheet of states is a page of development and test builds only.
@@ -17,6 +39,7 @@ export default defineConfig(({ mode }) => ({
     cssCodeSplit: true,
     sourcemap: false,
     reportCompressedSize: false,
+    ...(mode === "home" ? home.build : {}),
   },
   server: {
     proxy: process.env.GRIDWARD_URL ? { "/api": process.env.GRIDWARD_URL } : {},

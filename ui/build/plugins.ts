@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
@@ -85,7 +86,7 @@ export function icons(): Plugin {
   };
 }
 
-/** Writes a Brotli and a gzip twin beside each text file, which the head end sends to those who accept them. */
+/** Writes a Brotli and a gzip twin beside each text file, which the server sends to those who accept them. */
 export function twins(): Plugin {
   let out = "";
   return {
@@ -124,6 +125,38 @@ export function licences(): Plugin {
         return `${name}\n${"=".repeat(name.length)}\n\n${text}\n`;
       });
       this.emitFile({ type: "asset", fileName: "licences.txt", source: texts.join("\n\n") });
+    },
+  };
+}
+
+/**
+ * Tells the service worker which files it keeps: all that the page needs, with the letters of its texts, so that the
+ * letters of other scripts and the licences are not fetched for nothing.
+ */
+export function offline(): Plugin {
+  return {
+    name: "offline",
+    apply: "build",
+    enforce: "post",
+    generateBundle(_options, bundle) {
+      const worker = bundle["sw.js"];
+      if (worker?.type !== "chunk") throw new Error("there is no service worker");
+      const kept = Object.keys(bundle).filter(
+        (name) => name !== "sw.js" && name !== "licences.txt" && !/inter-(?!latin-wght)/.test(name),
+      );
+      const page = bundle["index.html"];
+      if (page?.type !== "asset") throw new Error("there is no page");
+      const paths = kept.map((name) => (name === "index.html" ? "/" : `/${name}`));
+      const files = [...paths, "/theme.js", "/icon.svg"].sort();
+      const version = createHash("sha256")
+        .update(files.join())
+        .update(page.source)
+        .digest("hex")
+        .slice(0, 12);
+      worker.code = worker.code
+        .replace("__FILES__", () => JSON.stringify(files))
+        .replace("__VERSION__", () => JSON.stringify(version));
+      if (worker.code.includes("__FILES__")) throw new Error("the service worker names its files twice");
     },
   };
 }

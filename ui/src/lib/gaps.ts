@@ -68,6 +68,17 @@ export function breakWherever(
   return { times: outTimes, values: outValues };
 }
 
+/** Stretches without a sample from the first one to `end`; up to `most` apart, samples follow each other. */
+export function silences(times: number[], end: number, most: number, periodMs: number): Span[] {
+  const out: Span[] = [];
+  for (const [i, time] of times.entries()) {
+    const next = times[i + 1] ?? end;
+    if (next - time > most)
+      out.push({ from: time, to: next, intervals: Math.floor((next - time) / periodMs) });
+  }
+  return out;
+}
+
 export type At = { kind: "value"; index: number } | { kind: "gap"; span: Span } | { kind: "none" };
 
 /** What a position on the time axis is: an interval with a value, a gap, or not due. */

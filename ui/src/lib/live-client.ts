@@ -23,16 +23,19 @@ class LiveClient {
   private timer: ReturnType<typeof setInterval> | null = null;
   private opened = "";
   private broken = false;
+  private path = "/stream";
   private settle: ReturnType<typeof setTimeout> | null = null;
 
-  start(): void {
+  /** Opens the stream at `path`; one without topics tells everything. */
+  start(path = "/stream", topics = ["fleet"]): void {
     if (this.timer !== null) return;
+    this.path = path;
     this.machine = new LiveMachine(10_000);
     this.parser = new EventParser();
     this.timer = setInterval(() => this.tick(), 500);
     document.addEventListener("visibilitychange", this.onVisibility);
     addEventListener("online", this.onOnline);
-    this.follow(["fleet"]);
+    this.follow(topics);
     this.act(this.machine.start(now()));
   }
 
@@ -135,7 +138,8 @@ class LiveClient {
     resumed.lastId = this.parser.lastId;
     this.parser = resumed;
     try {
-      const path = `/stream?topics=${encodeURIComponent(topics).replaceAll("%2C", ",").replaceAll("%3A", ":")}`;
+      const wanted = encodeURIComponent(topics).replaceAll("%2C", ",").replaceAll("%3A", ":");
+      const path = topics === "" ? this.path : `${this.path}?topics=${wanted}`;
       const response = await send(path, { headers, signal: abort.signal });
       if (abort !== this.abort) return;
       if (!response.ok || !response.body) {

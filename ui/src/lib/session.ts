@@ -10,10 +10,15 @@ let zone = new Zone("UTC");
 
 /** Takes a session as the head end gave it, with its clock and zone. */
 export function enter(next: Session): void {
-  const at = Date.parse(next.now);
-  if (!Number.isNaN(at)) serverAhead = at - Date.now();
+  hear(next.now);
   zone = new Zone(next.zone);
   session.set(next);
+}
+
+/** Takes the server's present, so that this device may have another clock. */
+export function hear(present: string): void {
+  const at = Date.parse(present);
+  if (!Number.isNaN(at)) serverAhead = at - Date.now();
 }
 
 /** The head end's present: ages are told by one clock, not by the one of this device. */

@@ -22,7 +22,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const QUARTER = 15 * MINUTE;
 /** Thursday 19 November 2026, 14:32:08 in Zurich. */
-const START = Date.parse("2026-11-19T13:32:08Z");
+export const START = Date.parse("2026-11-19T13:32:08Z");
 
 function random(seed) {
   let a = seed >>> 0;

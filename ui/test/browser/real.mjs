@@ -3,66 +3,13 @@
 // together, and registers compared with what the command line reads from the meter; the meters are our own.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createServer } from "node:net";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createInterface } from "node:readline";
-import { tmpdir } from "node:os";
-import { fileURLToPath } from "node:url";
-import { join, resolve } from "node:path";
-import { fail, finish, inspect, LONG, open, signIn, step, THEMES, walk, WIDTHS } from "./lib.mjs";
-
-const root = fileURLToPath(new URL("../../../", import.meta.url));
-const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
-const program = process.env.GRIDWARD ?? join(target, "debug", "gridward");
-assert.ok(existsSync(program), `build it first: cargo build -p gridward (there is no ${program})`);
+import { readFileSync, writeFileSync } from "node:fs";
+import { fail, finish, inspect, open, signIn, step, THEMES, walk, WIDTHS } from "./lib.mjs";
+import { at, freePort, program, Role, sweep, until } from "./roles.mjs";
 
 const METERS = 40;
 const DAY = 86_400_000;
 const [wide, , phone] = WIDTHS;
-const folder = mkdtempSync(join(tmpdir(), "gridward-ui-"));
-const at = (name) => join(folder, name);
-const running = new Set();
-
-/** A part of the program as a process; `lines` come as JSON. */
-class Role {
-  constructor(args) {
-    this.name = args[0];
-    this.child = spawn(program, [...args, "--json", "--stop-at-eof"], {
-      stdio: ["pipe", "pipe", "pipe"],
-      env: { ...process.env, XDG_STATE_HOME: at("state") },
-    });
-    this.child.stdin.on("error", () => {});
-    this.said = [];
-    createInterface(this.child.stderr).on("line", (line) => {
-      this.said.push(line);
-      if (this.said.length > 20) this.said.shift();
-    });
-    this.ended = new Promise((done) => this.child.once("exit", (code, signal) => done(signal ?? code)));
-    this.lines = createInterface(this.child.stdout)[Symbol.asyncIterator]();
-    running.add(this);
-  }
-
-  async line() {
-    const { value, done } = await this.lines.next();
-    if (done) throw new Error(`${this.name} ended with ${await this.ended}: ${this.said.join(" | ")}`);
-    const line = JSON.parse(value);
-    assert.equal(line.error, undefined, `${this.name}: ${JSON.stringify(line.error)}`);
-    return line;
-  }
-
-  /** The end of its standard input tells it to stop. */
-  async stop() {
-    if (!running.delete(this)) return;
-    this.child.stdin.end();
-    const code = await this.ended;
-    assert.equal(code, 0, `${this.name} stops cleanly, not with ${code}: ${this.said.join(" | ")}`);
-  }
-
-  async kill() {
-    this.child.kill("SIGKILL");
-    await this.ended;
-  }
-}
 
 /** What a command prints as JSON. */
 function command(...args) {
@@ -79,34 +26,6 @@ function command(...args) {
       else failed(new Error(`gridward ${args.join(" ")}: ${code}\n${output}${error}`));
     });
   });
-}
-
-/**
- * A port that stays free while nobody listens there. It lies below the range from which systems take the ports of
- * outgoing connections: one of that range may be taken between a stop and a restart, even by a connection that
- * meets itself.
- */
-async function freePort() {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    const free = await new Promise((done) => {
-      const server = createServer();
-      server.once("error", () => done(false));
-      server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
-    });
-    if (free) return port;
-  }
-}
-
-/** Asks until the answer is there. */
-async function until(what, ask, every = 200) {
-  const end = Date.now() + LONG;
-  for (;;) {
-    const answer = await ask();
-    if (answer) return answer;
-    assert.ok(Date.now() < end, `waited too long until ${what}`);
-    await new Promise((done) => setTimeout(done, every));
-  }
 }
 
 async function startMeters(port) {
@@ -406,7 +325,6 @@ retry_longest_s = 2
 } catch (cause) {
   fail("between the steps", cause);
 } finally {
-  await Promise.all([...running].map((role) => role.kill()));
-  rmSync(folder, { recursive: true, force: true });
+  await sweep();
 }
 await finish();

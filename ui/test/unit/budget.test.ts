@@ -65,3 +65,39 @@ describe.skipIf(!built)("the built interface (run the build first)", () => {
     }
   });
 });
+
+const atHome = fileURLToPath(new URL("../../dist-home/", import.meta.url));
+const builtHome = existsSync(join(atHome, "index.html"));
+
+describe.skipIf(!builtHome)("the built page of the home gateway (run the build first)", () => {
+  const text = (path: string): string => readFileSync(join(atHome, path), "utf8");
+  const assets = builtHome
+    ? readdirSync(join(atHome, "assets")).filter((name) => !/\.(?:br|gz)$/.test(name))
+    : [];
+  const weigh = (part: RegExp): number =>
+    assets
+      .filter((name) => part.test(name))
+      .reduce(
+        (sum, name) => sum + gzipSync(readFileSync(join(atHome, "assets", name)), { level: 9 }).length,
+        0,
+      );
+
+  it("has at most 58 kB of script, half of it the charts, and at most 130 kB in all", () => {
+    expect(weigh(/\.js$/)).toBeLessThanOrEqual(58 * KB);
+    expect(weigh(/^plot-.*\.js$/)).toBeGreaterThan(20 * KB);
+    expect(weigh(/\.(?:js|css|svg)$|^inter-latin-wght/)).toBeLessThanOrEqual(130 * KB);
+  });
+
+  it("has nothing inline, and nothing of the pages of the head end", () => {
+    expect(text("index.html")).not.toMatch(/<style|style=|<script(?![^>]*\bsrc=)[^>]*>/);
+    expect(assets.filter((name) => /^(?:meter|fleet|states)-/.test(name))).toEqual([]);
+  });
+
+  it("has a service worker that keeps all that the page needs, and no reading", () => {
+    const worker = text("sw.js");
+    expect(worker).not.toMatch(/__[A-Z]+__|\bimport\b|\/api\//);
+    const needed = assets.filter((name) => !/^inter-(?!latin-wght)/.test(name));
+    for (const path of ["/", "/theme.js", "/icon.svg", ...needed.map((name) => `/assets/${name}`)])
+      expect(worker).toContain(`"${path}"`);
+  });
+});

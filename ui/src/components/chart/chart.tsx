@@ -23,6 +23,18 @@ export function useTwinKey(): void {
   useKey("t", () => twin.set(twin.value + 1));
 }
 
+/** Whether the chart or its table is shown. */
+export function useTwin(): [string, (view: string) => void] {
+  const [view, setView] = useState("chart");
+  const turn = useStore(twin);
+  const seen = useRef(turn);
+  useEffect(() => {
+    if (turn !== seen.current) setView((old) => (old === "chart" ? "table" : "chart"));
+    seen.current = turn;
+  }, [turn]);
+  return [view, setView];
+}
+
 export interface TwinTable {
   caption: string;
   /** A column that is not `narrow` is left out where there is no room for it. */
@@ -244,14 +256,8 @@ export interface ChartCardProps extends ChartProps {
 
 /** A card with a chart, its table twin and its downloads. */
 export function ChartCard(props: ChartCardProps) {
-  const [view, setView] = useState("chart");
-  const turn = useStore(twin);
-  const seen = useRef(turn);
+  const [view, setView] = useTwin();
   const handle = useRef<PlotHandle | null>(null);
-  useEffect(() => {
-    if (turn !== seen.current) setView((old) => (old === "chart" ? "table" : "chart"));
-    seen.current = turn;
-  }, [turn]);
 
   const zone = siteZone();
   const subtitle = (): string => {

@@ -43,8 +43,8 @@ function yRangeOf(spec: PlotSpec, from: number, to: number): [number, number] {
   if (spec.yRange) return spec.yRange;
   let low = 0;
   let high = 0;
-  for (const series of spec.series) {
-    for (const [i, value] of series.values.entries()) {
+  for (const values of [...spec.series.map((series) => series.values), spec.marks ?? []]) {
+    for (const [i, value] of values.entries()) {
       const time = spec.times[i] ?? 0;
       if (value === null || time + spec.stepMs < from || time > to) continue;
       if (value < low) low = value;
@@ -52,7 +52,7 @@ function yRangeOf(spec: PlotSpec, from: number, to: number): [number, number] {
     }
   }
   if (spec.threshold) high = Math.max(high, spec.threshold.value);
-  return niceRange(low, high, MOST_LINES);
+  return niceRange(low, high, spec.lines ?? MOST_LINES);
 }
 
 function build(
@@ -72,7 +72,7 @@ function build(
 
   const yTicks = (u: uPlot): number[] => {
     const { min = 0, max = 1 } = u.scales.y ?? {};
-    return ticks(min ?? 0, max ?? 1, MOST_LINES);
+    return ticks(min ?? 0, max ?? 1, spec.lines ?? MOST_LINES);
   };
 
   const hatch = (ctx: CanvasRenderingContext2D, x: number, y: number, w: number, h: number): void => {
@@ -173,6 +173,13 @@ function build(
         );
         ctx.fill();
       }
+    }
+    ctx.fillStyle = colours("--c-ref");
+    for (const [i, value] of (spec.marks ?? []).entries()) {
+      if (value === null) continue;
+      const x0 = Math.round(u.valToPos(spec.times[i] ?? 0, "x", true));
+      const y = Math.round(u.valToPos(value, "y", true));
+      ctx.fillRect(x0 - px, y - px, Math.max(px, slot - space + 2 * px), 2 * px);
     }
     ctx.restore();
   };

@@ -26,6 +26,10 @@ export interface PlotSpec {
   from: number;
   to: number;
   gaps: Span[];
+  /** Values of a compared period over the bars: marks, never a second fill. */
+  marks?: (number | null)[];
+  /** At most so many lines across; fewer suit a low chart. */
+  lines?: number;
   /** Unit above the axis. */
   unit: string;
   /** Text of a tick of the y axis. */

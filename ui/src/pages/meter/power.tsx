@@ -5,7 +5,7 @@ import { Icon } from "../../components/icons.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Status } from "../../components/status.tsx";
 import { csv, glance, minus } from "../../lib/format.ts";
-import { breakWherever } from "../../lib/gaps.ts";
+import { breakWherever, silences } from "../../lib/gaps.ts";
 import { useLiveEvent, useNow } from "../../lib/hooks.ts";
 import { freshness } from "../../lib/live.ts";
 import { now as present, siteZone } from "../../lib/session.ts";
@@ -87,7 +87,12 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
   const values = view.map((one) => one.w).filter((w): w is number => w !== null);
   const top = Math.max(0, ...values.map(Math.abs));
   const kilo = top >= 1000;
-  const lost = lostSpans(view, end);
+  const lost = silences(
+    view.map((one) => one.time),
+    end,
+    BREAK_MS,
+    PERIOD_MS,
+  );
   const spec: PlotSpec = {
     kind: "line",
     times: broken.times,
@@ -252,18 +257,6 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
       }}
     />
   );
-}
-
-/** Stretches of the view without samples, from the first sample on; shorter ones are only a broken line. */
-function lostSpans(view: Sample[], end: number): PlotSpec["gaps"] {
-  const out: PlotSpec["gaps"] = [];
-  for (const [i, one] of view.entries()) {
-    const next = view[i + 1]?.time ?? end;
-    if (next - one.time > BREAK_MS) {
-      out.push({ from: one.time, to: next, intervals: Math.floor((next - one.time) / PERIOD_MS) });
-    }
-  }
-  return out;
 }
 
 function words(w: number): string {
