@@ -1,7 +1,8 @@
 //! Frames of ZigBee clusters, and what may leave.
 #![no_main]
 
-use han::zcl::{CLUSTER_METERING, Frame, Metering, PROFILE_SMART_ENERGY, egress};
+use han::egress;
+use han::zcl::{CLUSTER_METERING, Frame, Metering, PROFILE_SMART_ENERGY};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|octets: &[u8]| {

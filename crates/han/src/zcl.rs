@@ -3,16 +3,20 @@
 //! clusters, and key establishment.
 //!
 //! [`Frame`] and [`Attributes`] read whatever comes. What can be written is
-//! [`Request`] and nothing else, and [`egress`] checks it again as octets.
+//! [`Request`] and nothing else, and [`egress`](crate::egress) checks it again
+//! as octets.
 
-pub mod egress;
+mod install;
 mod metering;
 mod request;
 mod value;
 
 use dlms::codec::{DecodeError, Malformed, Reader};
 
-pub use metering::{METERING_ATTRIBUTES, Metering, status_names};
+pub use install::{InstallCode, InstallCodeError};
+pub use metering::{
+    DESCRIPTION_ATTRIBUTES, METERING_ATTRIBUTES, Metering, POLL_ATTRIBUTES, status_names,
+};
 pub use request::{Request, Suite};
 pub use value::Value;
 

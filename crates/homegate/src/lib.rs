@@ -1,7 +1,7 @@
 //! The home gateway: what a meter tells, kept and given to the home.
 //!
-//! [`port`] turns the octets of ports that push into reports; it has no way to
-//! send. Two activities that know nothing of each other share one [`cache`]:
+//! [`han::port`] turns the octets of ports that push into reports; it has no way
+//! to send. Two activities that know nothing of each other share one [`cache`]:
 //!
 //! - [`poller`] asks the meter, seven seconds apart or more, for ever;
 //! - [`answer`] serves what the cache holds, and cannot reach the meter.
@@ -11,5 +11,4 @@
 pub mod answer;
 pub mod cache;
 pub mod poller;
-pub mod port;
 pub mod wire;

@@ -182,10 +182,10 @@ impl fmt::Display for Endpoint {
 
 /// The part of a URL behind `?`, as it is written.
 #[derive(Default)]
-struct Query(String);
+pub(crate) struct Query(pub(crate) String);
 
 impl Query {
-    fn put(&mut self, name: &str, value: Option<impl fmt::Display>) {
+    pub(crate) fn put(&mut self, name: &str, value: Option<impl fmt::Display>) {
         if let Some(value) = value {
             self.0.push(if self.0.is_empty() { '?' } else { '&' });
             self.0.push_str(name);
@@ -213,7 +213,7 @@ impl Query {
     }
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for &octet in text.as_bytes() {
         if octet.is_ascii_alphanumeric() || b"/-_.~:".contains(&octet) {
@@ -225,7 +225,7 @@ fn escape(text: &str) -> String {
     out
 }
 
-fn unescape(text: &str) -> Result<String, EndpointError> {
+pub(crate) fn unescape(text: &str) -> Result<String, EndpointError> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -331,10 +331,10 @@ impl FromStr for HostPort {
 }
 
 /// The options of a URL that nobody has asked for yet.
-struct Options(Vec<(String, String)>);
+pub(crate) struct Options(Vec<(String, String)>);
 
 impl Options {
-    fn parse(query: &str) -> Result<Self, EndpointError> {
+    pub(crate) fn parse(query: &str) -> Result<Self, EndpointError> {
         let mut all: Vec<(String, String)> = Vec::new();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -347,12 +347,12 @@ impl Options {
         Ok(Self(all))
     }
 
-    fn take(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         let index = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.swap_remove(index).1)
     }
 
-    fn number(
+    pub(crate) fn number(
         &mut self,
         name: &'static str,
         min: u32,
@@ -389,7 +389,7 @@ impl Options {
         })
     }
 
-    fn finish(self) -> Result<(), EndpointError> {
+    pub(crate) fn finish(self) -> Result<(), EndpointError> {
         match self.0.into_iter().next() {
             Some((name, _)) => Err(EndpointError::Unknown(name.into())),
             None => Ok(()),

@@ -10,6 +10,7 @@ mod connect;
 mod endpoint;
 mod entropy;
 mod fault;
+mod han_port;
 mod hdlc;
 mod keyfile;
 mod listen;
@@ -30,6 +31,10 @@ pub use endpoint::{
 };
 pub use entropy::{Entropy, SystemEntropy};
 pub use fault::{FaultPlan, Faulty};
+pub use han_port::{
+    DeviceOptions, Parity, Place, Source, SourceError, SourceEvent, SourceProtocol, SourceSettings,
+    SourceUrl, SourceUrlError,
+};
 pub use keyfile::{
     ClientKeys, KeyFault, KeyFaultReason, KeyFile, KeyFileError, MeterKeys, Password,
     mechanism_from_name, mechanism_name, parse_hex, toml_fault, toml_reason, weak_password,

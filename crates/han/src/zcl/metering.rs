@@ -27,6 +27,28 @@ pub const METERING_ATTRIBUTES: [u16; 12] = [
     SERIAL_NUMBER,
 ];
 
+/// The attributes that a poll asks a meter for that it knows already: values
+/// and all that gives them a scale, so that an answer stands by itself. With
+/// all of them an answer has 62 octets, which go into one frame.
+pub const POLL_ATTRIBUTES: [u16; 8] = [
+    SUMMATION_DELIVERED,
+    SUMMATION_RECEIVED,
+    INSTANTANEOUS_DEMAND,
+    READING_SNAPSHOT_TIME,
+    STATUS,
+    UNIT_OF_MEASURE,
+    MULTIPLIER,
+    DIVISOR,
+];
+
+/// The attributes that say what a meter is, and how its values are shown.
+pub const DESCRIPTION_ATTRIBUTES: [u16; 4] = [
+    DEVICE_TYPE,
+    SUMMATION_FORMATTING,
+    DEMAND_FORMATTING,
+    SERIAL_NUMBER,
+];
+
 const SUMMATION_DELIVERED: u16 = 0x0000;
 const SUMMATION_RECEIVED: u16 = 0x0001;
 const POWER_FACTOR: u16 = 0x0006;

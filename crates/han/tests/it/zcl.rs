@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
+use han::egress;
 use han::zcl::{
     self, CLUSTER_KEY_ESTABLISHMENT, CLUSTER_METERING, Frame, METERING_ATTRIBUTES, Metering,
-    PROFILE_DEVICE, PROFILE_SMART_ENERGY, Request, Suite, Value, egress,
+    PROFILE_DEVICE, PROFILE_SMART_ENERGY, Request, Suite, Value,
 };
 
 use crate::captures;

@@ -13,7 +13,7 @@ use dlms::security::{
     Wrapping,
 };
 use dlms::xdlms::{BlockControl, GeneralBlockTransfer};
-use homegate::port::{Keys, Port, Protocol};
+use han::port::{Keys, Port, Protocol};
 
 const TITLE: SystemTitle = SystemTitle(*b"GWD\0\0\0\0\x01");
 

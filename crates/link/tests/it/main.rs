@@ -9,5 +9,6 @@
 )]
 
 mod device;
+mod han_port;
 mod segment;
 mod transports;

@@ -9,8 +9,9 @@ use dlms::mbus::{Assembler, Deframer, Segment};
 use dlms::security::{Header, KeyRing, Protection, ReplayWindow, UnprotectError};
 use dlms::xdlms::GeneralBlockTransfer;
 use dlms::{Duration, Instant};
-use han::measure::Report;
-use han::{p1, push, raven, sml};
+
+use crate::measure::Report;
+use crate::{p1, push, raven, sml};
 
 /// Octets that one message may have.
 const MESSAGE_LENGTH_MAX: usize = 16_384;
@@ -36,6 +37,9 @@ pub enum Protocol {
     Sml,
     /// Fragments of RAVEn and EMU-2.
     Raven,
+    /// DLMS notifications in frames of HDLC or of wired M-Bus, whichever come:
+    /// what is one is never the other, by start octets and checksums.
+    Dlms,
     /// DLMS notifications in frames of HDLC.
     Hdlc,
     /// DLMS notifications in frames of wired M-Bus.
@@ -69,6 +73,7 @@ pub struct Counters {
 /// A port.
 #[derive(Debug)]
 pub struct Port {
+    protocol: Protocol,
     line: Line,
     keys: Option<Keys>,
     window: ReplayWindow,
@@ -85,22 +90,32 @@ enum Line {
     Raven(raven::Deframer),
     Hdlc(Box<Listener>),
     MBus(Deframer, Assembler),
+    Either(Box<Listener>, Deframer, Assembler),
+}
+
+impl Line {
+    fn new(protocol: Protocol) -> Self {
+        let hdlc = || Box::new(Listener::new(MESSAGE_LENGTH_MAX, PAUSE_MAX));
+        let assembler = || Assembler::new(MESSAGE_LENGTH_MAX);
+        match protocol {
+            Protocol::P1 => Self::P1(p1::Deframer::new()),
+            Protocol::P1Ciphered => Self::Ciphered(Ciphered::default()),
+            Protocol::Sml => Self::Sml(sml::Deframer::new()),
+            Protocol::Raven => Self::Raven(raven::Deframer::new()),
+            Protocol::Dlms => Self::Either(hdlc(), Deframer::new(), assembler()),
+            Protocol::Hdlc => Self::Hdlc(hdlc()),
+            Protocol::MBus => Self::MBus(Deframer::new(), assembler()),
+        }
+    }
 }
 
 impl Port {
     /// Starts on a silent port.
     #[must_use]
     pub fn new(protocol: Protocol, keys: Option<Keys>) -> Self {
-        let line = match protocol {
-            Protocol::P1 => Line::P1(p1::Deframer::new()),
-            Protocol::P1Ciphered => Line::Ciphered(Ciphered::default()),
-            Protocol::Sml => Line::Sml(sml::Deframer::new()),
-            Protocol::Raven => Line::Raven(raven::Deframer::new()),
-            Protocol::Hdlc => Line::Hdlc(Box::new(Listener::new(MESSAGE_LENGTH_MAX, PAUSE_MAX))),
-            Protocol::MBus => Line::MBus(Deframer::new(), Assembler::new(MESSAGE_LENGTH_MAX)),
-        };
         Self {
-            line,
+            protocol,
+            line: Line::new(protocol),
             keys,
             window: ReplayWindow::sliding(0),
             blocks: None,
@@ -134,20 +149,13 @@ impl Port {
                     reports.push(read.first().map(raven::Fragment::report));
                 }
             }
-            Line::Hdlc(listener) => {
-                listener.handle(octets, now);
-                while let Some(pushed) = listener.poll() {
-                    messages.push(pushed.octets);
-                }
-            }
+            Line::Hdlc(listener) => from_hdlc(listener, octets, now, &mut messages),
             Line::MBus(deframer, assembler) => {
-                while let Some(frame) = deframer.next(&mut octets) {
-                    if let Ok(segment) = Segment::of(&frame, 0)
-                        && let Some(message) = assembler.push(&segment)
-                    {
-                        messages.push(message.octets);
-                    }
-                }
+                from_mbus(deframer, assembler, octets, &mut messages);
+            }
+            Line::Either(listener, deframer, assembler) => {
+                from_hdlc(listener, octets, now, &mut messages);
+                from_mbus(deframer, assembler, octets, &mut messages);
             }
         }
         for message in messages {
@@ -167,6 +175,14 @@ impl Port {
                 told
             })
             .collect()
+    }
+
+    /// Forgets what has come of a message: the line was cut, and what comes
+    /// next is the begin of another. Keys, windows against replays and counters
+    /// stay.
+    pub fn interrupted(&mut self) {
+        self.line = Line::new(self.protocol);
+        self.blocks = None;
     }
 
     /// Tells what the port has given so far.
@@ -245,6 +261,28 @@ impl Port {
             return None;
         };
         message.get(range).map(<[u8]>::to_vec)
+    }
+}
+
+fn from_hdlc(listener: &mut Listener, octets: &[u8], now: Instant, messages: &mut Vec<Vec<u8>>) {
+    listener.handle(octets, now);
+    while let Some(pushed) = listener.poll() {
+        messages.push(pushed.octets);
+    }
+}
+
+fn from_mbus(
+    deframer: &mut Deframer,
+    assembler: &mut Assembler,
+    mut octets: &[u8],
+    messages: &mut Vec<Vec<u8>>,
+) {
+    while let Some(frame) = deframer.next(&mut octets) {
+        if let Ok(segment) = Segment::of(&frame, 0)
+            && let Some(message) = assembler.push(&segment)
+        {
+            messages.push(message.octets);
+        }
     }
 }
 
