@@ -14,12 +14,13 @@ import { age, MINUTE, parse } from "../lib/time.ts";
 import { t as shared } from "../texts/en.ts";
 import { t } from "../texts/home.en.ts";
 import { home } from "./api.ts";
-import { CostCard, MeterCard, MonthCard, sinceWords } from "./cards.tsx";
+import { CostCard, MeterCard, MonthCard } from "./cards.tsx";
 import {
   begin,
   forget,
   hours,
   info,
+  keep,
   recall,
   samples,
   state,
@@ -28,7 +29,7 @@ import {
   takeRaw,
   takeState,
 } from "./data.ts";
-import { nowView, periodOf, watts, type NowView, type Sample } from "./model.ts";
+import { nowView, periodOf, sinceWords, watts, type NowView, type Sample } from "./model.ts";
 import { NowCard } from "./now.tsx";
 import { SignIn } from "./sign-in.tsx";
 import { TodayCard } from "./today.tsx";
@@ -136,6 +137,16 @@ function Home() {
   const zone = siteZone();
   const [hoursFailed, setHoursFailed] = useState(false);
   useTwinKey();
+
+  useEffect(() => {
+    const leave = (): void => keep(true);
+    addEventListener("pagehide", leave);
+    document.addEventListener("visibilitychange", leave);
+    return () => {
+      removeEventListener("pagehide", leave);
+      document.removeEventListener("visibilitychange", leave);
+    };
+  }, []);
 
   useLiveEvent<HomeState>("state", takeState);
   useLiveEvent<PowerNow>("power", takePower);

@@ -3,10 +3,10 @@ import { Icon } from "../components/icons.tsx";
 import { Num } from "../components/number.tsx";
 import { Status } from "../components/status.tsx";
 import { grouped, minus } from "../lib/format.ts";
-import { age, clock, parse, shortDate, when, type Zone } from "../lib/time.ts";
+import { age, clock, parse, shortDate, type Zone } from "../lib/time.ts";
 import { t } from "../texts/home.en.ts";
 import { home } from "./api.ts";
-import { compared, downloadRange, energy, total } from "./model.ts";
+import { compared, downloadRange, energy, sinceWords, total } from "./model.ts";
 import type { HomeState, Register } from "./types.ts";
 
 interface Props {
@@ -46,7 +46,7 @@ export function MonthCard({ state, now: present, zone }: Props) {
             ? t.month.since(
                 zone.startOfDay(since) === zone.startOfDay(now)
                   ? `today ${clock(since, zone)}`
-                  : when(since, now, zone),
+                  : shortDate(since, zone, now),
               )
             : null}
       </p>
@@ -236,9 +236,4 @@ export function MeterCard({
       </p>
     </Card>
   );
-}
-
-/** A clock time for today, else with its date. */
-export function sinceWords(at: number, now: number, zone: Zone): string {
-  return at >= zone.startOfDay(now) ? clock(at, zone) : `${when(at, now, zone)}, ${clock(at, zone)}`;
 }

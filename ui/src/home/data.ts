@@ -6,6 +6,7 @@ import { add, joined, sampleOf, type Sample } from "./model.ts";
 import type { History, HomeSession, HomeState, PowerNow } from "./types.ts";
 
 const KEY = "gridward.home";
+const KEEP_MS = 60_000;
 
 export const info = new Store<HomeSession | null>(null);
 export const state = new Store<HomeState | null>(null);
@@ -19,8 +20,12 @@ interface Kept {
   hours: History | null;
 }
 
-/** Begins a session; what was known before stays. */
+/** Begins a session; what was known before stays. A page of an older version gives way to the present one. */
 export function begin(session: HomeSession): void {
+  if (info.value && info.value.version !== session.version) {
+    location.reload();
+    return;
+  }
   enter({ ...session, site: session.name });
   info.set(session);
 }
@@ -46,8 +51,12 @@ export function takeHours(history: History): void {
   keep();
 }
 
-function keep(): void {
-  if (!info.value || !state.value) return;
+let keptAt = 0;
+
+/** Keeps what is known, at most once a minute, since the memory of a tablet wears out; at once if it `must`. */
+export function keep(must = false): void {
+  if (!info.value || !state.value || (!must && Date.now() - keptAt < KEEP_MS)) return;
+  keptAt = Date.now();
   const kept: Kept = {
     info: info.value,
     state: state.value,
@@ -79,6 +88,7 @@ export function recall(): boolean {
 
 /** Whoever signs out leaves nothing on the device. */
 export function forget(): void {
+  keptAt = 0;
   info.set(null);
   state.set(null);
   samples.set([]);

@@ -2,7 +2,7 @@
 import { glance, minus, shiftPoint } from "../lib/format.ts";
 import { clip, type Span } from "../lib/gaps.ts";
 import type { LiveState } from "../lib/live.ts";
-import { HOUR, MINUTE, parse, type Zone } from "../lib/time.ts";
+import { clock, DAY, HOUR, MINUTE, parse, shortDate, weekday, type Zone } from "../lib/time.ts";
 import type { History, HomeState, PowerNow } from "./types.ts";
 
 export interface Sample {
@@ -181,6 +181,18 @@ export function downloadRange(now: number, zone: Zone): { from: number; to: numb
   const { year, month } = zone.local(now);
   const from = zone.startOfDate(month === 1 ? year - 1 : year, month === 1 ? 12 : month - 1, 1);
   return { from, to: Math.floor(now / 1000) * 1000 };
+}
+
+/** A clock time for today, else with its day. */
+export function sinceWords(at: number, now: number, zone: Zone): string {
+  if (at >= zone.startOfDay(now)) return clock(at, zone);
+  if (at >= zone.startOfDay(now, -1)) return `yesterday ${clock(at, zone)}`;
+  return `${shortDate(at, zone, now)}, ${clock(at, zone)}`;
+}
+
+/** When something to come ends: a clock time within a day, else with the day of the week. */
+export function untilWords(at: number, now: number, zone: Zone): string {
+  return at - now < DAY ? clock(at, zone) : `${weekday(at, zone)} ${clock(at, zone)}`;
 }
 
 /** "486 W". */

@@ -4,9 +4,9 @@ import { Icon } from "../components/icons.tsx";
 import { Num } from "../components/number.tsx";
 import { glance, minus } from "../lib/format.ts";
 import { breakWherever, silences } from "../lib/gaps.ts";
-import { age, clock, clockSeconds, DAY, parse, when, type Zone } from "../lib/time.ts";
+import { age, clock, clockSeconds, DAY, parse, type Zone } from "../lib/time.ts";
 import { t } from "../texts/home.en.ts";
-import { GRAPH_MS, watts, type NowView, type Sample } from "./model.ts";
+import { GRAPH_MS, sinceWords, untilWords, watts, type NowView, type Sample } from "./model.ts";
 import type { Extreme, HomeState } from "./types.ts";
 import { TwinButton, useHeights } from "./parts.tsx";
 
@@ -49,7 +49,7 @@ export function NowCard(props: Props) {
             : !isLive
               ? now - last.seen < DAY
                 ? t.now.from(clock(last.seen, zone), age(now - last.seen))
-                : t.now.fromDate(when(last.seen, now, zone))
+                : t.now.fromDate(sinceWords(last.seen, now, zone))
               : last.w < 0
                 ? t.now.giving
                 : last.costPerHour === null || currency === null
@@ -101,9 +101,7 @@ function PriceChip({ state, now, zone }: { state: HomeState | null; now: number;
   // A price that ended while nobody answered is not the one that holds now.
   if (until !== null && until <= now) return null;
   const dark = /night|low|off|nacht|nuit|notte/i.test(price.name);
-  const day = until === null || until <= zone.startOfDay(now, 1);
-  const text =
-    until === null ? null : day ? clock(until, zone) : `${when(until, now, zone)}, ${clock(until, zone)}`;
+  const text = until === null ? null : untilWords(until, now, zone);
   return (
     <span class="tchip" data-testid="home-price">
       <Icon name={dark ? "moon" : "sun"} />

@@ -1,3 +1,4 @@
+import { useMemo } from "preact/hooks";
 import { Card } from "../components/card.tsx";
 import { Chart, Twin, useTwin } from "../components/chart/chart.tsx";
 import type { PlotSpec } from "../components/chart/spec.ts";
@@ -5,10 +6,31 @@ import { NoValue, Num } from "../components/number.tsx";
 import { minus } from "../lib/format.ts";
 import { clock, HOUR, MINUTE, parse, weekdayDate, type Zone } from "../lib/time.ts";
 import { t } from "../texts/home.en.ts";
-import { sinceWords } from "./cards.tsx";
-import { compared, dayHours, energy } from "./model.ts";
+import { compared, dayHours, energy, sinceWords, type DayHours } from "./model.ts";
 import { TwinButton, useHeights } from "./parts.tsx";
 import type { History, HomeState } from "./types.ts";
+
+function specOf(day: DayHours, height: number, zone: Zone): PlotSpec {
+  return {
+    kind: "bars",
+    times: day.times,
+    stepMs: HOUR,
+    series: [
+      { values: day.used, colour: "--c1" },
+      ...(day.given.some((value) => value !== null) ? [{ values: day.given, colour: "--c3" as const }] : []),
+    ],
+    marks: day.yesterday,
+    from: day.from,
+    to: day.to,
+    gaps: day.gaps,
+    lines: height > 200 ? 6 : 4,
+    unit: "kWh",
+    yText: (value, digits) => (value === 0 ? "0" : minus(value.toFixed(digits))),
+    zone,
+    gapTitle: "",
+    gapText: () => "",
+  };
+}
 
 /** A total that ends so long ago is marked as old. */
 const OLD_MS = 10 * MINUTE;
@@ -89,31 +111,15 @@ function Hours({
 }) {
   const [shown, setShown] = useTwin();
   const height = useHeights().today;
-  const day = dayHours(history, now, zone);
+  // The present moves each second; what an hour is drawn from does not.
+  const minute = Math.floor(now / MINUTE);
+  const day = useMemo(() => dayHours(history, now, zone), [history, minute, zone]);
+  const spec: PlotSpec = useMemo(() => specOf(day, height, zone), [day, height, zone]);
   const hasGiven = day.given.some((value) => value !== null);
   if (day.used.every((value) => value === null) && day.yesterday.every((value) => value === null))
     return <p class="small hours">{t.today.empty}</p>;
   const hasYesterday = day.yesterday.some((value) => value !== null);
   const hour = (at: number): string => `${clock(at, zone)}–${clock(at + HOUR, zone)}`;
-  const spec: PlotSpec = {
-    kind: "bars",
-    times: day.times,
-    stepMs: HOUR,
-    series: [
-      { values: day.used, colour: "--c1" },
-      ...(hasGiven ? [{ values: day.given, colour: "--c3" as const }] : []),
-    ],
-    marks: day.yesterday,
-    from: day.from,
-    to: day.to,
-    gaps: day.gaps,
-    lines: height > 200 ? 6 : 4,
-    unit: "kWh",
-    yText: (value, digits) => (value === 0 ? "0" : minus(value.toFixed(digits))),
-    zone,
-    gapTitle: "",
-    gapText: () => "",
-  };
   const kwh = (value: number): string => energy(value * 1000);
   const words = (i: number): string[] => {
     const at = day.times[i] ?? 0;

@@ -7,10 +7,12 @@ import {
   downloadRange,
   energy,
   joined,
+  sinceWords,
   nowView,
   periodOf,
   sampleOf,
   total,
+  untilWords,
   type Sample,
 } from "../../src/home/model.ts";
 import type { History, HomeState } from "../../src/home/types.ts";
@@ -183,6 +185,15 @@ describe("figures", () => {
     expect(en.now.cost(0.001, "EUR")).toBe("Less than a cent an hour");
     expect(en.now.cost(1.237, "CHF")).toBe("About 1.24 CHF an hour");
     expect(en.now.cost(2.5, "SEK")).toBe("About 2.50 SEK an hour");
+  });
+
+  it("name past and coming times by as much as is needed", () => {
+    const at = (text: string): number => Date.parse(text);
+    expect(sinceWords(at("2026-11-19T13:20:00Z"), now, zone)).toBe("14:20");
+    expect(sinceWords(at("2026-11-18T22:59:00Z"), now, zone)).toBe("yesterday 23:59");
+    expect(sinceWords(at("2026-11-02T13:20:00Z"), now, zone)).toBe("2 Nov, 14:20");
+    expect(untilWords(at("2026-11-20T05:00:00Z"), now, zone)).toBe("06:00");
+    expect(untilWords(at("2026-11-23T05:00:00Z"), now, zone)).toBe("Mon 06:00");
   });
 
   it("name days in order", () => {
