@@ -1,7 +1,6 @@
 //! HDLC over a stream of octets: a serial port, or TCP.
 
 use std::collections::VecDeque;
-use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,9 +11,9 @@ use dlms::hdlc::{
 };
 use model::MessageClass;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 use crate::queue::SendQueue;
+use crate::time::Timer;
 use crate::{Clock, HdlcOptions, Link, LinkError, Message, Sap};
 
 /// Octets that are read from the system at once.
@@ -53,7 +52,7 @@ pub(crate) struct HdlcLink<S, M> {
     machine: M,
     peer: String,
     clock: Arc<dyn Clock>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
     deadline: Option<Instant>,
     queue: SendQueue,
     output: Vec<u8>,
@@ -77,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin, M: Machine + Send> HdlcLink<S, M>
             machine,
             peer,
             clock,
-            timer: None,
+            timer: Timer::default(),
             deadline: None,
             queue: SendQueue::default(),
             output: Vec::new(),
@@ -131,31 +130,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin, M: Machine + Send> HdlcLink<S, M>
 
     /// Tells the machine when its time has come.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.deadline else {
-            return false;
-        };
-        let left = deadline.since(self.clock.now());
-        // A timer that is set to now is over only later, and would be set
-        // again then.
-        if left.is_zero() {
-            self.machine.timeout(self.clock.now().max(deadline));
-            return true;
+        let over = self.timer.poll(self.deadline, &*self.clock, cx);
+        if let Poll::Ready(now) = over {
+            self.machine.timeout(now);
         }
-        let mut timer = self
-            .timer
-            .take()
-            .unwrap_or_else(|| Box::pin(tokio::time::sleep(left)));
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a timer of tokio's is set by its clock"
-        )]
-        timer.as_mut().reset(tokio::time::Instant::now() + left);
-        let over = timer.as_mut().poll(cx).is_ready();
-        self.timer = Some(timer);
-        if over {
-            self.machine.timeout(self.clock.now().max(deadline));
-        }
-        over
+        over.is_ready()
     }
 
     /// Reads octets and hands them to the machine.

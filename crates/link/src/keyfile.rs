@@ -135,37 +135,27 @@ impl KeyFile {
     /// # Errors
     /// The first fault, with its line or meter.
     pub fn parse(text: &str) -> Result<Self, KeyFault> {
-        let raw: RawFile = toml::from_str(text).map_err(|error| KeyFault {
-            line: error.span().map(|span| line_of(text, span.start)),
-            meter: None,
-            reason: KeyFaultReason::Toml(toml_reason(&error).into()),
-        })?;
-        if raw.meter.len() > METERS_MAX {
-            return Err(KeyFault {
-                line: None,
-                meter: None,
-                reason: KeyFaultReason::TooMany,
-            });
-        }
+        // A tree of values takes some twenty times the text that it is of, so
+        // that a fleet's file is read in parts, each a document of its own.
+        // Where a part is none (a text over several lines may hold what looks
+        // like a heading), the whole is read at once and says what is wrong.
+        let mut meters = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut meters = Vec::with_capacity(raw.meter.len());
-        let (mut line, mut offset) = (1, 0);
-        for entry in raw.meter {
-            // Counted on from the entry before: a file may hold a million.
-            let start = entry.span().start;
-            line += breaks(text.get(offset..start).unwrap_or_default());
-            offset = start;
-            let entry = entry.into_inner();
-            let name = entry.logical_device_name.clone();
-            let fault = |reason| KeyFault {
-                line: Some(line),
-                meter: Some(name.as_str().into()),
-                reason,
+        let mut line = 1;
+        for part in parts(text) {
+            let Ok(raw) = toml::from_str(part) else {
+                let raw = toml::from_str(text).map_err(|error| KeyFault {
+                    line: error.span().map(|span| line_of(text, span.start)),
+                    meter: None,
+                    reason: KeyFaultReason::Toml(toml_reason(&error).into()),
+                })?;
+                meters.clear();
+                seen.clear();
+                take(raw, text, 1, &mut seen, &mut meters)?;
+                break;
             };
-            if !seen.insert(name.clone()) {
-                return Err(fault(KeyFaultReason::Twice));
-            }
-            meters.push(entry.check().map_err(fault)?);
+            take(raw, part, line, &mut seen, &mut meters)?;
+            line += breaks(part);
         }
         Ok(Self { meters })
     }
@@ -329,6 +319,66 @@ impl KeyFile {
         }
         out
     }
+}
+
+/// The heading of a meter's entry.
+const HEADING: &str = "[[meter]]";
+
+/// Meters that are read as one document.
+const PART_METERS: usize = 64;
+
+/// Cuts a file before every sixty-fourth line that opens a meter's entry.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut headings = 0;
+        let mut end = 0;
+        for line in rest.split_inclusive('\n') {
+            if line.starts_with(HEADING) {
+                headings += 1;
+                if headings > PART_METERS {
+                    break;
+                }
+            }
+            end += line.len();
+        }
+        let (part, after) = rest.split_at_checked(end)?;
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+/// Checks the entries of a document that begins at a line of its file.
+fn take(
+    raw: RawFile,
+    text: &str,
+    mut line: usize,
+    seen: &mut BTreeSet<LogicalDeviceName>,
+    meters: &mut Vec<MeterKeys>,
+) -> Result<(), KeyFault> {
+    let mut offset = 0;
+    for entry in raw.meter {
+        // Counted on from the entry before: a file may hold a million.
+        let start = entry.span().start;
+        line += breaks(text.get(offset..start).unwrap_or_default());
+        offset = start;
+        let entry = entry.into_inner();
+        let told = entry.logical_device_name.clone();
+        let fault = |reason| KeyFault {
+            line: Some(line),
+            meter: Some(told.as_str().into()),
+            reason,
+        };
+        if meters.len() >= METERS_MAX {
+            return Err(fault(KeyFaultReason::TooMany));
+        }
+        let entry = entry.check().map_err(fault)?;
+        if !seen.insert(entry.logical_device_name.clone()) {
+            return Err(fault(KeyFaultReason::Twice));
+        }
+        meters.push(entry);
+    }
+    Ok(())
 }
 
 impl MeterKeys {
@@ -755,6 +805,51 @@ mod tests {
             )),
             "line 1: meter GWD1: mechanism is one of none, lls, hls2, hls3, hls4, hls5, hls6, hls7"
         );
+    }
+
+    #[test]
+    fn a_fleet_is_read_in_parts_as_if_it_were_one() {
+        let count = u32::try_from(PART_METERS).unwrap() * 3 + 5;
+        let made = KeyFile::generate(1, count, &SystemEntropy).unwrap();
+        let text = made.to_toml();
+        assert_eq!(KeyFile::parse(&text).unwrap().to_toml(), text);
+        let lines = text.lines().count();
+        let first = text.split("\n\n").next().unwrap();
+        assert_eq!(
+            fault(&format!("{text}{first}\n")),
+            format!(
+                "line {}: meter GWD0000000000001: this logical device name stands twice",
+                lines + 1
+            )
+        );
+        assert_eq!(
+            fault(&format!("{text}[[meter]]\nname = \"\"\n"))
+                .split(':')
+                .next(),
+            Some(format!("line {}", lines + 2).as_str())
+        );
+    }
+
+    #[test]
+    fn a_heading_within_a_text_is_no_heading() {
+        let mut text = String::new();
+        for number in 0..=PART_METERS {
+            // The heading that would end the first part stands in a password.
+            let password = if number == PART_METERS - 1 {
+                "\"\"\"one\n[[meter]]\ntwo\"\"\""
+            } else {
+                "\"one\""
+            };
+            text.push_str(&format!(
+                "[[meter]]\nlogical_device_name = \"GWD{number}\"\nsystem_title = \"4757440000000001\"\n\
+                 [[meter.client]]\nsap = 2\nmechanism = \"lls\"\npassword = {password}\n"
+            ));
+        }
+        let read = KeyFile::parse(&text).unwrap();
+        assert_eq!(read.meters.len(), PART_METERS + 1);
+        let odd = read.meters.get(PART_METERS - 1).unwrap();
+        let password = odd.client(2).unwrap().password.as_ref().unwrap();
+        assert_eq!(password.dangerous_octets(), b"one\n[[meter]]\ntwo");
     }
 
     #[test]

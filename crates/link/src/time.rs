@@ -1,6 +1,10 @@
 //! The clock that the shells hand to the machines.
 
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
 use dlms::Instant;
+use tokio::time::Sleep;
 
 /// A monotonic clock and the time of day.
 pub trait Clock: Send + Sync {
@@ -67,5 +71,39 @@ impl Clock for SystemClock {
             .map_or(0, |since| {
                 i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
             })
+    }
+}
+
+/// The timer of a machine: one allocation, set anew with each deadline.
+#[derive(Debug, Default)]
+pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Waits for a machine's deadline; gives the time to hand to the machine,
+    /// which is never before the deadline.
+    pub(crate) fn poll(
+        &mut self,
+        deadline: Option<Instant>,
+        clock: &dyn Clock,
+        cx: &mut Context<'_>,
+    ) -> Poll<Instant> {
+        let Some(deadline) = deadline else {
+            return Poll::Pending;
+        };
+        let left = deadline.since(clock.now());
+        // A timer that is set to now is over only later, and would be set
+        // again then.
+        if !left.is_zero() {
+            let timer = self
+                .0
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a timer of tokio's is set by its clock"
+            )]
+            timer.as_mut().reset(tokio::time::Instant::now() + left);
+            core::task::ready!(timer.as_mut().poll(cx));
+        }
+        Poll::Ready(clock.now().max(deadline))
     }
 }

@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use dlms::acse::MechanismName;
-use dlms::axdr::RawData;
-use dlms::cosem::{AttributeAccess, AttributeDescriptor, MethodAccess, MethodDescriptor, Obis};
-use dlms::security::{CounterRecord, Protection, SystemTitle};
+use dlms::cosem::{AttributeAccess, AttributeDescriptor, Obis};
+use dlms::security::Protection;
 use dlms::server::{
-    AssociationTerms, AttributeRights, Caller, Context, NoEntropy, NotDurable, Notice, ObjectStore,
-    SecurityState, Selection,
+    AssociationTerms, AttributeRights, Caller, Context, Notice, ObjectStore, Selection,
 };
-use dlms::xdlms::{ActionResult, DataAccessResult};
+use dlms::xdlms::DataAccessResult;
 use link::{Devices, Sap, SharedDevice};
 
 pub(crate) const NAME: AttributeDescriptor =
@@ -51,32 +49,6 @@ impl ObjectStore for Device {
         })
     }
 
-    fn password(&self, _: u16) -> Option<&[u8]> {
-        None
-    }
-
-    fn security(&mut self, _: u16) -> Option<&mut SecurityState> {
-        None
-    }
-
-    fn counters_reserved(&mut self, _: u16, _: &CounterRecord) -> Result<(), NotDurable> {
-        Err(NotDurable)
-    }
-
-    fn counter_accepted(
-        &mut self,
-        _: u16,
-        _: &SystemTitle,
-        _: u32,
-        _: bool,
-    ) -> Result<(), NotDurable> {
-        Err(NotDurable)
-    }
-
-    fn random(&mut self, _: &mut [u8]) -> Result<(), NoEntropy> {
-        Err(NoEntropy)
-    }
-
     fn attribute_rights(
         &self,
         _: u16,
@@ -92,10 +64,6 @@ impl ObjectStore for Device {
         }
     }
 
-    fn method_rights(&self, _: u16, _: &MethodDescriptor) -> Result<MethodAccess, ActionResult> {
-        Err(ActionResult::ObjectUndefined)
-    }
-
     fn get(
         &mut self,
         _: &Caller,
@@ -105,26 +73,6 @@ impl ObjectStore for Device {
     ) -> Result<(), DataAccessResult> {
         out.extend_from_slice(&self.values[attribute]);
         Ok(())
-    }
-
-    fn set(
-        &mut self,
-        _: &Caller,
-        _: &AttributeDescriptor,
-        _: Option<&Selection<'_>>,
-        _: RawData<'_>,
-    ) -> Result<(), DataAccessResult> {
-        Err(DataAccessResult::ReadWriteDenied)
-    }
-
-    fn invoke(
-        &mut self,
-        _: &Caller,
-        _: &MethodDescriptor,
-        _: Option<RawData<'_>>,
-        _: &mut Vec<u8>,
-    ) -> Result<(), ActionResult> {
-        Err(ActionResult::ReadWriteDenied)
     }
 
     fn noticed(&mut self, _: u16, _: Notice) {}

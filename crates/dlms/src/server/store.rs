@@ -25,18 +25,27 @@ pub trait ObjectStore {
     fn association(&self, client: u16) -> Option<AssociationTerms>;
 
     /// Shows the password of a client's association, where it has one.
-    fn password(&self, client: u16) -> Option<&[u8]>;
+    fn password(&self, client: u16) -> Option<&[u8]> {
+        let _ = client;
+        None
+    }
 
     /// Shows the keys and counters of a client's association, where it has
     /// them. Associations that share keys share what this shows.
-    fn security(&mut self, client: u16) -> Option<&mut SecurityState>;
+    fn security(&mut self, client: u16) -> Option<&mut SecurityState> {
+        let _ = client;
+        None
+    }
 
     /// Makes durable what is reserved of the counters of what this device
     /// sends to a client, before it returns.
     ///
     /// # Errors
     /// Where that cannot be made durable: nothing is sent.
-    fn counters_reserved(&mut self, client: u16, record: &CounterRecord) -> Result<(), NotDurable>;
+    fn counters_reserved(&mut self, client: u16, record: &CounterRecord) -> Result<(), NotDurable> {
+        let _ = (client, record);
+        Err(NotDurable)
+    }
 
     /// Hears that a client's counter was accepted from `title`, under the unicast
     /// or the broadcast key, before anything is done about the request; an
@@ -51,13 +60,19 @@ pub trait ObjectStore {
         title: &SystemTitle,
         counter: u32,
         broadcast: bool,
-    ) -> Result<(), NotDurable>;
+    ) -> Result<(), NotDurable> {
+        let _ = (client, title, counter, broadcast);
+        Err(NotDurable)
+    }
 
     /// Fills `out` with random octets for a challenge.
     ///
     /// # Errors
     /// Where there is no entropy to be had: the association is refused.
-    fn random(&mut self, out: &mut [u8]) -> Result<(), NoEntropy>;
+    fn random(&mut self, out: &mut [u8]) -> Result<(), NoEntropy> {
+        let _ = out;
+        Err(NoEntropy)
+    }
 
     /// Tells what a client may do with an attribute, whether it exists or not.
     ///
@@ -79,7 +94,10 @@ pub trait ObjectStore {
         &self,
         client: u16,
         method: &MethodDescriptor,
-    ) -> Result<MethodAccess, ActionResult>;
+    ) -> Result<MethodAccess, ActionResult> {
+        let _ = (client, method);
+        Err(ActionResult::ObjectUndefined)
+    }
 
     /// Appends an attribute's value in A-XDR. What was appended before an
     /// error is thrown away.
@@ -104,7 +122,10 @@ pub trait ObjectStore {
         attribute: &AttributeDescriptor,
         selection: Option<&Selection<'_>>,
         value: RawData<'_>,
-    ) -> Result<(), DataAccessResult>;
+    ) -> Result<(), DataAccessResult> {
+        let _ = (caller, attribute, selection, value);
+        Err(DataAccessResult::ReadWriteDenied)
+    }
 
     /// Invokes a method and appends what it returns, if anything, in A-XDR.
     ///
@@ -116,7 +137,10 @@ pub trait ObjectStore {
         method: &MethodDescriptor,
         parameter: Option<RawData<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<(), ActionResult>;
+    ) -> Result<(), ActionResult> {
+        let _ = (caller, method, parameter, out);
+        Err(ActionResult::ReadWriteDenied)
+    }
 
     /// Hears that a client has had a DataNotification that wants confirming.
     fn notification_confirmed(&mut self, caller: &Caller, invoke: LongInvokeIdAndPriority) {

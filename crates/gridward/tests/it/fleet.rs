@@ -9,7 +9,7 @@
 //! same times.
 
 #[path = "../../../meter/tests/it/disk.rs"]
-#[allow(dead_code, reason = "the meter's own tests use all of it")]
+#[expect(dead_code, reason = "the meter's own tests use all of it")]
 mod disk;
 mod head;
 mod store;

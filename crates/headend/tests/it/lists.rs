@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use dlms::Instant;
 use dlms::acse::MechanismName;
-use dlms::axdr::{ClockStatus, DateTime, RawData};
+use dlms::axdr::{ClockStatus, DateTime};
 use dlms::codec::Wire as _;
-use dlms::cosem::{AttributeAccess, AttributeDescriptor, MethodAccess, MethodDescriptor, Obis};
-use dlms::security::{CounterRecord, Protection, SystemTitle};
+use dlms::cosem::{AttributeAccess, AttributeDescriptor, Obis};
+use dlms::security::{Protection, SystemTitle};
 use dlms::server::{
-    AssociationTerms, AttributeRights, Caller, Context, Input, NoEntropy, NotDurable, Notice,
-    ObjectStore, Output, SecurityState, Selection, Server, Settings,
+    AssociationTerms, AttributeRights, Caller, Context, Input, Notice, ObjectStore, Output,
+    Selection, Server, Settings,
 };
 use dlms::wrapper::Wrapper;
-use dlms::xdlms::{ActionResult, Conformance, DataAccessResult};
+use dlms::xdlms::{Conformance, DataAccessResult};
 use headend::LinkAccess;
 use headend::collector::{
     MeterAccess, MeterTarget, Records, RecordsWanted, RegisterRef, Status, StatusWanted,
@@ -271,32 +271,6 @@ impl ObjectStore for Device {
         })
     }
 
-    fn password(&self, _: u16) -> Option<&[u8]> {
-        None
-    }
-
-    fn security(&mut self, _: u16) -> Option<&mut SecurityState> {
-        None
-    }
-
-    fn counters_reserved(&mut self, _: u16, _: &CounterRecord) -> Result<(), NotDurable> {
-        Err(NotDurable)
-    }
-
-    fn counter_accepted(
-        &mut self,
-        _: u16,
-        _: &SystemTitle,
-        _: u32,
-        _: bool,
-    ) -> Result<(), NotDurable> {
-        Err(NotDurable)
-    }
-
-    fn random(&mut self, _: &mut [u8]) -> Result<(), NoEntropy> {
-        Err(NoEntropy)
-    }
-
     fn attribute_rights(
         &self,
         _: u16,
@@ -311,10 +285,6 @@ impl ObjectStore for Device {
         })
     }
 
-    fn method_rights(&self, _: u16, _: &MethodDescriptor) -> Result<MethodAccess, ActionResult> {
-        Err(ActionResult::ObjectUndefined)
-    }
-
     fn get(
         &mut self,
         _: &Caller,
@@ -324,26 +294,6 @@ impl ObjectStore for Device {
     ) -> Result<(), DataAccessResult> {
         out.extend_from_slice(&self.values[attribute]);
         Ok(())
-    }
-
-    fn set(
-        &mut self,
-        _: &Caller,
-        _: &AttributeDescriptor,
-        _: Option<&Selection<'_>>,
-        _: RawData<'_>,
-    ) -> Result<(), DataAccessResult> {
-        Err(DataAccessResult::ReadWriteDenied)
-    }
-
-    fn invoke(
-        &mut self,
-        _: &Caller,
-        _: &MethodDescriptor,
-        _: Option<RawData<'_>>,
-        _: &mut Vec<u8>,
-    ) -> Result<(), ActionResult> {
-        Err(ActionResult::ReadWriteDenied)
     }
 
     fn noticed(&mut self, _: u16, _: Notice) {}

@@ -8,7 +8,6 @@
 //! line: only silence of the meter counts as silence.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,10 +20,10 @@ use dlms::hdlc::{
 };
 use model::MessageClass;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 use super::{Node, Segment, SegmentEvent};
 use crate::connect::serial;
+use crate::time::Timer;
 use crate::{Clock, Endpoint, LinkError, Message, Sap};
 
 /// A meter of a [`Multidrop`] line.
@@ -720,7 +719,7 @@ pub struct MultidropSegment<S> {
     stream: S,
     line: Multidrop,
     clock: Arc<dyn Clock>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
     output: Vec<u8>,
     written: usize,
     input: Box<[u8; INPUT_SIZE]>,
@@ -761,7 +760,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> MultidropSegment<S> {
             stream,
             line,
             clock,
-            timer: None,
+            timer: Timer::default(),
             output: Vec::new(),
             written: 0,
             input: Box::new([0; INPUT_SIZE]),
@@ -801,31 +800,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> MultidropSegment<S> {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.line.deadline() else {
-            return false;
-        };
-        let left = deadline.since(self.clock.now());
-        // A timer that is set to now is over only later, and would be set
-        // again then.
-        if left.is_zero() {
-            self.line.timeout(self.clock.now().max(deadline));
-            return true;
+        let over = self.timer.poll(self.line.deadline(), &*self.clock, cx);
+        if let Poll::Ready(now) = over {
+            self.line.timeout(now);
         }
-        let mut timer = self
-            .timer
-            .take()
-            .unwrap_or_else(|| Box::pin(tokio::time::sleep(left)));
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a timer of tokio's is set by its clock"
-        )]
-        timer.as_mut().reset(tokio::time::Instant::now() + left);
-        let over = timer.as_mut().poll(cx).is_ready();
-        self.timer = Some(timer);
-        if over {
-            self.line.timeout(self.clock.now().max(deadline));
-        }
-        over
+        over.is_ready()
     }
 }
 
