@@ -115,6 +115,12 @@ impl ReadOptions {
     }
 }
 
+/// The class of breakers, disconnect control.
+const BREAKER: u16 = 70;
+
+/// Their attribute `control_state`.
+const CONTROL_STATE: i8 = 3;
+
 /// One attribute as it came.
 struct Reading {
     class_id: u16,
@@ -295,9 +301,7 @@ impl Reading {
             Ok(data) => {
                 object.insert("type".to_owned(), json!(data.tag().name()));
                 object.insert("value".to_owned(), value::to_json(data));
-                if let Data::OctetString(octets) = data
-                    && let Some(text) = told(octets)
-                {
+                if let Some(text) = self.told(data) {
                     object.insert("text".to_owned(), json!(text));
                 }
                 let scaled = self
@@ -312,6 +316,17 @@ impl Reading {
             }
         }
         Value::Object(object)
+    }
+
+    /// What octets are seen to say and code points stand for, for programs.
+    fn told(&self, data: &Data) -> Option<String> {
+        match (self.class_id, self.attribute, data) {
+            (_, _, Data::OctetString(octets)) => told(octets),
+            (BREAKER, CONTROL_STATE, Data::Enum(code)) => {
+                Some(model::BreakerState::from_control_state(*code).to_string())
+            }
+            _ => None,
+        }
     }
 
     /// The code, with the attribute where that is not the value itself.
@@ -370,9 +385,10 @@ fn render(readings: &[Reading], style: Style) -> String {
         let value = reading
             .scaler_unit
             .and_then(|unit| value::scaled_text(data, unit))
-            .unwrap_or_else(|| match value::to_text(data) {
-                text if text.is_empty() => data.tag().name().to_owned(),
-                text => text,
+            .unwrap_or_else(|| match (value::to_text(data), reading.told(data)) {
+                (text, _) if text.is_empty() => data.tag().name().to_owned(),
+                (text, Some(told)) if matches!(data, Data::Enum(_)) => format!("{text} ({told})"),
+                (text, _) => text,
             });
         let start = text::pad(&label, labels) + "  ";
         let room = COLUMNS.saturating_sub(text::width(&start));

@@ -1,5 +1,7 @@
 //! What a meter or the head end noticed, and the breaker's state.
 
+use core::fmt;
+
 use crate::time::Timestamp;
 use dlms::cosem::Obis;
 
@@ -195,6 +197,18 @@ impl BreakerState {
             Self::Connected => 1,
             Self::ReadyForReconnection => 2,
             Self::Unknown(code) => code,
+        }
+    }
+}
+
+/// The standard's name of the state; of an unknown one the code point.
+impl fmt::Display for BreakerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected => f.write_str("disconnected"),
+            Self::Connected => f.write_str("connected"),
+            Self::ReadyForReconnection => f.write_str("ready for reconnection"),
+            Self::Unknown(code) => code.fmt(f),
         }
     }
 }

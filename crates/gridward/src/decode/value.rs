@@ -17,6 +17,9 @@ const NODES_MAX: usize = 200_000;
 /// Octets of a string that people are shown; programs are told all.
 const SHOWN_MAX: usize = 96;
 
+/// What people are told of a string without anything in it.
+const EMPTY: &str = "(empty)";
+
 /// Makes nodes of a value, each at its place.
 pub(crate) fn node(
     name: impl Into<std::borrow::Cow<'static, str>>,
@@ -157,7 +160,7 @@ fn data_node(name: String, data: &Data, at: usize, count: &mut usize) -> Result<
 fn typed_text(data: &Data) -> String {
     let text = to_text(data);
     match data {
-        Data::OctetString(octets) if text != hex_text(octets) => text,
+        Data::OctetString(octets) if !octets.is_empty() && text != hex_text(octets) => text,
         _ if text.is_empty() => data.tag().name().to_owned(),
         _ => format!("{} {text}", data.tag().name()),
     }
@@ -219,6 +222,8 @@ pub(crate) fn to_text(data: &Data) -> String {
             format!("{} of {}", data.tag().name(), elements.len())
         }
         Data::CompactArray(array) => format!("compact-array of {}", array.elements().len()),
+        Data::OctetString(octets) if octets.is_empty() => EMPTY.to_owned(),
+        Data::BitString(bits) if bits.as_bit_str().is_empty() => EMPTY.to_owned(),
         Data::BitString(bits) => cut(&bit_text(bits), bits.as_bit_str().iter().count(), "bits"),
         Data::OctetString(octets) => octet_text(octets),
         Data::VisibleString(octets) | Data::Utf8String(octets) => {

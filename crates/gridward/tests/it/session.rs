@@ -131,6 +131,7 @@ fn a_meter_is_read_written_and_switched() {
         (&read[1]["class"], &read[1]["value"]),
         (&70.into(), &1.into())
     );
+    assert_eq!(read[1]["text"], "connected");
     assert_eq!(read[2]["value"], serde_json::json!([0, 30]));
     // Several at once are what each is alone, refusals and long ones too,
     // whole and in blocks.
@@ -148,6 +149,9 @@ fn a_meter_is_read_written_and_switched() {
     }
     let shown = done(site.run("read", &["1-0:1.8.0"])).output;
     assert!(shown.starts_with("1-0:1.8.0  active energy import  ") && shown.ends_with(" Wh\n"));
+    let shown = done(site.run("read", &["0-0:96.3.10:3", "0-0:96.13.0"])).output;
+    assert!(shown.contains(" 1 (connected)\n"), "{shown}");
+    assert!(shown.ends_with(" (empty)\n"), "{shown}");
 
     let second = done(site.run("read", &["0-0:42.0.0", "--server", "2", "--json"])).json();
     assert_eq!(second[0]["text"], "GWD0000000000002");
