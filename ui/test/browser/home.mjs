@@ -26,9 +26,9 @@ async function signIn(page, url) {
   await page.getByTestId("home-now").waitFor();
 }
 
-/** Opens the page of a gateway with such data, at some sizes in some themes. */
+/** Opens the page of a gateway with such data, at some sizes in some themes, side by side. */
 async function each(options, views, action) {
-  for (const [size, theme] of views) {
+  const one = async ([size, theme]) => {
     const own = new HomeFixture({ dist, ...options });
     const url = await own.listen();
     const { context, page, wrong } = await open(url, size, theme);
@@ -36,7 +36,8 @@ async function each(options, views, action) {
     assert.deepEqual(wrong, []);
     await context.close();
     own.close();
-  }
+  };
+  await Promise.all(views.map(one));
 }
 const all = SIZES.flatMap((size) => THEMES.map((theme) => [size, theme]));
 const some = [
@@ -50,9 +51,10 @@ const drawn = async (page) => {
 };
 const live = (page) => page.locator("[data-testid=home-live][data-state=live]").waitFor();
 
-for (const [size, theme] of all) {
-  await step(`home at ${size.width} ${theme}`, async () => {
-    await each({}, [[size, theme]], async ({ url, page, wrong, tag }) => {
+for (const theme of THEMES) {
+  await step(`home at all sizes ${theme}`, async () => {
+    const views = SIZES.map((size) => [size, theme]);
+    await each({}, views, async ({ url, page, wrong, tag, size }) => {
       await page.goto(url);
       await page.getByTestId("signin-form").waitFor();
       await inspect(page, wrong, `home-sign-in-${tag}`);
@@ -195,58 +197,58 @@ await step("no tariff", async () => {
 });
 
 await step("a gateway that goes away: the page stays, and says how old it is", async () => {
-  await Promise.all(
+  await each(
+    {},
     [
       [wide, "light"],
       [tablet, "dark"],
       [phone, "dark"],
-    ].map((view) =>
-      each({}, [view], async ({ own, url, page, wrong, tag, size }) => {
-        // One device has the day of the gateway, the others live days later.
-        const sameDay = size === wide;
-        if (sameDay) await page.clock.install({ time: own.now() });
-        await signIn(page, url);
-        await drawn(page);
-        await live(page);
-        await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
-        await own.vanish();
-        await page.getByTestId("banner-connection").waitFor();
-        await inspect(page, wrong, `home-away-${tag}`, { full: true });
+    ],
+    async ({ own, url, page, wrong, tag, size }) => {
+      // One device has the day of the gateway, the others live days later.
+      const sameDay = size === wide;
+      if (sameDay) await page.clock.install({ time: own.now() });
+      await signIn(page, url);
+      await drawn(page);
+      await live(page);
+      await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+      await own.vanish();
+      await page.getByTestId("banner-connection").waitFor();
+      await inspect(page, wrong, `home-away-${tag}`, { full: true });
 
-        // Opened anew the page comes from the device, with the last values marked as old.
-        await page.reload();
-        await page.getByTestId("banner-connection").waitFor();
-        assert.equal(await page.getByTestId("home-now").getAttribute("data-state"), "old");
-        assert.equal(await page.locator("h1").innerText(), "Last known power");
-        assert.match(await page.getByTestId("home-power").innerText(), /^486\s*W$/);
-        assert.equal(await page.title(), "At home");
-        const today = await page.getByTestId("home-today").innerText();
-        if (sameDay) assert.match(today, /^Today\s+4\.8/);
-        else
-          assert.match(
-            today,
-            /^Thu 19 Nov\s+4\.8\s*kWh\s+0\.5 less than the day before by then\s+As of 19 Nov/,
-          );
-        const link = await page.getByTestId("home-link").innerText();
-        assert.match(link, /answered/);
-        assert.match(link, sameDay ? /Readings today/ : /Readings on 19 Nov/);
-        await page.evaluate(() => document.fonts.ready);
-        await inspect(page, wrong, `home-offline-${tag}`, { full: true });
+      // Opened anew the page comes from the device, with the last values marked as old.
+      await page.reload();
+      await page.getByTestId("banner-connection").waitFor();
+      assert.equal(await page.getByTestId("home-now").getAttribute("data-state"), "old");
+      assert.equal(await page.locator("h1").innerText(), "Last known power");
+      assert.match(await page.getByTestId("home-power").innerText(), /^486\s*W$/);
+      assert.equal(await page.title(), "At home");
+      const today = await page.getByTestId("home-today").innerText();
+      if (sameDay) assert.match(today, /^Today\s+4\.8/);
+      else
+        assert.match(
+          today,
+          /^Thu 19 Nov\s+4\.8\s*kWh\s+0\.5 less than the day before by then\s+As of 19 Nov/,
+        );
+      const link = await page.getByTestId("home-link").innerText();
+      assert.match(link, /answered/);
+      assert.match(link, sameDay ? /Readings today/ : /Readings on 19 Nov/);
+      await page.evaluate(() => document.fonts.ready);
+      await inspect(page, wrong, `home-offline-${tag}`, { full: true });
 
-        await own.comeBack();
-        await page.getByTestId("live-try-now").click();
-        await live(page);
-        assert.equal(await page.getByTestId("banner-connection").count(), 0);
-        assert.equal(await page.locator("h1").innerText(), "Power now");
+      await own.comeBack();
+      await page.getByTestId("live-try-now").click();
+      await live(page);
+      assert.equal(await page.getByTestId("banner-connection").count(), 0);
+      assert.equal(await page.locator("h1").innerText(), "Power now");
 
-        // Where the gateway answers, the page is the one that it has now.
-        own.log.length = 0;
-        await page.reload();
-        await live(page);
-        assert.ok(own.log.includes("GET /"), own.log.join(" "));
-        assert.equal(own.log.filter((line) => line.startsWith("GET /assets/")).length, 0);
-      }),
-    ),
+      // Where the gateway answers, the page is the one that it has now.
+      own.log.length = 0;
+      await page.reload();
+      await live(page);
+      assert.ok(own.log.includes("GET /"), own.log.join(" "));
+      assert.equal(own.log.filter((line) => line.startsWith("GET /assets/")).length, 0);
+    },
   );
 });
 
@@ -401,13 +403,12 @@ await step("the keyboard reaches everything, and in a gap nothing is read out", 
 });
 
 await step("narrow, wide and forced colours", async () => {
-  for (const width of [320, 360, 599, 600, 899, 900, 1024, 1920]) {
-    await each({}, [[{ width, height: 800 }, "light"]], async ({ url, page, wrong }) => {
-      await signIn(page, url);
-      await drawn(page);
-      await inspect(page, wrong, `home-${width}-light`, { axe: false, full: true });
-    });
-  }
+  const widths = [320, 360, 599, 600, 899, 900, 1024, 1920].map((width) => [{ width, height: 800 }, "light"]);
+  await each({}, widths, async ({ url, page, wrong, tag }) => {
+    await signIn(page, url);
+    await drawn(page);
+    await inspect(page, wrong, `home-${tag}`, { axe: false, full: true });
+  });
   const own = new HomeFixture({ dist });
   const url = await own.listen();
   const { context, page, wrong } = await open(url, wide, "light", { forcedColors: "active" });
