@@ -118,6 +118,7 @@ function Start({ failure }: { failure: ApiError | null }) {
         ) : (
           <div class="pad col" data-testid="state-loading">
             <h1 class="vh">{t.start.loading}</h1>
+            <span class="skel hero-wait" />
             <Skeleton lines={3} />
           </div>
         )}

@@ -29,15 +29,23 @@ export function NowCard(props: Props) {
   const told = parse(state?.now);
   const facts = told !== null && zone.startOfDay(told) === zone.startOfDay(now);
   return (
-    <section class="card nowcard" aria-labelledby="h-now" data-testid="home-now" data-state={view.kind}>
+    <section
+      class="card nowcard"
+      aria-labelledby="h-now"
+      data-testid="home-now"
+      data-state={view.kind}
+      aria-busy={state === null ? "true" : undefined}
+    >
       <div class={isLive ? "now" : "now stale"}>
         <div class="row wrap">
           <h1 id="h-now">{view.kind === "old" ? t.now.oldTitle : t.now.title}</h1>
           <span class="grow" />
           <PriceChip state={state} now={now} zone={zone} />
         </div>
-        <p class={last === null ? "hero unknown" : "hero"} data-testid="home-power">
-          {last === null ? (
+        <p class={last === null ? "hero no-power" : "hero"} data-testid="home-power">
+          {last === null && state === null ? (
+            <span class="skel hero-wait" />
+          ) : last === null ? (
             <span class="none">{state?.meter.last ? t.now.unknown : t.now.none}</span>
           ) : (
             <Hero w={last.w} />
@@ -63,7 +71,7 @@ export function NowCard(props: Props) {
           </p>
         ) : null}
       </div>
-      {view.kind === "never" && !state?.meter.last ? (
+      {state === null && last === null ? null : view.kind === "never" && !state?.meter.last ? (
         <div class="first" data-testid="state-empty">
           <p class="t2">{t.now.firstText}</p>
         </div>
