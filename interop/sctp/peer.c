@@ -1,10 +1,14 @@
 /* peer listen LOCAL[,LOCAL...] UDP_PORT PEER_UDP_PORT
  * peer connect LOCAL[,LOCAL...] UDP_PORT PEER[,PEER...] PEER_UDP_PORT COUNT LENGTH
  *
+ * peer sink LOCAL UDP_PORT PEER_UDP_PORT
+ * peer source LOCAL UDP_PORT PEER PEER_UDP_PORT COUNT LENGTH
+ *
  * A peer of ours on usrsctp (Debian's libusrsctp-dev), over UDP, port 4059.
  * `listen` sends every message back and ends after the first association;
  * `connect` sends COUNT messages of LENGTH octets on five streams and waits
- * until all came back. In the environment, AUTH=1 wants data authenticated
+ * until all came back. `sink` takes messages until the association ends and
+ * tells octets and seconds, `source` sends them. In the environment, AUTH=1 wants data authenticated
  * (RFC 4895), INTERLEAVE=1 offers I-DATA (RFC 8260). */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <usrsctp.h>
 
@@ -89,6 +94,12 @@ static void transmit(struct socket *socket, const char *buffer, size_t length, u
     if (usrsctp_sendv(socket, buffer, length, NULL, 0, &info, sizeof info, SCTP_SENDV_SNDINFO, 0) < 0) die("send");
 }
 
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 int main(int argc, char **argv) {
     static char buffer[1 << 20];
     struct sctp_rcvinfo info;
@@ -111,6 +122,32 @@ int main(int argc, char **argv) {
         printf("%d sent back\n", count);
         usrsctp_close(socket);
         usrsctp_close(listening);
+    } else if (!strcmp(argv[1], "sink")) {
+        struct socket *listening = open_socket(argv[2], (uint16_t)atoi(argv[4]));
+        if (usrsctp_listen(listening, 1)) die("listen");
+        puts("ready");
+        fflush(stdout);
+        struct socket *socket = usrsctp_accept(listening, NULL, NULL);
+        if (!socket) die("accept");
+        double first = 0, last = 0;
+        unsigned long long octets = 0;
+        for (ssize_t length; (length = receive(socket, buffer, sizeof buffer, &info)) > 0; last = seconds()) {
+            if (!octets) first = seconds();
+            octets += (unsigned long long)length;
+        }
+        printf("%llu octets %.6f s\n", octets, last - first);
+        usrsctp_close(socket);
+        usrsctp_close(listening);
+    } else if (!strcmp(argv[1], "source") && argc == 8) {
+        struct socket *socket = open_socket(argv[2], (uint16_t)atoi(argv[5]));
+        struct sockaddr_in peer[ADDRESSES_MAX];
+        int peers = addresses(argv[4], peer), count = atoi(argv[6]);
+        if (usrsctp_connectx(socket, (struct sockaddr *)peer, peers, NULL)) die("connect");
+        for (int sent = 0; sent < count; sent++)
+            transmit(socket, buffer, (size_t)atoi(argv[7]), (uint16_t)(sent % STREAMS), 0);
+        usrsctp_shutdown(socket, SHUT_WR);
+        receive(socket, buffer, sizeof buffer, &info);
+        usrsctp_close(socket);
     } else if (!strcmp(argv[1], "connect") && argc == 8) {
         struct socket *socket = open_socket(argv[2], (uint16_t)atoi(argv[5]));
         struct sockaddr_in peer[ADDRESSES_MAX];

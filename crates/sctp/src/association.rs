@@ -145,6 +145,8 @@ struct Control {
 struct Acknowledgement {
     packets: u8,
     immediate: bool,
+    /// One was sent.
+    begun: bool,
     due: Option<Instant>,
     path: usize,
     last_path: usize,

@@ -28,6 +28,9 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// How long an acknowledgement may wait (SACK.Delay), at most 500 ms.
     pub sack_delay: Duration,
+    /// Whether the last chunk that waits asks to be acknowledged at once (the
+    /// I bit), where `sack_delay` of a peer would be long beside our timeouts.
+    pub immediate_sack: bool,
     /// Packets with new data that one arrival may set free on a path
     /// (Max.Burst).
     pub burst_max: u32,
@@ -75,6 +78,7 @@ impl Default for Config {
             init_retransmits_max: 8,
             heartbeat_interval: Duration::from_secs(30),
             sack_delay: Duration::from_millis(200),
+            immediate_sack: true,
             burst_max: 4,
             receive_buffer_max: 256 * 1_024,
             message_len_max: 128 * 1_024,

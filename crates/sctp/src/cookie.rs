@@ -32,6 +32,9 @@ pub(crate) struct Cookie {
     pub(crate) inbound_streams: u16,
     pub(crate) peer_port: u16,
     pub(crate) capabilities: Capabilities,
+    /// Milliseconds that the peer asked it to be good for beyond its lifetime
+    /// (Cookie Preservative), as many as we grant.
+    pub(crate) preserved_ms: u32,
     /// Shows which association the INIT met, if any.
     pub(crate) tie: Option<[u8; 8]>,
     /// The peer's addresses; none where it has only the one that its INIT
@@ -87,10 +90,10 @@ impl CookieJar {
     }
 
     /// Replaces the key when its time is over. A key makes cookies for at
-    /// least their lifetime, so that two keys are enough.
+    /// least as long as any is good, so that two keys are enough.
     pub(crate) fn rotate(&mut self, entropy: &mut dyn Entropy, now: Instant) {
         let age = now.since(self.current.made);
-        if age < self.rotation.max(self.lifetime) {
+        if age < self.rotation.max(self.lifetime.saturating_mul(2)) {
             return;
         }
         let next = Key {
@@ -136,9 +139,15 @@ impl CookieJar {
         out.extend(cookie.outbound_streams.to_be_bytes());
         out.extend(cookie.inbound_streams.to_be_bytes());
         out.extend(cookie.peer_port.to_be_bytes());
-        out.push(cookie.capabilities.octet() | u8::from(cookie.tie.is_some()) << 7);
+        let flags = cookie.capabilities.octet()
+            | u8::from(cookie.tie.is_some()) << 7
+            | u8::from(cookie.preserved_ms > 0) << 6;
+        out.push(flags);
         if let Some(tie) = cookie.tie {
             out.extend(tie);
+        }
+        if cookie.preserved_ms > 0 {
+            out.extend(cookie.preserved_ms.to_be_bytes());
         }
         out.push(u8::try_from(cookie.addresses.len()).unwrap_or(u8::MAX));
         for address in cookie.addresses.iter().take(usize::from(u8::MAX)) {
@@ -187,7 +196,15 @@ impl CookieJar {
     /// How long after its lifetime a cookie came.
     pub(crate) fn staleness(&self, cookie: &Cookie, now: Instant) -> Option<Duration> {
         let age = now.since(cookie.made);
-        (age > self.lifetime).then(|| age.saturating_sub(self.lifetime))
+        let preserved = Duration::from_millis(u64::from(cookie.preserved_ms));
+        let lifetime = self.lifetime.saturating_add(preserved);
+        (age > lifetime).then(|| age.saturating_sub(lifetime))
+    }
+
+    /// What is granted of the milliseconds that a peer wants its cookie to be
+    /// good for beyond its lifetime: once that lifetime, at most.
+    pub(crate) fn grant(&self, wanted_ms: u32) -> u32 {
+        wanted_ms.min(u32::try_from(self.lifetime.as_millis()).unwrap_or(u32::MAX))
     }
 
     /// What ties a cookie to an association, without telling its tags
@@ -233,6 +250,11 @@ fn decode(body: &[u8]) -> Result<Cookie, DecodeError> {
     } else {
         Some(reader.array("tie")?)
     };
+    let preserved_ms = if flags & 0x40 == 0 {
+        0
+    } else {
+        reader.u32("preservative")?
+    };
     let count = reader.u8("addresses")?;
     let mut addresses = Vec::new();
     for _ in 0..count {
@@ -262,6 +284,7 @@ fn decode(body: &[u8]) -> Result<Cookie, DecodeError> {
         inbound_streams,
         peer_port,
         capabilities,
+        preserved_ms,
         tie,
         addresses,
         auth,

@@ -74,6 +74,12 @@ pub enum Event {
         /// Whether it was done; the peer may refuse.
         done: bool,
     },
+    /// All streams and the TSNs of both directions began anew, or one side
+    /// refused that.
+    AssociationReset {
+        /// Whether it was done.
+        done: bool,
+    },
     /// There are more streams.
     StreamsAdded {
         /// Streams to receive on, or streams to send on.

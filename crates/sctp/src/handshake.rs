@@ -98,6 +98,8 @@ pub(crate) struct Terms {
     pub(crate) capabilities: Capabilities,
     pub(crate) auth: Option<Vector>,
     pub(crate) cookie: Option<Vec<u8>>,
+    /// Milliseconds that the cookie shall be good for beyond its lifetime.
+    pub(crate) preserve_ms: u32,
     /// Parameters to tell back, each padded.
     pub(crate) unrecognized: Vec<Vec<u8>>,
 }
@@ -129,6 +131,7 @@ pub(crate) fn read(init: &Init<'_>, addresses_max: usize) -> Result<Terms, Optio
         capabilities: Capabilities::default(),
         auth: None,
         cookie: None,
+        preserve_ms: 0,
         unrecognized: Vec::new(),
     };
     let (mut random, mut chunks, mut hmacs) = (None, None, None);
@@ -145,6 +148,10 @@ pub(crate) fn read(init: &Init<'_>, addresses_max: usize) -> Result<Terms, Optio
                 }
             }
             parameter::kind::STATE_COOKIE => terms.cookie = Some(parameter.value.to_vec()),
+            parameter::kind::COOKIE_PRESERVATIVE => {
+                let octets = <[u8; 4]>::try_from(parameter.value).map_err(|_| invalid())?;
+                terms.preserve_ms = u32::from_be_bytes(octets);
+            }
             parameter::kind::HOST_NAME_ADDRESS => {
                 return Err(Some(cause::cause(
                     cause::code::UNRESOLVABLE_ADDRESS,
@@ -167,7 +174,6 @@ pub(crate) fn read(init: &Init<'_>, addresses_max: usize) -> Result<Terms, Optio
             parameter::kind::CHUNK_LIST => chunks = Some(parameter.octets),
             parameter::kind::REQUESTED_HMAC_ALGORITHM => hmacs = Some(parameter.octets),
             parameter::kind::UNRECOGNIZED_PARAMETER
-            | parameter::kind::COOKIE_PRESERVATIVE
             | parameter::kind::SUPPORTED_ADDRESS_TYPES
             | parameter::kind::ECN_CAPABLE
             | parameter::kind::PADDING

@@ -204,7 +204,7 @@ impl Path {
         if self.recovery.is_some() {
             return;
         }
-        let full = before.saturating_add(mds) > self.cwnd;
+        let full = before >= self.cwnd;
         if self.cwnd <= self.ssthresh {
             if full {
                 self.cwnd = self.cwnd.saturating_add(octets.min(mds));
@@ -253,8 +253,7 @@ impl Path {
         self.back_off(&config.rto);
     }
 
-    /// Starts again with a fresh window, after the path came back (RFC 7829,
-    /// section 5).
+    /// Starts again with a fresh window, after the path came back.
     pub(crate) fn restart_window(&mut self) {
         self.cwnd = initial_window(self.chunk_len_max());
         self.partial_bytes_acked = 0;
@@ -282,7 +281,9 @@ impl Path {
         self.confirmed = true;
         let before = self.state;
         self.state = PathState::Active;
-        if before != PathState::Active {
+        // What timeouts shrank stays small where the path only may have
+        // failed: else a timeout on the only path would mean nothing.
+        if before == PathState::Inactive {
             self.restart_window();
         }
         before != PathState::Active

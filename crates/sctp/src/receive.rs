@@ -468,6 +468,19 @@ impl Receiver {
         }
     }
 
+    /// Begins TSNs and the numbers of all streams anew. Whole messages that
+    /// waited for others are delivered, as after a FORWARD TSN over all.
+    pub(crate) fn renumber(&mut self, next_tsn: u32) {
+        self.runs.clear();
+        self.gaps.clear();
+        self.duplicates.clear();
+        for entry in std::mem::take(&mut self.streams).into_values() {
+            self.ready.extend(entry.waiting.into_values());
+        }
+        self.held = self.ready.iter().map(Message::cost).sum();
+        self.cumulative = (1 << 32) + u64::from(next_tsn) - 1;
+    }
+
     /// Starts the numbers of a stream at 0; what waited for a number goes.
     pub(crate) fn reset(&mut self, stream: u16) {
         if let Some(gone) = self.streams.remove(&stream) {

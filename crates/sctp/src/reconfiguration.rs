@@ -1,4 +1,5 @@
-//! Stream reconfiguration (RFC 6525): resetting streams, adding streams.
+//! Stream reconfiguration (RFC 6525): resetting streams and TSNs, adding
+//! streams.
 
 use std::collections::VecDeque;
 
@@ -15,6 +16,7 @@ pub(crate) mod result {
     pub(crate) const PERFORMED: u32 = 1;
     pub(crate) const DENIED: u32 = 2;
     pub(crate) const WRONG_SSN: u32 = 3;
+    pub(crate) const OTHER_REQUEST_IN_PROGRESS: u32 = 4;
     pub(crate) const BAD_SEQUENCE_NUMBER: u32 = 5;
     pub(crate) const IN_PROGRESS: u32 = 6;
 }
@@ -27,6 +29,8 @@ pub(crate) enum Wanted {
     ResetOutgoing(Vec<u16>, Option<u32>),
     /// Streams that we receive on shall begin anew; empty for all.
     ResetIncoming(Vec<u16>),
+    /// All streams and the TSNs of both directions shall begin anew.
+    ResetAll,
     /// More streams to send on.
     AddOutgoing(u16),
     /// More streams to receive on.
@@ -70,7 +74,17 @@ pub(crate) enum Asked {
     Response {
         sequence: u32,
         result: u32,
+        next: Option<NextTsns>,
     },
+}
+
+/// Where TSNs begin anew (RFC 6525, section 4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NextTsns {
+    /// The next of who answers.
+    pub(crate) sender: u32,
+    /// The next of who asked.
+    pub(crate) receiver: u32,
 }
 
 impl Asked {
@@ -101,6 +115,14 @@ impl Asked {
             kind::RECONFIGURATION_RESPONSE => Self::Response {
                 sequence,
                 result: reader.u32("result")?,
+                next: if reader.is_empty() {
+                    None
+                } else {
+                    Some(NextTsns {
+                        sender: reader.u32("sender's next TSN")?,
+                        receiver: reader.u32("receiver's next TSN")?,
+                    })
+                },
             },
             _ => return Ok(None),
         }))
@@ -123,7 +145,7 @@ pub(crate) struct Reconfiguration {
     pub(crate) wanted: VecDeque<Wanted>,
     pub(crate) request: Option<Request>,
     /// Responses to the last requests, for when they come again.
-    answered: VecDeque<(u32, u32)>,
+    answered: VecDeque<(u32, u32, Option<NextTsns>)>,
 }
 
 impl Reconfiguration {
@@ -177,6 +199,11 @@ impl Reconfiguration {
                     list(out, streams);
                 });
             }
+            Wanted::ResetAll => {
+                write_parameter(&mut octets, kind::SSN_TSN_RESET_REQUEST, |out| {
+                    out.extend(sequence.to_be_bytes());
+                });
+            }
             Wanted::AddOutgoing(count) => {
                 add(&mut octets, kind::ADD_OUTGOING_STREAMS_REQUEST, *count);
             }
@@ -196,21 +223,23 @@ impl Reconfiguration {
 
     /// Tells whether a request of the peer is the one to come, or else the
     /// result to tell.
-    pub(crate) fn check(&self, sequence: u32) -> Result<(), u32> {
+    pub(crate) fn check(&self, sequence: u32) -> Result<(), (u32, Option<NextTsns>)> {
         if sequence == self.expected {
             return Ok(());
         }
         Err(self
             .answered
             .iter()
-            .find(|(known, _)| *known == sequence)
-            .map_or(result::BAD_SEQUENCE_NUMBER, |(_, result)| *result))
+            .find(|(known, ..)| *known == sequence)
+            .map_or((result::BAD_SEQUENCE_NUMBER, None), |(_, result, next)| {
+                (*result, *next)
+            }))
     }
 
     /// Takes note of how the request to come was answered.
-    pub(crate) fn answer(&mut self, sequence: u32, result: u32) {
+    pub(crate) fn answer(&mut self, sequence: u32, result: u32, next: Option<NextTsns>) {
         self.expected = self.expected.wrapping_add(1);
-        self.answered.push_back((sequence, result));
+        self.answered.push_back((sequence, result, next));
         if self.answered.len() > 2 {
             self.answered.pop_front();
         }
@@ -231,11 +260,15 @@ impl Reconfiguration {
 }
 
 /// The octets of a response.
-pub(crate) fn response(sequence: u32, result: u32) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(12);
+pub(crate) fn response(sequence: u32, result: u32, next: Option<NextTsns>) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(20);
     write_parameter(&mut octets, kind::RECONFIGURATION_RESPONSE, |out| {
         out.extend(sequence.to_be_bytes());
         out.extend(result.to_be_bytes());
+        if let Some(next) = next {
+            out.extend(next.sender.to_be_bytes());
+            out.extend(next.receiver.to_be_bytes());
+        }
     });
     octets
 }

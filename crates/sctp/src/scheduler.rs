@@ -132,7 +132,7 @@ pub(crate) struct Head {
 struct OutStream {
     options: StreamOptions,
     queue: VecDeque<Pending>,
-    /// What was handed in while the stream is being reset.
+    /// What was handed in while the stream, or all, is being reset.
     held: VecDeque<Pending>,
     resetting: bool,
     buffered: usize,
@@ -158,6 +158,7 @@ pub(crate) struct SendQueue {
     begun: Option<u16>,
     buffered: usize,
     messages: usize,
+    holding: bool,
     /// Messages given up before anything of them went out.
     pub(crate) expired: Vec<(u16, u64)>,
 }
@@ -180,6 +181,7 @@ impl SendQueue {
             begun: None,
             buffered: 0,
             messages: 0,
+            holding: false,
             expired: Vec::new(),
         }
     }
@@ -243,7 +245,7 @@ impl SendQueue {
         entry.buffered += length;
         self.buffered += length;
         self.messages += 1;
-        if entry.resetting {
+        if entry.resetting || self.holding {
             entry.held.push_back(message);
         } else {
             entry.queue.push_back(message);
@@ -460,6 +462,46 @@ impl SendQueue {
     /// Holds back what is handed in from now on.
     pub(crate) fn hold(&mut self, stream: u16) {
         self.streams.entry(stream).or_default().resetting = true;
+    }
+
+    /// Holds back on all streams what is handed in from now on.
+    pub(crate) const fn hold_all(&mut self) {
+        self.holding = true;
+    }
+
+    /// Whether everything handed in before was sent once.
+    pub(crate) fn is_drained_all(&self) -> bool {
+        self.streams.values().all(|entry| entry.queue.is_empty())
+    }
+
+    /// Whether of some message a part was sent, and not all.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.streams
+            .values()
+            .filter_map(|entry| entry.queue.front())
+            .any(|head| head.offset > 0 || head.number.is_some())
+    }
+
+    /// Starts the numbers of all streams at 0.
+    pub(crate) fn restart(&mut self) {
+        for entry in self.streams.values_mut() {
+            entry.next_ordered = 0;
+            entry.next_unordered = 0;
+        }
+    }
+
+    /// Sends what was held back, but on streams that are being reset.
+    pub(crate) fn release_all(&mut self) {
+        self.holding = false;
+        for stream in self.used() {
+            if let Some(entry) = self.streams.get_mut(&stream)
+                && !entry.resetting
+            {
+                let held = std::mem::take(&mut entry.held);
+                entry.queue.extend(held);
+                self.enqueue(stream);
+            }
+        }
     }
 
     /// Ends a reset: where it was done, numbers start at 0.

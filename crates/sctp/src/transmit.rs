@@ -13,6 +13,9 @@ use crate::time::{Duration, Instant};
 /// Reports of a missing chunk that make it sent again at once.
 const MISSING_MAX: u8 = 3;
 
+/// Further from the next TSN than anything under way can be.
+const FAR: u64 = 1 << 24;
+
 /// Where a chunk is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SentState {
@@ -89,6 +92,8 @@ pub(crate) struct Outstanding {
     peer_window: usize,
     advanced: u64,
     abandoned: usize,
+    /// TSNs began anew at some time: acknowledgements of before may come.
+    renumbered: bool,
 }
 
 impl Outstanding {
@@ -103,7 +108,16 @@ impl Outstanding {
             peer_window: usize::try_from(peer_window).unwrap_or(usize::MAX),
             advanced: base - 1,
             abandoned: 0,
+            renumbered: false,
         }
+    }
+
+    /// Begins TSNs anew; nothing is under way.
+    pub(crate) fn renumber(&mut self, next_tsn: u32) {
+        let window = self.peer_window;
+        *self = Self::new(next_tsn, 0);
+        self.peer_window = window;
+        self.renumbered = true;
     }
 
     pub(crate) const fn set_peer_window(&mut self, octets: usize) {
@@ -278,6 +292,9 @@ impl Outstanding {
         };
         let end = self.next_tsn();
         let last_gap = sack.gaps.iter().map(|(_, last)| u64::from(*last)).max();
+        if self.renumbered && cumulative.abs_diff(end) > FAR {
+            return Ok(done);
+        }
         if cumulative >= end
             || last_gap.is_some_and(|last| {
                 cumulative >= self.cumulative() && cumulative.saturating_add(last) >= end

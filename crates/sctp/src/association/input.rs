@@ -2,17 +2,18 @@
 
 use zeroize::Zeroizing;
 
-use super::{Arrival, Association, SetUp, State};
+use super::{Arrival, Association, Control, SetUp, State};
 use crate::auth::Verdict;
 use crate::cause;
-use crate::chunk::{Chunk, Data, ForwardTsn, Init, Order, Sack, Unrecognized, kind};
+use crate::chunk::{Chunk, Data, FLAG_T, ForwardTsn, Init, Order, Sack, Unrecognized, kind};
 use crate::cookie::Cookie;
 use crate::event::{CloseReason, Event};
 use crate::handshake::{self, Capabilities};
 use crate::packet::{Packet, RawChunk, write_chunk};
 use crate::parameter::{self, Parameters, write_parameter};
+use crate::path::PathState;
 use crate::receive::{self, Violation};
-use crate::reconfiguration::{Asked, REQUESTS_MAX, Wanted, response, result};
+use crate::reconfiguration::{Asked, NextTsns, REQUESTS_MAX, Wanted, response, result};
 use crate::time::Instant;
 use crate::transmit::Acknowledged;
 
@@ -40,6 +41,18 @@ impl Association {
         self.counters.packets_received += 1;
         for path in &mut self.paths {
             path.burst = 0;
+        }
+        // What must stand alone is not taken with others (RFC 9260, section
+        // 6.10).
+        let alone = |kind| matches!(kind, kind::INIT_ACK | kind::SHUTDOWN_COMPLETE);
+        if packet.chunks().nth(1).is_some()
+            && packet
+                .chunks()
+                .map_while(Result::ok)
+                .any(|raw| alone(raw.kind))
+        {
+            self.counters.malformed += 1;
+            return;
         }
         let Some(at) = self.path_of(arrival, now) else {
             return;
@@ -79,7 +92,7 @@ impl Association {
             self.moved = true;
         }
         if path.local != arrival.local
-            && (path.state != crate::path::PathState::Active || !path.confirmed)
+            && (path.state != PathState::Active || !path.confirmed)
             && self.locals.contains(&arrival.local)
         {
             path.local = arrival.local;
@@ -292,6 +305,23 @@ impl Association {
             return;
         };
         let mut set_up = set_up.clone();
+        if init.initiate_tag == 0 {
+            // The peer has no tag to be told by: ours is reflected (RFC 9260,
+            // section 3.3.3).
+            self.peer_tag = self.local_tag;
+            let causes = cause::cause(cause::code::INVALID_MANDATORY_PARAMETER, &[]);
+            let mut octets = Vec::new();
+            write_chunk(&mut octets, kind::ABORT, FLAG_T, |out| out.extend(causes));
+            self.control.clear();
+            self.queue_control(Control {
+                kind: kind::ABORT,
+                octets,
+                path: Some(at),
+                pad_to: None,
+            });
+            self.close(CloseReason::Refused);
+            return;
+        }
         self.peer_tag = init.initiate_tag;
         let terms = match handshake::read(init, self.config.peer_addresses_max) {
             Ok(terms) => terms,
@@ -426,6 +456,16 @@ impl Association {
         self.push_control(kind::COOKIE_ACK, Some(0), |_| {});
     }
 
+    /// The peer asks for an association while we wait for its SHUTDOWN
+    /// COMPLETE: it is told once more (RFC 9260, section 9.2).
+    pub(crate) fn init_while_shutting_down(&mut self) -> bool {
+        if !matches!(self.state, State::ShutdownAckSent) {
+            return false;
+        }
+        self.push_control(kind::SHUTDOWN_ACK, None, |_| {});
+        true
+    }
+
     /// The peer began anew while we wait for its SHUTDOWN COMPLETE (RFC 9260,
     /// section 5.2.4, case A).
     pub(crate) fn cookie_while_shutting_down(&mut self) -> bool {
@@ -452,6 +492,7 @@ impl Association {
                     return;
                 }
                 set_up.stale = true;
+                self.recall_data(now);
                 self.peer_tag = 0;
                 self.auth = None;
                 self.reconfiguration = None;
@@ -512,7 +553,8 @@ impl Association {
             }
         };
         taken.data = true;
-        taken.immediate |= data.flags.immediate;
+        // The first of all is acknowledged at once.
+        taken.immediate |= data.flags.immediate || !self.ack.begun;
         match arrival {
             receive::Arrival::InOrder => taken.fresh = true,
             receive::Arrival::Gap => {
@@ -614,7 +656,7 @@ impl Association {
         let highest = self.tx.next_tsn() - 1;
         for (at, ack) in done.paths.iter().enumerate() {
             if ack.octets > 0 {
-                if ack.proven {
+                if ack.proven || self.is_healthiest(at) {
                     self.path_answered(at, now);
                 } else {
                     self.errors = 0;
@@ -649,6 +691,15 @@ impl Association {
     }
 
     // ---- paths ----
+
+    /// Whether every other path has failed more often than this one: what
+    /// went out on several came by this one then.
+    fn is_healthiest(&self, at: usize) -> bool {
+        let errors = self.paths.get(at).map_or(u32::MAX, |path| path.errors);
+        self.paths.iter().enumerate().all(|(other, path)| {
+            other == at || (path.state != PathState::Active && path.errors > errors)
+        })
+    }
 
     fn on_heartbeat_ack(&mut self, info: &[u8], now: Instant) {
         let nonce = Parameters::new(info, 0)
@@ -694,7 +745,10 @@ impl Association {
         match self.state {
             State::Established | State::ShutdownPending => {
                 self.state = State::ShutdownReceived;
-                self.guard_due = Some(now + self.config.rto.max.saturating_mul(5));
+                // Only who sends SHUTDOWN has T5; here it bounds a peer that
+                // never takes the rest, later than retransmissions do.
+                let times = self.config.association_retransmits_max.saturating_add(5);
+                self.guard_due = Some(now + self.config.rto.max.saturating_mul(times));
                 self.progress(now);
             }
             State::ShutdownSent => {
@@ -727,8 +781,12 @@ impl Association {
     /// Takes a request or response, and makes the octets of the response.
     fn on_asked(&mut self, asked: Asked, now: Instant) -> Vec<u8> {
         let sequence = match &asked {
-            Asked::Response { sequence, result } => {
-                self.on_response(*sequence, *result, now);
+            Asked::Response {
+                sequence,
+                result,
+                next,
+            } => {
+                self.on_response(*sequence, *result, *next, now);
                 return Vec::new();
             }
             Asked::ResetOutgoing { sequence, .. }
@@ -740,9 +798,10 @@ impl Association {
         let Some(reconfiguration) = &self.reconfiguration else {
             return Vec::new();
         };
-        if let Err(known) = reconfiguration.check(sequence) {
-            return response(sequence, known);
+        if let Err((known, next)) = reconfiguration.check(sequence) {
+            return response(sequence, known, next);
         }
+        let mut next = None;
         let outcome = match asked {
             Asked::ResetOutgoing {
                 last_tsn,
@@ -751,8 +810,11 @@ impl Association {
                 ..
             } => self.peer_resets(last_tsn, streams, response_to),
             Asked::ResetIncoming { streams, .. } => self.peer_asks_reset(streams, sequence, now),
-            // Renumbering TSNs serves no purpose here, and is not built.
-            Asked::ResetTsn { .. } => result::DENIED,
+            Asked::ResetTsn { .. } => {
+                let (outcome, tsns) = self.peer_resets_all();
+                next = tsns;
+                outcome
+            }
             Asked::AddOutgoing { count, .. } => self.peer_adds(count),
             Asked::AddIncoming { count, .. } => {
                 if count == 0 || self.outbound_streams.checked_add(count).is_none() {
@@ -766,9 +828,44 @@ impl Association {
         if outcome != result::IN_PROGRESS
             && let Some(reconfiguration) = &mut self.reconfiguration
         {
-            reconfiguration.answer(sequence, outcome);
+            reconfiguration.answer(sequence, outcome, next);
         }
-        response(sequence, outcome)
+        response(sequence, outcome, next)
+    }
+
+    /// The peer wants all numbers of both directions to begin anew (RFC 6525,
+    /// section 5.2.4).
+    fn peer_resets_all(&mut self) -> (u32, Option<NextTsns>) {
+        if self
+            .reconfiguration
+            .as_ref()
+            .is_some_and(|reconfiguration| reconfiguration.request.is_some())
+        {
+            return (result::OTHER_REQUEST_IN_PROGRESS, None);
+        }
+        // Nothing of ours may be under way, or under way in part: it asks
+        // again.
+        if !self.tx.is_empty() || self.queue.is_begun() {
+            return (result::IN_PROGRESS, None);
+        }
+        let next = NextTsns {
+            sender: receive::wire(self.tx.next_tsn()),
+            // Far from all that may still be under way to us.
+            receiver: receive::wire(self.rx.cumulative() + 1).wrapping_add(1 << 31),
+        };
+        self.renumber(next.sender, next.receiver);
+        self.queue.restart();
+        self.tell(Event::AssociationReset { done: true });
+        (result::PERFORMED, Some(next))
+    }
+
+    /// All TSNs begin anew.
+    fn renumber(&mut self, ours: u32, theirs: u32) {
+        self.tx.renumber(ours);
+        self.rx.renumber(theirs);
+        for path in &mut self.paths {
+            path.recovery = None;
+        }
     }
 
     /// The peer begins anew on streams that it sends on (RFC 6525, section
@@ -851,7 +948,7 @@ impl Association {
         result::PERFORMED
     }
 
-    fn on_response(&mut self, sequence: u32, outcome: u32, now: Instant) {
+    fn on_response(&mut self, sequence: u32, outcome: u32, next: Option<NextTsns>, now: Instant) {
         let path = self.data_path();
         let due = now + self.rto(path);
         let Some(reconfiguration) = &mut self.reconfiguration else {
@@ -891,6 +988,26 @@ impl Association {
                         done,
                     });
                 }
+            }
+            Wanted::ResetAll => {
+                let done = outcome == result::PERFORMED;
+                match next {
+                    Some(next) if done => {
+                        self.renumber(next.receiver, next.sender);
+                        self.queue.restart();
+                    }
+                    _ if done => {
+                        self.fail(
+                            cause::code::PROTOCOL_VIOLATION,
+                            b"TSNs reset and not told",
+                            now,
+                        );
+                        return;
+                    }
+                    _ => {}
+                }
+                self.queue.release_all();
+                self.tell(Event::AssociationReset { done });
             }
             Wanted::AddOutgoing(count) => {
                 if done {

@@ -140,7 +140,7 @@ impl Association {
     }
 
     /// A packet of control chunks for one path.
-    fn control_packet(&mut self, _: Instant) -> Option<Transmit> {
+    fn control_packet(&mut self, now: Instant) -> Option<Transmit> {
         let first = self.control.front()?;
         let alone = |kind: u8| {
             matches!(
@@ -184,6 +184,9 @@ impl Association {
                 break;
             }
         }
+        if matches!(self.state, State::CookieEchoed(_)) && !building.packet.is_empty() {
+            self.put_first_data(&mut building, now);
+        }
         if self.ack.immediate && self.ack_path() == path && building.may_fragment {
             self.put_sack(&mut building);
         }
@@ -220,7 +223,55 @@ impl Association {
         self.ack.packets = 0;
         self.ack.immediate = false;
         self.ack.due = None;
+        self.ack.begun = true;
         self.ack.last_path = building.path;
+    }
+
+    /// Bundles data with a COOKIE ECHO, as much as fits (RFC 9260, section
+    /// 5.1, C). Where chunks are authenticated, data waits for the COOKIE ACK.
+    fn put_first_data(&mut self, building: &mut Building, now: Instant) {
+        let dscp = self.config.control_dscp;
+        if self.auth.is_some() {
+            return;
+        }
+        let header = self.data_header_len();
+        let mut any = false;
+        // What went with a COOKIE ECHO that got lost goes with the next.
+        while let Some((tsn, sent)) = self.tx.first_marked() {
+            let fragment = sent.fragment.clone();
+            let length = padded(header + fragment.payload.len());
+            if fragment.dscp != dscp || self.room(building, self.data_kind()) < length {
+                break;
+            }
+            encode(&fragment, tsn, fragment.urgent, building.packet.octets());
+            self.tx.sent_again(tsn, building.path, now);
+            self.counters.chunks_retransmitted += 1;
+            if let Some(way) = self.paths.get_mut(building.path) {
+                way.flight += fragment.payload.len();
+            }
+            any = true;
+        }
+        while self.tx.first_marked().is_none()
+            && let Some(head) = self.queue.head(now)
+        {
+            let room = (self.room(building, self.data_kind()) & !3).saturating_sub(header);
+            let open = self
+                .paths
+                .get(building.path)
+                .is_some_and(|way| way.flight < way.cwnd);
+            if head.dscp != dscp || head.left > room || !open || !self.tx.may_send(head.left) {
+                break;
+            }
+            let Some(fragment) = self.queue.take(room) else {
+                break;
+            };
+            self.put_data(building, fragment, now);
+            any = true;
+        }
+        self.tell_expired();
+        if any {
+            self.after_data(building.path, now);
+        }
     }
 
     fn sack_packet(&mut self) -> Option<Transmit> {
@@ -376,7 +427,10 @@ impl Association {
                 break;
             }
             self.before_chunk(&mut building, self.data_kind());
-            encode(&fragment, tsn, fragment.urgent, building.packet.octets());
+            // After a timeout one packet is under way, for which the peer
+            // would wait longer than we do.
+            let immediate = fragment.urgent || (timed_out && self.config.immediate_sack);
+            encode(&fragment, tsn, immediate, building.packet.octets());
             self.tx.sent_again(tsn, path, now);
             self.counters.chunks_retransmitted += 1;
             if !timed_out {
@@ -458,7 +512,12 @@ impl Association {
         // The peer need not wait for a second packet that does not come
         // (RFC 9260, section 3.3.1), where its waiting would be long beside
         // our timeout.
-        let last = self.queue.is_empty()
+        // Nor for one that the window does not let through.
+        let alone = self.paths.get(building.path).is_some_and(|way| {
+            way.flight + length >= way.cwnd && way.cwnd < 2 * way.chunk_len_max()
+        });
+        let last = self.config.immediate_sack
+            && (self.queue.is_empty() || alone)
             && (self.config.rto.min < Duration::from_millis(250)
                 || matches!(self.state, State::ShutdownPending));
         self.before_chunk(building, self.data_kind());

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Association, Control, EVENTS_MAX};
 use crate::chunk::kind;
-use crate::event::{CloseReason, Event};
+use crate::event::Event;
 use crate::mac;
 use crate::packet::write_chunk;
 use crate::path::{Path, PathState};
@@ -183,7 +183,7 @@ impl Association {
             .iter()
             .any(|path| path.confirmed && path.state == PathState::Active);
         if self.errors > self.config.association_retransmits_max && !some_active {
-            self.close(CloseReason::Unreachable);
+            self.give_up();
         }
     }
 

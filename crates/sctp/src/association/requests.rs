@@ -128,6 +128,20 @@ impl Association {
         self.close(CloseReason::Aborted { cause: code });
     }
 
+    /// Ends the association since the peer does not answer, and tells it so,
+    /// should it hear.
+    pub(super) fn give_up(&mut self) {
+        if self.is_closed() {
+            return;
+        }
+        self.control.clear();
+        if self.has_peer() {
+            let causes = cause::cause(cause::code::USER_INITIATED_ABORT, b"no answer");
+            self.push_parameters(kind::ABORT, None, &causes);
+        }
+        self.close(CloseReason::Unreachable);
+    }
+
     /// Ends the association here.
     pub(super) fn close(&mut self, reason: CloseReason) {
         if self.is_closed() {
@@ -162,6 +176,7 @@ impl Association {
         let known = match &wanted {
             Wanted::ResetOutgoing(streams, _) => streams.iter().all(|stream| *stream < outbound),
             Wanted::ResetIncoming(streams) => streams.iter().all(|stream| *stream < inbound),
+            Wanted::ResetAll => true,
             Wanted::AddOutgoing(count) => outbound.checked_add(*count).is_some(),
             Wanted::AddIncoming(count) => inbound
                 .checked_add(*count)
@@ -187,6 +202,9 @@ impl Association {
             for stream in self.all_if_empty(streams) {
                 self.queue.hold(stream);
             }
+        }
+        if *wanted == Wanted::ResetAll {
+            self.queue.hold_all();
         }
     }
 
@@ -218,6 +236,9 @@ impl Association {
             if waiting {
                 return;
             }
+        }
+        if wanted == Wanted::ResetAll && !(self.tx.is_empty() && self.queue.is_drained_all()) {
+            return;
         }
         let due = now + self.rto(path);
         let last_tsn = crate::receive::wire(self.tx.next_tsn() - 1);

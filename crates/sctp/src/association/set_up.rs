@@ -201,6 +201,8 @@ impl Association {
         for at in 0..self.paths.len() {
             let wait = self.heartbeat_period(at);
             if let Some(path) = self.paths.get_mut(at) {
+                // Data may have gone with the COOKIE ECHO.
+                path.t3 = (path.flight > 0).then(|| now + path.rto);
                 path.heartbeat_due = Some(if path.confirmed { now + wait } else { now });
                 if path.confirmed {
                     path.pmtu.plan(&self.config.pmtu, now, Duration::ZERO);

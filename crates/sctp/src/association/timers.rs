@@ -270,6 +270,7 @@ impl Association {
     pub(super) fn on_handshake_timeout(&mut self, now: Instant) {
         self.handshake_due = None;
         let path = self.data_path();
+        let echoed = matches!(self.state, State::CookieEchoed(_));
         match &mut self.state {
             State::CookieWait(set_up) | State::CookieEchoed(set_up) => {
                 set_up.attempts += 1;
@@ -282,6 +283,9 @@ impl Association {
                 self.current = (self.current + 1) % count;
                 if let Some(path) = self.paths.get_mut(self.current) {
                     path.back_off(&self.config.rto);
+                }
+                if echoed {
+                    self.recall_data(now);
                 }
                 self.send_set_up(now);
             }
@@ -302,13 +306,24 @@ impl Association {
         }
     }
 
+    /// Takes back what went with a COOKIE ECHO that was not answered.
+    pub(super) fn recall_data(&mut self, now: Instant) {
+        let mut flights = self.flights();
+        let mut abandoned = Vec::new();
+        for at in 0..self.paths.len() {
+            abandoned.extend(self.tx.timed_out(at, &mut flights, now));
+        }
+        self.set_flights(&flights);
+        self.tell_abandoned(&abandoned, now);
+    }
+
     pub(super) fn shutdown_error(&mut self, at: usize) {
         if let Some(path) = self.paths.get_mut(at) {
             path.back_off(&self.config.rto);
         }
         self.count_error(at);
         if !self.is_closed() && self.errors > self.config.association_retransmits_max {
-            self.close(CloseReason::Unreachable);
+            self.give_up();
         }
     }
 

@@ -46,9 +46,27 @@ impl Endpoint {
             return;
         }
         let Some(id) = self.find(arrival, &packet, first.kind, first.flags) else {
-            self.handle_out_of_the_blue(arrival, &packet);
+            if self
+                .by_peer_of(arrival, packet.header.source_port)
+                .is_some()
+            {
+                // With a wrong tag it is dropped (RFC 9260, section 8.5).
+                self.counters.wrong_tag += 1;
+            } else {
+                self.handle_out_of_the_blue(arrival, &packet);
+            }
             return;
         };
+        let beginning = self
+            .associations
+            .get(&id)
+            .is_some_and(|entry| entry.association.own_init().is_some());
+        if first.kind == kind::SHUTDOWN_ACK && beginning {
+            // It is the answer to an association of before (RFC 9260, section
+            // 8.5.1, E).
+            self.handle_out_of_the_blue(arrival, &packet);
+            return;
+        }
         self.deliver(id, &packet, 0, arrival);
     }
 
@@ -99,14 +117,6 @@ impl Endpoint {
     /// Answers a packet that belongs to no association (RFC 9260, section
     /// 8.4).
     pub(super) fn handle_out_of_the_blue(&mut self, arrival: Arrival, packet: &Packet<'_>) {
-        if self
-            .by_peer_of(arrival, packet.header.source_port)
-            .is_some()
-        {
-            // With a wrong tag it is dropped (RFC 9260, section 8.5).
-            self.counters.wrong_tag += 1;
-            return;
-        }
         self.counters.out_of_the_blue += 1;
         let Some(Ok(first)) = packet.chunks().next() else {
             return;
@@ -119,10 +129,11 @@ impl Endpoint {
             ) || (raw.kind == kind::ERROR
                 && cause::first(raw.value) == Some(cause::code::STALE_COOKIE));
         }
-        if silent || packet.header.verification_tag == 0 {
+        let over = first.kind == kind::SHUTDOWN_ACK;
+        if silent || (packet.header.verification_tag == 0 && !over) {
             return;
         }
-        let answer = if first.kind == kind::SHUTDOWN_ACK {
+        let answer = if over {
             kind::SHUTDOWN_COMPLETE
         } else {
             kind::ABORT

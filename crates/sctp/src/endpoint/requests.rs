@@ -65,6 +65,12 @@ impl Endpoint {
         Ok(self.add(Box::new(association)))
     }
 
+    /// Takes associations of peers from now on, or refuses them. Those that
+    /// stand are not touched.
+    pub const fn set_accept(&mut self, accept: bool) {
+        self.config.accept = accept;
+    }
+
     pub(super) fn with<T, E>(
         &mut self,
         id: AssociationId,
@@ -181,6 +187,23 @@ impl Endpoint {
         now: Instant,
     ) -> Result<(), RequestError> {
         self.request(id, Wanted::ResetIncoming(streams.to_vec()), now)
+    }
+
+    /// Asks to begin all streams and the TSNs of both directions anew
+    /// (RFC 6525's SSN/TSN reset). What was handed in before goes first, what
+    /// is handed in until it is done waits. [`Event::AssociationReset`] tells
+    /// the end.
+    ///
+    /// [`Event::AssociationReset`]: crate::Event::AssociationReset
+    ///
+    /// # Errors
+    /// Where that cannot be asked now.
+    pub fn reset_association(
+        &mut self,
+        id: AssociationId,
+        now: Instant,
+    ) -> Result<(), RequestError> {
+        self.request(id, Wanted::ResetAll, now)
     }
 
     /// Asks for more streams to send on.

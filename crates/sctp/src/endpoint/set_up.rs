@@ -52,17 +52,24 @@ impl Endpoint {
                 .addresses
                 .truncate(self.config.association.peer_addresses_max);
         }
-        let met = self.by_peer_of(arrival, port).or_else(|| {
+        let met_id = self.by_peer_of(arrival, port).or_else(|| {
             let udp_port = arrival.udp_port.unwrap_or(0);
             terms
                 .addresses
                 .iter()
                 .find_map(|address| self.by_peer.get(&(*address, port, udp_port)).copied())
         });
-        let met = met.and_then(|id| Some((id, &self.associations.get(&id)?.association)));
         let mut tie = None;
         let mut own = None;
         let mut vector = None;
+        if let Some(id) = met_id
+            && let Some(entry) = self.associations.get_mut(&id)
+            && entry.association.init_while_shutting_down()
+        {
+            self.busy.insert(id);
+            return;
+        }
+        let met = met_id.and_then(|id| Some((id, &self.associations.get(&id)?.association)));
         if let Some((_, association)) = met {
             if let Some(init) = association.own_init() {
                 own = Some(init);
@@ -133,6 +140,7 @@ impl Endpoint {
                 .min(terms.outbound_streams),
             peer_port: port,
             capabilities: both,
+            preserved_ms: self.jar.grant(terms.preserve_ms),
             tie: tie.and_then(|(local, peer)| self.jar.tie(key, local, peer)),
             addresses: terms.addresses,
             auth: if both.auth { terms.auth } else { None },

@@ -287,13 +287,14 @@ fn a_cookie_outlives_one_key_and_not_two() {
             ..crate::net::host_config(PORT, server_addresses(), &config)
         });
         // In the middle of a key's time.
-        net.run(Duration::from_secs(30));
+        net.run(Duration::from_secs(100));
         let echo = cookie_echo(&mut net, &config);
         for way in 0..2 {
             net.cut(client_addresses()[way], server_addresses()[way]);
         }
-        // A key is used for as long as its cookies live at least.
-        for wait in [31, 61].into_iter().take(changes) {
+        // A key is used for twice as long as its cookies live at least: a
+        // peer may ask for a longer life.
+        for wait in [31, 121].into_iter().take(changes) {
             net.run(Duration::from_secs(wait));
             let mut init = PacketBuilder::new(header(0), 64);
             write_chunk(init.octets(), kind::INIT, 0, |out| {

@@ -13,6 +13,7 @@ mod dissection;
 mod extensions;
 mod hostile;
 mod net;
+mod packetdrill;
 mod service;
 mod set_up;
 mod strangers;
