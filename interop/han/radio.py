@@ -153,6 +153,8 @@ class Processor:
         elif name == "findAndRejoinNetwork":
             answer(0)
             later.append(("stackStatusHandler", NETWORK_UP))
+        elif name == "getEui64":
+            answer(t.EUI64.convert("00:0d:6f:00:00:00:22:22"))
         elif name == "getCertificate":
             answer(0, t.EmberCertificateData([0xCE] * 48))
         elif name == "generateCbkeKeys":

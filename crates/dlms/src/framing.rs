@@ -204,15 +204,36 @@ pub fn unframe(octets: &[u8], framing: Framing) -> Result<Unframed<'_>, DecodeEr
 
 const GENERAL_BLOCK_TRANSFER: u8 = 0xE0;
 
+/// Octets without frames: one message, or blocks side by side, each of which
+/// tells its length.
 fn bare(octets: &[u8], skip: usize) -> Unframed<'_> {
-    let mut message = Message::default();
-    message.push(skip, octets.get(skip..).unwrap_or_default());
+    let message = |from: usize, octets: &[u8]| {
+        let mut message = Message::default();
+        message.push(from, octets);
+        message
+    };
+    let body = octets.get(skip..).unwrap_or_default();
+    let mut blocks = Vec::new();
+    let mut reader = Reader::at(body, skip);
+    while reader.peek() == Some(GENERAL_BLOCK_TRANSFER) {
+        let start = reader.offset();
+        if GeneralBlockTransfer::decode(&mut reader).is_err() {
+            break;
+        }
+        let part = octets.get(start..reader.offset()).unwrap_or_default();
+        blocks.push(message(start, part));
+    }
+    let messages = if reader.is_empty() && blocks.len() > 1 {
+        blocks
+    } else {
+        [message(skip, body)].into()
+    };
     let frame = Located {
         offset: 0,
         length: octets.len(),
         frame: AnyFrame::Bare(octets),
     };
-    Unframed::of([frame].into(), [message].into())
+    Unframed::of([frame].into(), messages)
 }
 
 fn hdlc_frames(octets: &[u8]) -> Result<Unframed<'_>, DecodeError> {
@@ -250,8 +271,9 @@ fn hdlc_frames(octets: &[u8]) -> Result<Unframed<'_>, DecodeError> {
         let key = (frame.destination, frame.source);
         let mut message = open.remove(&key).unwrap_or_default();
         // Behind the information stand the FCS and the flag.
-        let input = reader.offset() - 3 - frame.information.len();
-        message.push(input, frame.information);
+        let information = llc::continued(&message.octets, frame.information);
+        let input = reader.offset() - 3 - information.len();
+        message.push(input, information);
         if frame.segmented {
             open.insert(key, message);
             continue;

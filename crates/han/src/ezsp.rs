@@ -70,12 +70,8 @@ pub enum Command<'a> {
     Version(u8),
     /// Says what the gateway's endpoint is.
     AddEndpoint,
-    /// Asks whether the processor is there.
-    Nop,
     /// Takes up the network that the radio belongs to.
     NetworkInit,
-    /// Asks whether it belongs to one.
-    NetworkState,
     /// Looks for networks.
     StartScan {
         /// Channels, a bit each.
@@ -90,8 +86,6 @@ pub enum Command<'a> {
     },
     /// Asks for the own EUI-64.
     GetEui64,
-    /// Asks which network it is.
-    GetNetworkParameters,
     /// Sets a size or a default of the processor itself.
     SetConfigurationValue {
         /// Which.
@@ -153,14 +147,11 @@ impl Command<'_> {
         match self {
             Self::VersionAsked | Self::Version(_) => VERSION,
             Self::AddEndpoint => ADD_ENDPOINT,
-            Self::Nop => NOP,
             Self::NetworkInit => NETWORK_INIT,
-            Self::NetworkState => NETWORK_STATE,
             Self::StartScan { .. } => START_SCAN,
             Self::JoinNetwork(_) => JOIN_NETWORK,
             Self::FindAndRejoinNetwork { .. } => FIND_AND_REJOIN_NETWORK,
             Self::GetEui64 => GET_EUI64,
-            Self::GetNetworkParameters => GET_NETWORK_PARAMETERS,
             Self::SetConfigurationValue { .. } => SET_CONFIGURATION_VALUE,
             Self::SetInitialSecurityState { .. } => SET_INITIAL_SECURITY_STATE,
             Self::GetCertificate => GET_CERTIFICATE,
@@ -180,13 +171,8 @@ impl Command<'_> {
         let mut out = vec![sequence, CONTROL_LOW, CONTROL_HIGH];
         out.extend_from_slice(&self.id().to_le_bytes());
         match self {
-            Self::VersionAsked
-            | Self::Nop
-            | Self::NetworkState
-            | Self::GetEui64
-            | Self::GetNetworkParameters
-            | Self::GetCertificate
-            | Self::GenerateCbkeKeys => {}
+            Self::VersionAsked | Self::GetEui64 | Self::GetCertificate | Self::GenerateCbkeKeys => {
+            }
             Self::Version(version) => out.push(*version),
             Self::AddEndpoint => {
                 out.push(ENDPOINT);
@@ -287,9 +273,7 @@ impl Unicast<'_> {
 
 const VERSION: u16 = 0x0000;
 const ADD_ENDPOINT: u16 = 0x0002;
-const NOP: u16 = 0x0005;
 const NETWORK_INIT: u16 = 0x0017;
-const NETWORK_STATE: u16 = 0x0018;
 const STACK_STATUS_HANDLER: u16 = 0x0019;
 const START_SCAN: u16 = 0x001A;
 const NETWORK_FOUND_HANDLER: u16 = 0x001B;
@@ -297,7 +281,6 @@ const SCAN_COMPLETE_HANDLER: u16 = 0x001C;
 const JOIN_NETWORK: u16 = 0x001F;
 const FIND_AND_REJOIN_NETWORK: u16 = 0x0021;
 const GET_EUI64: u16 = 0x0026;
-const GET_NETWORK_PARAMETERS: u16 = 0x0028;
 const SEND_UNICAST: u16 = 0x0034;
 const MESSAGE_SENT_HANDLER: u16 = 0x003F;
 const INCOMING_MESSAGE_HANDLER: u16 = 0x0045;
@@ -415,23 +398,11 @@ pub enum Received<'a> {
     Status {
         /// Which command.
         id: u16,
-        /// [`STATUS_SUCCESS`], or why not; the state of the network for
-        /// networkState.
+        /// [`STATUS_SUCCESS`], or why not.
         status: u8,
     },
     /// The own EUI-64.
     Eui64(u64),
-    /// Which network it is.
-    NetworkParameters {
-        /// Whether there is one.
-        status: u8,
-        /// Its extended PAN identifier.
-        extended_pan_id: u64,
-        /// Its PAN identifier.
-        pan_id: u16,
-        /// Its channel.
-        channel: u8,
-    },
     /// The own certificate.
     Certificate {
         /// Whether there is one.
@@ -536,19 +507,6 @@ impl<'a> Received<'a> {
                 version: reader.u8("version")?,
             },
             GET_EUI64 => Self::Eui64(u64::from_le_bytes(reader.array("EUI-64")?)),
-            GET_NETWORK_PARAMETERS => {
-                let status = reader.u8("status")?;
-                reader.u8("node type")?;
-                let extended_pan_id = u64::from_le_bytes(reader.array("extended PAN")?);
-                let pan_id = u16::from_le_bytes(reader.array("PAN")?);
-                reader.u8("power")?;
-                Self::NetworkParameters {
-                    status,
-                    extended_pan_id,
-                    pan_id,
-                    channel: reader.u8("channel")?,
-                }
-            }
             GET_CERTIFICATE => Self::Certificate {
                 status: reader.u8("status")?,
                 certificate: reader.array("certificate")?,
@@ -612,7 +570,6 @@ impl<'a> Received<'a> {
             INVALID_COMMAND => Self::InvalidCommand(reader.u8("status")?),
             ADD_ENDPOINT
             | NETWORK_INIT
-            | NETWORK_STATE
             | START_SCAN
             | JOIN_NETWORK
             | FIND_AND_REJOIN_NETWORK
@@ -625,10 +582,6 @@ impl<'a> Received<'a> {
                 id,
                 status: reader.u8("status")?,
             },
-            NOP => Self::Status {
-                id,
-                status: STATUS_SUCCESS,
-            },
             other => Self::Other(other),
         })
     }
@@ -640,7 +593,6 @@ impl<'a> Received<'a> {
             Self::Version { .. } => Some(VERSION),
             Self::Status { id, .. } => Some(*id),
             Self::Eui64(_) => Some(GET_EUI64),
-            Self::NetworkParameters { .. } => Some(GET_NETWORK_PARAMETERS),
             Self::Certificate { .. } => Some(GET_CERTIFICATE),
             _ => None,
         }

@@ -77,6 +77,12 @@ pub enum Input<'a> {
 pub enum Output {
     /// Write these octets to the line.
     Write(Vec<u8>),
+    /// The radio's own EUI-64, which a utility wants to know together with the
+    /// install code before it lets the gateway in.
+    Radio {
+        /// The EUI-64.
+        eui64: u64,
+    },
     /// The meter is found, verified, and can be asked.
     Connected(Found),
     /// The meter told values.
@@ -204,6 +210,7 @@ enum Step {
     SetVersion(u8),
     Configure(usize),
     AddEndpoint,
+    Own,
     Init,
     Security,
     Scan,
@@ -462,6 +469,7 @@ impl Radio {
                 None => self.begin(Step::AddEndpoint, now),
             },
             Step::AddEndpoint => self.send(&Command::AddEndpoint),
+            Step::Own => self.send(&Command::GetEui64),
             Step::Init => self.send(&Command::NetworkInit),
             Step::Security => match self.config.key.clone() {
                 Some(key) => self.send(&Command::SetInitialSecurityState { key: &key }),
@@ -594,6 +602,10 @@ impl Radio {
                     self.fail(Fault::Version(*version));
                 }
             }
+            (Received::Eui64(eui64), Step::Own) => {
+                self.outputs.push_back(Output::Radio { eui64: *eui64 });
+                self.begin(Step::Init, now);
+            }
             (Received::Status { id, status }, _) => self.take_status(*id, *status, now),
             (Received::StackStatus(status), _) => self.take_stack_status(*status, now),
             (
@@ -642,7 +654,7 @@ impl Radio {
         let doing = match self.step {
             // What a firmware does not let itself be set, it has set.
             Step::Configure(index) => return self.begin(Step::Configure(index + 1), now),
-            Step::AddEndpoint if is_good => return self.begin(Step::Init, now),
+            Step::AddEndpoint if is_good => return self.begin(Step::Own, now),
             Step::Init if status == STATUS_NOT_JOINED => return self.begin(Step::Security, now),
             Step::Security if is_good => return self.begin(Step::Scan, now),
             Step::Key(step) => return self.take_key_status(step, status, now),
@@ -669,7 +681,15 @@ impl Radio {
             (_, STATUS_NETWORK_UP) => {}
             (Step::Init, STATUS_NOT_JOINED) => self.begin(Step::Security, now),
             (Step::Init | Step::Rejoin, STATUS_NETWORK_DOWN) => {}
-            (Step::Restart | Step::AskVersion | Step::SetVersion(_) | Step::Configure(_), _) => {}
+            (
+                Step::Restart
+                | Step::AskVersion
+                | Step::SetVersion(_)
+                | Step::Configure(_)
+                | Step::AddEndpoint
+                | Step::Own,
+                _,
+            ) => {}
             _ => self.fail(Fault::NetworkLost(status)),
         }
     }

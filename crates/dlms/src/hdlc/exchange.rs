@@ -256,6 +256,7 @@ impl UnnumberedAssembly {
     /// Takes a frame's information in and gives the message that it
     /// completes, without its LLC header; `Err` where one outgrew its bound.
     pub(super) fn push(&mut self, octets: &[u8], more: bool) -> Result<Option<Vec<u8>>, ()> {
+        let octets = super::llc::continued(&self.octets, octets);
         if self.octets.len() + octets.len() > self.length_max {
             self.octets = Vec::new();
             return Err(());

@@ -16,3 +16,17 @@ pub fn strip(octets: &[u8]) -> Option<&[u8]> {
         .strip_prefix(&COMMAND)
         .or_else(|| octets.strip_prefix(&RESPONSE))
 }
+
+/// Takes the header off a segment that continues the message in `begun`, where
+/// that began with the same one: some senders repeat it in each segment.
+#[must_use]
+pub(crate) fn continued<'a>(begun: &[u8], segment: &'a [u8]) -> &'a [u8] {
+    match (begun.first_chunk::<3>(), segment.split_first_chunk::<3>()) {
+        (Some(first), Some((again, rest)))
+            if first == again && strip(begun).is_some() && !rest.is_empty() =>
+        {
+            rest
+        }
+        _ => segment,
+    }
+}

@@ -4,8 +4,9 @@
 
 use dlms::codec::Wire;
 use dlms::framing::{AnyFrame, Framing, Message, detect, unframe};
-use dlms::hdlc::{Address, Control, Frame};
+use dlms::hdlc::{Address, Control, Frame, Listener};
 use dlms::wrapper::Wrapper;
+use dlms::{Duration, Instant};
 
 use crate::captures::{Random, capture, hex, octets, unhex};
 
@@ -116,6 +117,43 @@ fn flags_may_be_shared_and_repeated() {
     let messages = messages(&octets);
     assert_eq!(messages[0].octets, [0x0F]);
     check_offsets(&octets, &messages);
+}
+
+#[test]
+fn an_llc_header_may_be_repeated_in_each_segment() {
+    let parts = [
+        push(true, &unhex("e6e7000f01")),
+        push(true, &unhex("e6e70002")),
+        push(false, &unhex("e6e70003")),
+    ];
+    let octets = parts.concat();
+    let messages = messages(&octets);
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].octets, [0x0F, 1, 2, 3]);
+    check_offsets(&octets, &messages);
+    let mut listener = Listener::new(1_024, Duration::from_millis(500));
+    listener.handle(&octets, Instant::ORIGIN);
+    assert_eq!(listener.poll().unwrap().octets, [0x0F, 1, 2, 3]);
+    // Octets alike behind another begin are the message's own.
+    let octets = [push(true, &[0x0F, 1]), push(false, &unhex("e6e70003"))].concat();
+    assert_eq!(self::messages(&octets)[0].octets, unhex("0f01e6e70003"));
+}
+
+#[test]
+fn blocks_may_stand_side_by_side_without_frames() {
+    // Two blocks, streamed, the second one the last.
+    let octets = unhex("e04000010000030f0102e0c000020000020304");
+    for (framing, skip) in [(Framing::Apdu, 0), (Framing::Llc, 3)] {
+        let octets = [&unhex("e6e700")[..skip], &octets].concat();
+        assert_eq!(detect(&octets), framing);
+        let unframed = unframe(&octets, framing).unwrap();
+        assert_eq!(unframed.messages.len(), 1);
+        assert_eq!(unframed.messages[0].octets, [0x0F, 1, 2, 3, 4]);
+        assert_eq!(unframed.blocks.len(), 2);
+        check_offsets(&octets, &unframed.messages);
+    }
+    // One that is cut is told where it ends.
+    assert!(unframe(&octets[..octets.len() - 1], Framing::Apdu).is_err());
 }
 
 #[test]

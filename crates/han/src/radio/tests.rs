@@ -37,6 +37,7 @@ struct Pair {
     /// One octet in so many is damaged on the line, each way.
     damage: Option<u64>,
     random: u64,
+    own: Option<u64>,
     connected: Vec<Found>,
     reports: Vec<Report>,
     answered: Vec<u64>,
@@ -52,6 +53,7 @@ impl Pair {
             now,
             damage: None,
             random: 0x9E37_79B9_7F4A_7C15,
+            own: None,
             connected: Vec::new(),
             reports: Vec::new(),
             answered: Vec::new(),
@@ -82,6 +84,7 @@ impl Pair {
                     let octets = self.damaged(octets);
                     self.processor.handle(&octets);
                 }
+                Output::Radio { eui64 } => self.own = Some(eui64),
                 Output::Connected(found) => self.connected.push(found),
                 Output::Report(report) => self.reports.push(report),
                 Output::Answered { number } => self.answered.push(number),
@@ -141,6 +144,7 @@ fn a_network_is_taken_up_and_the_meter_read() {
             link_key_made: false,
         }]
     );
+    assert_eq!(pair.own, Some(0x0909_0909_0909_0909));
     for number in 1..=3 {
         pair.ask(number);
     }

@@ -54,6 +54,9 @@ async fn settle(radio: &mut Radio, line: &mut Line, shared: &Shared) -> Result<I
     loop {
         match radio.poll() {
             Output::Write(octets) => line.write_ash(&octets).await?,
+            Output::Radio { eui64 } => {
+                tracing::info!(eui64 = format!("{eui64:016x}"), "the radio's own address");
+            }
             Output::Connected(found) => {
                 tracing::info!(
                     eui64 = format!("{:016x}", found.eui64),
