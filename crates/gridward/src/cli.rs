@@ -9,6 +9,7 @@ use crate::concentrator_role::ConcentratorOptions;
 use crate::config::ConfigOptions;
 use crate::demo::DemoOptions;
 use crate::headend_role::HeadendOptions;
+use crate::homegate_role::HomegateOptions;
 use crate::meter::MeterOptions;
 use crate::read::ReadOptions;
 use crate::secret::Secret;
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     Headend(HeadendOptions),
     /// Run a concentrator: carries what head end and meters say to each other
     Concentrator(ConcentratorOptions),
+    /// Run a home gateway: reads a meter, serves Green Button and a page
+    Homegate(HomegateOptions),
     /// Start a head end and a hundred meters, to look at
     Demo(DemoOptions),
     /// Print the default configuration, or check a file

@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) headend: headend::Config,
     /// The concentrator's.
     pub(crate) concentrator: concentrator::Config,
+    /// The home gateway's.
+    pub(crate) homegate: homegate::Config,
     /// Meters that the commands know by name.
     meters: BTreeMap<String, Profile>,
 }
@@ -71,9 +73,10 @@ pub(crate) fn run(options: &ConfigOptions, output: &mut Output<'_, '_>) -> Outco
     match &options.command {
         ConfigCommand::Default => {
             let text = format!(
-                "{}{}\n{}",
+                "{}{}\n{}\n{}",
                 headend::Config::default_toml(),
                 concentrator::Config::default_toml(),
+                homegate::Config::default_toml(),
                 Profile::DEFAULT_TOML
             );
             if output.json() {
@@ -109,6 +112,10 @@ pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
         .concentrator
         .check()
         .map_err(|error| told(path, &crate::failure::chain(&error)))?;
+    config
+        .homegate
+        .check()
+        .map_err(|error| told(path, &crate::failure::chain(&error)))?;
     for (name, profile) in &mut config.meters {
         let fault = |reason: &str| told(path, &format!("meters.{}: {reason}", name.escape_debug()));
         if name.is_empty()
@@ -132,6 +139,7 @@ pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
         profile.anchor(folder(path));
     }
     config.headend.relative_to(folder(path));
+    config.homegate.relative_to(folder(path));
     Ok(config)
 }
 

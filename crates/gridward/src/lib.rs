@@ -14,6 +14,7 @@ mod decode;
 mod demo;
 mod failure;
 mod headend_role;
+mod homegate_role;
 mod input;
 mod keys;
 mod literal;
@@ -87,6 +88,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
         Command::Meter(options) => meter::run(&options, &mut output),
         Command::Headend(options) => headend_role::run(&options, &mut output),
         Command::Concentrator(options) => concentrator_role::run(&options, &mut output),
+        Command::Homegate(options) => homegate_role::run(&options, &mut output),
         Command::Demo(options) => demo::run(&options, &mut output),
         Command::Config(options) => config::run(&options, &mut output),
         Command::Keys(options) => keys::run(&options, &mut output),

@@ -17,6 +17,24 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     outcome
 }
 
+/// Runs a role on one thread: one that shall be small.
+pub(crate) fn block_on_one<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_MAX)
+        .build()
+        .map_err(|error| Failure::new(format!("the runtime does not start: {error}")))?;
+    let outcome = runtime.block_on(work);
+    // A thread that waits for standard input would never end.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Threads of such a role for work that waits for the disk.
+const BLOCKING_MAX: usize = 4;
+
 /// Told when the process shall stop.
 pub(crate) struct Stop(watch::Receiver<bool>);
 

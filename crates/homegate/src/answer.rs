@@ -82,19 +82,47 @@ impl Answer {
 struct Query {
     /// Whether an interval is asked for.
     interval: bool,
+    published_min: Option<Timestamp>,
+    published_max: Option<Timestamp>,
     updated_min: Option<Timestamp>,
     updated_max: Option<Timestamp>,
     start_index: Option<u64>,
     max_results: Option<u64>,
 }
 
+/// What was used in the past.
+pub trait Past {
+    /// Tells the length of intervals in seconds, and those that begin from
+    /// `from` on and end by `to`, in ascending order; without bounds all that
+    /// are kept.
+    fn energy(&self, from: Option<Timestamp>, to: Option<Timestamp>) -> (u32, Vec<Energy>);
+}
+
+/// Energy of one interval; what is missing has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Energy {
+    /// When it begins.
+    pub start: Timestamp,
+    /// Energy from the grid.
+    pub delivered_wh: Option<i64>,
+    /// Energy to the grid.
+    pub received_wh: Option<i64>,
+}
+
+/// Tells whether a query asks for history, which takes longer to answer.
+#[must_use]
+pub fn asks_for_history(query: &str) -> bool {
+    query.split('&').any(|pair| pair.starts_with("published-m"))
+}
+
 /// Answers a request for `path` with `query`, the part behind the question
-/// mark.
+/// mark. Without `past` no history is kept.
 #[must_use]
 pub fn answer(
     path: &str,
     query: &str,
     snapshot: &Snapshot,
+    past: Option<&dyn Past>,
     config: &Config,
     now: Timestamp,
 ) -> Answer {
@@ -116,11 +144,21 @@ pub fn answer(
             online: snapshot.connected,
         };
     }
-    // History is not kept yet: the specification's answer to a request for it.
-    if query.interval {
-        return Answer::NotFound;
-    }
-    let mut feed = publication(snapshot, config, now).feed();
+    let published = if query.interval {
+        // Where no history is kept: the specification's answer to a request
+        // for it.
+        let Some(past) = past else {
+            return Answer::NotFound;
+        };
+        let (length_s, energies) = past.energy(query.published_min, query.published_max);
+        match history(&energies, length_s, config) {
+            Some(published) => published,
+            None => return Answer::NotFound,
+        }
+    } else {
+        publication(snapshot, config, now)
+    };
+    let mut feed = published.feed();
     let base = format!("{}{ROOT}", config.origin);
     let here = format!("{base}{}", canonical(resource));
     let whole = matches!(
@@ -202,11 +240,11 @@ fn parse(query: &str) -> Result<Query, &'static str> {
         };
         match name {
             "published-min" => {
-                time("published-min")?;
+                parsed.published_min = time("published-min")?;
                 parsed.interval = true;
             }
             "published-max" => {
-                time("published-max")?;
+                parsed.published_max = time("published-max")?;
                 parsed.interval = true;
             }
             "updated-min" => parsed.updated_min = time("updated-min")?,
@@ -218,6 +256,11 @@ fn parse(query: &str) -> Result<Query, &'static str> {
             }
             _ => {}
         }
+    }
+    if let (Some(least), Some(most)) = (parsed.published_min, parsed.published_max)
+        && least > most
+    {
+        return Err("published-max");
     }
     Ok(parsed)
 }
@@ -304,6 +347,64 @@ fn publication(snapshot: &Snapshot, config: &Config, now: Timestamp) -> Publicat
         summary: None,
     }
 }
+
+/// Energy of past intervals as series of deltas, a block for each day; nothing
+/// where all of it is missing.
+fn history(energies: &[Energy], length_s: u32, config: &Config) -> Option<Publication> {
+    let series = |id, title: &str, flow, value: fn(&Energy) -> Option<i64>| {
+        let mut days: Vec<(i64, Vec<IntervalReading>)> = Vec::new();
+        for energy in energies {
+            let Some(value) = value(energy) else {
+                continue;
+            };
+            let start = energy.start.secs();
+            let day = start
+                .saturating_add(config.local_time.tz_offset)
+                .div_euclid(DAY_S);
+            let reading = IntervalReading {
+                time_period: Some(DateTimeInterval {
+                    duration: length_s,
+                    start,
+                }),
+                value: Some(value),
+                ..IntervalReading::default()
+            };
+            match days.last_mut().filter(|(last, _)| *last == day) {
+                Some((_, readings)) => readings.push(reading),
+                None => days.push((day, vec![reading])),
+            }
+        }
+        let blocks = days.into_iter();
+        Series {
+            id,
+            title: title.to_owned(),
+            reading_type: ReadingType::energy(flow, length_s),
+            blocks: blocks
+                .filter_map(|(_, readings)| IntervalBlock::of(readings))
+                .collect(),
+        }
+    };
+    let used = series(4, "Energy used", codes::FLOW_FORWARD, |energy| {
+        energy.delivered_wh
+    });
+    let given = series(5, "Energy delivered", codes::FLOW_REVERSE, |energy| {
+        energy.received_wh
+    });
+    let end = energies
+        .iter()
+        .rev()
+        .find(|energy| energy.delivered_wh.is_some() || energy.received_wh.is_some())?
+        .start
+        .plus_secs(i64::from(length_s));
+    Some(Publication {
+        series: vec![used, given],
+        updated: end,
+        ..publication(&Snapshot::default(), config, end)
+    })
+}
+
+/// Seconds of a day without a turn of daylight saving.
+const DAY_S: i64 = 86_400;
 
 /// A reading in whole watts or watt hours.
 fn reading(tagged: Tagged, interval_s: u32) -> IntervalReading {

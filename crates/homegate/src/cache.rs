@@ -103,6 +103,17 @@ impl Cache {
         self.lock().clone()
     }
 
+    /// Takes over which meter it was and where its registers stood before a
+    /// restart: less than that is not believed of this meter.
+    pub fn restore(&self, before: &Snapshot) {
+        let mut state = self.lock();
+        if state.meter.is_none() && state.counters.reports == 0 {
+            state.meter.clone_from(&before.meter);
+            state.delivered = before.delivered;
+            state.received = before.received;
+        }
+    }
+
     /// Takes a report in that was received at `received`.
     /// `standard_offset_minutes` is the place's offset from UTC without
     /// daylight saving, for meters that tell local time.

@@ -14,6 +14,7 @@ mod decode;
 mod demo;
 mod fleet;
 mod help;
+mod homegate;
 mod keys;
 mod layering;
 mod literal;

@@ -3,7 +3,7 @@
 //! queries without an interval; documents are read back by the feed reader.
 
 use han::espi::{self, Resource, Rule, TimeConfiguration};
-use homegate::answer::{Answer, Config, answer};
+use homegate::answer::{Answer, Config, Energy, Past, answer};
 use homegate::cache::{Snapshot, Tagged, TimeBasis};
 use model::Timestamp;
 
@@ -49,6 +49,7 @@ fn ask(path: &str, query: &str) -> Answer {
         &format!("/espi/1_1/resource{path}"),
         query,
         &snapshot(),
+        None,
         &config(),
         NOW.plus_secs(5),
     )
@@ -165,13 +166,116 @@ fn entries_are_paged_and_filtered() {
 #[test]
 fn a_silent_meter_has_no_current_value() {
     let path = "/espi/1_1/resource/Subscription/1/UsagePoint/1/MeterReading";
-    let late = answer(path, "", &snapshot(), &config(), NOW.plus_secs(61));
+    let late = answer(path, "", &snapshot(), None, &config(), NOW.plus_secs(61));
     assert_eq!(late, Answer::NotFound);
     // The usage point is still there.
     let path = "/espi/1_1/resource/UsagePoint/1";
     assert!(
-        answer(path, "", &snapshot(), &config(), NOW.plus_secs(61))
+        answer(path, "", &snapshot(), None, &config(), NOW.plus_secs(61))
             .document()
             .is_some()
     );
+}
+
+/// Quarters of an hour over two days, of which some are missing.
+struct Days;
+
+impl Past for Days {
+    fn energy(&self, from: Option<Timestamp>, to: Option<Timestamp>) -> (u32, Vec<Energy>) {
+        let begin = Timestamp::from_secs(NOW.secs() / 86_400 * 86_400).plus_secs(-2 * 86_400);
+        let quarters = (0..192_i64).map(|index| Energy {
+            start: begin.plus_secs(index * 900),
+            delivered_wh: (!(40..44).contains(&index)).then_some(100 + index),
+            received_wh: None,
+        });
+        let within = quarters.filter(|energy| {
+            from.is_none_or(|from| energy.start >= from)
+                && to.is_none_or(|to| energy.start.plus_secs(900) <= to)
+        });
+        (900, within.collect())
+    }
+}
+
+fn past(query: &str) -> Answer {
+    answer(
+        "/espi/1_1/resource/Batch/RetailCustomer/1/UsagePoint",
+        query,
+        &snapshot(),
+        Some(&Days),
+        &config(),
+        NOW,
+    )
+}
+
+#[test]
+fn history_is_energy_of_intervals_and_what_is_missing_is_missing() {
+    let Answer::Feed(feed) = past("published-min=2020-01-01T00:00:00Z") else {
+        panic!()
+    };
+    let blocks: Vec<_> = feed
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.content[0] {
+            Resource::IntervalBlock(block) => Some(block),
+            _ => None,
+        })
+        .collect();
+    let readings: Vec<_> = blocks.iter().flat_map(|block| &block.readings).collect();
+    assert_eq!(readings.len(), 188);
+    let values: Vec<_> = readings.iter().filter_map(|it| it.value).collect();
+    assert!(!values.contains(&0) && !values.contains(&141), "{values:?}");
+    assert!((2..=3).contains(&blocks.len()), "a block for each day");
+    // Power of the moment has no place in it.
+    let text = espi::write(&feed);
+    assert!(!text.contains("-1500"), "{text}");
+    assert_eq!(espi::read(&text).unwrap().entries.len(), feed.entries.len());
+    assert_eq!(
+        past("published-min=2040-01-01T00:00:00Z"),
+        Answer::NotFound,
+        "no data of that time"
+    );
+    let turned = "published-min=2026-11-21T00:00:00Z&published-max=2026-11-20T00:00:00Z";
+    let parameter = "published-max";
+    assert_eq!(past(turned), Answer::Malformed { parameter });
+}
+
+#[test]
+fn what_is_served_validates_under_both_schemas() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/data/espi/xsd")
+        .canonicalize();
+    let Ok(folder) = folder else {
+        println!("skipped: the schemas of Green Button are not beside the project");
+        return;
+    };
+    let documents = [
+        past("published-min=2020-01-01T00:00:00Z"),
+        ask("/Batch/Subscription/1", ""),
+        ask("/UsagePoint/1", ""),
+    ];
+    for (number, document) in documents.iter().enumerate() {
+        let text = document.document().unwrap();
+        for schema in ["greenbutton.xsd", "greenbutton-1.x.xsd"] {
+            let mut child = match std::process::Command::new("xmllint")
+                .args(["--nonet", "--noout", "--schema"])
+                .arg(folder.join(schema))
+                .arg("-")
+                .stdin(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+            {
+                Ok(child) => child,
+                Err(_) => {
+                    println!("skipped: there is no xmllint (Debian: libxml2-utils)");
+                    return;
+                }
+            };
+            let mut input = child.stdin.take().unwrap();
+            std::io::Write::write_all(&mut input, text.as_bytes()).unwrap();
+            drop(input);
+            let told = child.wait_with_output().unwrap();
+            let error = String::from_utf8_lossy(&told.stderr).into_owned();
+            assert!(told.status.success(), "{number}, {schema}: {error}");
+        }
+    }
 }

@@ -10,7 +10,12 @@
 
 mod answer;
 mod cache;
+mod credential;
+mod history;
+mod mqtt;
 mod poller;
 mod port;
 mod separation;
+mod server;
+mod support;
 mod wire;

@@ -26,6 +26,40 @@ fn neither_names_the_other() {
     for what in ["raven", "zcl", "p1::", "sml", "push"] {
         assert_eq!(names(answer, &format!("han::{what}")), Vec::<String>::new());
     }
+    // The same of the tasks around them: they meet in `shared` alone.
+    let reader = include_str!("../../src/reader.rs");
+    for what in ["answer", "server", "summary", "history", "recorder", "mqtt"] {
+        assert_eq!(names(reader, what), Vec::<String>::new(), "reader");
+    }
+    let servers = [
+        include_str!("../../src/server.rs"),
+        include_str!("../../src/server/espi.rs"),
+        include_str!("../../src/server/guard.rs"),
+        include_str!("../../src/server/live.rs"),
+        include_str!("../../src/server/metrics.rs"),
+        include_str!("../../src/server/page.rs"),
+        include_str!("../../src/server/serve.rs"),
+        include_str!("../../src/server/session.rs"),
+        include_str!("../../src/summary.rs"),
+        include_str!("../../src/mqtt.rs"),
+    ];
+    for server in servers {
+        for what in [
+            "poller",
+            "reader::",
+            "crate::source",
+            "crate::port",
+            "link::Source",
+        ] {
+            assert_eq!(names(server, what), Vec::<String>::new(), "server");
+        }
+    }
+    let shared = include_str!("../../src/shared.rs");
+    for what in ["poller", "reader", "server", "answer"] {
+        let named = names(shared, what);
+        let named = named.iter().filter(|line| !line.contains("fn counted"));
+        assert_eq!(named.count(), 0, "shared: {what}");
+    }
     // The search itself finds what is there.
     assert!(!names(answer, "cache").is_empty());
 }

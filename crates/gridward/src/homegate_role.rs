@@ -1,0 +1,232 @@
+//! `gridward homegate`: the home gateway as a process.
+
+mod setup;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use dlms::AwsLc;
+use dlms::security::{KeyRing, Keys as SecurityKeys, SecuritySuite};
+use homegate::{HomeGate, Options, credential};
+use link::{Clock, Source, SourceSettings, SourceUrl, SystemClock};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output::{Ink, Output};
+use crate::secret::Secret;
+use crate::{Outcome, config, counters, role};
+
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  gridward homegate setup
+  gridward homegate --source p1:///dev/serial/by-id/usb-FTDI_P1-if00-port0
+  gridward homegate --source dlms+tcp://192.0.2.9:2001 --listen 0.0.0.0:8443
+
+It reads a meter and never writes to it. The first start makes a certificate
+and a password, and prints the certificate's fingerprint and, once, the
+password. The page is at the address that is printed; Green Button is under
+/espi/1_1/resource/, figures for Prometheus under /metrics. SIGTERM stops
+cleanly."
+)]
+pub(crate) struct HomegateOptions {
+    #[command(subcommand)]
+    command: Option<HomegateCommand>,
+
+    /// Configuration file, with a section [homegate]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Where the meter is: ezsp, raven, p1, dlms or sml, then ://DEVICE, or
+    /// +tcp://HOST:PORT for a serial server
+    #[arg(long, value_name = "URL")]
+    source: Option<String>,
+
+    /// Address of the page and all interfaces [default: as configured,
+    /// 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    /// Data folder [default: homegate in the state folder]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Stop at the end of standard input, as a supervisor wants it
+    #[arg(long, hide = true)]
+    stop_at_eof: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum HomegateCommand {
+    /// Find the meter's port, choose a password, write the configuration
+    Setup(setup::SetupOptions),
+    /// Make a token for a third party that may read Green Button
+    #[command(after_help = "\
+Example:
+  gridward homegate token energy-adviser >> third-parties.toml
+
+The table goes to standard output, the token itself to standard error, once.
+Name the file in the configuration: homegate.third_parties.")]
+    Token {
+        /// The third party's name
+        name: String,
+        /// Show it history too
+        #[arg(long)]
+        history: bool,
+    },
+}
+
+pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Outcome {
+    match &options.command {
+        Some(HomegateCommand::Setup(options)) => return setup::run(options, output),
+        Some(HomegateCommand::Token { name, history }) => return token(name, *history, output),
+        None => {}
+    }
+    let mut config = match &options.config {
+        Some(path) => config::load(path)?.homegate,
+        None => homegate::Config::default(),
+    };
+    if let Some(listen) = options.listen {
+        config.listen = listen;
+    }
+    let source = options.source.as_ref().or(config.source.as_ref());
+    let source = source.cloned().ok_or_else(|| {
+        Failure::usage("nothing says where the meter is")
+            .hint("--source p1:///dev/ttyUSB0, or gridward homegate setup, which finds the port")
+    })?;
+    let (kind, url) = parse(&source)?;
+    let settings = SourceSettings {
+        keys: keys(&config)?,
+        ..SourceSettings::default()
+    };
+    let data = folder(options.data.as_deref(), &config)?;
+    role::block_on_one(async {
+        let stop = role::stopped(options.stop_at_eof)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let started = HomeGate::start(Options {
+            config,
+            data: data.clone(),
+            source: Source::start(url, settings, Arc::clone(&clock)),
+            clock,
+            kind: kind.clone(),
+        });
+        let (gateway, made) = started
+            .await
+            .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
+        let address = gateway.address();
+        let url = format!("https://{address}/");
+        let told = if output.json() {
+            output.write_json(&json!({
+                "url": url,
+                "user": gateway.user(),
+                "password": made.as_ref().map(|made| made.password.as_str()),
+                "fingerprint": gateway.fingerprint(),
+                "data": data.display().to_string(),
+            }))
+        } else {
+            let style = output.style();
+            let password = made.as_ref().map_or_else(String::new, |made| {
+                format!(
+                    "Sign in as {} with this password, which is not told again:\n  {}\n",
+                    made.user,
+                    style.paint(Ink::Value, &made.password)
+                )
+            });
+            output.write(&format!(
+                "{} {}\n{password}Certificate, SHA-256:\n  {}\nMeter: {kind}\nData: {}\n\
+                 Stop with Ctrl-C.\n",
+                style.paint(Ink::Head, "Home gateway at"),
+                style.paint(Ink::Value, &url),
+                gateway.fingerprint(),
+                data.display()
+            ))
+        };
+        let told = told.and_then(|()| output.flush());
+        drop(made);
+        if told.is_ok() {
+            stop.wait().await;
+        }
+        gateway.stop().await;
+        told
+    })
+}
+
+/// Takes a source's URL; its kind is what stands before the place.
+fn parse(source: &str) -> Result<(String, SourceUrl), Failure> {
+    let url = source
+        .parse()
+        .map_err(|error| Failure::usage(format!("--source {source}: {error}")))?;
+    let kind = source.split("://").next().unwrap_or_default();
+    Ok((kind.to_owned(), url))
+}
+
+/// Where the gateway's data are.
+fn folder(given: Option<&Path>, config: &homegate::Config) -> Result<PathBuf, Failure> {
+    match given.or(config.data.as_deref()) {
+        Some(data) => Ok(data.to_owned()),
+        None => Ok(counters::default_folder()?.join("homegate")),
+    }
+}
+
+/// The keys of a port that ciphers.
+fn keys(config: &homegate::Config) -> Result<Option<han::port::Keys>, Failure> {
+    let read = |path: &Option<PathBuf>, name: &str| {
+        path.as_ref()
+            .map(|path| Secret::from(format!("@{}", path.display())).key(name))
+            .transpose()
+    };
+    let encryption = read(&config.key_file, "homegate.key_file")?;
+    let authentication = read(&config.auth_key_file, "homegate.auth_key_file")?;
+    let Some(encryption) = encryption else {
+        return Ok(None);
+    };
+    let ring = KeyRing::new(
+        &AwsLc,
+        SecuritySuite::Suite0,
+        &SecurityKeys {
+            encryption: encryption.clone(),
+            authentication,
+            // Some ports cipher under the broadcast key: it is the one given.
+            broadcast: Some(encryption),
+            master: None,
+            dedicated: None,
+        },
+    )
+    .map_err(|error| Failure::new(format!("homegate.key_file: {error}")))?;
+    Ok(Some(han::port::Keys {
+        ring,
+        unauthenticated: config.unauthenticated,
+    }))
+}
+
+fn token(name: &str, history: bool, output: &mut Output<'_, '_>) -> Outcome {
+    let fits = (1..=64).contains(&name.len())
+        && !name.contains([':', '"', '\\'])
+        && !name.chars().any(char::is_control);
+    if !fits {
+        return Err(Failure::usage(
+            "a third party's name has 1 to 64 characters, no colon and no quotes",
+        ));
+    }
+    let (token, digest) = credential::third_party_token()
+        .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
+    if output.json() {
+        return output.write_json(&json!({
+            "name": name,
+            "token": token.as_str(),
+            "token_sha256": digest,
+            "history": history,
+        }));
+    }
+    output.note(&format!(
+        "The token of {name}, which is not told again; it is the password of user {name}:\n  {}",
+        token.as_str()
+    ));
+    output.write(&format!(
+        "[[third_party]]\nname = \"{name}\"\ntoken_sha256 = \"{digest}\"\nhistory = {history}\n"
+    ))
+}

@@ -1,0 +1,304 @@
+//! `gridward homegate setup`: a few questions, and the configuration is there.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use homegate::credential::{Credentials, USER};
+use link::{Clock, Source, SourceEvent, SourceSettings, SystemClock};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{Outcome, config, role};
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  gridward homegate setup
+  gridward homegate setup --yes --config /etc/gridward/gridward.toml
+
+It looks for serial devices, listens to each as meters' ports speak, and asks
+what it cannot find out. Nothing is sent to a port but what reads an adapter.")]
+pub(super) struct SetupOptions {
+    /// The configuration to write; one that is there is left alone
+    #[arg(long, value_name = "FILE", default_value = "gridward.toml")]
+    config: PathBuf,
+
+    /// Data folder [default: homegate in the state folder]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Where the meter is, where it is not to be looked for
+    #[arg(long, value_name = "URL")]
+    source: Option<String>,
+
+    /// Folder of serial devices
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/dev/serial/by-id",
+        hide = true
+    )]
+    devices: PathBuf,
+
+    /// Seconds to listen to a port in each way
+    #[arg(long, value_name = "N", default_value_t = 12,
+          value_parser = clap::value_parser!(u32).range(1..=300))]
+    listen_s: u32,
+
+    /// Ask nothing, take what is found and the defaults
+    #[arg(long)]
+    yes: bool,
+}
+
+/// How ports speak, the commonest first. Each is listened to, never written
+/// to, but for the adapter at the end, which answers when it is asked.
+const WAYS: [(&str, &str, &str); 5] = [
+    ("p1", "", "telegrams of a P1 port"),
+    ("sml", "", "SML of a German or Swiss meter"),
+    (
+        "dlms",
+        "",
+        "DLMS of a Nordic, Austrian, Swiss or Danish port",
+    ),
+    (
+        "p1",
+        "?baud=9600&bits=7&parity=even",
+        "telegrams of an older P1 port",
+    ),
+    ("raven", "", "a RAVEn or EMU-2 adapter"),
+];
+
+/// Devices that are tried, at most.
+const DEVICES_MAX: usize = 16;
+
+/// Characters of an answer.
+const ANSWER_MAX: u64 = 1_024;
+
+pub(super) fn run(options: &SetupOptions, output: &mut Output<'_, '_>) -> Outcome {
+    if options.config.exists() {
+        return Err(Failure::new(format!(
+            "{} is there already and left alone",
+            options.config.display()
+        ))
+        .hint("name another file with --config, or edit the section [homegate] of this one"));
+    }
+    let found = match &options.source {
+        Some(source) => Some(source.clone()),
+        None => search(options, output)?,
+    };
+    let source = match found {
+        Some(source) => source,
+        None => {
+            let answer = ask(
+                options,
+                output,
+                "Where is the meter? A URL as p1:///dev/ttyUSB0 or p1+tcp://HOST:PORT",
+                "",
+            )?;
+            if answer.is_empty() {
+                return Err(Failure::new("no meter was found, and none was named")
+                    .hint("plug the reader in, or name it: --source p1:///dev/ttyUSB0"));
+            }
+            answer
+        }
+    };
+    super::parse(&source)?;
+    let name = ask(options, output, "What is this place called?", "At home")?;
+    let zone = ask(options, output, "In which time zone is it?", &zone())?;
+    let whole = ask(
+        options,
+        output,
+        "Shall others in the home network see the page? yes or no",
+        "yes",
+    )?;
+    let listen: SocketAddr = if whole.eq_ignore_ascii_case("no") {
+        SocketAddr::from(([127, 0, 0, 1], 8_443))
+    } else {
+        SocketAddr::from(([0, 0, 0, 0], 8_443))
+    };
+    let password = Zeroizing::new(ask(
+        options,
+        output,
+        "A password of 10 characters or more; empty for one that is made at the first start",
+        "",
+    )?);
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let mut text = format!(
+        "# Written by gridward homegate setup; gridward config default shows every key.\n\
+         [homegate]\nname = {}\nzone = {}\nlisten = {}\nsource = {}\n",
+        quoted(&name),
+        quoted(&zone),
+        quoted(&listen.to_string()),
+        quoted(&source)
+    );
+    if let Some(data) = &options.data {
+        let data = std::path::absolute(data).unwrap_or_else(|_| data.clone());
+        text.push_str(&format!("data = {}\n", quoted(&data.to_string_lossy())));
+    }
+    write(&options.config, &text)?;
+    // What was written is what will be read.
+    let checked = config::load(&options.config);
+    let config = match checked {
+        Ok(config) => config.homegate,
+        Err(failure) => {
+            // Nothing that does not hold is left behind.
+            drop(fs::remove_file(&options.config));
+            return Err(failure);
+        }
+    };
+    let data = super::folder(options.data.as_deref(), &config)?;
+    if !password.is_empty() {
+        let failed = |error: &dyn std::error::Error| Failure::new(crate::failure::chain(error));
+        if Credentials::exist(&data) {
+            output.note("There was a password before; the new one takes its place.");
+        }
+        private_folder(&data).map_err(|error| failed(&error))?;
+        let chosen = Credentials::choose(&data, USER, &password);
+        if let Err(error) = chosen {
+            drop(fs::remove_file(&options.config));
+            return Err(failed(&error));
+        }
+    }
+    let start = format!("gridward homegate --config {}", options.config.display());
+    if output.json() {
+        return output.write_json(&json!({
+            "config": options.config.display().to_string(),
+            "source": source,
+            "listen": listen.to_string(),
+            "data": data.display().to_string(),
+        }));
+    }
+    output.write(&format!(
+        "Written: {}\nStart with:\n  {start}\n",
+        options.config.display()
+    ))
+}
+
+/// Looks for a device on which a meter speaks.
+fn search(options: &SetupOptions, output: &mut Output<'_, '_>) -> Result<Option<String>, Failure> {
+    let mut devices: Vec<PathBuf> = fs::read_dir(&options.devices)
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    devices.sort();
+    devices.truncate(DEVICES_MAX);
+    if devices.is_empty() {
+        output.note(&format!(
+            "There is no serial device in {}.",
+            options.devices.display()
+        ));
+    }
+    let wait = Duration::from_secs(options.listen_s.into());
+    for device in devices {
+        for (scheme, query, what) in WAYS {
+            let url = format!("{scheme}://{}{query}", device.display());
+            output.note(&format!("Listening for {what} on {} ..", device.display()));
+            match role::block_on_one(listen(&url, wait))? {
+                Heard::Meter => {
+                    output.note("  a meter speaks.");
+                    return Ok(Some(url));
+                }
+                Heard::Nothing => {}
+                Heard::NoPort(reason) => {
+                    output.note(&format!("  {reason}"));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+enum Heard {
+    Meter,
+    Nothing,
+    NoPort(String),
+}
+
+/// Listens for something that a meter says.
+async fn listen(url: &str, wait: Duration) -> Result<Heard, Failure> {
+    let (_, parsed) = super::parse(url)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut source = Source::start(parsed, SourceSettings::default(), clock);
+    source.connect();
+    let heard = async {
+        loop {
+            match source.next().await {
+                None => return Heard::Nothing,
+                Some(SourceEvent::Report(report)) if !report.values.is_empty() => {
+                    return Heard::Meter;
+                }
+                Some(SourceEvent::Disconnected(error)) => {
+                    return Heard::NoPort(crate::failure::chain(&error));
+                }
+                Some(SourceEvent::Connected) => source.ask(1),
+                Some(SourceEvent::Report(_) | SourceEvent::Answered { .. }) => {}
+            }
+        }
+    };
+    Ok(tokio::time::timeout(wait, heard)
+        .await
+        .unwrap_or(Heard::Nothing))
+}
+
+/// Asks, and takes the default where nothing is answered.
+fn ask(
+    options: &SetupOptions,
+    output: &mut Output<'_, '_>,
+    question: &str,
+    default: &str,
+) -> Result<String, Failure> {
+    if options.yes {
+        return Ok(default.to_owned());
+    }
+    let shown = match default {
+        "" => String::new(),
+        default => format!(" [{default}]"),
+    };
+    output.note(&format!("{question}{shown}"));
+    let mut answer = Vec::new();
+    // One octet at a time: what is behind the line belongs to the next answer.
+    let mut reader = BufReader::with_capacity(1, output.input().take(ANSWER_MAX));
+    reader
+        .read_until(b'\n', &mut answer)
+        .map_err(|error| Failure::new(format!("standard input cannot be read: {error}")))?;
+    let answer =
+        String::from_utf8(answer).map_err(|_| Failure::usage("an answer is text in UTF-8"))?;
+    let answer = answer.trim();
+    Ok(if answer.is_empty() { default } else { answer }.to_owned())
+}
+
+/// The zone of this machine.
+fn zone() -> String {
+    let linked = fs::read_link("/etc/localtime").ok();
+    let linked = linked.as_deref().and_then(Path::to_str);
+    linked
+        .and_then(|path| path.split_once("zoneinfo/"))
+        .map_or_else(|| "UTC".to_owned(), |(_, zone)| zone.to_owned())
+}
+
+fn write(path: &Path, text: &str) -> Outcome {
+    let cannot = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(cannot)?;
+    file.write_all(text.as_bytes()).map_err(cannot)
+}
+
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}

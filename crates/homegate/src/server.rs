@@ -1,0 +1,131 @@
+//! The activity that serves: HTTPS with the page, its API, Green Button and
+//! figures. It knows what is in the cache and in the record, and cannot reach
+//! the meter.
+#![expect(
+    unused_qualifications,
+    reason = "what utoipa's derive writes out qualifies the names of query types"
+)]
+
+mod assets;
+mod error;
+mod espi;
+mod guard;
+mod live;
+mod metrics;
+mod openapi;
+mod page;
+mod serve;
+mod session;
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use link::Clock;
+use model::Timestamp;
+use tokio::sync::{Semaphore, watch};
+
+use crate::credential::Credentials;
+use crate::recorder::Record;
+use crate::shared::Shared;
+use crate::summary::Place;
+
+pub use error::ApiError;
+pub use openapi::openapi;
+pub use serve::serve;
+
+/// The parts that a server is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// What is known of the meter.
+    pub shared: Arc<Shared>,
+    /// What was read.
+    pub record: Arc<Record>,
+    /// Who may look.
+    pub credentials: Credentials,
+    /// Zone, tariff and bounds.
+    pub place: Place,
+    /// The name of the place.
+    pub name: String,
+    /// Event streams at once.
+    pub streams: usize,
+    /// When the gateway was set up.
+    pub published: Timestamp,
+    /// Says when to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// What handlers share.
+pub struct App {
+    parts: Parts,
+    clock: Arc<dyn Clock>,
+    sessions: session::Sessions,
+    streams: Arc<Semaphore>,
+    /// Long answers, one at a time: they take memory.
+    downloads: Semaphore,
+    periods: Mutex<Option<page::Looked>>,
+    started: Timestamp,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let streams = parts.streams.min(Semaphore::MAX_PERMITS);
+        let started = Timestamp::from_millis(clock.unix_millis());
+        Arc::new(Self {
+            parts,
+            clock,
+            sessions: session::Sessions::default(),
+            streams: Arc::new(Semaphore::new(streams)),
+            downloads: Semaphore::new(1),
+            periods: Mutex::new(None),
+            started,
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.unix_millis())
+    }
+
+    /// Runs work that may take the disk or a core for a while off the async
+    /// threads.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let app = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&app))
+            .await
+            .unwrap_or(Err(ApiError::Stopping))
+    }
+}
+
+/// Builds the routes.
+pub fn router(app: &Arc<App>) -> Router {
+    let signed_in = Router::new()
+        .route("/state", get(page::state))
+        .route("/live", get(live::live))
+        .route("/history", get(page::history))
+        .route("/download.csv", get(page::download))
+        .route_layer(from_fn_with_state(Arc::clone(app), guard::signed_in));
+    let api = signed_in
+        .route(
+            "/session",
+            get(session::session)
+                .post(session::sign_in)
+                .delete(session::sign_out),
+        )
+        .route("/openapi.json", get(openapi::document))
+        .fallback(error::no_such_path);
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/espi/{*rest}", get(espi::resource))
+        .route("/healthz", get(metrics::healthz))
+        .route("/metrics", get(metrics::metrics))
+        .fallback(assets::asset)
+        .layer(from_fn(guard::deadline))
+        .layer(from_fn(guard::headers))
+        .with_state(Arc::clone(app))
+}

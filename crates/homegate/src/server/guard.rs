@@ -1,0 +1,132 @@
+//! What stands before every handler: deadline, headers, who it is.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::App;
+use super::error::ApiError;
+use crate::credential::{PASSWORD_MAX, USER_MAX, Who};
+
+/// The address that a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// The time that a handler has until its answer begins.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub(super) async fn deadline(request: Request, next: Next) -> Response {
+    tokio::time::timeout(DEADLINE, next.run(request))
+        .await
+        .unwrap_or_else(|_| ApiError::TooSlow.into_response())
+}
+
+pub(super) async fn signed_in(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    match who(&app, request.headers(), request.extensions()).await? {
+        Who::Home => Ok(next.run(request).await),
+        Who::Party { .. } => Err(ApiError::Forbidden),
+    }
+}
+
+/// Finds out who asks: by a session's cookie, or by Basic authentication
+/// (RFC 7617).
+pub(super) async fn who(
+    app: &App,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Who, ApiError> {
+    let now = app.now();
+    if let Some(given) = headers.get(header::AUTHORIZATION) {
+        let (user, password) = given
+            .to_str()
+            .ok()
+            .and_then(basic)
+            .ok_or(ApiError::WrongCredential)?;
+        let from = address(extensions);
+        let checked = app.parts.credentials.check(&user, &password, from, now);
+        return Ok(checked.await?);
+    }
+    app.sessions.check(headers, now)?;
+    Ok(Who::Home)
+}
+
+fn basic(value: &str) -> Option<(String, Zeroizing<String>)> {
+    let (scheme, encoded) = value.split_once(' ')?;
+    let encoded = encoded.trim();
+    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > (USER_MAX + PASSWORD_MAX) * 2 {
+        return None;
+    }
+    let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+    let text = std::str::from_utf8(&decoded).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), Zeroizing::new(password.to_owned())))
+}
+
+/// The address that attempts are counted by: of IPv6 the network of a site, 64
+/// bits.
+pub(super) fn address(extensions: &Extensions) -> IpAddr {
+    let address = extensions
+        .get::<Peer>()
+        .map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Peer(peer)| {
+            peer.ip().to_canonical()
+        });
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+/// Says whether a request came over loopback.
+pub(super) fn is_local(extensions: &Extensions) -> bool {
+    let peer = extensions.get::<Peer>();
+    peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback())
+}
+
+pub(super) async fn headers(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_data = ["/api/", "/espi/", "/metrics"]
+        .iter()
+        .any(|start| path.starts_with(start));
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if is_data && !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
+
+/// The policy of the design language: nothing from elsewhere, nothing inline.
+/// The page's worker keeps it there without the network.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; \
+                      img-src 'self'; connect-src 'self'; manifest-src 'self'; \
+                      worker-src 'self'; base-uri 'none'; form-action 'self'; \
+                      frame-ancestors 'none'";

@@ -1,0 +1,344 @@
+"""check.py GRIDWARD ROOT: see `run` beside it."""
+import base64
+import glob
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+GRIDWARD, ROOT = sys.argv[1:3]
+SHARED = os.path.join(os.path.dirname(ROOT), "shared", "data", "espi", "xsd")
+LONG_S = 120
+AGE_S = 10
+
+results = {"ok": 0, "FAILED": 0}
+skips = []
+
+
+def check(name, holds, more=""):
+    results["ok" if holds else "FAILED"] += 1
+    print(f"{'ok' if holds else 'FAILED'}: {name}{'' if holds else ': ' + str(more)[:400]}", flush=True)
+
+
+def skip(reason):
+    skips.append(reason)
+    print(f"skipped: {reason}", flush=True)
+
+
+def until(what, seconds=LONG_S):
+    """Waits until `what()` gives something, and gives that."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.1)
+    return None
+
+
+def crc16(octets):
+    """The CRC of DSMR P1: polynomial 0x8005 reflected, begun with 0."""
+    crc = 0
+    for octet in octets:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
+
+
+class Meter:
+    """A P1 port behind a serial server: a telegram each second, until it is silenced."""
+
+    def __init__(self):
+        self.watts, self.delivered_wh, self.received_wh, self.speaks = 1512, 27875300, 4120377, True
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.heard = b""
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            peer, _ = self.listener.accept()
+            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+
+    def serve(self, peer):
+        peer.settimeout(1)
+        try:
+            while True:
+                if self.speaks:
+                    peer.sendall(self.telegram())
+                try:
+                    heard = peer.recv(256)
+                    if not heard:
+                        return
+                    self.heard += heard
+                except TimeoutError:
+                    pass
+        except OSError:
+            return
+
+    def telegram(self):
+        stamp = time.strftime("%y%m%d%H%M%S", time.gmtime(time.time() + 3600)) + "W"
+        lines = [
+            "/GWD5\\253P1METER", "", "1-3:0.2.8(50)", f"0-0:1.0.0({stamp})", "0-0:96.1.1(4757443030303031)",
+            f"1-0:1.8.1({self.delivered_wh / 1000:010.3f}*kWh)", "1-0:1.8.2(000000.000*kWh)",
+            f"1-0:2.8.1({self.received_wh / 1000:010.3f}*kWh)", "1-0:2.8.2(000000.000*kWh)",
+            f"1-0:1.7.0({max(self.watts, 0) / 1000:06.3f}*kW)", f"1-0:2.7.0({max(-self.watts, 0) / 1000:06.3f}*kW)", "!",
+        ]
+        text = "\r\n".join(lines).encode()
+        return text + b"%04X\r\n" % crc16(text)
+
+
+class Broker:
+    def __init__(self, folder):
+        self.port = free_port()
+        self.config = os.path.join(folder, "mosquitto.conf")
+        passwords = os.path.join(folder, "mosquitto.passwords")
+        open(passwords, "w").close()
+        os.chmod(passwords, 0o644)
+        subprocess.run(["mosquitto_passwd", "-b", passwords, "gridward", "for-the-broker"], check=True)
+        os.chmod(passwords, 0o644)
+        with open(self.config, "w") as file:
+            file.write(f"listener {self.port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n"
+                       f"user root\npersistence false\n")
+        self.messages = []
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(["mosquitto", "-c", self.config], stderr=subprocess.DEVNULL)
+        until(lambda: reachable(self.port))
+        self.listener = subprocess.Popen(
+            ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(self.port), "-u", "gridward", "-P", "for-the-broker",
+             "-t", "#", "-F", "%j"], stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self.listen, args=(self.listener,), daemon=True).start()
+
+    def listen(self, listener):
+        for line in listener.stdout:
+            self.messages.append(json.loads(line))
+
+    def publish(self, topic, payload):
+        subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(self.port), "-u", "gridward",
+                        "-P", "for-the-broker", "-t", topic, "-m", payload], check=True)
+
+    def stop(self):
+        for process in (self.listener, self.process):
+            process.terminate()
+            process.wait()
+
+    def last(self, ending, since=0):
+        found = [message for message in self.messages[since:] if message["topic"].endswith(ending)]
+        return found[-1]["payload"] if found else None
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+def reachable(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def home_assistant(discovery):
+    """Validates each component by the schema of its platform, as Home Assistant does when it finds it."""
+    try:
+        from homeassistant.components.mqtt import binary_sensor, sensor
+    except ImportError as error:
+        skip(f"Home Assistant's schema could not be loaded: {error}")
+        return
+    schemas = {"sensor": sensor.DISCOVERY_SCHEMA, "binary_sensor": binary_sensor.DISCOVERY_SCHEMA}
+    for key, component in discovery["components"].items():
+        entity = {name: value for name, value in component.items() if name != "platform"}
+        entity |= {"device": discovery["device"], "origin": discovery["origin"]}
+        try:
+            taken = schemas[component["platform"]](dict(entity))
+            lost = set(entity) - {str(name) for name in taken} - {"origin"}
+            check(f"Home Assistant takes {key}", not lost, f"not known: {lost}")
+        except Exception as error:  # voluptuous tells what is wrong
+            check(f"Home Assistant takes {key}", False, error)
+    broken = {**discovery["components"]["power"], "device_class": "might"}
+    try:
+        schemas["sensor"]({name: value for name, value in broken.items() if name != "platform"})
+        check("Home Assistant refuses what is wrong", False)
+    except Exception:
+        check("Home Assistant refuses what is wrong", True)
+
+
+class Page:
+    def __init__(self, line, cert):
+        self.host = line["url"].split("/")[2]
+        # The certificate is its own authority.
+        self.context = ssl.create_default_context(cafile=cert)
+        both = f"{line['user']}:{line['password']}".encode()
+        self.headers = {"authorization": "Basic " + base64.b64encode(both).decode()}
+
+    def get(self, path):
+        address, port = self.host.rsplit(":", 1)
+        connection = http.client.HTTPSConnection(address, int(port), timeout=30, context=self.context)
+        try:
+            connection.request("GET", path, headers=self.headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+
+def green_button(page, folder):
+    resource = "/espi/1_1/resource"
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    documents = {
+        "batch": f"{resource}/Batch/Subscription/1",
+        "download": f"{resource}/Batch/RetailCustomer/1/UsagePoint",
+        "usage point": f"{resource}/UsagePoint/1",
+        "meter readings": f"{resource}/Subscription/1/UsagePoint/1/MeterReading",
+        "interval blocks": f"{resource}/Subscription/1/UsagePoint/1/MeterReading/1/IntervalBlock",
+        "reading type": f"{resource}/ReadingType/1",
+        "local time": f"{resource}/LocalTimeParameters/1",
+    }
+    found = sorted(glob.glob(os.path.join(SHARED, "*greenbutton*.xsd"))) if os.path.isdir(SHARED) else []
+    for name, path in documents.items():
+        status, text = page.get(path)
+        check(f"{name} is served", status == 200, (status, text))
+        file = os.path.join(folder, name.replace(" ", "-") + ".xml")
+        with open(file, "wb") as out:
+            out.write(text)
+        for schema in found:
+            told = subprocess.run(["xmllint", "--nonet", "--noout", "--schema", schema, file],
+                                  capture_output=True, text=True)
+            check(f"{name} validates by {os.path.basename(schema)}", told.returncode == 0, told.stderr)
+    if not found:
+        skip("the schemas of Green Button are not beside this folder")
+    try:
+        from greenbutton_objects import parse
+        points = parse.parse_feed(os.path.join(folder, "batch.xml"))
+        readings = [reading for point in points for series in point.meterReadings
+                    for block in series.intervalBlocks for reading in block.intervalReadings]
+        check("greenbutton-objects reads the batch", len(readings) >= 2, readings)
+    except ImportError:
+        skip("greenbutton-objects is not installed")
+    except Exception:
+        check("greenbutton-objects reads the batch", False, traceback.format_exc())
+    for query, status in [("published-min=soon", 400), ("max-results=many", 400), ("updated-max=2026", 400),
+                          (f"published-max={now}&published-min={now[:-1]}", 400)]:
+        check(f"{query.split('=')[0]} that is malformed is refused",
+              page.get(f"{documents['batch']}?{query}")[0] == status)
+
+
+def main():
+    folder = tempfile.mkdtemp(prefix="gridward-home-")
+    data = os.path.join(folder, "data")
+    meter, broker = Meter(), Broker(folder)
+    secret = os.path.join(folder, "mqtt.password")
+    with open(secret, "w") as file:
+        file.write("for-the-broker\n")
+    config = os.path.join(folder, "gridward.toml")
+    with open(config, "w") as file:
+        file.write(f"""[homegate]
+zone = "Europe/Zurich"
+listen = "127.0.0.1:0"
+source = "p1+tcp://127.0.0.1:{meter.port}"
+current_age_max_s = {AGE_S}
+data = "data"
+[homegate.mqtt]
+host = "127.0.0.1"
+port = {broker.port}
+user = "gridward"
+password_file = "mqtt.password"
+""")
+    gateway = subprocess.Popen([GRIDWARD, "homegate", "--config", config, "--json"], stdout=subprocess.PIPE, text=True)
+    try:
+        line = json.loads(gateway.stdout.readline())
+        page = Page(line, os.path.join(data, "cert.pem"))
+        state = until(lambda: broker.last("/state"))
+        check("values come over the broker", state is not None)
+        discovery = until(lambda: broker.last("/config"))
+        check("the device is announced", discovery is not None)
+        home_assistant(json.loads(discovery))
+        received = until(lambda: "energy_received" in json.loads(broker.last("/config"))["components"])
+        check("energy to the grid is announced", received)
+        check("the gateway is online", until(lambda: broker.last("/gateway") == "online"))
+        check("the meter is online", until(lambda: broker.last("/meter") == "online"))
+        retained = [message for message in broker.messages if message["topic"].endswith("/state") and message["retain"]]
+        check("no state is retained", not retained, retained)
+
+        # A power cut at the meter: zeros, then less than before.
+        since = len(broker.messages)
+        for delivered in (0, 1000):
+            meter.delivered_wh, meter.watts = delivered, 0
+            time.sleep(3)
+        meter.delivered_wh, meter.watts = 27875400, 640
+        grown = until(lambda: "27875.4" in (broker.last("/state", since) or ""))
+        check("what grows again is told", grown, broker.last("/state"))
+        totals = [json.loads(message["payload"]).get("energy_delivered_kwh") for message in broker.messages
+                  if message["topic"].endswith("/state")]
+        totals = [total for total in totals if total is not None]
+        check("no total is zero or shrinks", totals == sorted(totals) and min(totals) >= 27875.3, totals)
+
+        green_button(page, folder)
+        told = subprocess.run(["curl", "-sS", "--cacert", os.path.join(data, "cert.pem"), "-u",
+                               f"{line['user']}:{line['password']}", "-o", os.devnull, "-w", "%{http_code}",
+                               line["url"] + "api/v1/state"], capture_output=True, text=True)
+        check("curl signs in", told.stdout == "200", told)
+
+        # Home Assistant starts anew.
+        since = len(broker.messages)
+        broker.publish("homeassistant/status", "online")
+        check("its start is answered", until(lambda: broker.last("/config", since)))
+
+        # The broker goes and comes.
+        broker.stop()
+        since = len(broker.messages)
+        broker.start()
+        check("a broker that was gone is told again", until(lambda: broker.last("/config", since)))
+        check("with the values of now", until(lambda: "27875.4" in (broker.last("/state", since) or "")))
+
+        # The meter falls silent.
+        since = len(broker.messages)
+        meter.speaks = False
+        check("silence makes the meter's entities unavailable",
+              until(lambda: broker.last("/meter", since) == "offline"))
+        after = [message for message in broker.messages[since:] if message["topic"].endswith("/state")]
+        time.sleep(3)
+        more = [message for message in broker.messages[since:] if message["topic"].endswith("/state")]
+        check("and nothing stale is told", len(more) == len(after), more[len(after):])
+        status, figures = page.get("/metrics")
+        check("nor to Prometheus", status == 200 and b"gridward_home_power_watts " not in figures, figures)
+        meter.speaks = True
+        check("and it comes back", until(lambda: broker.last("/meter", since) == "online"))
+        check("nothing was ever sent to the meter", meter.heard == b"", meter.heard)
+
+        # The gateway is killed: the broker tells its will.
+        since = len(broker.messages)
+        gateway.kill()
+        gateway.wait()
+        check("the broker tells the end of a gateway that was killed",
+              until(lambda: broker.last("/gateway", since) == "offline"))
+    finally:
+        gateway.kill()
+        gateway.wait()
+        broker.stop()
+    if results["FAILED"]:
+        print(f"what was served is in {folder}")
+    else:
+        shutil.rmtree(folder)
+
+
+if not shutil.which("mosquitto"):
+    skip("mosquitto is not installed")
+else:
+    main()
+print(f"{results['ok']} passed, {results['FAILED']} failed, {len(skips)} skipped")
+sys.exit(1 if results["FAILED"] else 0)
