@@ -33,4 +33,4 @@ interop:
 	@python3 scripts/check interop; status=$$?; cat interop/matrix.txt; exit $$status
 
 clean:
-	rm -rf target fuzz/target interop/build interop/target ui/dist
+	rm -rf target fuzz/target interop/build interop/target ui/dist ui/dist-home

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use dlms::AwsLc;
-use dlms::security::{KeyRing, Keys as SecurityKeys, SecuritySuite};
+use dlms::security::{AwsLc, KeyRing, Keys as SecurityKeys, SecuritySuite};
+use han::zcl::InstallCode;
 use homegate::{HomeGate, Options, credential};
 use link::{Clock, Source, SourceSettings, SourceUrl, SystemClock};
 use serde_json::json;
@@ -101,7 +101,7 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
     let (kind, url) = parse(&source)?;
     let settings = SourceSettings {
         keys: keys(&config)?,
-        ..SourceSettings::default()
+        install_code: install_code(&config)?,
     };
     let data = folder(options.data.as_deref(), &config)?;
     role::block_on_one(async {
@@ -158,7 +158,7 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
 /// Takes a source's URL; its kind is what stands before the place.
 fn parse(source: &str) -> Result<(String, SourceUrl), Failure> {
     let url = source
-        .parse()
+        .parse::<SourceUrl>()
         .map_err(|error| Failure::usage(format!("--source {source}: {error}")))?;
     let kind = source.split("://").next().unwrap_or_default();
     Ok((kind.to_owned(), url))
@@ -201,6 +201,18 @@ fn keys(config: &homegate::Config) -> Result<Option<han::port::Keys>, Failure> {
         ring,
         unauthenticated: config.unauthenticated,
     }))
+}
+
+/// The code under which a radio joins the meter's network.
+fn install_code(config: &homegate::Config) -> Result<Option<InstallCode>, Failure> {
+    const NAME: &str = "homegate.install_code_file";
+    let Some(path) = &config.install_code_file else {
+        return Ok(None);
+    };
+    let code = Secret::from(format!("@{}", path.display())).text(NAME)?;
+    let code: Result<InstallCode, _> = code.trim().parse();
+    code.map(Some)
+        .map_err(|error| Failure::new(format!("{NAME}: {error}")))
 }
 
 fn token(name: &str, history: bool, output: &mut Output<'_, '_>) -> Outcome {

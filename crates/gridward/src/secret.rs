@@ -61,6 +61,14 @@ impl Secret {
         Key::from_octets(&octets).map_err(|error| Failure::usage(format!("{option}: {error}")))
     }
 
+    /// Reads it as text.
+    pub(crate) fn text(&self, option: &str) -> Result<Zeroizing<String>, Failure> {
+        match self.content(option)? {
+            Content::Text(text) => Ok(text),
+            Content::Octets(_) => Err(Failure::usage(format!("{option}: not text"))),
+        }
+    }
+
     /// Reads it as a password: its characters, or octets behind `hex:`.
     pub(crate) fn password(&self, option: &str) -> Result<Password, Failure> {
         let octets = match self.content(option)? {

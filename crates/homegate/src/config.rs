@@ -24,6 +24,8 @@ pub struct Config {
     pub key_file: Option<PathBuf>,
     /// Names the file of its authentication key.
     pub auth_key_file: Option<PathBuf>,
+    /// Names the file of the install code of a radio.
+    pub install_code_file: Option<PathBuf>,
     /// Says whether messages without a tag are taken.
     pub unauthenticated: bool,
     /// Holds the time between two polls, in seconds.
@@ -118,6 +120,7 @@ impl Default for Config {
             source: None,
             key_file: None,
             auth_key_file: None,
+            install_code_file: None,
             unauthenticated: false,
             interval_s: 7,
             current_age_max_s: 60,
@@ -153,6 +156,7 @@ impl Config {
         let mut files = vec![
             &mut self.key_file,
             &mut self.auth_key_file,
+            &mut self.install_code_file,
             &mut self.data,
             &mut self.cert,
             &mut self.key,

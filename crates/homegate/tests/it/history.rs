@@ -121,7 +121,10 @@ fn a_gap_is_a_gap_and_its_energy_is_in_the_total() {
     assert!((passed - 10..=passed).contains(&today.delivered_wh.unwrap()));
     assert!(today.complete);
     assert_eq!(told.missing_today, day.gaps);
-    assert!(told.yesterday.is_none(), "nothing is known of it");
+    let yesterday = told.yesterday.unwrap();
+    assert!(!yesterday.complete, "only its last minutes are known");
+    assert_eq!(yesterday.delivered_wh, Some(120));
+    assert!(told.last_month.is_none(), "nothing is known of it");
 }
 
 #[test]

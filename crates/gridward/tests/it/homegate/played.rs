@@ -26,11 +26,11 @@ pub(crate) struct Adapter {
     pub(crate) heard: Arc<Mutex<BTreeSet<String>>>,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "when octets came is what the test is about"
+)]
 pub(crate) fn now() -> Instant {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "when octets came is what the test is about"
-    )]
     Instant::now()
 }
 
