@@ -328,7 +328,13 @@ fn publication(snapshot: &Snapshot, config: &Config, now: Timestamp) -> Publicat
             series(
                 1,
                 "Power now",
-                ReadingType::net_power(interval_s),
+                // The sign tells the direction. Of the codes, readers in use
+                // (greenbutton-objects) know forward and reverse, and refuse a
+                // whole feed that has the one for net.
+                ReadingType {
+                    flow_direction: None,
+                    ..ReadingType::net_power(interval_s)
+                },
                 snapshot.net_power,
             ),
             series(

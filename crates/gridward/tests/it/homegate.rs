@@ -48,29 +48,30 @@ fn polls_keep_their_distance_under_a_flood_and_across_restarts() {
     let gateway = Gateway::start(&source, folder.path(), None);
     assert_eq!(listening(gateway.child.id()), 1, "one listening socket");
     adapter.wait_for_polls(1);
-    let state = gateway.until(|state| !state["power"].is_null());
+    let state = gateway
+        .until(|state| !state["power"].is_null() && !state["registers"]["delivered"].is_null());
     assert_eq!(state["power"]["w"], 486);
     assert_eq!(state["registers"]["delivered"]["wh"], 27_875_431);
     assert_eq!(state["meter"]["id"], "00135003004a6b1f");
 
-    // A hundred requests a second, until three more polls have left.
+    // A hundred requests a second, until two more polls have left.
     let mut stream = gateway.connect();
     let begin = now();
     let mut requests = 0_u32;
-    while adapter.polls().len() < 4 {
+    while adapter.polls().len() < 3 {
         let path = "/espi/1_1/resource/Subscription/1/UsagePoint/1/MeterReading/1/IntervalBlock";
         assert_eq!(gateway.ask(&mut stream, path).0, 200);
         requests += 1;
         thread::sleep(Duration::from_millis(8));
         assert!(begin.elapsed() < LONG);
     }
-    assert!(requests > 200, "{requests} is no flood");
+    assert!(requests > 100, "{requests} is no flood");
     let password = gateway.password.clone();
     drop(gateway);
 
     // Killed right after a poll: the next one leaves no sooner.
     let gateway = Gateway::start(&source, folder.path(), Some(&password));
-    adapter.wait_for_polls(6);
+    adapter.wait_for_polls(4);
     drop(gateway);
     let polls = adapter.polls();
     for pair in polls.windows(2) {

@@ -28,7 +28,14 @@ fn neither_names_the_other() {
     }
     // The same of the tasks around them: they meet in `shared` alone.
     let reader = include_str!("../../src/reader.rs");
-    for what in ["crate::answer", "server", "summary", "history", "recorder", "mqtt"] {
+    for what in [
+        "crate::answer",
+        "server",
+        "summary",
+        "history",
+        "recorder",
+        "mqtt",
+    ] {
         assert_eq!(names(reader, what), Vec::<String>::new(), "reader");
     }
     let servers = [
