@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dlms::cosem::Obis;
 use link::{Endpoint, Sap};
-use model::{LogicalDeviceName, MessageClass};
+use model::{Feeder, LogicalDeviceName, MessageClass, Phase};
 use serde::Deserialize;
 
 /// Configuration of the concentrator; unknown keys are refused.
@@ -25,10 +26,157 @@ pub struct Config {
     pub answer_s: u32,
     /// Says by client SAP how urgent its messages are: `"1" = "control"`.
     pub classes: BTreeMap<String, String>,
+    /// Names where the status page is served, by HTTP; none: nowhere.
+    pub status: Option<std::net::SocketAddr>,
+    /// Says what the concentrator reads on its own.
+    pub collect: CollectConfig,
+    /// Says when what was supplied and what was metered differ too much.
+    pub balance: BalanceConfig,
+    /// Lists the feeders that it meters itself.
+    pub metering: Vec<MeteringConfig>,
+    /// Lists where meters hang, for the sums of feeders and phases.
+    pub site: Vec<SiteConfig>,
     /// Lists the ways to the head end.
     pub wan: Vec<WanConfig>,
     /// Lists the segments.
     pub segment: Vec<SegmentConfig>,
+}
+
+/// What the concentrator reads on its own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CollectConfig {
+    /// Names the key file of the meters' collector client, and of no other.
+    pub keys: Option<PathBuf>,
+    /// Holds its client SAP at the meters.
+    pub client: Sap,
+    /// Says whether meters are collected that are not listed.
+    pub all: bool,
+    /// Lists meters that are collected, by logical device name.
+    pub meters: Vec<String>,
+    /// Holds the time from one round to the next, in seconds.
+    pub every_s: u32,
+    /// Holds the days that are read of a meter that is new.
+    pub backfill_days: u16,
+    /// Holds the days that rows are kept which nobody takes.
+    pub keep_days: u16,
+    /// Holds the mebibytes that all rows may take.
+    pub keep_mib: u16,
+    /// Lists the profiles that are read.
+    pub profiles: Vec<String>,
+    /// Holds the number of meters of a segment that are read at once.
+    pub at_once: u8,
+    /// Holds for how long silence is gathered before it is told, in seconds.
+    pub summary_s: u32,
+}
+
+impl Default for CollectConfig {
+    fn default() -> Self {
+        Self {
+            keys: None,
+            client: 3,
+            all: false,
+            meters: Vec::new(),
+            every_s: 3_600,
+            backfill_days: 2,
+            keep_days: 60,
+            keep_mib: 40,
+            profiles: vec!["1-0:99.1.0".to_owned(), "0-0:99.98.0".to_owned()],
+            at_once: 4,
+            summary_s: 60,
+        }
+    }
+}
+
+impl CollectConfig {
+    /// Tells the profiles; nothing where one has no OBIS code.
+    #[must_use]
+    pub fn profiles(&self) -> Option<Vec<Obis>> {
+        let all = self.profiles.iter();
+        all.map(|text| text.parse().ok()).collect()
+    }
+
+    /// Tells the meters; nothing where one has no logical device name.
+    #[must_use]
+    pub fn meters(&self) -> Option<Vec<LogicalDeviceName>> {
+        let all = self.meters.iter();
+        all.map(|text| text.parse().ok()).collect()
+    }
+}
+
+/// When what was supplied and what was metered differ too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BalanceConfig {
+    /// Holds the percent of what was supplied that may be lost on the way.
+    pub percent: u8,
+    /// Holds the Wh in an interval below which nothing is said.
+    pub least_wh: u32,
+    /// Holds the intervals in a row before it is said.
+    pub intervals: u8,
+}
+
+impl Default for BalanceConfig {
+    fn default() -> Self {
+        Self {
+            percent: 8,
+            least_wh: 50,
+            intervals: 4,
+        }
+    }
+}
+
+/// A feeder that the concentrator meters itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeteringConfig {
+    /// Names the feeder.
+    pub feeder: String,
+    /// Names what measures: `simulated`.
+    pub source: String,
+    /// Holds the mean load of each phase that is simulated, in W.
+    pub watts: u32,
+    /// Holds the voltage that there should be, in V.
+    pub nominal_v: u16,
+    /// Holds how far it may be from that, in percent.
+    pub band_percent: u8,
+    /// Holds the current that a phase may have, in A; 0: any.
+    pub current_a: u16,
+}
+
+impl Default for MeteringConfig {
+    fn default() -> Self {
+        Self {
+            feeder: String::new(),
+            source: "simulated".to_owned(),
+            watts: 20_000,
+            nominal_v: 230,
+            band_percent: 10,
+            current_a: 0,
+        }
+    }
+}
+
+/// Where a meter hangs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SiteConfig {
+    /// Names the meter's logical device.
+    pub meter: String,
+    /// Names the feeder.
+    pub feeder: String,
+    /// Names the phase: `L1`, `L2`, `L3` or `L123`.
+    pub phase: String,
+}
+
+impl SiteConfig {
+    /// Tells who hangs where; nothing where a name is none.
+    #[must_use]
+    pub fn parts(&self) -> Option<(LogicalDeviceName, (Feeder, Phase))> {
+        let feeder = self.feeder.parse().ok()?;
+        let phase = self.phase.parse().ok()?;
+        Some((self.meter.parse().ok()?, (feeder, phase)))
+    }
 }
 
 /// A way to the head end.
@@ -73,6 +221,9 @@ pub struct MeterConfig {
     pub servers: Option<String>,
 }
 
+/// Profiles that may be read, of the eight that are kept of a meter.
+const PROFILES_MAX: usize = 7;
+
 /// Meters that a configuration may list.
 const METERS_MAX: usize = 100_000;
 
@@ -103,6 +254,40 @@ impl Config {
                 "classes",
                 "client SAPs with control, warning, request, billing or usage",
             );
+        }
+        let collect = &self.collect;
+        if collect
+            .profiles()
+            .is_none_or(|all| all.len() > PROFILES_MAX)
+        {
+            return fault("collect.profiles", "up to 7 OBIS codes");
+        }
+        if collect.meters().is_none() {
+            return fault("collect.meters", "logical device names");
+        }
+        if !(1..=86_400).contains(&collect.every_s) || !(1..=3_600).contains(&collect.summary_s) {
+            return fault("collect.every_s and summary_s", "1 to 86400 and 1 to 3600");
+        }
+        let days = collect.keep_days;
+        if days == 0 || collect.backfill_days > days || collect.keep_mib == 0 {
+            return fault("collect.backfill_days", "at most keep_days, which is not 0");
+        }
+        if collect.at_once == 0 || [0, 1, 16].contains(&collect.client) {
+            return fault(
+                "collect.client and at_once",
+                "a SAP of its own, and 1 or more",
+            );
+        }
+        for metering in &self.metering {
+            if metering.feeder.parse::<Feeder>().is_err() || metering.source != "simulated" {
+                return fault("metering", "a feeder's name and the source simulated");
+            }
+        }
+        if self.metering.len() > 64 {
+            return fault("metering", "up to 64 feeders");
+        }
+        if !self.site.iter().all(|site| site.parts().is_some()) {
+            return fault("site", "a meter's name, a feeder and L1, L2, L3 or L123");
         }
         for wan in &self.wan {
             let urls = [&wan.listen, &wan.connect];
@@ -197,6 +382,11 @@ impl Default for Config {
             patience_s: 300,
             answer_s: 60,
             classes: BTreeMap::new(),
+            status: Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0))),
+            collect: CollectConfig::default(),
+            balance: BalanceConfig::default(),
+            metering: Vec::new(),
+            site: Vec::new(),
             wan: Vec::new(),
             segment: Vec::new(),
         }
@@ -263,6 +453,12 @@ mod tests {
             "[[concentrator.segment]]\nmedium = \"ip\"\n[[concentrator.segment.meter]]\naddress = 17",
             "[[concentrator.segment]]\nmedium = \"ip\"\n[[concentrator.segment.meter]]\nendpoint = \"tcp://h\"\nservers = \"5-1\"",
             "[[concentrator.segment]]\nmedium = \"s-fsk\"\ncredit = 8",
+            "[concentrator.collect]\nprofiles = [\"load\"]",
+            "[concentrator.collect]\nmeters = [\"a name that is far too long\"]",
+            "[concentrator.collect]\nclient = 1",
+            "[concentrator.collect]\nkeep_days = 1",
+            "[[concentrator.metering]]\nfeeder = \"F1\"\nsource = \"modbus\"",
+            "[[concentrator.site]]\nmeter = \"GWD1\"\nfeeder = \"F1\"\nphase = \"L4\"",
         ] {
             assert!(check(&format!("[concentrator]\n{bad}")).is_err(), "{bad}");
         }

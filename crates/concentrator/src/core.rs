@@ -10,6 +10,8 @@ use dlms::Instant;
 use link::{Message, Node, Sap, SegmentEvent};
 use model::{LogicalDeviceName, MessageClass};
 
+use crate::collector::state::Record as Kept;
+use crate::collector::{self, Collector};
 use crate::direct::{self, Connection, Counters, Place, Router, RouterLimits, SegmentId};
 use crate::identify::{Identify, Step};
 use crate::sap::{Record, SapError, Table};
@@ -23,10 +25,14 @@ pub enum Input {
     Closed(Connection),
     /// A message came from the WAN.
     FromWan(Connection, Message),
+    /// The line of a segment is lost, and whoever was there with it.
+    Lost(SegmentId),
     /// A segment tells something.
     FromSegment(SegmentId, SegmentEvent),
     /// The oldest record that was to be stored is durable.
     Stored,
+    /// So many of the collector's records, the oldest, are durable.
+    Kept(usize),
     /// Somebody with the right to do so gives a logical device a SAP, or
     /// takes it away with 0.
     Connect(Sap, LogicalDeviceName),
@@ -58,6 +64,9 @@ pub enum Output {
     /// A change of the SAP table is to be made durable; [`Input::Stored`]
     /// says that it is. Until then nobody is reached by it.
     Store(Record),
+    /// A change of what the collector keeps is to be made durable;
+    /// [`Input::Kept`] says that it is.
+    Keep(Kept),
     /// Nothing until something happens, or until then.
     Wait(Option<Instant>),
 }
@@ -99,6 +108,7 @@ pub struct Core {
     storing: VecDeque<Record>,
     outputs: VecDeque<Output>,
     conflicts: u64,
+    collector: Option<Collector>,
 }
 
 impl Core {
@@ -123,8 +133,39 @@ impl Core {
             storing: VecDeque::new(),
             outputs: VecDeque::new(),
             conflicts: 0,
+            collector: None,
             table,
         }
+    }
+
+    /// Lets the concentrator read meters itself, before anything is handled.
+    /// The SAP of its client is then nobody else's.
+    #[must_use]
+    pub fn with_collector(mut self, collector: Collector) -> Self {
+        if collector.has_any_keys() {
+            self.router.reserve(collector.settings().client);
+        }
+        self.collector = Some(collector);
+        self
+    }
+
+    /// Shows what the concentrator reads itself.
+    #[must_use]
+    pub const fn collector(&self) -> Option<&Collector> {
+        self.collector.as_ref()
+    }
+
+    /// Shows what the concentrator reads itself, to be changed by somebody
+    /// with the right to do so.
+    pub const fn collector_mut(&mut self) -> Option<&mut Collector> {
+        self.collector.as_mut()
+    }
+
+    /// Tells the time of the own clock.
+    #[must_use]
+    pub fn own_time(&self, unix: i64) -> i64 {
+        let ahead = self.collector.as_ref().map_or(0, |it| it.state().clock_s());
+        unix.saturating_add(ahead)
     }
 
     /// Adds a segment, before anything of it is handled.
@@ -162,8 +203,21 @@ impl Core {
             Input::Opened(connection) => self.router.open(connection),
             Input::Closed(connection) => self.router.close(connection),
             Input::FromWan(connection, message) => self.router.from_wan(connection, message, now),
+            Input::Lost(segment) => {
+                let there = self.joined.keys().filter(|it| it.segment == segment);
+                let there: Vec<Place> = there.copied().collect();
+                for place in there {
+                    self.left(place, now, unix);
+                }
+                self.router.lost(segment);
+            }
             Input::FromSegment(segment, event) => self.segment(segment, event, now, unix),
             Input::Stored => self.stored(now),
+            Input::Kept(count) => {
+                if let Some(collector) = &mut self.collector {
+                    collector.stored(count, now);
+                }
+            }
             Input::Connect(sap, name) => {
                 if let Err(error) = self.connect(sap, &name, unix) {
                     tracing::info!(sap, %name, %error, "a service access point was not given");
@@ -192,6 +246,23 @@ impl Core {
                     continue;
                 }
                 Step::Wait(at) => wait = at.or(wait),
+            }
+            let own = self.own_time(unix);
+            match self.collector.as_mut().map(|it| it.poll(now, own)) {
+                Some(collector::Step::Send(place, message)) => {
+                    if let Err(error) = self.router.from_own(place, message, now) {
+                        tracing::debug!(?place, %error, "a meter cannot be read now");
+                    }
+                    continue;
+                }
+                Some(collector::Step::Store(record)) => return Output::Keep(record),
+                Some(collector::Step::Wait(at)) => {
+                    wait = match (wait, at) {
+                        (Some(one), Some(other)) => Some(one.min(other)),
+                        (one, other) => one.or(other),
+                    };
+                }
+                None => {}
             }
             return match self.router.poll(now) {
                 Some(direct::Output::ToSegment {
@@ -228,7 +299,7 @@ impl Core {
                 hops,
             } => {
                 let place = Place { segment, node };
-                self.left(place);
+                self.left(place, now, unix);
                 let joined = Joined {
                     server,
                     title,
@@ -238,14 +309,20 @@ impl Core {
                 self.joined.insert(place, joined);
                 self.identify.ask(place, server, now);
             }
-            SegmentEvent::Left(node) => self.left(Place { segment, node }),
+            SegmentEvent::Left(node) => self.left(Place { segment, node }, now, unix),
             SegmentEvent::Received(node, message) => {
                 let place = Place { segment, node };
                 if let Some(status) = self.status_at(place) {
                     status.heard = Some(unix);
                 }
                 if let Some(own) = self.router.from_meter(place, message, now) {
-                    self.identify.answered(place, &own.payload, now);
+                    let collector = self.collector.as_ref();
+                    let asked = collector.is_some_and(|it| it.asks_publicly(place));
+                    if own.destination == crate::identify::PUBLIC_CLIENT && !asked {
+                        self.identify.answered(place, &own.payload, now);
+                    } else if let Some(collector) = &mut self.collector {
+                        collector.answered(place, &own.payload, now);
+                    }
                 }
             }
             SegmentEvent::Done { node, .. } => self.router.done(segment, node),
@@ -262,7 +339,11 @@ impl Core {
         self.status.get_mut(name)
     }
 
-    fn left(&mut self, place: Place) {
+    fn left(&mut self, place: Place, now: Instant, unix: i64) {
+        let own = self.own_time(unix);
+        if let Some(collector) = &mut self.collector {
+            collector.gone(place, now, own);
+        }
         if let Some(status) = self.status_at(place)
             && status.place == Some(place)
         {
@@ -360,6 +441,9 @@ impl Core {
         status.place = Some(place);
         status.hops = joined.hops;
         tracing::info!(sap, %name, "a meter is there");
+        if let Some(collector) = &mut self.collector {
+            collector.there(place, &name, joined.server, now);
+        }
         self.router
             .attach(place, joined.server, sap, name, joined.title, now);
     }

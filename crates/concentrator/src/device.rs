@@ -4,18 +4,21 @@
 //! may read who is here, as the public association of a management logical
 //! device is for: name, SAP list, change counter, invocation counter.
 
+pub mod objects;
+mod values;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dlms::acse::MechanismName;
 use dlms::axdr::{
-    Data, Leaf, RawData, put_array, put_boolean, put_null, put_octet_string, put_structure, put_u8,
-    put_u16, put_u32, put_u64,
+    ClockStatus, Data, DateTime, Leaf, RawData, put_array, put_boolean, put_null, put_octet_string,
+    put_structure, put_u8, put_u16, put_u32, put_u64,
 };
 use dlms::codec::Wire as _;
 use dlms::cosem::{
-    AttributeAccess, AttributeAccessItem, AttributeDescriptor, MethodAccess, MethodAccessItem,
-    MethodDescriptor, Obis, ObjectListElement,
+    AttributeAccessItem, AttributeDescriptor, MethodAccess, MethodAccessItem, MethodDescriptor,
+    Obis, ObjectListElement,
 };
 use dlms::security::{
     AwsLc, CounterRecord, KeyError, KeyRing, Keys, PeerWindows, Protection, SecuritySuite,
@@ -25,14 +28,19 @@ use dlms::server::{
     AssociationTerms, AttributeRights, BackOff, Caller, Context, NoEntropy, NotDurable, Notice,
     ObjectStore, SecurityState, Selection,
 };
-use dlms::xdlms::{ActionResult, Conformance, DataAccessResult};
+use dlms::xdlms::{
+    ActionResult, Conformance, DataAccessResult, DataNotification, LongInvokeIdAndPriority,
+};
 use link::{Clock, Entropy, KeyFile, Sap};
 use model::LogicalDeviceName;
 use tokio::sync::Notify;
 
+use crate::collector::state::Notice as Noticed;
 use crate::core::{Core, Input};
 use crate::sap::OWN_SAP;
 use crate::store::{Line, Log, StoreError};
+
+use objects::{Kind, Object};
 
 /// The core, as the shell and its own logical device share it.
 pub type SharedCore = Arc<Mutex<Core>>;
@@ -60,25 +68,44 @@ const COUNTER: Obis = Obis([0, 0, 43, 1, 0, 255]);
 /// The public client's SAP (IEC 62056-5-3).
 const PUBLIC_CLIENT: Sap = 16;
 
-/// One object: class, version, name, highest attribute, methods, and whether
-/// the public client sees it.
-struct Object(u16, u8, Obis, i8, &'static [i8], bool);
+/// The client that may change what the concentrator does.
+pub const MANAGEMENT_CLIENT: Sap = 1;
 
-const OBJECTS: [Object; 7] = [
-    Object(15, 1, ASSOCIATION, 2, &[1], true),
-    Object(17, 0, SAP_ASSIGNMENT, 2, &[1], true),
-    Object(1, 0, NAME, 2, &[], true),
-    Object(1, 0, COUNTER, 2, &[], true),
-    Object(1, 0, SAP_CHANGES, 2, &[], true),
-    Object(1, 0, METER_STATUS, 2, &[], false),
-    Object(1, 0, STATISTICS, 2, &[], false),
-];
+/// Who is collected, and who is not; manufacturer's range. Read: an array of
+/// structures of logical device name, whether it is, rows kept, and whether
+/// there are keys. Written: a structure of logical device name and whether it
+/// is to be.
+pub const COLLECTED: Obis = Obis([0, 0, 128, 0, 4, 255]);
+
+/// What the head end has taken; manufacturer's range. Written: a structure of
+/// the name of an own profile and the time up to which all its rows are
+/// durable there, or of the event log's name and the number of a notice. Read:
+/// that number.
+pub const DELIVERED: Obis = Obis([0, 0, 128, 0, 5, 255]);
+
+/// What was collected; manufacturer's range.
+pub const COLLECTION: Obis = Obis([0, 0, 128, 0, 6, 255]);
+
+/// What the sums are of: feeder, phase, Wh supplied, Wh metered, meters;
+/// manufacturer's range. Only named as what [`SUMS`] captures.
+pub const SUPPLY: Obis = Obis([0, 0, 128, 0, 7, 255]);
+
+/// The state of all meters as a profile; manufacturer's range.
+pub const METER_TABLE: Obis = Obis([0, 0, 128, 0, 8, 255]);
+
+/// The sums of feeders and phases as a profile; manufacturer's range.
+pub const SUMS: Obis = Obis([0, 0, 128, 0, 9, 255]);
+
+/// What an event holds: its number and what its kind says; manufacturer's
+/// range. Only named as what the event log captures.
+pub const EVENT_DETAIL: Obis = Obis([0, 0, 128, 0, 10, 255]);
 
 /// Octets of the longest APDU taken and sent: what does not fit goes in blocks.
 const PDU_LEN_MAX: u16 = 2_048;
 
 const SERVICES: Conformance = Conformance::GET
     .with(Conformance::ACTION)
+    .with(Conformance::SELECTIVE_ACCESS)
     .with(Conformance::MULTIPLE_REFERENCES)
     .with(Conformance::BLOCK_TRANSFER_WITH_GET_OR_READ)
     .with(Conformance::BLOCK_TRANSFER_WITH_ACTION);
@@ -97,6 +124,8 @@ pub struct Device {
     secured: Vec<Secured>,
     log: Log,
     back_off: BackOff,
+    /// Where head ends connect.
+    port: u16,
 }
 
 struct Secured {
@@ -187,6 +216,7 @@ impl Device {
         Ok(Self {
             log: Log::compact(&path, &kept)?,
             back_off: BackOff::default(),
+            port: 0,
             name,
             core,
             changed,
@@ -198,10 +228,6 @@ impl Device {
 
     fn secured(&mut self, client: Sap) -> Option<&mut Secured> {
         self.secured.iter_mut().find(|it| it.client == client)
-    }
-
-    const fn sees(client: Sap, object: &Object) -> bool {
-        object.5 || client != PUBLIC_CLIENT
     }
 
     fn note(&mut self, client: Sap) -> Result<(), NotDurable> {
@@ -217,55 +243,184 @@ impl Device {
         })
     }
 
-    fn find(class: u16, name: Obis) -> Result<&'static Object, DataAccessResult> {
-        let object = OBJECTS.iter().find(|object| object.2 == name);
-        match object {
-            Some(object) if object.0 == class => Ok(object),
+    fn core(&self) -> std::sync::MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds an object that a client sees.
+    fn find(&self, client: Sap, class: u16, obis: Obis) -> Result<Object, DataAccessResult> {
+        match objects::find(&self.core(), obis) {
+            Some(object) if !object.seen_by(client) => Err(DataAccessResult::ObjectUndefined),
+            Some(object) if object.class == class => Ok(object),
             Some(_) => Err(DataAccessResult::ObjectClassInconsistent),
             None => Err(DataAccessResult::ObjectUndefined),
         }
     }
 
     fn method_access(client: Sap, object: &Object, method: i8) -> MethodAccess {
-        if !object.4.contains(&method) {
+        if !object.methods().contains(&method) {
             return MethodAccess::NONE;
         }
-        match object.0 {
+        match object.class {
             // The reply to a challenge proves itself.
             15 => MethodAccess::ACCESS,
             _ if client == PUBLIC_CLIENT => MethodAccess::NONE,
+            8 if client != MANAGEMENT_CLIENT => MethodAccess::NONE,
             _ => MethodAccess::ACCESS
                 .with(MethodAccess::AUTHENTICATED_REQUEST)
                 .with(MethodAccess::AUTHENTICATED_RESPONSE),
         }
     }
 
-    fn object_list(client: Sap) -> Data {
-        let seen = OBJECTS.iter().filter(|object| Self::sees(client, object));
-        let elements = seen.map(|object| {
+    fn object_list(core: &Core, client: Sap) -> Data {
+        let elements = objects::list(core, client).into_iter().map(|object| {
             let element = ObjectListElement {
-                class_id: object.0,
-                version: object.1,
-                logical_name: object.2,
-                attribute_access: (1..=object.3)
+                class_id: object.class,
+                version: object.version,
+                logical_name: object.obis,
+                attribute_access: (1..=object.attributes())
                     .map(|attribute_id| AttributeAccessItem {
                         attribute_id,
-                        access_mode: AttributeAccess::READ.to_mode(1),
+                        access_mode: object.access(client, attribute_id).to_mode(1),
                         access_selectors: None,
                     })
                     .collect(),
                 method_access: object
-                    .4
+                    .methods()
                     .iter()
                     .map(|&method_id| MethodAccessItem {
                         method_id,
-                        access_mode: Self::method_access(client, object, method_id).to_mode(1),
+                        access_mode: Self::method_access(client, &object, method_id).to_mode(1),
                     })
                     .collect(),
             };
             element.to_data(1)
         });
         Data::Array(elements.collect())
+    }
+
+    /// Makes the DataNotification of the oldest notice that nobody took, with
+    /// its number.
+    pub(crate) fn push(&self) -> Option<(u32, Vec<u8>)> {
+        let core = self.core();
+        let state = core.collector()?.state();
+        let mut notices = state.notices().iter();
+        let notice = notices.find(|it| it.number > state.noticed())?;
+        let body = values::push_body(&self.name, notice);
+        let notification = DataNotification {
+            invoke: LongInvokeIdAndPriority::confirmed(notice.number),
+            date_time: DateTime::from_unix_seconds(
+                core.own_time(self.clock.unix_seconds()),
+                0,
+                ClockStatus(0),
+            ),
+            date_time_tagged: false,
+            body: RawData::new(&body),
+        };
+        Some((notice.number, notification.to_octets()))
+    }
+
+    /// Tells that the public address of the WAN's first listener has this port.
+    pub(crate) const fn set_port(&mut self, port: u16) {
+        self.port = port;
+    }
+
+    fn set_clock(&self, time: Option<i64>) -> Result<(), DataAccessResult> {
+        let time = time.ok_or(DataAccessResult::TypeUnmatched)?;
+        let unix = self.clock.unix_seconds();
+        let mut core = self.core();
+        let own = core.own_time(unix);
+        let collector = core.collector_mut();
+        let collector = collector.ok_or(DataAccessResult::ObjectUnavailable)?;
+        collector.set_clock(time.saturating_sub(unix), own);
+        drop(core);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn set_collected(&self, value: &Data) -> Result<(), DataAccessResult> {
+        let unmatched = DataAccessResult::TypeUnmatched;
+        let Some([name, on]) = value.as_structure() else {
+            return Err(unmatched);
+        };
+        let name = name.as_octets().ok_or(unmatched)?;
+        let name = LogicalDeviceName::from_octets(name).map_err(|_| unmatched)?;
+        let on = on.as_bool().ok_or(unmatched)?;
+        let now = self.clock.now();
+        let mut core = self.core();
+        let known = core.table().sap_of(&name).is_some();
+        let collector = core
+            .collector_mut()
+            .filter(|collector| known && (!on || collector.has_keys(&name)));
+        let collector = collector.ok_or(DataAccessResult::ObjectUnavailable)?;
+        collector.switch(&name, on, now);
+        drop(core);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn set_delivered(&self, value: &Data) -> Result<(), DataAccessResult> {
+        let unmatched = DataAccessResult::TypeUnmatched;
+        let Some([obis, until]) = value.as_structure() else {
+            return Err(unmatched);
+        };
+        let obis = Obis::from_data(obis).map_err(|_| unmatched)?;
+        let undefined = DataAccessResult::ObjectUndefined;
+        let mut core = self.core();
+        let object = objects::find(&core, obis).ok_or(undefined)?;
+        let collector = core.collector_mut().ok_or(undefined)?;
+        if object.kind == Kind::Events {
+            collector.noticed(until.as_u32().ok_or(unmatched)?);
+        } else {
+            let own = collector.settings().name.clone();
+            let (name, profile) = match object.kind {
+                Kind::Profile(name, profile) => (name, profile),
+                Kind::OwnProfile(profile) => (own, profile),
+                _ => return Err(undefined),
+            };
+            let time = until.as_date_time().and_then(DateTime::to_unix_seconds);
+            let until = time.ok_or(unmatched)?;
+            let last = collector.state().series(&name, profile);
+            let last = last.and_then(crate::collector::state::Series::last);
+            // Nobody has what was not yet there to be had.
+            if last.is_none_or(|last| until > last) {
+                return Err(DataAccessResult::ScopeOfAccessViolated);
+            }
+            collector.delivered(&name, profile, until);
+        }
+        drop(core);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn connect(&self, data: &Data) -> Result<(), ActionResult> {
+        let unfit = ActionResult::TypeUnmatched;
+        let Some([sap, name]) = data.as_structure() else {
+            return Err(unfit);
+        };
+        let sap = sap.as_u16().ok_or(unfit)?;
+        let mut octets = Vec::new();
+        name.encode(&mut octets);
+        let name = match RawData::new(&octets).walk().leaves().next() {
+            Some(Ok(Leaf::OctetString(octets) | Leaf::VisibleString(octets))) => {
+                LogicalDeviceName::from_octets(octets).map_err(|_| unfit)?
+            }
+            _ => return Err(unfit),
+        };
+        let (now, unix) = (self.clock.now(), self.clock.unix_seconds());
+        let mut core = self.core();
+        let possible = if sap == 0 {
+            core.table().sap_of(&name).is_some()
+        } else {
+            sap != OWN_SAP && core.table().plan_at(sap, &name, unix).is_ok()
+        };
+        if !possible {
+            return Err(ActionResult::OtherReason);
+        }
+        core.handle(Input::Connect(sap, name), now, unix);
+        drop(core);
+        self.changed.notify_one();
+        Ok(())
     }
 
     fn put_status(core: &Core, out: &mut Vec<u8>) {
@@ -334,7 +489,10 @@ impl ObjectStore for Device {
             conformance: if public {
                 SERVICES
             } else {
-                SERVICES.with(Conformance::GENERAL_PROTECTION)
+                SERVICES
+                    .with(Conformance::SET)
+                    .with(Conformance::DATA_NOTIFICATION)
+                    .with(Conformance::GENERAL_PROTECTION)
             },
             pdu_len_max: PDU_LEN_MAX,
             protection: if public {
@@ -385,18 +543,10 @@ impl ObjectStore for Device {
         client: u16,
         attribute: &AttributeDescriptor,
     ) -> Result<AttributeRights, DataAccessResult> {
-        let object = Self::find(attribute.class_id, attribute.instance)?;
-        if !Self::sees(client, object) {
-            return Err(DataAccessResult::ObjectUndefined);
-        }
-        let known = (1..=object.3).contains(&attribute.attribute);
+        let object = self.find(client, attribute.class_id, attribute.instance)?;
         Ok(AttributeRights {
-            access: if known {
-                AttributeAccess::READ
-            } else {
-                AttributeAccess::NONE
-            },
-            selectors: 0,
+            access: object.access(client, attribute.attribute),
+            selectors: object.selectors(attribute.attribute),
         })
     }
 
@@ -405,14 +555,12 @@ impl ObjectStore for Device {
         client: u16,
         method: &MethodDescriptor,
     ) -> Result<MethodAccess, ActionResult> {
-        match Self::find(method.class_id, method.instance) {
-            Ok(object) if Self::sees(client, object) => {
-                Ok(Self::method_access(client, object, method.method))
-            }
+        match self.find(client, method.class_id, method.instance) {
+            Ok(object) => Ok(Self::method_access(client, &object, method.method)),
             Err(DataAccessResult::ObjectClassInconsistent) => {
                 Err(ActionResult::ObjectClassInconsistent)
             }
-            _ => Err(ActionResult::ObjectUndefined),
+            Err(_) => Err(ActionResult::ObjectUndefined),
         }
     }
 
@@ -420,27 +568,58 @@ impl ObjectStore for Device {
         &mut self,
         caller: &Caller,
         attribute: &AttributeDescriptor,
-        _: Option<&Selection<'_>>,
+        selection: Option<&Selection<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<(), DataAccessResult> {
-        if attribute.attribute == 1 {
+        let id = attribute.attribute;
+        if id == 1 {
             put_octet_string(out, &attribute.instance.0);
             return Ok(());
         }
-        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        match attribute.instance {
-            ASSOCIATION => Self::object_list(caller.client).encode(out),
-            SAP_ASSIGNMENT => core.table().encode_list(&self.name, out),
-            NAME => put_octet_string(out, self.name.as_str().as_bytes()),
-            COUNTER => {
+        let object = self.find(caller.client, attribute.class_id, attribute.instance)?;
+        let core = self.core();
+        let unix = core.own_time(self.clock.unix_seconds());
+        let collector = core.collector();
+        match &object.kind {
+            Kind::Association => Self::object_list(&core, caller.client).encode(out),
+            Kind::SapAssignment => core.table().encode_list(&self.name, out),
+            Kind::Name | Kind::Serial => put_octet_string(out, self.name.as_str().as_bytes()),
+            Kind::Counter => {
                 let first = self.secured.first();
                 let floor = first.and_then(|own| own.state.received.floor());
                 put_u32(out, floor.unwrap_or(0).saturating_sub(1));
             }
-            SAP_CHANGES => put_u32(out, core.table().changes()),
-            METER_STATUS => Self::put_status(&core, out),
-            STATISTICS => Self::put_statistics(&core, out),
-            _ => return Err(DataAccessResult::ObjectUndefined),
+            Kind::SapChanges => put_u32(out, core.table().changes()),
+            Kind::MeterStatus => Self::put_status(&core, out),
+            Kind::Statistics => Self::put_statistics(&core, out),
+            Kind::Clock => values::put_clock(unix, id, out)?,
+            Kind::Firmware => {
+                let name = concat!("gridward-concentrator ", env!("CARGO_PKG_VERSION"));
+                put_octet_string(out, name.as_bytes());
+            }
+            Kind::Wan => values::put_wan(self.port, u8::MAX, id, out)?,
+            Kind::Alarms => {
+                let state = collector.map(crate::collector::Collector::state);
+                let bits = state.map_or(0, |state| {
+                    let open = state.notices().iter();
+                    let open = open.filter(|it| it.number > state.noticed());
+                    open.fold(0, |bits, it| bits | 1_u32 << (it.kind.code() & 31))
+                });
+                put_u32(out, bits);
+            }
+            Kind::Collected => values::put_collected(&core, out),
+            Kind::Delivered => put_u32(out, collector.map_or(0, |it| it.state().noticed())),
+            Kind::Collection => values::put_collection(&core, out),
+            Kind::Energy(..) | Kind::Current(..) | Kind::Voltage(..) => {
+                values::put_register(&core, &object.kind, id, out)?;
+            }
+            Kind::Events
+            | Kind::MeterTable
+            | Kind::Sums
+            | Kind::OwnProfile(_)
+            | Kind::Profile(..) => {
+                values::put_profile(&core, &object.kind, id, selection, unix, out)?;
+            }
         }
         Ok(())
     }
@@ -448,14 +627,24 @@ impl ObjectStore for Device {
     fn set(
         &mut self,
         _: &Caller,
-        _: &AttributeDescriptor,
+        attribute: &AttributeDescriptor,
         _: Option<&Selection<'_>>,
-        _: RawData<'_>,
+        value: RawData<'_>,
     ) -> Result<(), DataAccessResult> {
-        Err(DataAccessResult::ReadWriteDenied)
+        let value = value.decode();
+        let value = value.map_err(|_| DataAccessResult::TypeUnmatched)?;
+        match (attribute.instance, attribute.attribute) {
+            (objects::CLOCK, 2) => {
+                let time = value.as_date_time();
+                self.set_clock(time.and_then(DateTime::to_unix_seconds))
+            }
+            (COLLECTED, 2) => self.set_collected(&value),
+            (DELIVERED, 2) => self.set_delivered(&value),
+            _ => Err(DataAccessResult::ReadWriteDenied),
+        }
     }
 
-    /// Connects a logical device: the one method is that of SAP assignment.
+    /// Connects a logical device (SAP assignment), or shifts the clock.
     fn invoke(
         &mut self,
         _: &Caller,
@@ -463,37 +652,37 @@ impl ObjectStore for Device {
         parameter: Option<RawData<'_>>,
         _: &mut Vec<u8>,
     ) -> Result<(), ActionResult> {
-        if method.instance != SAP_ASSIGNMENT || method.method != 1 {
-            return Err(ActionResult::ReadWriteDenied);
-        }
         let unfit = ActionResult::TypeUnmatched;
         let data = parameter.ok_or(unfit)?.decode().map_err(|_| unfit)?;
-        let Some([sap, name]) = data.as_structure() else {
-            return Err(unfit);
-        };
-        let sap = sap.as_u16().ok_or(unfit)?;
-        let mut octets = Vec::new();
-        name.encode(&mut octets);
-        let name = match RawData::new(&octets).walk().leaves().next() {
-            Some(Ok(Leaf::OctetString(octets) | Leaf::VisibleString(octets))) => {
-                LogicalDeviceName::from_octets(octets).map_err(|_| unfit)?
+        match (method.instance, method.method) {
+            (SAP_ASSIGNMENT, 1) => self.connect(&data),
+            (objects::CLOCK, 6) => {
+                // shift_time: -900 to 900 seconds (IEC 62056-6-2).
+                let shift = data.as_i64().ok_or(unfit)?;
+                if !(-900..=900).contains(&shift) {
+                    return Err(ActionResult::OtherReason);
+                }
+                let own = self.core().own_time(self.clock.unix_seconds());
+                let shifted = self.set_clock(Some(own + shift));
+                shifted.map_err(|_| ActionResult::OtherReason)
             }
-            _ => return Err(unfit),
-        };
-        let (now, unix) = (self.clock.now(), self.clock.unix_seconds());
-        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        let possible = if sap == 0 {
-            core.table().sap_of(&name).is_some()
-        } else {
-            sap != OWN_SAP && core.table().plan_at(sap, &name, unix).is_ok()
-        };
-        if !possible {
-            return Err(ActionResult::OtherReason);
+            _ => Err(ActionResult::ReadWriteDenied),
         }
-        core.handle(Input::Connect(sap, name), now, unix);
-        drop(core);
-        self.changed.notify_one();
-        Ok(())
+    }
+
+    fn notification_confirmed(&mut self, _: &Caller, invoke: LongInvokeIdAndPriority) {
+        let mut core = self.core();
+        let Some(collector) = core.collector_mut() else {
+            return;
+        };
+        let id = invoke.long_invoke_id();
+        let of_id = |it: &&Noticed| it.number & 0x00FF_FFFF == id;
+        let number = collector.state().notices().iter().find(of_id);
+        if let Some(number) = number.map(|it| it.number) {
+            collector.noticed(number);
+            drop(core);
+            self.changed.notify_one();
+        }
     }
 
     fn back_off(&mut self) -> Option<&mut BackOff> {

@@ -188,6 +188,9 @@ struct Segment {
 #[derive(Debug)]
 pub struct Router {
     limits: RouterLimits,
+    /// Client SAPs that the concentrator itself has at its meters: no answer
+    /// to them is anybody else's.
+    reserved: std::collections::BTreeSet<Sap>,
     /// The class of what a client's SAP sends, where it is known.
     classes: BTreeMap<Sap, MessageClass>,
     segments: BTreeMap<SegmentId, Segment>,
@@ -209,6 +212,7 @@ impl Router {
     pub const fn new(limits: RouterLimits, classes: BTreeMap<Sap, MessageClass>) -> Self {
         Self {
             limits,
+            reserved: std::collections::BTreeSet::new(),
             classes,
             segments: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -253,6 +257,20 @@ impl Router {
             in_flight: 0,
         };
         self.segments.insert(segment, segment_state);
+    }
+
+    /// Keeps a client SAP for the concentrator itself: what comes from the
+    /// WAN with it is dropped.
+    pub fn reserve(&mut self, client: Sap) {
+        self.reserved.insert(client);
+    }
+
+    /// Forgets what is in a segment whose line is lost.
+    pub fn lost(&mut self, segment: SegmentId) {
+        if let Some(segment) = self.segments.get_mut(&segment) {
+            segment.flying.clear();
+            segment.in_flight = 0;
+        }
     }
 
     /// Takes a connection of the WAN.
@@ -338,7 +356,9 @@ impl Router {
         if let Some(class) = self.classes.get(&message.source) {
             message.class = *class;
         }
-        let queued = if message.destination == link::ALL_STATIONS {
+        let queued = if self.reserved.contains(&message.source) {
+            Err(Dropped::Unknown)
+        } else if message.destination == link::ALL_STATIONS {
             self.broadcast(connection, &message, now)
         } else {
             self.unicast(connection, message, now)

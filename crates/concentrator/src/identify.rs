@@ -231,7 +231,8 @@ impl Asking {
     }
 }
 
-fn begin(timeout: Duration, now: Instant) -> Client {
+/// Begins an association as the public client.
+pub(crate) fn begin(timeout: Duration, now: Instant) -> Client {
     let config = Config {
         timeout,
         repeat: Repeat::Reads,

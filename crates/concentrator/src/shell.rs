@@ -12,21 +12,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use dlms::server::{Input as ServerInput, Output as ServerOutput, Server, Settings};
+use dlms::server::{
+    AssociationState, Input as ServerInput, Output as ServerOutput, Server, Settings,
+};
 use link::{
     Clock, Endpoint, EndpointError, Entropy, KeyFile, KeyFileError, Limits, Link, LinkError,
-    LinkExt as _, Listener, Message, Segment, SegmentEvent, SharedDevice, connect,
+    LinkExt as _, Listener, Message, Segment, SegmentEvent, connect,
 };
 use model::MessageClass;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::collector::log::Disk as Keeper;
+use crate::collector::{Collector, Settings as Collecting, log, state};
 use crate::config::{Config, ConfigError, WanConfig};
 use crate::core::{Core, Input, Output};
-use crate::device::{Device, DeviceError, SharedCore};
+use crate::device::{Device, DeviceError, MANAGEMENT_CLIENT, SharedCore};
 use crate::direct::{Connection, RouterLimits, SegmentId};
+use crate::metering::{Mains, Metering, Simulated, Thresholds};
 use crate::sap::{OWN_SAP, Record};
+use crate::status;
 use crate::store::{Line, Log, StoreError, open_table};
+use crate::substation::{Limits as BalanceLimits, Substation};
 
 /// Connections of the WAN that are open at once.
 const CONNECTIONS_MAX: usize = 256;
@@ -47,6 +54,16 @@ const IDLE: Duration = Duration::from_secs(3_600);
 /// tried again.
 const CONNECTING: Duration = Duration::from_secs(15);
 
+/// How long the confirmation of a push is waited for before it is sent again.
+const PUSH_AGAIN: Duration = Duration::from_secs(30);
+
+/// The waits between attempts to open a segment anew: the first, and the
+/// longest to which it doubles.
+const REOPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Opens a segment anew whose line was lost; tells why it cannot.
+pub type Reopen = Box<dyn FnMut() -> Result<Box<dyn Segment>, String> + Send>;
+
 /// What the shell works with.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -59,12 +76,15 @@ pub struct Surroundings {
 /// A concentrator that is ready to run.
 pub struct Concentrator {
     core: SharedCore,
-    segments: Vec<Option<Box<dyn Segment>>>,
+    segments: Vec<Port>,
     listeners: Vec<Listener>,
     dials: Vec<(Endpoint, WanConfig)>,
-    device: SharedDevice,
+    device: Arc<Mutex<Device>>,
     changed: Arc<Notify>,
     log: Log,
+    kept: log::Log,
+    status: Option<tokio::net::TcpListener>,
+    name: model::LogicalDeviceName,
     clock: Arc<dyn Clock>,
     credits: usize,
 }
@@ -105,16 +125,28 @@ impl Concentrator {
         let keys = config.keys.as_deref().map(KeyFile::load).transpose()?;
         let answer = Duration::from_secs(u64::from(config.answer_s));
         let classes = config.classes().unwrap_or_default();
-        let mut core = Core::new(table, limits, classes, answer);
+        let opened = log::open(&config.data.join("collector.log"), bounds(config))?;
+        let collector = collector(config, &name, keys.as_ref(), opened.state, surroundings)?;
+        let mut core = Core::new(table, limits, classes, answer).with_collector(collector);
+        if opened.damaged > 0
+            && let Some(collector) = core.collector_mut()
+        {
+            tracing::error!(octets = opened.damaged, "what was collected is damaged");
+            collector.note(
+                surroundings.clock.unix_seconds(),
+                state::NoticeKind::Damaged,
+                &dlms::axdr::Data::Long64Unsigned(opened.damaged),
+            );
+        }
         for (number, segment) in (0_u16..).zip(&segments) {
             core.add_segment(SegmentId(number), segment.window(), segment.payload_max());
         }
         let core = Arc::new(Mutex::new(core));
         let changed = Arc::new(Notify::new());
         let clock = Arc::clone(&surroundings.clock);
-        let device = Device::open(
+        let mut device = Device::open(
             &config.data,
-            name,
+            name.clone(),
             keys.as_ref(),
             Arc::clone(&core),
             Arc::clone(&changed),
@@ -137,14 +169,22 @@ impl Concentrator {
                 dials.push((url.parse()?, wan.clone()));
             }
         }
+        device.set_port(listeners.first().map_or(0, |it| port(it.local())));
+        let status = match config.status {
+            Some(address) => Some(tokio::net::TcpListener::bind(address).await?),
+            None => None,
+        };
         Ok(Self {
             core,
-            segments: segments.into_iter().map(Some).collect(),
+            segments: segments.into_iter().map(Port::of).collect(),
             listeners,
             dials,
             device: Arc::new(Mutex::new(device)),
             changed,
             log,
+            kept: opened.log,
+            status,
+            name,
             clock,
             credits: limits.per_connection,
         })
@@ -153,6 +193,22 @@ impl Concentrator {
     /// Tells where it listens, with the ports that the system chose.
     pub fn local(&self) -> impl Iterator<Item = &Endpoint> {
         self.listeners.iter().map(Listener::local)
+    }
+
+    /// Has a segment opened anew where its line is lost, again and again with
+    /// growing waits; segments count from 0.
+    #[must_use]
+    pub fn with_reopen(mut self, segment: usize, reopen: Reopen) -> Self {
+        if let Some(port) = self.segments.get_mut(segment) {
+            port.reopen = Some(reopen);
+        }
+        self
+    }
+
+    /// Tells where the status page is.
+    #[must_use]
+    pub fn status(&self) -> Option<std::net::SocketAddr> {
+        self.status.as_ref()?.local_addr().ok()
     }
 
     /// Shows the core, for status pages and tests.
@@ -167,8 +223,10 @@ impl Concentrator {
     /// [`StoreError`] where the disk fails: nothing may be promised then.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), StoreError> {
         let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
+        let (news, _) = watch::channel(0);
         let wan = Arc::new(Wan {
             inputs,
+            news,
             device: self.device,
             clock: Arc::clone(&self.clock),
             connections: Mutex::default(),
@@ -181,7 +239,14 @@ impl Concentrator {
         for (endpoint, dial) in self.dials {
             tasks.spawn(Arc::clone(&wan).dial(endpoint, dial));
         }
+        if let Some(listener) = self.status {
+            let media = self.segments.iter().map(|it| it.medium).collect();
+            let page = status::Page::new(self.name, Arc::clone(&self.core), media);
+            let page = page.with_wan(Arc::clone(&wan) as Arc<dyn status::Wan>);
+            tasks.spawn(status::serve(listener, page, Arc::clone(&self.clock)));
+        }
         let mut disk = Disk::start(self.log);
+        let mut keeper = Keeper::start(self.kept);
         let mut driver = Driver {
             core: self.core,
             segments: self.segments,
@@ -190,7 +255,8 @@ impl Concentrator {
         };
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         loop {
-            let wait = driver.turn(&disk)?;
+            let wait = driver.turn(&disk, &keeper)?;
+            let wait = driver.reopen(wait);
             let sleep = async {
                 match wait {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -211,6 +277,11 @@ impl Concentrator {
                 stored = disk.stored() => {
                     stored?;
                     driver.take(std::iter::once(Input::Stored));
+                    false
+                }
+                kept = keeper.stored() => {
+                    driver.take(std::iter::once(Input::Kept(kept?)));
+                    driver.tidy(&keeper)?;
                     false
                 }
                 () = self.changed.notified() => false,
@@ -236,9 +307,29 @@ impl Concentrator {
 /// before a flush: no more than a link's line holds.
 const EVENTS_AT_ONCE: usize = 128;
 
+/// A segment, or the place of one that was lost.
+struct Port {
+    segment: Option<Box<dyn Segment>>,
+    medium: &'static str,
+    reopen: Option<Reopen>,
+    /// When it is opened anew, and the wait after that.
+    again: Option<(dlms::Instant, Duration)>,
+}
+
+impl Port {
+    fn of(segment: Box<dyn Segment>) -> Self {
+        Self {
+            medium: segment.medium(),
+            segment: Some(segment),
+            reopen: None,
+            again: None,
+        }
+    }
+}
+
 struct Driver {
     core: SharedCore,
-    segments: Vec<Option<Box<dyn Segment>>>,
+    segments: Vec<Port>,
     wan: Arc<Wan>,
     clock: Arc<dyn Clock>,
 }
@@ -253,7 +344,7 @@ impl Driver {
     }
 
     /// Does what the core wants; tells how long nothing more is wanted.
-    fn turn(&mut self, disk: &Disk) -> Result<Option<Duration>, StoreError> {
+    fn turn(&mut self, disk: &Disk, keeper: &Keeper) -> Result<Option<Duration>, StoreError> {
         loop {
             let (now, unix) = (self.clock.now(), self.clock.unix_seconds());
             let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
@@ -266,7 +357,9 @@ impl Driver {
                     let class = message.class;
                     let place = usize::from(segment.0);
                     let sent = match self.segments.get_mut(place) {
-                        Some(Some(it)) => it.send(node, message),
+                        Some(Port {
+                            segment: Some(it), ..
+                        }) => it.send(node, message),
                         _ => Err(LinkError::Closed),
                     };
                     if let Err(error) = sent {
@@ -285,6 +378,7 @@ impl Driver {
                 } => self.wan.send(connection, message),
                 Output::Credit(connection) => self.wan.credit(connection),
                 Output::Store(record) => disk.store(record)?,
+                Output::Keep(record) => keeper.store(record)?,
                 Output::Wait(at) => {
                     let least = Duration::from_millis(1);
                     return Ok(at.map(|at| at.since(now).max(least)));
@@ -293,11 +387,61 @@ impl Driver {
         }
     }
 
+    /// Tells what is new to the head ends, and keeps the log short.
+    fn tidy(&self, keeper: &Keeper) -> Result<(), StoreError> {
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(collector) = core.collector() else {
+            return Ok(());
+        };
+        if let Some(newest) = collector.settled() {
+            self.wan.news.send_if_modified(|before| {
+                let changed = *before != newest;
+                *before = newest;
+                changed
+            });
+        }
+        keeper.tidy(collector.state())
+    }
+
+    /// Opens segments anew whose time has come; tells how long there is
+    /// nothing to do.
+    fn reopen(&mut self, mut wait: Option<Duration>) -> Option<Duration> {
+        let now = self.clock.now();
+        for (number, port) in self.segments.iter_mut().enumerate() {
+            let Some((at, then)) = port.again else {
+                continue;
+            };
+            let mut left = at.since(now);
+            if at <= now
+                && let Some(reopen) = &mut port.reopen
+            {
+                match reopen() {
+                    Ok(segment) => {
+                        tracing::info!(segment = number, "a segment is open again");
+                        port.segment = Some(segment);
+                        port.again = None;
+                        // The new segment is to be driven at once.
+                        wait = Some(Duration::ZERO);
+                        continue;
+                    }
+                    Err(error) => {
+                        tracing::info!(segment = number, error, "a segment cannot be opened");
+                        port.again = Some((now + then, (then * 2).min(REOPEN.1)));
+                        left = then;
+                    }
+                }
+            }
+            wait = Some(wait.map_or(left, |wait| wait.min(left)));
+        }
+        wait
+    }
+
     /// Waits until a segment has something to tell.
     async fn events(&mut self, events: &mut Vec<Input>) {
         poll_fn(|cx| {
-            for (number, place) in (0_u16..).zip(&mut self.segments) {
-                while let Some(segment) = place
+            let now = self.clock.now();
+            for (number, port) in (0_u16..).zip(&mut self.segments) {
+                while let Some(segment) = &mut port.segment
                     && events.len() < EVENTS_AT_ONCE
                 {
                     match segment.poll_event(cx) {
@@ -306,7 +450,11 @@ impl Driver {
                         }
                         Poll::Ready(Err(error)) => {
                             tracing::error!(segment = number, %error, "a segment has ended");
-                            *place = None;
+                            port.segment = None;
+                            if port.reopen.is_some() {
+                                port.again = Some((now + REOPEN.0, REOPEN.0));
+                            }
+                            events.push(Input::Lost(SegmentId(number)));
                         }
                         Poll::Pending => break,
                     }
@@ -325,7 +473,9 @@ impl Driver {
 /// The WAN: its connections and what they share.
 struct Wan {
     inputs: mpsc::Sender<Input>,
-    device: SharedDevice,
+    /// The number of the newest notice.
+    news: watch::Sender<u32>,
+    device: Arc<Mutex<Device>>,
     clock: Arc<dyn Clock>,
     connections: Mutex<Connections>,
     credits: usize,
@@ -432,8 +582,25 @@ impl Wan {
         waiting: &mut mpsc::Receiver<Message>,
     ) -> Result<(), LinkError> {
         let mut own = Server::new(Settings::default());
+        let mut news = self.news.subscribe();
+        let mut pushed = Pushed::default();
         loop {
+            for push in self.push(&mut own, &mut pushed) {
+                put(&mut link, push).await?;
+                flush(&mut link).await?;
+            }
+            let again = async {
+                match pushed.again {
+                    Some(at) => {
+                        let left = at.since(self.clock.now());
+                        tokio::time::sleep(left.max(Duration::from_millis(1))).await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             let arrived = tokio::select! {
+                Ok(()) = news.changed() => continue,
+                () = again => continue,
                 Some(message) = waiting.recv() => {
                     put(&mut link, message).await?;
                     let mut more = 0;
@@ -469,6 +636,37 @@ impl Wan {
         }
     }
 
+    /// Pushes the oldest notice that nobody took to the management client,
+    /// where its association is open on this connection: so nobody else is
+    /// told what he did not ask for.
+    fn push(&self, own: &mut Server, pushed: &mut Pushed) -> Vec<Message> {
+        if own.state(MANAGEMENT_CLIENT) != AssociationState::Open {
+            pushed.again = None;
+            return Vec::new();
+        }
+        let now = self.clock.now();
+        let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((number, apdu)) = device.push() else {
+            pushed.again = None;
+            return Vec::new();
+        };
+        let waits = pushed.again.is_some_and(|at| at > now);
+        if pushed.number == number && waits {
+            return Vec::new();
+        }
+        *pushed = Pushed {
+            number,
+            again: Some(now + PUSH_AGAIN),
+        };
+        let input = ServerInput::Notify {
+            client: MANAGEMENT_CLIENT,
+            apdu: &apdu,
+        };
+        own.handle(input, now, &mut *device);
+        drop(device);
+        transmitted(own)
+    }
+
     /// Lets the own logical device answer.
     fn answer(&self, own: &mut Server, message: &Message) -> Vec<Message> {
         let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
@@ -478,18 +676,126 @@ impl Wan {
             octets: &message.payload,
         };
         own.handle(input, self.clock.now(), &mut *device);
-        let mut answers = Vec::new();
-        while let ServerOutput::Transmit { client, octets } = own.poll() {
-            answers.push(Message {
-                source: OWN_SAP,
-                destination: client,
-                class: MessageClass::Request,
-                payload: octets,
-            });
-        }
-        answers
+        drop(device);
+        transmitted(own)
     }
 }
+
+impl status::Wan for Wan {
+    fn connections(&self) -> usize {
+        self.connections().open.len()
+    }
+}
+
+/// The push whose confirmation is waited for.
+#[derive(Default)]
+struct Pushed {
+    number: u32,
+    again: Option<dlms::Instant>,
+}
+
+fn transmitted(own: &mut Server) -> Vec<Message> {
+    let mut all = Vec::new();
+    while let ServerOutput::Transmit { client, octets } = own.poll() {
+        all.push(Message {
+            source: OWN_SAP,
+            destination: client,
+            class: MessageClass::Request,
+            payload: octets,
+        });
+    }
+    all
+}
+
+const fn port(endpoint: &Endpoint) -> u16 {
+    match endpoint {
+        Endpoint::Tcp(at) | Endpoint::Udp(at) | Endpoint::Tls(at, _) | Endpoint::HdlcTcp(at, _) => {
+            at.port
+        }
+        Endpoint::Serial(..) => 0,
+    }
+}
+
+fn bounds(config: &Config) -> state::Bounds {
+    state::Bounds {
+        age_s: i64::from(config.collect.keep_days) * 86_400,
+        octets: usize::from(config.collect.keep_mib) << 20,
+    }
+}
+
+fn collector(
+    config: &Config,
+    name: &model::LogicalDeviceName,
+    keys: Option<&KeyFile>,
+    kept: state::State,
+    surroundings: &Surroundings,
+) -> Result<Collector, StartError> {
+    let collect = &config.collect;
+    let given = collect.keys.as_deref().map(KeyFile::load).transpose()?;
+    let given = given.unwrap_or_default();
+    let others = |meter: &link::MeterKeys| {
+        let only = meter.clients.iter().all(|it| it.sap == collect.client);
+        !only || meter.master_key.is_some() || meter.broadcast_key.is_some()
+    };
+    if given.meters.iter().any(others) {
+        return Err(StartError::TooMuch);
+    }
+    let own = keys.and_then(|keys| keys.find(name.as_str()));
+    let title = own.map(|own| dlms::security::SystemTitle(own.system_title.0));
+    if title.is_none() && !given.meters.is_empty() {
+        return Err(StartError::NoTitle);
+    }
+    let same = |meter: &link::MeterKeys| title.is_some_and(|it| it.0 == meter.system_title.0);
+    if given.meters.iter().any(same) {
+        return Err(StartError::SameTitle);
+    }
+    let settings = Collecting {
+        name: name.clone(),
+        client: collect.client,
+        title: title.unwrap_or(dlms::security::SystemTitle([0; 8])),
+        profiles: collect.profiles().unwrap_or_default(),
+        every_s: collect.every_s,
+        at_once: usize::from(collect.at_once),
+        backfill_days: collect.backfill_days,
+        timeout: Duration::from_secs(u64::from(config.answer_s)),
+        summary: Duration::from_secs(u64::from(collect.summary_s)),
+        all: collect.all,
+        listed: collect.meters().unwrap_or_default().into_iter().collect(),
+    };
+    let entropy = Arc::clone(&surroundings.entropy);
+    let mut collector = Collector::new(settings, &given, kept, entropy);
+    let sites: BTreeMap<_, _> = config.site.iter().filter_map(|it| it.parts()).collect();
+    let mut metering = Vec::new();
+    for (channel, one) in (1_u8..).zip(&config.metering) {
+        let Ok(feeder) = one.feeder.parse() else {
+            continue;
+        };
+        let source: Arc<dyn Mains> = Arc::new(Simulated { watts: one.watts });
+        let thresholds = Thresholds {
+            nominal_mv: u32::from(one.nominal_v) * 1_000,
+            gone_mv: u32::from(one.nominal_v) * 200,
+            band_percent: one.band_percent,
+            current_ma: u32::from(one.current_a) * 1_000,
+            ..Thresholds::default()
+        };
+        metering.push(Metering::new(
+            feeder, channel, source, thresholds, INTERVAL_S,
+        ));
+    }
+    if !sites.is_empty() {
+        let limits = BalanceLimits {
+            percent: config.balance.percent,
+            least_wh: config.balance.least_wh,
+            intervals: config.balance.intervals,
+            ..BalanceLimits::default()
+        };
+        collector = collector.with_substation(Substation::new(sites, INTERVAL_S, limits));
+    }
+    Ok(collector.with_metering(metering))
+}
+
+/// Seconds of an interval of the own metering: a quarter of an hour.
+const INTERVAL_S: u32 = 900;
 
 /// Whether a connection to the head end is wanted now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -615,6 +921,22 @@ pub enum StartError {
     /// The own logical device.
     #[error("{0}")]
     Device(#[from] DeviceError),
+    /// The key file of the collector opens more than its client.
+    #[error(
+        "concentrator.collect.keys holds keys of other clients: make it with gridward keys collector"
+    )]
+    TooMuch,
+    /// There is no system title to collect with.
+    #[error("concentrator.collect.keys needs concentrator.keys, whose entry has the system title")]
+    NoTitle,
+    /// The own system title is a meter's: both would use the same nonces.
+    #[error(
+        "the system title of concentrator.keys is that of a meter: make another with gridward keys generate --first"
+    )]
+    SameTitle,
+    /// The address of the status page.
+    #[error("the status page cannot be served: {0}")]
+    Status(#[from] std::io::Error),
     /// An endpoint.
     #[error("{0}")]
     Endpoint(#[from] EndpointError),

@@ -158,6 +158,24 @@ Examples:
         #[arg(long, value_name = "N", default_value_t = 1)]
         first: u32,
     },
+    /// Give meters keys for a concentrator that collects on its own
+    #[command(after_help = "\
+Each meter of FILE gets fresh keys for the collector's client, which may read
+and nothing else, where it has none yet; those alone are written to OUT, which is
+what the concentrator is given.
+
+Example:
+  gridward keys collector meters.toml collector.toml")]
+    Collector {
+        /// The key file of the meters
+        file: PathBuf,
+        /// The file to make; one that is there already is left alone
+        out: PathBuf,
+        /// The collector's client SAP
+        #[arg(long, value_name = "SAP", default_value_t = 3,
+              value_parser = clap::value_parser!(u16).range(1..=0x7FFF))]
+        client: u16,
+    },
     /// Check a file: its form, who may read it, and known weak keys
     Check {
         /// The file

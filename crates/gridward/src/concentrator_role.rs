@@ -28,7 +28,12 @@ Examples:
 
 Each meter is reached by its own service access point: those of all meters are
 in attribute 2 of 0-0:41.0.0 of the concentrator itself, server 1. What head end
-and meter say to each other passes through as it is. SIGTERM stops cleanly.")]
+and meter say to each other passes through as it is. SIGTERM stops cleanly.
+
+With keys of its own (gridward keys collector) it reads meters on its own and
+keeps what it read for the head end: the load profile of the meter with SAP
+256 (0x0100) is 0-0:129.1.0 of the concentrator itself. The status page has
+the same as JSON in /status.json.")]
 pub(crate) struct ConcentratorOptions {
     /// Configuration file, with a section [concentrator]
     #[arg(long, value_name = "FILE")]
@@ -48,13 +53,24 @@ pub(crate) fn run(options: &ConcentratorOptions, output: &mut Output<'_, '_>) ->
         for segment in &config.segment {
             segments.push(make(segment, &clock)?);
         }
+        let again = Arc::clone(&clock);
         let surroundings = Surroundings {
             clock,
             entropy: Arc::new(SystemEntropy),
         };
         let failed = |error: &dyn std::error::Error| Failure::new(crate::failure::chain(error));
         let started = Concentrator::start(&config, segments, &surroundings);
-        let concentrator = started.await.map_err(|error| failed(&error))?;
+        let mut concentrator = started.await.map_err(|error| failed(&error))?;
+        for (number, segment) in config.segment.iter().enumerate() {
+            // A simulated line is not lost, and an IP segment looks after its
+            // links itself.
+            if segment.medium == "hdlc" {
+                let (segment, clock) = (segment.clone(), Arc::clone(&again));
+                let reopen = move || line(&segment, &clock).map_err(|it| it.sentence());
+                concentrator = concentrator.with_reopen(number, Box::new(reopen));
+            }
+        }
+        let status = concentrator.status().map(|at| format!("http://{at}/"));
         let endpoints: Vec<_> = concentrator.local().map(Endpoint::to_string).collect();
         if output.json() {
             let media: Vec<_> = config.segment.iter().map(|it| &it.medium).collect();
@@ -62,13 +78,15 @@ pub(crate) fn run(options: &ConcentratorOptions, output: &mut Output<'_, '_>) ->
                 "endpoints": endpoints,
                 "logical_device_name": config.name,
                 "media": media,
+                "status": status,
             }))?;
         } else {
             let style = output.style();
             output.write(&format!(
-                "{} {}\nData: {}\nStop with Ctrl-C.\n",
+                "{} {}\n{}Data: {}\nStop with Ctrl-C.\n",
                 style.paint(Ink::Head, "Concentrator at"),
                 style.paint(Ink::Value, &endpoints.join(" ")),
+                status.map_or_else(String::new, |it| format!("Status: {it}\n")),
                 config.data.display()
             ))?;
         }

@@ -13,6 +13,7 @@ use crate::{Outcome, text};
 pub(crate) fn run(options: &KeysOptions, output: &mut Output<'_, '_>) -> Outcome {
     match &options.command {
         KeysCommand::Generate { file, count, first } => generate(file, *first, *count, output),
+        KeysCommand::Collector { file, out, client } => collector(file, out, *client, output),
         KeysCommand::Check { file } => check(file, output),
     }
 }
@@ -50,6 +51,33 @@ fn generate(path: &Path, first: u32, count: u32, output: &mut Output<'_, '_>) ->
         "{}: fresh keys of {}, {names}\n",
         path.display(),
         meters(file.meters.len()),
+    ))
+}
+
+fn collector(path: &Path, out: &Path, client: u16, output: &mut Output<'_, '_>) -> Outcome {
+    if out.exists() {
+        return Err(Failure::new(format!("{} is there already", out.display()))
+            .hint("choose another name, or move the file away"));
+    }
+    let mut file = KeyFile::load(path).map_err(|error| failure(&error))?;
+    file.add_client(client, &SystemEntropy)
+        .map_err(|error| Failure::new(format!("the system gives no random octets: {error}")))?;
+    let given = file.of_client(client);
+    // What the meters need first: a concentrator with keys that no meter has
+    // would be locked out.
+    file.save(path).map_err(|error| failure(&error))?;
+    given.save(out).map_err(|error| failure(&error))?;
+    if output.json() {
+        return output.write_json(&json!({
+            "file": out.display().to_string(),
+            "client": client,
+            "meters": given.meters.len(),
+        }));
+    }
+    output.write(&format!(
+        "{}: keys of client {client} for {}\n",
+        out.display(),
+        meters(given.meters.len()),
     ))
 }
 

@@ -6,7 +6,6 @@
 //! that is sealed into blocks later. What a later answer of the meter replaces stays as an older
 //! version.
 
-mod codec;
 mod sqlite;
 
 use dlms::cosem::Obis;
@@ -22,7 +21,7 @@ use model::{
     BreakerState, Event, Feeder, Interval, LogicalDeviceName, MeterId, Phase, Place, Timestamp,
 };
 
-pub use codec::{CHANNELS_MAX, CodecError, DayRows, Put, Row, SLOTS_MAX};
+pub use model::block::{CHANNELS_MAX, CodecError, DayRows, Put, Row, SLOTS_MAX};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use crate::calendar::{Calendar, Day};

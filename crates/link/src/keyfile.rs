@@ -214,6 +214,52 @@ impl KeyFile {
         Ok(Self { meters })
     }
 
+    /// Gives each meter fresh keys for one more client, with HLS 5; a meter
+    /// that has keys for it already keeps them.
+    ///
+    /// # Errors
+    /// Where there is no entropy.
+    pub fn add_client(&mut self, sap: Sap, entropy: &dyn Entropy) -> std::io::Result<()> {
+        let key = || -> std::io::Result<Key> {
+            let mut octets = Zeroizing::new([0_u8; 16]);
+            entropy.fill(octets.as_mut_slice())?;
+            Ok(Key::from(*octets))
+        };
+        for meter in &mut self.meters {
+            if meter.client(sap).is_none() {
+                meter.clients.push(ClientKeys {
+                    sap,
+                    mechanism: MechanismName::HighGmac,
+                    encryption_key: Some(key()?),
+                    authentication_key: Some(key()?),
+                    password: None,
+                    suite: 0,
+                    drkey_secret: None,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes of each meter what opens it for one client, and nothing else:
+    /// what a concentrator that collects on its own is given.
+    #[must_use]
+    pub fn of_client(&self, sap: Sap) -> Self {
+        let meters = self.meters.iter().filter_map(|meter| {
+            let client = meter.client(sap)?;
+            Some(MeterKeys {
+                logical_device_name: meter.logical_device_name.clone(),
+                system_title: meter.system_title,
+                master_key: None,
+                broadcast_key: None,
+                clients: vec![client.clone()],
+            })
+        });
+        Self {
+            meters: meters.collect(),
+        }
+    }
+
     /// Writes a file that nobody but its owner may read, durably, in place of
     /// what stood there.
     ///
@@ -749,6 +795,24 @@ mod tests {
         keys.sort_unstable();
         keys.dedup();
         assert_eq!(keys.len(), 3, "each meter has its own key");
+    }
+
+    #[test]
+    fn what_a_collector_is_given_opens_nothing_else() {
+        let mut all = KeyFile::generate(1, 2, &SystemEntropy).unwrap();
+        assert!(all.of_client(3).meters.is_empty());
+        all.add_client(3, &SystemEntropy).unwrap();
+        let before = all.to_toml();
+        all.add_client(3, &SystemEntropy).unwrap();
+        assert_eq!(all.to_toml(), before, "keys that are in use stay");
+        let given = all.of_client(3);
+        let read = KeyFile::parse(&given.to_toml()).unwrap();
+        assert_eq!(read.meters.len(), 2);
+        for meter in &read.meters {
+            assert!(meter.master_key.is_none() && meter.broadcast_key.is_none());
+            let saps: Vec<_> = meter.clients.iter().map(|client| client.sap).collect();
+            assert_eq!(saps, [3]);
+        }
     }
 
     #[test]

@@ -170,6 +170,8 @@ pub struct AssociationTemplate {
     pub authenticated: bool,
     /// Whether every request must be encrypted.
     pub encrypted: bool,
+    /// Whether it is there only where the key file has keys for it.
+    pub optional: bool,
 }
 
 impl AssociationTemplate {

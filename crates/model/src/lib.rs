@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod block;
 mod class;
 mod command;
 mod event;

@@ -8,7 +8,9 @@
     reason = "a test that fails shall stop where it does; helpers are not test functions"
 )]
 
+mod collector;
 mod device;
 mod direct;
+mod lines;
 mod sap;
 mod shell;

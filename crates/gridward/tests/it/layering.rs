@@ -37,6 +37,7 @@ const PURE_DEPENDENCIES: &[&str] = &[
     "bytes",
     "cbc-mac",
     "crc32c",
+    "crc32fast",
     "dlms",
     "hkdf",
     "hmac",

@@ -15,7 +15,7 @@ use dlms::server::{Caller, Context, Selection};
 use dlms::xdlms::{ActionResult, DLMS_VERSION, DataAccessResult};
 use model::Timestamp;
 
-use super::security::Refused;
+use super::security::{Refused, Secured};
 use super::session::Session;
 use super::state::{Slot, is_change};
 use super::{Device, MESSAGE_LEN_MAX, codes};
@@ -283,14 +283,18 @@ impl Session<'_> {
         outcome
     }
 
-    /// Takes keys that came wrapped, for the caller's own association.
+    /// Takes keys that came wrapped, for the caller's own association, or for
+    /// another whose setup the caller may change.
     fn transfer(&mut self, client: u16, setup: Obis, octets: &[u8]) -> Result<(), ActionResult> {
-        let secured = self
-            .device
-            .secured
-            .iter_mut()
-            .find(|secured| secured.client == client && secured.setup == setup)
-            .ok_or(ActionResult::ReadWriteDenied)?;
+        let of_setup = |secured: &&mut Secured| secured.setup == setup;
+        let own = |secured: &&mut Secured| of_setup(secured) && secured.client == client;
+        let all = &mut self.device.secured;
+        let secured = if all.iter_mut().any(|secured| own(&secured)) {
+            all.iter_mut().find(own)
+        } else {
+            all.iter_mut().find(of_setup)
+        };
+        let secured = secured.ok_or(ActionResult::ReadWriteDenied)?;
         let keys = secured
             .transferred(octets)
             .map_err(|refused| match refused {
@@ -561,6 +565,7 @@ impl Device {
             .objects
             .values()
             .filter(|object| object.visible_to().contains(index))
+            .filter(|object| !self.is_absent(object.obis))
             .collect();
         put_array(out, seen.len());
         for object in seen {

@@ -65,7 +65,11 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
             client,
             what,
         };
-        let held = keys.client(client).ok_or_else(|| missing("an entry"))?;
+        let held = match keys.client(client) {
+            Some(held) => held,
+            None if association.optional => continue,
+            None => return Err(missing("an entry")),
+        };
         if held.mechanism != association.mechanism {
             return Err(missing("the mechanism of the model"));
         }

@@ -96,7 +96,7 @@ impl Device {
         let template = &*self.template;
         let (index, association) = template.association_of(client).ok_or(Unseen::Undefined)?;
         let object = template.objects.get(&obis).ok_or(Unseen::Undefined)?;
-        if !object.visible_to().contains(index) {
+        if !object.visible_to().contains(index) || self.is_absent(obis) {
             return Err(Unseen::Undefined);
         }
         if object.class != class {
@@ -107,6 +107,20 @@ impl Device {
             index,
             object,
             required,
+        })
+    }
+
+    /// Says whether an object belongs to an association that the model has and this meter, for
+    /// want of keys, does not.
+    pub(super) fn is_absent(&self, obis: Obis) -> bool {
+        let mut optional = self.template.associations.iter().filter(|it| it.optional);
+        optional.any(|association| {
+            let own = [association.security_setup, association.invocation_counter];
+            own.contains(&Some(obis))
+                && !self
+                    .secured
+                    .iter()
+                    .any(|it| it.client == association.client)
         })
     }
 
@@ -259,6 +273,9 @@ impl Device {
     pub(crate) fn terms(&self, client: u16) -> Option<AssociationTerms> {
         let (index, association) = self.template.association_of(client)?;
         let ciphered = association.ciphered();
+        if ciphered && !self.secured.iter().any(|it| it.client == client) {
+            return None;
+        }
         Some(AssociationTerms {
             context: if ciphered {
                 Context::LogicalNameCiphered

@@ -254,6 +254,12 @@ impl Checker<'_> {
                     format!("association {name}: require needs a security_setup"),
                 );
             }
+            if entry.optional && security_setup.is_none() {
+                self.problem(
+                    &entry.name,
+                    format!("association {name}: optional needs a security_setup"),
+                );
+            }
             self.names.push(name.clone());
             sound.push(AssociationTemplate {
                 name: name.clone(),
@@ -263,6 +269,7 @@ impl Checker<'_> {
                 invocation_counter,
                 authenticated,
                 encrypted,
+                optional: entry.optional,
             });
         }
         sound

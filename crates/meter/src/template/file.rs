@@ -51,6 +51,8 @@ pub(super) struct Association {
     pub(super) security_setup: Option<String>,
     pub(super) invocation_counter: Option<String>,
     pub(super) require: Option<String>,
+    #[serde(default)]
+    pub(super) optional: bool,
 }
 
 #[derive(Debug, Deserialize)]

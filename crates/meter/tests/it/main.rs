@@ -6,6 +6,7 @@
 )]
 //! Tests of the meter through its public interface.
 
+mod collector;
 mod device;
 mod disk;
 mod journal;

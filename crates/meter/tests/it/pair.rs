@@ -31,6 +31,7 @@ use crate::disk::Disk;
 pub(crate) const PUBLIC: u16 = 16;
 pub(crate) const MANAGEMENT: u16 = 1;
 pub(crate) const READING: u16 = 2;
+pub(crate) const COLLECTOR: u16 = 3;
 
 /// 2026-11-21T12:00:00Z, 13:00 in Central Europe, on a capture boundary.
 pub(crate) const NOON: Timestamp = Timestamp::from_secs(1_795_262_400);
@@ -67,6 +68,8 @@ pub(crate) struct Options {
     pub(crate) history_days: i64,
     pub(crate) outages: Vec<Outage>,
     pub(crate) drift_ppb: i32,
+    /// Whether there are keys for a concentrator's collector.
+    pub(crate) collector: bool,
 }
 
 impl Default for Options {
@@ -83,6 +86,7 @@ impl Default for Options {
             history_days: 2,
             outages: Vec::new(),
             drift_ppb: 0,
+            collector: false,
         }
     }
 }
@@ -90,7 +94,10 @@ impl Default for Options {
 impl World {
     pub(crate) fn new(options: Options) -> Self {
         let entropy = Counting::default();
-        let keys = KeyFile::generate(1, options.meters, &entropy).unwrap();
+        let mut keys = KeyFile::generate(1, options.meters, &entropy).unwrap();
+        if options.collector {
+            keys.add_client(COLLECTOR, &entropy).unwrap();
+        }
         let disk = Disk::default();
         let fleet = open(&disk, &options, &keys, NOON, &entropy);
         Self {

@@ -94,7 +94,7 @@ fn nobody_but_management_may_change_anything() {
     for (name, _) in Template::BUILT_IN {
         let template = Template::built_in(name).unwrap();
         let (management, _) = template.association_of(1).unwrap();
-        for (client, seen) in [(16, 6), (2, 40)] {
+        for (client, seen) in [(16, 7), (2, 40)] {
             let (index, association) = template.association_of(client).unwrap();
             assert!(!association.ciphered());
             let mut visible = 0;
@@ -113,7 +113,25 @@ fn nobody_but_management_may_change_anything() {
         assert!(association.authenticated && association.encrypted);
         let breaker = &template.objects[&"0.0.96.3.10.255".parse().unwrap()];
         assert!(breaker.method(1).unwrap().invoke.contains(management));
-        assert!(template.association_of(3).is_none());
+        let (collector, association) = template.association_of(3).unwrap();
+        assert!(association.authenticated && association.encrypted && association.optional);
+        for object in template.objects.values() {
+            let mut attributes = object.attributes.iter();
+            assert!(
+                attributes.all(|it| !it.set.contains(collector)),
+                "{}",
+                object.obis
+            );
+            let mut methods = object.methods.iter();
+            // Nothing but the reply to the challenge.
+            let reply = object.class == 15;
+            assert!(
+                methods.all(|it| reply || !it.invoke.contains(collector)),
+                "{}",
+                object.obis
+            );
+        }
+        assert!(template.association_of(4).is_none());
     }
 }
 

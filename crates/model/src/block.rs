@@ -18,6 +18,9 @@
 //! ```
 //! Differences wrap, so every `i64` survives. Unused bits of the last octet are zero.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 /// The rows of one profile on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DayRows {

@@ -1,0 +1,382 @@
+//! Lines that need more than TCP: TLS to the head end, and a serial port that
+//! breaks and comes back.
+//!
+//! Evidence: self-agreement; TLS and the pseudo-terminals are real.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use concentrator::Config;
+use concentrator::collector::state::NoticeKind;
+use concentrator::config::WanConfig;
+use concentrator::device::objects::{CLOCK, EVENTS};
+use concentrator::device::{COLLECTED, DELIVERED, SAP_ASSIGNMENT, SharedCore};
+use concentrator::shell::{Concentrator, Surroundings};
+use dlms::acse::MechanismName;
+use dlms::axdr::{ClockStatus, Data, DateTime, RawData};
+use dlms::codec::Wire as _;
+use dlms::cosem::{AttributeDescriptor, EntryDescriptor, ProfileSelection};
+use dlms::security::{
+    AwsLc, CounterRecord, CounterRestart, KeyRing, Keys, PeerCounter, Protection, ReplayWindow,
+    SecuritySuite, SendCounter, SystemTitle,
+};
+use dlms::server::Context;
+use dlms::xdlms::DataNotification;
+use link::{
+    Association, Client, Clock, Endpoint, KeyFile, Limits, Listener, MultidropConfig,
+    MultidropMeter, MultidropSegment, Segment, Service, SystemClock, SystemEntropy, serve,
+};
+use tokio::sync::watch;
+
+use crate::device::{Fleet, NAME};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
+
+fn surroundings() -> Surroundings {
+    Surroundings {
+        clock: clock(),
+        entropy: Arc::new(SystemEntropy),
+    }
+}
+
+fn config(folder: &std::path::Path, listen: String) -> Config {
+    Config {
+        data: folder.join("data"),
+        wan: vec![WanConfig {
+            listen: Some(listen),
+            ..WanConfig::default()
+        }],
+        ..Config::default()
+    }
+}
+
+/// Makes an authority and a certificate for each side in a folder.
+fn papers(folder: &std::path::Path) {
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = authority.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, key);
+    let put = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
+    put("ca.pem", certificate.pem());
+    for side in ["dc.example", "headend.example"] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![side.to_owned()]).unwrap();
+        let signed = params.signed_by(&key, &issuer).unwrap();
+        put(&format!("{side}.pem"), signed.pem());
+        put(&format!("{side}.key"), key.serialize_pem());
+    }
+}
+
+#[tokio::test]
+async fn the_wan_can_be_tls_with_certificates_on_both_sides() {
+    let folder = tempfile::tempdir().unwrap();
+    papers(folder.path());
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let listen = format!(
+        "tls://127.0.0.1:0?ca={}&cert={}&key={}",
+        at("ca.pem"),
+        at("dc.example.pem"),
+        at("dc.example.key")
+    );
+    let config = config(folder.path(), listen);
+    let started = Concentrator::start(&config, Vec::new(), &surroundings()).await;
+    let concentrator = started.unwrap();
+    let port = concentrator
+        .local()
+        .next()
+        .unwrap()
+        .host_port()
+        .unwrap()
+        .port;
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(concentrator.run(stopped));
+    let own = format!(
+        "&cert={}&key={}",
+        at("headend.example.pem"),
+        at("headend.example.key")
+    );
+    for (own, let_in) in [(own.as_str(), true), ("", false)] {
+        let endpoint = format!(
+            "tls://127.0.0.1:{port}?ca={}{own}&name=dc.example",
+            at("ca.pem")
+        );
+        let endpoint: Endpoint = endpoint.parse().unwrap();
+        let around = link::Surroundings::system();
+        let client = Client::connect(&endpoint, Association::public(1), &around, LIMIT).await;
+        assert_eq!(client.is_ok(), let_in);
+        if let Ok(mut client) = client {
+            client.read(NAME).await.unwrap();
+            client.release().await;
+        }
+    }
+    stop.send(true).unwrap();
+    task.await.unwrap().unwrap();
+}
+
+/// A pseudo-terminal: its master, its slave, and the slave's path.
+fn terminal() -> (
+    tokio_serial::SerialStream,
+    tokio_serial::SerialStream,
+    String,
+) {
+    use tokio_serial::SerialPort as _;
+    let (master, slave) = tokio_serial::SerialStream::pair().unwrap();
+    let path = slave.name().unwrap();
+    (master, slave, path)
+}
+
+/// A line with one meter, and the port before it.
+struct Line {
+    path: String,
+    bridge: tokio::task::JoinHandle<()>,
+    _slaves: [tokio_serial::SerialStream; 2],
+}
+
+impl Line {
+    async fn new() -> Self {
+        let (mut near, near_slave, path) = terminal();
+        let (mut far, far_slave, meter) = terminal();
+        let endpoint: Endpoint = format!("serial://{meter}?baud=115200&address=17&width=2")
+            .parse()
+            .unwrap();
+        let mut listener = Listener::bind(&endpoint, &[1], Limits::default(), clock())
+            .await
+            .unwrap();
+        let fleet = Arc::new(Fleet([(1, "GWD0000000000001".to_owned())].into()));
+        tokio::spawn(async move {
+            while let Some(accepted) = listener.accept().await {
+                let fleet = Arc::clone(&fleet);
+                tokio::spawn(serve(accepted.link, fleet, Service::default(), clock()));
+            }
+        });
+        let bridge = tokio::spawn(async move {
+            drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+        });
+        Self {
+            path,
+            bridge,
+            _slaves: [near_slave, far_slave],
+        }
+    }
+}
+
+fn open(path: &str) -> Result<Box<dyn Segment>, String> {
+    let endpoint: Endpoint = format!("serial://{path}?baud=115200").parse().unwrap();
+    let config = MultidropConfig {
+        meters: vec![MultidropMeter {
+            address: 17,
+            server: 1,
+        }],
+        ..MultidropConfig::default()
+    };
+    let segment = MultidropSegment::open(&endpoint, config, clock());
+    let segment = segment.map_err(|error| error.to_string())?;
+    Ok(Box::new(segment))
+}
+
+/// Waits until so many meters are there.
+async fn there(core: &SharedCore, count: usize) {
+    let all = async {
+        loop {
+            let there = {
+                let core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                let all = core.status().values();
+                all.filter(|it| it.place.is_some()).count()
+            };
+            if there == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(LIMIT, all).await;
+    waited.expect("the number of meters stays another");
+}
+
+#[tokio::test]
+async fn a_serial_port_that_breaks_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Line::new().await;
+    let config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
+    let segments = vec![open(&first.path).unwrap()];
+    let started = Concentrator::start(&config, segments, &surroundings()).await;
+    let next: Arc<Mutex<Option<String>>> = Arc::default();
+    let wanted = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (path, tries) = (Arc::clone(&next), Arc::clone(&wanted));
+    let concentrator = started.unwrap().with_reopen(
+        0,
+        Box::new(move || {
+            tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let path = path.lock().unwrap().clone();
+            open(&path.ok_or("the port is not there")?)
+        }),
+    );
+    let at = concentrator.local().next().unwrap().clone();
+    let core = concentrator.core();
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(concentrator.run(stopped));
+    there(&core, 1).await;
+    // The adapter is pulled out.
+    first.bridge.abort();
+    drop(first);
+    there(&core, 0).await;
+    while wanted.load(std::sync::atomic::Ordering::Relaxed) < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // And put in again.
+    let second = Line::new().await;
+    *next.lock().unwrap() = Some(second.path.clone());
+    there(&core, 1).await;
+    let around = link::Surroundings::system();
+    let client = Client::connect(&at, Association::public(1), &around, LIMIT).await;
+    let mut client = client.unwrap();
+    let list = AttributeDescriptor::new(17, SAP_ASSIGNMENT, 2);
+    let list = client.read(list).await.unwrap();
+    assert_eq!(
+        list.as_array().unwrap().len(),
+        2,
+        "the same meter as before"
+    );
+    client.release().await;
+    stop.send(true).unwrap();
+    task.await.unwrap().unwrap();
+}
+
+/// Counters that nobody needs after the test.
+struct Forgotten;
+
+impl link::CounterStore for Forgotten {
+    fn store<'a>(
+        &'a self,
+        _: &'a CounterRecord,
+    ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The management client's association with the concentrator itself.
+fn management(keys: &KeyFile) -> Association {
+    let own = &keys.meters[0];
+    let held = own.client(1).unwrap();
+    let both = Keys::new(
+        held.encryption_key.clone().unwrap(),
+        held.authentication_key.clone().unwrap(),
+    );
+    Association {
+        client: 1,
+        config: dlms::client::Config {
+            context: Context::LogicalNameCiphered,
+            mechanism: MechanismName::HighGmac,
+            protection: Protection::AuthenticatedEncrypted,
+            ..dlms::client::Config::default()
+        },
+        security: Some(dlms::client::Security {
+            title: SystemTitle(*b"GWDHES\0\x01"),
+            server_title: Some(SystemTitle(own.system_title.0)),
+            keys: KeyRing::new(&AwsLc, SecuritySuite::Suite0, &both).unwrap(),
+            send: SendCounter::resume(CounterRecord {
+                end: 1,
+                ..CounterRecord::default()
+            }),
+            received: PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse),
+        }),
+        counters: Some(Arc::new(Forgotten)),
+        ..Association::public(1)
+    }
+}
+
+#[tokio::test]
+async fn the_management_client_sets_the_clock_and_is_told_until_it_confirms() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keys = KeyFile::generate(1, 1, &SystemEntropy).unwrap();
+    keys.meters[0].logical_device_name = "GWD1DC0000000001".parse().unwrap();
+    let path = folder.path().join("own.toml");
+    keys.save(&path).unwrap();
+    let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
+    config.keys = Some(path);
+    let started = Concentrator::start(&config, Vec::new(), &surroundings()).await;
+    let concentrator = started.unwrap();
+    let at = concentrator.local().next().unwrap().clone();
+    let core = concentrator.core();
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(concentrator.run(stopped));
+    let around = link::Surroundings::system();
+    let client = Client::connect(&at, management(&keys), &around, LIMIT).await;
+    let mut client = client.unwrap();
+    let clock_time = AttributeDescriptor::new(8, CLOCK, 2);
+    let before = client.read(clock_time).await.unwrap();
+    let before = before.as_date_time().unwrap().to_unix_seconds().unwrap();
+    let set = DateTime::from_unix_seconds(before + 1_000, 0, ClockStatus(0)).unwrap();
+    client
+        .write(clock_time, &Data::date_time_octets(&set))
+        .await
+        .unwrap();
+    let after = client.read(clock_time).await.unwrap();
+    let after = after.as_date_time().unwrap().to_unix_seconds().unwrap();
+    assert!((before + 1_000..before + 1_100).contains(&after));
+    // The event comes by itself, verified, and the client confirms it.
+    let pushed = tokio::time::timeout(LIMIT, client.notification()).await;
+    let pushed = pushed.unwrap().unwrap();
+    assert!(pushed.verified.is_some());
+    let told = DataNotification::from_octets(&pushed.apdu).unwrap();
+    let body = told.body.decode().unwrap();
+    let parts = body.as_structure().unwrap();
+    assert_eq!(parts[3].as_u8(), Some(NoticeKind::ClockSet.code()));
+    let noticed = async {
+        loop {
+            let noticed = {
+                let core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                core.collector().unwrap().state().noticed()
+            };
+            if noticed == 1 {
+                return;
+            }
+            // Turns the client, which sends its confirmation.
+            client.read(clock_time).await.unwrap();
+        }
+    };
+    tokio::time::timeout(LIMIT, noticed).await.unwrap();
+    // It stays to be read in the log, by entries.
+    let log = AttributeDescriptor::new(7, EVENTS, 2);
+    let entries = ProfileSelection::Entry(EntryDescriptor::rows(1, 0));
+    let rows = client.read_octets(log, Some(&entries), &mut |_| {}).await;
+    let rows = RawData::new(&rows.unwrap()).decode().unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 1);
+    // What is not there cannot be taken, or switched on.
+    for (object, value) in [
+        (
+            DELIVERED,
+            Data::Structure(vec![
+                Data::octet_string([0, 0, 129, 1, 0, 255]),
+                Data::date_time_octets(&set),
+            ]),
+        ),
+        (
+            COLLECTED,
+            Data::Structure(vec![
+                Data::octet_string(*b"GWD0000000000001"),
+                Data::Boolean(true),
+            ]),
+        ),
+    ] {
+        let refused = client.write(AttributeDescriptor::new(1, object, 2), &value);
+        assert!(refused.await.is_err());
+    }
+    client.release().await;
+    // Nobody else sets the clock.
+    let public = Client::connect(&at, Association::public(1), &around, LIMIT).await;
+    let mut public = public.unwrap();
+    let refused = public
+        .write(clock_time, &Data::date_time_octets(&set))
+        .await;
+    assert!(refused.is_err());
+    drop(public);
+    stop.send(true).unwrap();
+    task.await.unwrap().unwrap();
+}
