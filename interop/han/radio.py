@@ -55,6 +55,10 @@ class Line(ash.AshProtocol):
 
     def rst_frame_received(self, frame):
         super().rst_frame_received(frame)
+        # A processor that restarts has forgotten what it was about to send.
+        self._cancel_pending_data_frames(ash.NcpFailure(code=t.NcpResetCode.RESET_SOFTWARE))
+        while not self._ezsp_protocol.outgoing.empty():
+            self._ezsp_protocol.outgoing.get_nowait()
         self._tx_seq = self._rx_seq = 0
         self._write_frame(ash.RStackFrame(version=2, reset_code=t.NcpResetCode.RESET_SOFTWARE))
 

@@ -247,3 +247,25 @@ async fn what_is_not_there_is_told() {
         ));
     }
 }
+
+/// The source itself: one place writes, and what listens has none.
+#[test]
+fn one_place_writes() {
+    let code = |source: &'static str| source.split("#[cfg(test)]").next().unwrap();
+    let listen = code(include_str!("../../src/han_port/listen.rs"));
+    let source = code(include_str!("../../src/han_port/source.rs"));
+    let radio = code(include_str!("../../src/han_port/radio.rs"));
+    let poll = code(include_str!("../../src/han_port/poll.rs"));
+    for silent in [listen, source, radio] {
+        for way in ["write_all", "AsyncWrite", "poll_write", "try_write"] {
+            assert!(!silent.contains(way), "{way}");
+        }
+    }
+    assert_eq!(poll.matches(".write_all(").count(), 1);
+    // It is reached with what has been cleared, or with what ASH has framed,
+    // which takes nothing else.
+    assert_eq!(poll.matches("self.write(").count(), 2);
+    assert!(poll.contains("self.write(cleared.octets())"));
+    assert_eq!(radio.matches("line.write").count(), 1);
+    assert!(radio.contains("Output::Write(octets) => line.write_ash(&octets)"));
+}
