@@ -29,7 +29,16 @@ import {
   takeRaw,
   takeState,
 } from "./data.ts";
-import { nowView, periodOf, sinceWords, watts, type NowView, type Sample } from "./model.ts";
+import {
+  hasHistory,
+  nowView,
+  periodOf,
+  sentence,
+  sinceWords,
+  watts,
+  type NowView,
+  type Sample,
+} from "./model.ts";
 import { NowCard } from "./now.tsx";
 import { SignIn } from "./sign-in.tsx";
 import { TodayCard } from "./today.tsx";
@@ -250,6 +259,7 @@ function Home() {
                   zone={zone}
                   offline={view.cause === "offline"}
                   history={history}
+                  whole={hasHistory(known, day)}
                 />
               </>
             )}
@@ -349,7 +359,7 @@ function Why({
             ? t.why.linkFirst
             : (view.cause === "link" ? t.why.link : t.why.meter)(sinceWords(since, now, zone))}
         </b>{" "}
-        {view.cause === "link" ? known.link.reason : null}
+        {view.cause === "link" && known.link.reason !== null ? sentence(known.link.reason) : null}
       </span>
     </div>
   );

@@ -114,7 +114,8 @@ export function MeterCard({
   zone,
   offline,
   history,
-}: Props & { offline: boolean; history: boolean }) {
+  whole,
+}: Props & { offline: boolean; history: boolean; whole: boolean }) {
   const { meter, link, registers, readings_today: readings, missing_today: missing } = state;
   const last = parse(meter.last);
   const since = parse(link.since);
@@ -212,7 +213,7 @@ export function MeterCard({
       <div class="foot" role="group" aria-label={t.meter.download} aria-describedby="dl-range">
         <a
           class="btn grow"
-          href={home.greenButton(history ? range : null)}
+          href={home.greenButton(history && whole ? range : null)}
           download="green-button.xml"
           data-testid="home-greenbutton"
         >
@@ -232,7 +233,7 @@ export function MeterCard({
         ) : null}
       </div>
       <p class="small foot-note" id="dl-range">
-        {history ? t.meter.range : t.meter.current}
+        {!history ? t.meter.current : whole ? t.meter.range : t.meter.young}
       </p>
     </Card>
   );

@@ -176,6 +176,14 @@ export function dayHours(history: History | null, now: number, zone: Zone): DayH
   return out;
 }
 
+/** Whether there is a whole hour to take along: a gateway that is new has none, and answers "not found". */
+export function hasHistory(state: HomeState, hours: History | null): boolean {
+  return (
+    state.last_month?.delivered_wh != null ||
+    (hours?.intervals ?? []).some((one) => !one.partial && one.delivered_wh !== null)
+  );
+}
+
 /** This month and the one before, to take along. */
 export function downloadRange(now: number, zone: Zone): { from: number; to: number } {
   const { year, month } = zone.local(now);
@@ -193,6 +201,12 @@ export function sinceWords(at: number, now: number, zone: Zone): string {
 /** When something to come ends: a clock time within a day, else with the day of the week. */
 export function untilWords(at: number, now: number, zone: Zone): string {
   return at - now < DAY ? clock(at, zone) : `${weekday(at, zone)} ${clock(at, zone)}`;
+}
+
+/** What a program says, as a sentence; a path or a name at its beginning stays as it is. */
+export function sentence(text: string): string {
+  const begun = /^[a-z]+ /.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }
 
 /** "486 W". */

@@ -22,7 +22,7 @@ const SOURCES: [RegExp, string][] = [
   [/^p1/, "P1 port"],
   [/^raven|^emu/, "radio adapter"],
   [/^ezsp|^zigbee/, "radio"],
-  [/^mbus|^hdlc|^push/, "meter port"],
+  [/^dlms/, "meter port"],
   [/^sml/, "optical head"],
 ];
 
@@ -194,6 +194,7 @@ export const en = {
     greenButton: "Green Button",
     csv: "CSV",
     range: "This month and the one before, by the hour",
+    young: "By the hour; Green Button has the current values until a first hour is over",
     current: "The current values; this box keeps no history",
   },
 

@@ -35,6 +35,8 @@ const browser = await chromium.launch({
     "--disable-dev-shm-usage",
     "--disable-quic",
     "--no-first-run",
+    // A gateway makes its own certificate; to a browser that trusts it the page also gives its service worker.
+    "--ignore-certificate-errors",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
@@ -150,11 +152,20 @@ export async function step(name, action) {
   }
 }
 
+/** What failed and where the page stood, in one line and without the calls that led there. */
+function inShort(failure) {
+  const lines = failure.split("\n").filter((line) => !/^\s*at /.test(line) && line.trim() !== "");
+  return lines
+    .map((line) => line.trim())
+    .join(" ")
+    .slice(0, 600);
+}
+
 /** Notes a failure; `finish` tells all of them once more at the end. */
 export function fail(name, cause, seen = []) {
   const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
   failures.push([`${name}: ${text}`, ...seen].join("\n"));
-  console.log(`FAIL  ${name}: ${text.split("\n", 1)[0]}`);
+  console.log(`FAIL  ${name}: ${inShort(text)}`);
 }
 
 /** Where a page stands and in which states its parts are, in a line. */
@@ -250,6 +261,6 @@ export async function finish() {
   for (const failure of failures) console.log(`\n${failure}`);
   console.log(`${checks} pages inspected, ${axeRuns} with axe, ${failures.length} problems`);
   // Last of all, since a log may be cut to its end.
-  for (const failure of failures) console.log(`problem: ${failure.split("\n", 1)[0].slice(0, 400)}`);
+  for (const failure of failures) console.log(`problem: ${inShort(failure)}`);
   process.exit(failures.length === 0 ? 0 : 1);
 }

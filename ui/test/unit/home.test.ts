@@ -7,6 +7,8 @@ import {
   downloadRange,
   energy,
   joined,
+  hasHistory,
+  sentence,
   sinceWords,
   nowView,
   periodOf,
@@ -194,6 +196,20 @@ describe("figures", () => {
     expect(sinceWords(at("2026-11-02T13:20:00Z"), now, zone)).toBe("2 Nov, 14:20");
     expect(untilWords(at("2026-11-20T05:00:00Z"), now, zone)).toBe("06:00");
     expect(untilWords(at("2026-11-23T05:00:00Z"), now, zone)).toBe("Mon 06:00");
+  });
+
+  it("have a whole hour, or are too young to be taken along by the hour", () => {
+    const hour = answer<History>("history-1h");
+    expect(hasHistory(told, null)).toBe(true);
+    const young = { ...told, last_month: null };
+    expect(hasHistory(young, hour)).toBe(true);
+    expect(hasHistory(young, { ...hour, intervals: hour.intervals.slice(-1) })).toBe(false);
+    expect(hasHistory(young, null)).toBe(false);
+  });
+
+  it("come with reasons as sentences", () => {
+    expect(sentence("the port was closed")).toBe("The port was closed.");
+    expect(sentence("/dev/ttyUSB0 is not there: plug it in.")).toBe("/dev/ttyUSB0 is not there: plug it in.");
   });
 
   it("name days in order", () => {
