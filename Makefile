@@ -21,7 +21,7 @@ test:
 	@python3 scripts/check
 
 bench:
-	@scripts/need rust ui
+	@scripts/need rust ui sctp
 	@scripts/bench
 
 fuzz:

@@ -124,6 +124,8 @@ int main(int argc, char **argv) {
         usrsctp_close(listening);
     } else if (!strcmp(argv[1], "sink")) {
         struct socket *listening = open_socket(argv[2], (uint16_t)atoi(argv[4]));
+        int window = 64 * 1024;
+        if (usrsctp_setsockopt(listening, SOL_SOCKET, SO_RCVBUF, &window, sizeof window)) die("window");
         if (usrsctp_listen(listening, 1)) die("listen");
         puts("ready");
         fflush(stdout);

@@ -17,6 +17,7 @@ mod output;
 mod paths;
 mod requests;
 mod set_up;
+mod streams;
 mod timers;
 
 pub use output::Transmit;

@@ -53,7 +53,8 @@ pub enum Event {
         /// The peer's address that it goes to.
         to: IpAddr,
     },
-    /// A message was given up, as it allowed.
+    /// A message was given up, as it allowed, or since the peer does not take
+    /// its stream.
     Abandoned {
         /// Its stream.
         stream: u16,

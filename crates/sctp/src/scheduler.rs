@@ -447,6 +447,26 @@ impl SendQueue {
         Some(rest)
     }
 
+    /// Gives up what waits on streams from `first` on, before anything went
+    /// out there, and tells it.
+    pub(crate) fn drop_from(&mut self, first: u16) -> Vec<(u16, u64)> {
+        let streams: Vec<u16> = self.streams.range(first..).map(|(at, _)| *at).collect();
+        let mut gone = Vec::new();
+        for stream in streams {
+            self.leave(stream);
+            let Some(entry) = self.streams.get_mut(&stream) else {
+                continue;
+            };
+            let waiting = entry.queue.drain(..).chain(entry.held.drain(..));
+            let before = gone.len();
+            gone.extend(waiting.map(|message| (stream, message.id)));
+            self.messages = self.messages.saturating_sub(gone.len() - before);
+            self.buffered = self.buffered.saturating_sub(entry.buffered);
+            entry.buffered = 0;
+        }
+        gone
+    }
+
     /// Whether the stream has sent everything handed in before its reset.
     pub(crate) fn is_drained(&self, stream: u16) -> bool {
         self.streams

@@ -105,6 +105,8 @@ impl Endpoint {
     /// Takes the next message that arrived; those that arrived before the end
     /// of an association, also after it. [`Event::Readable`] comes again only
     /// after this gave `None`.
+    ///
+    /// [`Event::Readable`]: crate::Event::Readable
     pub fn receive(&mut self, id: AssociationId, now: Instant) -> Option<Message> {
         if let Some(unread) = self.unread.get_mut(&id) {
             let message = unread.pop_front();
@@ -164,6 +166,8 @@ impl Endpoint {
     /// Asks to begin anew on streams that we send on; all for none. What is
     /// handed in until that is done waits. [`Event::StreamsReset`] tells the
     /// end.
+    ///
+    /// [`Event::StreamsReset`]: crate::Event::StreamsReset
     ///
     /// # Errors
     /// Where that cannot be asked now.

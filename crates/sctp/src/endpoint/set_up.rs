@@ -281,6 +281,13 @@ impl Endpoint {
             self.counters.cookies_replayed += 1;
             return;
         }
+        if !self.config.accept {
+            // Not any more, since the cookie was made.
+            self.reply(arrival, cookie.peer_port, cookie.peer_tag, |out| {
+                write_chunk(out, kind::ABORT, 0, |_| {});
+            });
+            return;
+        }
         if self.associations.len() >= self.config.associations_max {
             let causes = cause::cause(cause::code::OUT_OF_RESOURCE, &[]);
             self.reply(arrival, cookie.peer_port, cookie.peer_tag, |out| {
