@@ -198,7 +198,13 @@ struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Shape(Obis),
-    Rows { profile: Obis, from: i64, to: i64 },
+    Rows {
+        profile: Obis,
+        from: i64,
+        to: i64,
+        /// Whether nothing comes after it.
+        last: bool,
+    },
     Alarms,
     Counter,
 }
@@ -675,11 +681,7 @@ impl Collector {
                     let backfill = i64::from(self.settings.backfill_days) * DAY_S;
                     let last = series.and_then(|it| it.last().max(it.delivered()));
                     let from = last.unwrap_or(unix - backfill);
-                    session.tasks.push_front(Task::Rows {
-                        profile: obis,
-                        from,
-                        to: until(from, unix),
-                    });
+                    session.tasks.push_front(Task::rows(obis, from, unix));
                     continue;
                 }
                 Task::Shape(obis) => {
@@ -689,6 +691,7 @@ impl Collector {
                     profile: obis,
                     from,
                     to,
+                    ..
                 } => {
                     let captured = kept.and_then(|it| it.of(obis)?.captured());
                     let Some(range) = captured.and_then(|it| range(it, from, to)) else {
@@ -751,14 +754,14 @@ impl Collector {
             (Some(Task::Shape(obis)), _) => {
                 meter.without.insert(obis);
             }
-            (Some(Task::Rows { profile, to, .. }), [Ok(octets)]) => {
-                let until_now = to >= unix + AHEAD_S;
-                if !until_now {
-                    session.tasks.push_front(Task::Rows {
-                        profile,
-                        from: to,
-                        to: until(to, unix),
-                    });
+            (
+                Some(Task::Rows {
+                    profile, to, last, ..
+                }),
+                [Ok(octets)],
+            ) => {
+                if !last {
+                    session.tasks.push_front(Task::rows(profile, to, unix));
                 }
                 self.rows(&name, profile, octets, unix);
             }
@@ -1038,11 +1041,19 @@ fn sooner(wait: &mut Option<Instant>, at: Option<Instant>) {
     };
 }
 
-/// Up to when one request asks: a span at most, and all there is where that
-/// reaches to now.
-fn until(from: i64, unix: i64) -> i64 {
-    let to = from.saturating_add(SPAN_S);
-    if to >= unix { unix + AHEAD_S } else { to }
+impl Task {
+    /// Asks for rows from a time on: of a span at most, and for all there is
+    /// where that reaches to now.
+    const fn rows(profile: Obis, from: i64, unix: i64) -> Self {
+        let to = from.saturating_add(SPAN_S);
+        let last = to >= unix;
+        Self::Rows {
+            profile,
+            from,
+            to: if last { unix + AHEAD_S } else { to },
+            last,
+        }
+    }
 }
 
 /// The columns of `capture_objects` in A-XDR.

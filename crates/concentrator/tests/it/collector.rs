@@ -66,6 +66,8 @@ struct Street {
     records: Vec<Record>,
     second: i64,
     up: Vec<Message>,
+    /// Seconds that each answer takes.
+    slow: i64,
 }
 
 fn name(number: usize) -> LogicalDeviceName {
@@ -136,6 +138,7 @@ impl Street {
             records: Vec::new(),
             second: 0,
             up: Vec::new(),
+            slow: 0,
         };
         street.join();
         street
@@ -254,6 +257,7 @@ impl Street {
             delivered: !answers.is_empty(),
         };
         self.handle(Input::FromSegment(SEGMENT, done));
+        self.second += self.slow;
         for answer in answers {
             let received = SegmentEvent::Received(node, answer);
             self.handle(Input::FromSegment(SEGMENT, received));
@@ -341,6 +345,20 @@ fn what_is_kept_is_what_the_meters_hold() {
     }
     let counts = street.core.collector().unwrap().counts();
     assert_eq!(counts.failed, 0, "{counts:?}");
+}
+
+/// Each exchange takes its time: a round has as many as on a line without.
+#[test]
+fn a_slow_line_costs_no_more_exchanges() {
+    let exchanges = |slow: i64| {
+        let mut street = Street::new(&[360], true, |it| it);
+        street.slow = slow;
+        street.run(1_200);
+        let counts = street.core.collector().unwrap().counts();
+        assert_eq!((counts.rounds, counts.failed), (1, 0));
+        street.core.counters().down
+    };
+    assert_eq!(exchanges(7), exchanges(0));
 }
 
 /// The process ends after any of its writes, and starts again.
