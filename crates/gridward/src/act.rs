@@ -6,6 +6,7 @@ use dlms::cosem::{
     AttributeAccess, AttributeDescriptor, InterfaceClass, MethodAccess, MethodDescriptor,
     ObjectListElement,
 };
+use model::MessageClass;
 use serde_json::{Value, json};
 
 use crate::associate::{AssociationOptions, block_on, explain};
@@ -86,6 +87,7 @@ pub(crate) fn write(options: &WriteOptions, output: &mut Output<'_, '_>) -> Outc
     block_on(async {
         let mut session = destination.connect().await?;
         let client = &mut session.client;
+        client.set_class(MessageClass::Control);
         let told = |error: link::ClientError| explain(&error, endpoint);
         let class_id = Classes::new()
             .of(client, &target)
@@ -150,6 +152,7 @@ pub(crate) fn invoke(options: &InvokeOptions, output: &mut Output<'_, '_>) -> Ou
     block_on(async {
         let mut session = destination.connect().await?;
         let client = &mut session.client;
+        client.set_class(MessageClass::Control);
         let told = |error: link::ClientError| explain(&error, endpoint);
         let class_id = Classes::new()
             .of(client, &target)

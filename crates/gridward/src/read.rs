@@ -10,6 +10,7 @@ use dlms::cosem::{
 };
 use dlms::xdlms::DataAccessResult;
 use link::{Client, Endpoint};
+use model::MessageClass;
 use serde_json::{Map, Value, json};
 
 use crate::associate::{AssociationOptions, block_on, explain};
@@ -73,6 +74,7 @@ pub(crate) fn run(options: &ReadOptions, output: &mut Output<'_, '_>) -> Outcome
         let mut session = destination.connect().await?;
         let client = &mut session.client;
         let outcome = if options.profile {
+            client.set_class(MessageClass::Usage);
             profiles(client, endpoint, &targets, selection.as_ref(), output).await
         } else {
             attributes(client, endpoint, &targets, output).await

@@ -12,6 +12,7 @@ pub mod hub;
 pub mod keys;
 pub mod live;
 mod meters;
+pub mod outlets;
 mod power;
 pub mod registry;
 pub mod store;

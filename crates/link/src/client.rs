@@ -19,7 +19,7 @@ use model::MessageClass;
 
 use crate::{
     Clock, Connector, Endpoint, Entropy, Link, LinkError, LinkExt as _, Message, Password, Sap,
-    SystemClock, SystemConnector, SystemEntropy,
+    SctpStatus, SystemClock, SystemConnector, SystemEntropy,
 };
 
 /// Where invocation counters are made durable.
@@ -86,7 +86,7 @@ impl Surroundings {
         Self {
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy),
-            connector: Arc::new(SystemConnector),
+            connector: Arc::new(SystemConnector::default()),
         }
     }
 }
@@ -223,6 +223,12 @@ impl Client {
     #[must_use]
     pub fn peer(&self) -> String {
         self.link.peer()
+    }
+
+    /// Tells paths, failovers and what the classes did, over SCTP.
+    #[must_use]
+    pub fn sctp(&self) -> Option<SctpStatus> {
+        self.link.sctp()
     }
 
     /// Reads attributes, each with its own result in A-XDR.

@@ -10,9 +10,12 @@ use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
 
+use crate::sctp::SctpLink;
 use crate::stream::WrapperStream;
 use crate::udp::UdpLink;
-use crate::{Clock, Endpoint, HostPort, Link, LinkError, Sap, SerialOptions, hdlc, tls};
+use crate::{
+    Clock, Endpoint, HostPort, Link, LinkError, Sap, SctpDialer, SerialOptions, hdlc, tls,
+};
 
 /// A link that is being opened.
 pub type Connecting<'a> =
@@ -30,9 +33,12 @@ pub trait Connector: Send + Sync {
     ) -> Connecting<'a>;
 }
 
-/// The operating system's sockets and serial ports.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemConnector;
+/// The operating system's sockets and serial ports. Links over SCTP that leave
+/// from the same addresses share their sockets.
+#[derive(Clone, Debug, Default)]
+pub struct SystemConnector {
+    dialer: SctpDialer,
+}
 
 impl Connector for SystemConnector {
     fn connect<'a>(
@@ -42,7 +48,7 @@ impl Connector for SystemConnector {
         clock: &'a Arc<dyn Clock>,
         limit: Duration,
     ) -> Connecting<'a> {
-        Box::pin(connect(endpoint, ends, clock, limit))
+        Box::pin(connect_with(&self.dialer, endpoint, ends, clock, limit))
     }
 }
 
@@ -59,7 +65,17 @@ pub async fn connect(
     clock: &Arc<dyn Clock>,
     limit: Duration,
 ) -> Result<Box<dyn Link>, LinkError> {
-    tokio::time::timeout(limit, open(endpoint, ends, clock))
+    connect_with(&SctpDialer::default(), endpoint, ends, clock, limit).await
+}
+
+async fn connect_with(
+    dialer: &SctpDialer,
+    endpoint: &Endpoint,
+    ends: (Sap, Sap),
+    clock: &Arc<dyn Clock>,
+    limit: Duration,
+) -> Result<Box<dyn Link>, LinkError> {
+    tokio::time::timeout(limit, open(dialer, endpoint, ends, clock))
         .await
         .unwrap_or_else(|_| {
             Err(LinkError::Timeout {
@@ -70,6 +86,7 @@ pub async fn connect(
 }
 
 async fn open(
+    dialer: &SctpDialer,
     endpoint: &Endpoint,
     ends: (Sap, Sap),
     clock: &Arc<dyn Clock>,
@@ -78,7 +95,7 @@ async fn open(
     Ok(match endpoint {
         Endpoint::Tcp(at) => Box::new(WrapperStream::new(tcp(at).await?, peer)),
         Endpoint::Tls(at, options) => {
-            let (config, name) = tls::client(at, options)?;
+            let (config, name) = tls::client(at, options, tls::ALL)?;
             let stream = TlsConnector::from(config)
                 .connect(name, tcp(at).await?)
                 .await
@@ -98,6 +115,9 @@ async fn open(
         }
         Endpoint::HdlcTcp(at, options) => {
             hdlc::open(tcp(at).await?, peer, ends, *options, Arc::clone(clock)).await?
+        }
+        Endpoint::Sctp(..) | Endpoint::Sctps(..) => {
+            Box::new(SctpLink::new(dialer.connect(endpoint, clock).await?, peer))
         }
         Endpoint::Serial(port, options) => {
             hdlc::open(serial(port)?, peer, ends, *options, Arc::clone(clock)).await?

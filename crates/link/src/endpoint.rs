@@ -16,6 +16,8 @@ pub const DLMS_PORT: u16 = 4059;
 /// | `tls://HOST[:4059]?ca=FILE&cert=FILE&key=FILE&name=NAME` | wrapper over TLS |
 /// | `hdlc+tcp://HOST[:4059]` | HDLC over TCP |
 /// | `serial:///dev/ttyUSB0?baud=9600` | HDLC over a serial port |
+/// | `sctp://HOST[,HOST…][:4059]?udp=9899&local=ADDRESS,…` | wrapper over SCTP with a stream for each class |
+/// | `sctps://…?ca=FILE&cert=FILE&key=FILE&name=NAME` | the same, protected by TLS |
 ///
 /// The HDLC forms take `address=N` (the physical device, the server's lower
 /// address), `window=1..7`, `info=N` (octets of information in a frame) and
@@ -32,6 +34,59 @@ pub enum Endpoint {
     HdlcTcp(HostPort, HdlcOptions),
     /// HDLC over a serial port.
     Serial(SerialOptions, HdlcOptions),
+    /// Wrapper over SCTP. The place is the first address and SCTP's port.
+    Sctp(HostPort, SctpOptions),
+    /// Wrapper over SCTP, protected by TLS.
+    Sctps(HostPort, SctpOptions, TlsOptions),
+}
+
+/// What an SCTP endpoint has beside its first address and its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SctpOptions {
+    /// The peer's other hosts; of a listener, its own other addresses.
+    pub others: Vec<String>,
+    /// Own addresses to connect from; empty for those that the system chooses
+    /// for each of the peer's.
+    pub local: Vec<std::net::IpAddr>,
+    /// What carries the packets.
+    pub over: SctpOver,
+    /// Which times of retransmission are used.
+    pub pace: SctpPace,
+    /// Seconds between heartbeats on an idle path, 1 to 86,400; none: 30 for
+    /// who connects, 120 for who listens.
+    pub heartbeat: Option<u32>,
+}
+
+impl Default for SctpOptions {
+    fn default() -> Self {
+        Self {
+            others: Vec::new(),
+            local: Vec::new(),
+            over: SctpOver::Udp(sctp::UDP_PORT),
+            pace: SctpPace::Standard,
+            heartbeat: None,
+        }
+    }
+}
+
+/// What carries SCTP packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SctpOver {
+    /// UDP (RFC 6951), with the peer's port, of a listener its own; 0 only
+    /// where a listener lets the system choose.
+    Udp(u16),
+    /// IP, protocol 132. Takes the right to open raw sockets.
+    Ip,
+}
+
+/// The times of retransmission of an SCTP association.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SctpPace {
+    /// Those of RFC 9260: any network.
+    Standard,
+    /// For networks with round trips under 100 ms, on both sides: a path is
+    /// given up in 100 ms to 300 ms.
+    Fast,
 }
 
 /// A host's name or address and a port.
@@ -100,6 +155,8 @@ impl Endpoint {
             Self::Tls(..) => "tls",
             Self::HdlcTcp(..) => "hdlc+tcp",
             Self::Serial(..) => "serial",
+            Self::Sctp(..) => "sctp",
+            Self::Sctps(..) => "sctps",
         }
     }
 
@@ -107,7 +164,12 @@ impl Endpoint {
     #[must_use]
     pub const fn host_port(&self) -> Option<&HostPort> {
         match self {
-            Self::Tcp(at) | Self::Udp(at) | Self::Tls(at, _) | Self::HdlcTcp(at, _) => Some(at),
+            Self::Tcp(at)
+            | Self::Udp(at)
+            | Self::Tls(at, _)
+            | Self::HdlcTcp(at, _)
+            | Self::Sctp(at, _)
+            | Self::Sctps(at, ..) => Some(at),
             Self::Serial(..) => None,
         }
     }
@@ -115,11 +177,8 @@ impl Endpoint {
     /// Puts another port in place, where the endpoint has one.
     #[must_use]
     pub fn with_port(mut self, port: u16) -> Self {
-        match &mut self {
-            Self::Tcp(at) | Self::Udp(at) | Self::Tls(at, _) | Self::HdlcTcp(at, _) => {
-                at.port = port
-            }
-            Self::Serial(..) => {}
+        if let Some(at) = self.host_port_mut() {
+            at.port = port;
         }
         self
     }
@@ -127,11 +186,40 @@ impl Endpoint {
     /// Puts another host in place, where the endpoint has one.
     #[must_use]
     pub fn with_host(mut self, host: &str) -> Self {
-        match &mut self {
-            Self::Tcp(at) | Self::Udp(at) | Self::Tls(at, _) | Self::HdlcTcp(at, _) => {
-                host.clone_into(&mut at.host);
-            }
-            Self::Serial(..) => {}
+        if let Some(at) = self.host_port_mut() {
+            host.clone_into(&mut at.host);
+        }
+        self
+    }
+
+    const fn host_port_mut(&mut self) -> Option<&mut HostPort> {
+        match self {
+            Self::Tcp(at)
+            | Self::Udp(at)
+            | Self::Tls(at, _)
+            | Self::HdlcTcp(at, _)
+            | Self::Sctp(at, _)
+            | Self::Sctps(at, ..) => Some(at),
+            Self::Serial(..) => None,
+        }
+    }
+
+    /// Tells what an SCTP endpoint has beside its place.
+    #[must_use]
+    pub const fn sctp(&self) -> Option<&SctpOptions> {
+        match self {
+            Self::Sctp(_, options) | Self::Sctps(_, options, _) => Some(options),
+            _ => None,
+        }
+    }
+
+    /// Puts another UDP port in place, where SCTP goes over UDP.
+    #[must_use]
+    pub fn with_udp_port(mut self, port: u16) -> Self {
+        if let Self::Sctp(_, options) | Self::Sctps(_, options, _) = &mut self
+            && let SctpOver::Udp(known) = &mut options.over
+        {
+            *known = port;
         }
         self
     }
@@ -161,10 +249,16 @@ impl fmt::Display for Endpoint {
             Self::Tcp(at) | Self::Udp(at) => write!(f, "{}://{at}", self.scheme())?,
             Self::Tls(at, options) => {
                 write!(f, "tls://{at}")?;
-                query.path("ca", options.ca.as_ref());
-                query.path("cert", options.cert.as_ref());
-                query.path("key", options.key.as_ref());
-                query.put("name", options.name.as_ref());
+                query.tls(options);
+            }
+            Self::Sctp(at, options) => {
+                write!(f, "sctp://{}", options.place(at))?;
+                query.sctp(options);
+            }
+            Self::Sctps(at, options, tls) => {
+                write!(f, "sctps://{}", options.place(at))?;
+                query.sctp(options);
+                query.tls(tls);
             }
             Self::HdlcTcp(at, hdlc) => {
                 write!(f, "hdlc+tcp://{at}")?;
@@ -198,6 +292,26 @@ impl Query {
         self.put(name, value.map(|path| path.to_string_lossy()));
     }
 
+    fn tls(&mut self, options: &TlsOptions) {
+        self.path("ca", options.ca.as_ref());
+        self.path("cert", options.cert.as_ref());
+        self.path("key", options.key.as_ref());
+        self.put("name", options.name.as_ref());
+    }
+
+    fn sctp(&mut self, options: &SctpOptions) {
+        let default = SctpOptions::default();
+        match options.over {
+            over if over == default.over => {}
+            SctpOver::Udp(port) => self.put("udp", Some(port)),
+            SctpOver::Ip => self.put("over", Some("ip")),
+        }
+        let local: Vec<String> = options.local.iter().map(ToString::to_string).collect();
+        self.put("local", (!local.is_empty()).then(|| local.join(",")));
+        self.put("pace", (options.pace == SctpPace::Fast).then_some("fast"));
+        self.put("heartbeat", options.heartbeat);
+    }
+
     fn hdlc(&mut self, options: HdlcOptions) {
         let default = HdlcOptions::default();
         self.put("address", options.address);
@@ -216,7 +330,7 @@ impl Query {
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for &octet in text.as_bytes() {
-        if octet.is_ascii_alphanumeric() || b"/-_.~:".contains(&octet) {
+        if octet.is_ascii_alphanumeric() || b"/-_.~:,".contains(&octet) {
             out.push(char::from(octet));
         } else {
             out.push_str(&format!("%{octet:02X}"));
@@ -256,15 +370,16 @@ impl FromStr for Endpoint {
         let endpoint = match scheme {
             "tcp" => Self::Tcp(place.parse()?),
             "udp" => Self::Udp(place.parse()?),
-            "tls" => Self::Tls(
-                place.parse()?,
-                TlsOptions {
-                    ca: options.take("ca").map(PathBuf::from),
-                    cert: options.take("cert").map(PathBuf::from),
-                    key: options.take("key").map(PathBuf::from),
-                    name: options.take("name"),
-                },
-            ),
+            "tls" => Self::Tls(place.parse()?, options.tls()),
+            "sctp" => {
+                let (at, others) = hosts(place)?;
+                Self::Sctp(at, options.sctp(others)?)
+            }
+            "sctps" => {
+                let (at, others) = hosts(place)?;
+                let sctp = options.sctp(others)?;
+                Self::Sctps(at, sctp, options.tls())
+            }
             "hdlc+tcp" => Self::HdlcTcp(place.parse()?, options.hdlc()?),
             "serial" => {
                 let path = unescape(place)?;
@@ -330,6 +445,50 @@ impl FromStr for HostPort {
     }
 }
 
+impl SctpOptions {
+    /// The hosts and the port as they stand in a URL.
+    fn place(&self, at: &HostPort) -> String {
+        let bracketed = |host: &str| {
+            if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                host.to_owned()
+            }
+        };
+        let mut hosts = vec![bracketed(&at.host)];
+        hosts.extend(self.others.iter().map(|host| bracketed(host)));
+        format!("{}:{}", hosts.join(","), at.port)
+    }
+}
+
+/// Hosts of one peer in a URL, at most.
+pub(crate) const HOSTS_MAX: usize = 8;
+
+/// Reads `HOST,HOST…[:PORT]`.
+fn hosts(place: &str) -> Result<(HostPort, Vec<String>), EndpointError> {
+    let (first, last) = place.rsplit_once(',').unwrap_or(("", place));
+    let mut at: HostPort = last.parse()?;
+    if first.is_empty() {
+        return Ok((at, Vec::new()));
+    }
+    let mut others = Vec::new();
+    for text in first.split(',') {
+        // A port behind a host that is not the last would be dropped.
+        let bare = !text.ends_with(']') && text.contains(':');
+        if bare || text.is_empty() {
+            return Err(EndpointError::Hosts);
+        }
+        let host: HostPort = text.parse()?;
+        others.push(host.host);
+    }
+    others.push(at.host);
+    if others.len() > HOSTS_MAX {
+        return Err(EndpointError::Hosts);
+    }
+    at.host = others.remove(0);
+    Ok((at, others))
+}
+
 /// The options of a URL that nobody has asked for yet.
 pub(crate) struct Options(Vec<(String, String)>);
 
@@ -365,6 +524,50 @@ impl Options {
             Ok(value) if (min..=max).contains(&value) => Ok(Some(value)),
             _ => Err(EndpointError::Range { name, min, max }),
         }
+    }
+
+    fn tls(&mut self) -> TlsOptions {
+        TlsOptions {
+            ca: self.take("ca").map(PathBuf::from),
+            cert: self.take("cert").map(PathBuf::from),
+            key: self.take("key").map(PathBuf::from),
+            name: self.take("name"),
+        }
+    }
+
+    fn sctp(&mut self, others: Vec<String>) -> Result<SctpOptions, EndpointError> {
+        let udp = self
+            .number("udp", 0, 65_535)?
+            .and_then(|port| u16::try_from(port).ok());
+        let over = match (self.take("over").as_deref(), udp) {
+            (None | Some("udp"), port) => SctpOver::Udp(port.unwrap_or(sctp::UDP_PORT)),
+            (Some("ip"), None) => SctpOver::Ip,
+            _ => return Err(EndpointError::Over),
+        };
+        let pace = match self.take("pace").as_deref() {
+            None | Some("standard") => SctpPace::Standard,
+            Some("fast") => SctpPace::Fast,
+            Some(_) => return Err(EndpointError::Pace),
+        };
+        let local = self.take("local").map_or_else(
+            || Ok(Vec::new()),
+            |text| {
+                text.split(',')
+                    .map(|one| one.trim_matches(['[', ']']).parse())
+                    .collect::<Result<Vec<_>, _>>()
+            },
+        );
+        let local = local.map_err(|_| EndpointError::Local)?;
+        if local.len() > HOSTS_MAX {
+            return Err(EndpointError::Local);
+        }
+        Ok(SctpOptions {
+            others,
+            local,
+            over,
+            pace,
+            heartbeat: self.number("heartbeat", 1, 86_400)?,
+        })
     }
 
     fn hdlc(&mut self) -> Result<HdlcOptions, EndpointError> {
@@ -405,7 +608,7 @@ pub enum EndpointError {
     #[error("an endpoint is a URL such as tcp://192.0.2.7:4059")]
     NoScheme,
     /// The scheme is none that this program knows.
-    #[error("unknown scheme '{0}': use tcp, udp, tls, hdlc+tcp or serial")]
+    #[error("unknown scheme '{0}': use tcp, udp, tls, hdlc+tcp, serial, sctp or sctps")]
     Scheme(Box<str>),
     /// No host, or characters that no host has.
     #[error("no host in the endpoint: write SCHEME://HOST:PORT")]
@@ -441,6 +644,20 @@ pub enum EndpointError {
     /// A server address of three octets.
     #[error("a server address has 1, 2 or 4 octets")]
     Width,
+    /// Hosts that are no list.
+    #[error(
+        "write up to 8 hosts with one port behind the last: sctp://192.0.2.7,198.51.100.7:4059"
+    )]
+    Hosts,
+    /// Something else than UDP or IP below SCTP, or a UDP port without UDP.
+    #[error("SCTP goes over=udp, with udp=PORT, or over=ip")]
+    Over,
+    /// No known pace.
+    #[error("pace is standard or fast")]
+    Pace,
+    /// Own addresses that are none.
+    #[error("local holds up to 8 own addresses: local=192.0.2.1,198.51.100.1")]
+    Local,
 }
 
 #[cfg(test)]
@@ -472,6 +689,15 @@ mod tests {
             "hdlc+tcp://h:4059?address=17&window=3",
         );
         check("serial:///dev/ttyUSB0", "serial:///dev/ttyUSB0?baud=9600");
+        check("sctp://h", "sctp://h:4059");
+        check(
+            "sctp://a,[2001:db8::7]:4060?udp=9900&local=192.0.2.1,2001:db8::1&pace=fast",
+            "sctp://a,[2001:db8::7]:4060?udp=9900&local=192.0.2.1,2001:db8::1&pace=fast",
+        );
+        check(
+            "sctps://a,b:1?over=ip&heartbeat=5&ca=/c&name=x",
+            "sctps://a,b:1?over=ip&heartbeat=5&ca=/c&name=x",
+        );
     }
 
     #[test]
@@ -482,7 +708,7 @@ mod tests {
         );
         check(
             "http://x",
-            "! unknown scheme 'http': use tcp, udp, tls, hdlc+tcp or serial",
+            "! unknown scheme 'http': use tcp, udp, tls, hdlc+tcp, serial, sctp or sctps",
         );
         check(
             "tcp://2001:db8::7",
@@ -502,6 +728,19 @@ mod tests {
             "hdlc+tcp://h?width=3",
             "! a server address has 1, 2 or 4 octets",
         );
+        check(
+            "sctp://a:1,b:2",
+            "! write up to 8 hosts with one port behind the last: sctp://192.0.2.7,198.51.100.7:4059",
+        );
+        check(
+            "sctp://a?over=ip&udp=9899",
+            "! SCTP goes over=udp, with udp=PORT, or over=ip",
+        );
+        check(
+            "sctp://a?local=here",
+            "! local holds up to 8 own addresses: local=192.0.2.1,198.51.100.1",
+        );
+        check("sctp://a?ca=/c", "! this scheme has no option 'ca'");
         check(
             "serial://ttyUSB0",
             "! a serial endpoint names a device file: serial:///dev/ttyUSB0?baud=9600",

@@ -153,4 +153,8 @@ impl<L: Link> Link for Faulty<L> {
     fn peer(&self) -> String {
         self.inner.peer()
     }
+
+    fn sctp(&self) -> Option<crate::SctpStatus> {
+        self.inner.sctp()
+    }
 }

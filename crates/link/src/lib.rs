@@ -5,6 +5,7 @@
 //! orders and protects is in `dlms`. Each transport maps a message's class to
 //! what it has.
 
+mod class;
 mod client;
 mod connect;
 mod endpoint;
@@ -16,6 +17,7 @@ mod keyfile;
 mod listen;
 mod message;
 mod queue;
+mod sctp;
 mod segment;
 mod serve;
 mod stream;
@@ -24,10 +26,12 @@ mod tls;
 mod trace;
 mod udp;
 
+pub use class::Treatment;
 pub use client::{Association, Client, ClientError, CounterStore, Surroundings};
 pub use connect::{Connecting, Connector, SystemConnector, connect};
 pub use endpoint::{
-    DLMS_PORT, Endpoint, EndpointError, HdlcOptions, HostPort, SerialOptions, TlsOptions,
+    DLMS_PORT, Endpoint, EndpointError, HdlcOptions, HostPort, SctpOptions, SctpOver, SctpPace,
+    SerialOptions, TlsOptions,
 };
 pub use entropy::{Entropy, SystemEntropy};
 pub use fault::{FaultPlan, Faulty};
@@ -41,6 +45,11 @@ pub use keyfile::{
 };
 pub use listen::{Accepted, Limits, Listener};
 pub use message::{Link, LinkError, LinkExt, Message, Sap};
+pub use sctp::{
+    ClassFigures, HEARTBEATS_PER_SECOND_MAX, MESSAGE_LEN_MAX, PPID_DLMS, PPID_ENVELOPE, PPID_OPEN,
+    PPID_TLS, PPID_XML, Received, SctpAssociation, SctpDialer, SctpEvent, SctpSocket, SctpStatus,
+    SctpTotals,
+};
 pub use segment::{
     IpLimits, IpMeter, IpSegment, Multidrop, MultidropConfig, MultidropMeter, MultidropSegment,
     Node, Segment, SegmentEvent,

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::connect::serial;
+use crate::sctp::{SctpLink, SctpSocket};
 use crate::stream::WrapperStream;
 use crate::udp::{DATAGRAM_SIZE_MAX, UdpLink};
 use crate::{Clock, Endpoint, HdlcOptions, HostPort, Link, LinkError, Sap, hdlc, tls};
@@ -71,6 +72,15 @@ impl Listener {
     ) -> Result<Self, LinkError> {
         let (ready, links) = mpsc::channel(64);
         let slots = Arc::new(Semaphore::new(limits.links_max));
+        if endpoint.sctp().is_some() {
+            let socket = SctpSocket::listen(endpoint, limits.links_max, &clock).await?;
+            let local = endpoint
+                .clone()
+                .with_port(socket.port())
+                .with_udp_port(socket.udp_port());
+            let task = tokio::spawn(accept_associations(socket, limits, slots, ready));
+            return Ok(Self { local, links, task });
+        }
         let (port, task) = match endpoint {
             Endpoint::Tcp(at) => {
                 let (socket, port) = tcp(at).await?;
@@ -80,7 +90,7 @@ impl Listener {
                 )
             }
             Endpoint::Tls(at, options) => {
-                let acceptor = TlsAcceptor::from(tls::server(options)?);
+                let acceptor = TlsAcceptor::from(tls::server(options, tls::ALL)?);
                 let (socket, port) = tcp(at).await?;
                 (
                     port,
@@ -115,6 +125,9 @@ impl Listener {
                         }
                     }),
                 )
+            }
+            Endpoint::Sctp(..) | Endpoint::Sctps(..) => {
+                return Err(LinkError::Unsupported("this transport"));
             }
             Endpoint::Udp(at) => {
                 let socket = UdpSocket::bind((at.host.as_str(), at.port)).await?;
@@ -194,6 +207,35 @@ async fn accept_streams(
         if ready.is_closed() {
             break;
         }
+    }
+}
+
+async fn accept_associations(
+    socket: SctpSocket,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    ready: mpsc::Sender<Accepted>,
+) {
+    while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
+        let Ok(mut association) = socket.accept().await else {
+            break;
+        };
+        let ready = ready.clone();
+        tokio::spawn(async move {
+            let peer = format!("sctp://{}", association.peer());
+            match tokio::time::timeout(limits.handshake, association.secure()).await {
+                Ok(Ok(())) => {
+                    let link = Box::new(SctpLink::new(association, peer));
+                    drop(ready.send(Accepted { link, permit }).await);
+                }
+                Ok(Err(error)) => {
+                    tracing::info!(peer, %error, "refused an association");
+                    // The alert that says so is delivered while this closes.
+                    drop(tokio::time::timeout(limits.handshake, association.close()).await);
+                }
+                Err(_) => tracing::info!(peer, "an association took too long to come up"),
+            }
+        });
     }
 }
 

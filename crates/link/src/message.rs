@@ -5,6 +5,8 @@ use std::task::{Context, Poll};
 
 use model::MessageClass;
 
+use crate::SctpStatus;
+
 /// A service access point: a logical device's or a client's address.
 pub type Sap = u16;
 
@@ -61,6 +63,11 @@ pub trait Link: Send {
 
     /// Tells who is at the other end, for people.
     fn peer(&self) -> String;
+
+    /// Tells paths, failovers and what the classes did, over SCTP.
+    fn sctp(&self) -> Option<SctpStatus> {
+        None
+    }
 }
 
 impl Link for Box<dyn Link> {
@@ -86,6 +93,10 @@ impl Link for Box<dyn Link> {
 
     fn peer(&self) -> String {
         (**self).peer()
+    }
+
+    fn sctp(&self) -> Option<SctpStatus> {
+        (**self).sctp()
     }
 }
 

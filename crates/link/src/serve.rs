@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dlms::server::{Input, ObjectStore, Output, Server, Settings};
-use model::MessageClass;
-
 use crate::{Clock, Link, LinkError, LinkExt as _, Message, Sap};
+use dlms::server::{Input, ObjectStore, Output, Server, Settings};
 
 /// A logical device that several links may ask.
 pub type SharedDevice = Arc<Mutex<dyn ObjectStore + Send>>;
@@ -101,7 +99,8 @@ pub async fn serve(
                 let answer = Message {
                     source: destination,
                     destination: client,
-                    class: MessageClass::Request,
+                    // As urgent as what it answers.
+                    class: message.class,
                     payload: octets,
                 };
                 if let Err(error) = link.send(answer) {

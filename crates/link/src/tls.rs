@@ -7,14 +7,21 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use crate::{HostPort, LinkError, TlsOptions};
+
+/// TLS 1.3 and 1.2, for peers over TCP.
+pub(crate) const ALL: &[&SupportedProtocolVersion] = ALL_VERSIONS;
+
+/// TLS 1.3 alone.
+pub(crate) const NEW: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 /// Makes what a client needs, and the name that the server must prove.
 pub(crate) fn client(
     at: &HostPort,
     options: &TlsOptions,
+    versions: &[&'static SupportedProtocolVersion],
 ) -> Result<(Arc<ClientConfig>, ServerName<'static>), LinkError> {
     let Some(ca) = &options.ca else {
         return Err(refuse(
@@ -22,7 +29,7 @@ pub(crate) fn client(
         ));
     };
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| refuse(&error.to_string()))?
         .with_root_certificates(roots(ca)?);
     let config = match (&options.cert, &options.key) {
@@ -39,7 +46,10 @@ pub(crate) fn client(
 }
 
 /// Makes what a listener needs; with `ca`, clients must show a certificate.
-pub(crate) fn server(options: &TlsOptions) -> Result<Arc<ServerConfig>, LinkError> {
+pub(crate) fn server(
+    options: &TlsOptions,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<Arc<ServerConfig>, LinkError> {
     let (Some(cert), Some(key)) = (&options.cert, &options.key) else {
         return Err(refuse(
             "a listener shows a certificate: ?cert=FILE&key=FILE",
@@ -47,7 +57,7 @@ pub(crate) fn server(options: &TlsOptions) -> Result<Arc<ServerConfig>, LinkErro
     };
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| refuse(&error.to_string()))?;
     let builder = match &options.ca {
         Some(ca) => {

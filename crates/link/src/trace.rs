@@ -176,4 +176,8 @@ impl<L: Link> Link for Traced<L> {
     fn peer(&self) -> String {
         self.inner.peer()
     }
+
+    fn sctp(&self) -> Option<crate::SctpStatus> {
+        self.inner.sctp()
+    }
 }

@@ -9,6 +9,7 @@
 //! | [`history`] | the rows of a load profile in memory |
 //! | [`journal`] | captured rows, logs and state on disk, shared by all meters of a process |
 //! | [`metrology`] | power and energy as functions of time and a seed |
+//! | [`outlets`] | the five XML messages: a meter that is the gateway to outlets |
 //! | [`population`] | neighbourhoods of meters that differ as real ones do |
 //! | [`registers`] | metrology behind a breaker and a supply that may fail |
 //! | [`shell`] | a fleet on real links, in real time |
@@ -21,6 +22,7 @@ pub mod fleet;
 pub mod history;
 pub mod journal;
 pub mod metrology;
+pub mod outlets;
 pub mod population;
 pub mod registers;
 pub mod shell;

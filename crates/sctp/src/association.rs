@@ -25,6 +25,7 @@ pub use output::Transmit;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use thiserror::Error;
 
@@ -247,6 +248,9 @@ pub(crate) struct Association {
     probes: VecDeque<Transmit>,
     /// The peer's addresses are others now.
     pub(crate) moved: bool,
+    /// The shortest heartbeat interval that so many associations leave, in
+    /// microseconds.
+    pub(crate) heartbeat_floor: Arc<AtomicU64>,
 }
 
 impl Association {

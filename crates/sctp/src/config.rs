@@ -224,6 +224,10 @@ pub struct EndpointConfig {
     pub cookie_lifetime: Duration,
     /// How long a cookie key is used to make cookies.
     pub cookie_key_rotation: Duration,
+    /// Heartbeats that all associations together send in a second, once they
+    /// are more than `heartbeat_interval` allows for: the interval grows to
+    /// paths divided by this. `None`: it never grows.
+    pub heartbeats_per_second_max: Option<u32>,
     /// How accepted associations behave.
     pub association: Config,
 }
@@ -243,6 +247,7 @@ impl EndpointConfig {
             associations_max: 100_000,
             cookie_lifetime: Duration::from_secs(60),
             cookie_key_rotation: Duration::from_secs(3_600),
+            heartbeats_per_second_max: None,
             association: Config::default(),
         }
     }

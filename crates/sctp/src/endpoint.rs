@@ -11,6 +11,7 @@ mod set_up;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -157,6 +158,7 @@ pub struct Endpoint {
     next_id: u64,
     now: Instant,
     counters: EndpointCounters,
+    heartbeat_floor: Arc<AtomicU64>,
 }
 
 struct Entry {
@@ -204,6 +206,7 @@ impl Endpoint {
             next_id: 0,
             now,
             counters: EndpointCounters::default(),
+            heartbeat_floor: Arc::default(),
         }
     }
 
@@ -321,6 +324,7 @@ impl Endpoint {
             }
         }
         let tag = entry.association.local_tag;
+        self.pace_heartbeats();
         if self.by_tag.get(&tag) == Some(&id) {
             self.by_tag.remove(&tag);
         }
@@ -381,7 +385,18 @@ impl Endpoint {
         });
     }
 
-    fn add(&mut self, association: Box<Association>) -> AssociationId {
+    /// Sets the shortest heartbeat interval by how many paths there are.
+    fn pace_heartbeats(&self) {
+        let Some(rate) = self.config.heartbeats_per_second_max else {
+            return;
+        };
+        let paths = u64::try_from(self.by_peer.len()).unwrap_or(u64::MAX);
+        let floor = paths.saturating_mul(1_000_000) / u64::from(rate.max(1));
+        self.heartbeat_floor.store(floor, Ordering::Relaxed);
+    }
+
+    fn add(&mut self, mut association: Box<Association>) -> AssociationId {
+        association.heartbeat_floor = Arc::clone(&self.heartbeat_floor);
         let id = AssociationId(self.next_id);
         self.next_id += 1;
         self.by_tag.insert(association.local_tag, id);
@@ -395,6 +410,7 @@ impl Endpoint {
         );
         self.busy.insert(id);
         self.settle(id);
+        self.pace_heartbeats();
         id
     }
 }

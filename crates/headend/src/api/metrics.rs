@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use link::SctpTotals;
+use model::MessageClass;
 
 use super::App;
 use super::error::ApiError;
@@ -150,6 +152,51 @@ pub(super) async fn metrics(
         let spent = seconds(spent.saturating_mul(1_000));
         text.push_str(&format!("{name}{{phase=\"{}\"}} {spent}\n", phase.name()));
     }
+    sctp(&mut text, &seconds);
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// Figures of all SCTP associations.
+fn sctp(text: &mut String, seconds: &dyn Fn(u64) -> String) {
+    let totals = SctpTotals::so_far();
+    for (name, help, value) in [
+        (
+            "gridward_sctp_associations_total",
+            "SCTP associations that came to stand",
+            totals.associations,
+        ),
+        (
+            "gridward_sctp_lost_total",
+            "SCTP associations that ended without being asked to",
+            totals.lost,
+        ),
+        (
+            "gridward_sctp_failovers_total",
+            "Times that data took another path",
+            totals.failovers,
+        ),
+        (
+            "gridward_sctp_paths_failed_total",
+            "Times that a path stopped answering",
+            totals.paths_failed,
+        ),
+    ] {
+        text.push_str(&format!(
+            "# HELP {name} {help}.\n# TYPE {name} counter\n{name} {value}\n"
+        ));
+    }
+    let sent = "gridward_sctp_messages_total";
+    let waited = "gridward_sctp_queue_seconds_total";
+    let (mut messages, mut times) = (String::new(), String::new());
+    for (class, (count, micros)) in MessageClass::ALL.into_iter().zip(totals.classes) {
+        let class = class.name();
+        messages.push_str(&format!("{sent}{{class=\"{class}\"}} {count}\n"));
+        let time = seconds(micros);
+        times.push_str(&format!("{waited}{{class=\"{class}\"}} {time}\n"));
+    }
+    text.push_str(&format!(
+        "# HELP {sent} Messages handed to the network whole.\n# TYPE {sent} counter\n{messages}\
+         # HELP {waited} Time that these waited for it.\n# TYPE {waited} counter\n{times}"
+    ));
 }

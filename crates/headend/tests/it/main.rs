@@ -11,6 +11,7 @@ mod api;
 mod fake;
 mod http;
 mod lists;
+mod outlets;
 mod planner;
 mod registry;
 mod store;

@@ -10,5 +10,7 @@
 
 mod device;
 mod han_port;
+mod namespaces;
+mod sctp;
 mod segment;
 mod transports;

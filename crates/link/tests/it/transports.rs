@@ -21,14 +21,14 @@ use tokio::net::TcpStream;
 
 use crate::device::{Fleet, LONG, NAME, long, name};
 
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-fn surroundings() -> Surroundings {
+pub(crate) fn surroundings() -> Surroundings {
     Surroundings::system()
 }
 
 /// Listens for `saps` and tells where.
-async fn listen(endpoint: &str, saps: &[u16], limits: Limits) -> Endpoint {
+pub(crate) async fn listen(endpoint: &str, saps: &[u16], limits: Limits) -> Endpoint {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let endpoint: Endpoint = endpoint.parse().unwrap();
     let mut listener = Listener::bind(&endpoint, saps, limits, Arc::clone(&clock))
@@ -48,7 +48,7 @@ async fn listen(endpoint: &str, saps: &[u16], limits: Limits) -> Endpoint {
     local
 }
 
-async fn check(endpoint: &Endpoint, sap: u16) {
+pub(crate) async fn check(endpoint: &Endpoint, sap: u16) {
     let mut client = Client::connect(endpoint, Association::public(sap), &surroundings(), LIMIT)
         .await
         .unwrap();
@@ -89,12 +89,17 @@ async fn tcp_and_udp_and_hdlc_carry_whole_sessions() {
 }
 
 /// A certificate authority, and a certificate of each side, as PEM files.
-struct Papers {
+pub(crate) struct Papers {
     folder: tempfile::TempDir,
 }
 
 impl Papers {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        Self::until(4_096)
+    }
+
+    /// Papers whose certificates are good until the first day of a year.
+    pub(crate) fn until(year: i32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -106,7 +111,8 @@ impl Papers {
         put("ca.pem", certificate.pem());
         for side in ["meter.example", "client.example"] {
             let key = rcgen::KeyPair::generate().unwrap();
-            let params = rcgen::CertificateParams::new(vec![side.to_owned()]).unwrap();
+            let mut params = rcgen::CertificateParams::new(vec![side.to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
             put(
                 &format!("{side}.pem"),
                 params.signed_by(&key, &issuer).unwrap().pem(),
@@ -116,7 +122,7 @@ impl Papers {
         Self { folder }
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(crate) fn at(&self, name: &str) -> String {
         self.folder.path().join(name).to_string_lossy().into_owned()
     }
 }

@@ -69,6 +69,16 @@ impl CivilDate {
 }
 
 impl CivilDateTime {
+    /// The first second of the year 0.
+    pub const START: Self = Self {
+        date: CivilDate {
+            year: 0,
+            month: 1,
+            day: 1,
+        },
+        seconds: 0,
+    };
+
     /// Takes a day, and hour, minute and second of it.
     ///
     /// # Errors
@@ -94,6 +104,58 @@ impl CivilDateTime {
     /// Returns the seconds since the day began, 0 to 86,399.
     pub const fn seconds(self) -> u32 {
         self.seconds
+    }
+
+    /// Returns the seconds since 0000-01-01 00:00:00 in the calendar of today, so that times can be
+    /// subtracted.
+    pub const fn ordinal(self) -> u64 {
+        let (year, month) = (self.date.year as u64, self.date.month);
+        let mut days = self.date.day as u64 - 1;
+        let mut earlier = 1;
+        while earlier < month {
+            days += self::days(self.date.year, earlier) as u64;
+            earlier += 1;
+        }
+        // Each year before this one that has a day more; 0000 is one of them.
+        let leaps = year.div_ceil(4) - year.div_ceil(100) + year.div_ceil(400);
+        (year * 365 + leaps + days) * 86_400 + self.seconds as u64
+    }
+
+    /// Returns the time so many seconds after 0000-01-01 00:00:00, up to the end of 9999.
+    pub fn from_ordinal(ordinal: u64) -> Option<Self> {
+        let (day, seconds) = (ordinal / 86_400, ordinal % 86_400);
+        // No year is longer than 366 days, so the guess is not late.
+        let mut year = u16::try_from(day / 366)
+            .ok()
+            .filter(|year| *year <= 9_999)?;
+        let begins = |year: u16| {
+            let year = u64::from(year);
+            year * 365 + year.div_ceil(4) - year.div_ceil(100) + year.div_ceil(400)
+        };
+        while begins(year + 1) <= day {
+            year += 1;
+        }
+        let mut left = day - begins(year);
+        let mut month = 1;
+        while left >= u64::from(days(year, month)) {
+            left -= u64::from(days(year, month));
+            month += 1;
+        }
+        let date = CivilDate::new(year, month, u8::try_from(left + 1).ok()?).ok()?;
+        Some(Self {
+            date,
+            seconds: u32::try_from(seconds).ok()?,
+        })
+    }
+
+    /// Returns the civil time of a place whose clocks are so many seconds ahead of UTC, at a second
+    /// since 1970-01-01T00:00:00Z.
+    pub fn of_unix(unix: i64, ahead: i32) -> Option<Self> {
+        // 1970-01-01 is 719,528 days behind 0000-01-01.
+        let ordinal = (719_528 * 86_400_i64)
+            .checked_add(unix)?
+            .checked_add(i64::from(ahead))?;
+        Self::from_ordinal(u64::try_from(ordinal).ok()?)
     }
 
     /// Returns the section that it lies in.
@@ -259,5 +321,45 @@ impl Sections {
     pub fn iter(self) -> impl Iterator<Item = Section> {
         let numbers: RangeInclusive<u8> = self.start.0..=self.end.0;
         numbers.map(Section)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: days counted by hand, and self-agreement.
+    use super::*;
+
+    #[test]
+    fn times_are_counted() {
+        let at = |text: &str| text.parse::<CivilDateTime>().unwrap();
+        let day = 86_400;
+        for (text, ordinal) in [
+            ("0000-01-01 00:00:00", 0),
+            ("0000-12-31 00:00:01", 365 * day + 1),
+            ("0001-01-01 00:00:00", 366 * day),
+            // 719,528 days before 1970-01-01 in this calendar.
+            ("1970-01-01 00:00:00", 719_528 * day),
+            ("2012-06-01 12:07:40", (719_528 + 15_492) * day + 43_660),
+        ] {
+            assert_eq!(at(text).ordinal(), ordinal, "{text}");
+        }
+        assert_eq!(
+            CivilDateTime::of_unix(1_338_552_460, 3_600),
+            Some(at("2012-06-01 13:07:40"))
+        );
+        assert_eq!(CivilDateTime::of_unix(i64::MIN, 0), None);
+        let end = at("9999-12-31 23:59:59").ordinal();
+        assert_eq!(CivilDateTime::from_ordinal(end + 1), None);
+        assert_eq!(CivilDateTime::from_ordinal(u64::MAX), None);
+        let mut ordinal = 0;
+        while ordinal <= end {
+            let time = CivilDateTime::from_ordinal(ordinal).unwrap();
+            assert_eq!(time.ordinal(), ordinal, "{time}");
+            ordinal += 86_399 * 29;
+        }
+        assert_eq!(
+            CivilDateTime::from_ordinal(end).map(CivilDateTime::ordinal),
+            Some(end)
+        );
     }
 }

@@ -2,6 +2,7 @@
 //! sections 6.4 and 8; RFC 7829).
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use super::{Association, Control, EVENTS_MAX};
 use crate::chunk::kind;
@@ -206,9 +207,17 @@ impl Association {
     // ---- heartbeats ----
 
     /// HB.interval plus RTO, give or take half an RTO (RFC 9260, section
-    /// 8.3).
+    /// 8.3); longer where there are very many associations.
     pub(super) fn heartbeat_period(&mut self, at: usize) -> Duration {
         let rto = self.rto(at);
+        let floor = self.heartbeat_floor.load(Ordering::Relaxed);
+        if floor > micros(self.config.heartbeat_interval) {
+            // Spread over as long again, that many that came to stand at once
+            // do not beat at once; a sixteenth more, that the mean is below
+            // what may be.
+            let period = floor / 2 + floor / 16 + self.draw() % floor;
+            return Duration::from_micros(period).max(self.config.heartbeat_interval);
+        }
         let jitter = self.draw() % micros(rto).max(1);
         (self.config.heartbeat_interval + rto / 2).saturating_add(Duration::from_micros(jitter))
     }

@@ -64,6 +64,7 @@ impl Association {
             counters: Counters::default(),
             probes: VecDeque::new(),
             moved: false,
+            heartbeat_floor: Arc::default(),
         }
     }
 

@@ -361,6 +361,7 @@ impl Endpoint {
             fresh.set_stream(stream, options);
         }
         let unacknowledged = entry.association.unacknowledged();
+        fresh.heartbeat_floor = Arc::clone(&self.heartbeat_floor);
         fresh.keep_unread(entry.association.take_unread());
         fresh.events.clear();
         fresh.events.extend(entry.association.events.drain(..));

@@ -11,6 +11,7 @@
 mod codec;
 mod dissection;
 mod extensions;
+mod heartbeats;
 mod hostile;
 mod net;
 mod packetdrill;
