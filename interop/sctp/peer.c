@@ -52,6 +52,9 @@ static struct socket *open_socket(char *locals, uint16_t peer_udp_port) {
     if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_REMOTE_UDP_ENCAPS_PORT, &encaps, sizeof encaps)) die("encapsulation");
     struct sctp_rtoinfo rto = {.srto_initial = 200, .srto_min = 100, .srto_max = 1000};
     if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof rto)) die("RTO");
+    /* A path is used once a heartbeat was answered on it: that shall not take 30 s. */
+    struct sctp_paddrparams paths = {.spp_hbinterval = 300, .spp_flags = SPP_HB_ENABLE};
+    if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &paths, sizeof paths)) die("heartbeats");
     struct sctp_initmsg init = {.sinit_num_ostreams = STREAMS, .sinit_max_instreams = 64};
     if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof init)) die("streams");
     int on = 1;
