@@ -4,7 +4,7 @@ import glob
 import http.client
 import json
 import os
-import re
+import pty
 import shutil
 import socket
 import ssl
@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import traceback
+import tty
 
 GRIDWARD, ROOT = sys.argv[1:3]
 SHARED = os.path.join(os.path.dirname(ROOT), "shared", "data", "espi", "xsd")
@@ -237,6 +238,27 @@ def green_button(page, folder):
               page.get(f"{documents['batch']}?{query}")[0] == status)
 
 
+def setup(folder, meter):
+    """The wizard finds a port by listening: a pseudo terminal, named as udev names serial devices."""
+    devices = os.path.join(folder, "by-id")
+    os.mkdir(devices)
+    port, end = pty.openpty()
+    tty.setraw(port)
+    os.symlink(os.ttyname(end), os.path.join(devices, "usb-P1_reader-if00"))
+    config = os.path.join(folder, "setup.toml")
+    process = subprocess.Popen([GRIDWARD, "homegate", "setup", "--yes", "--devices", devices, "--config", config,
+                                "--data", os.path.join(folder, "setup")],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None:
+        os.write(port, meter.telegram())
+        time.sleep(0.5)
+    check("setup finds the port", process.returncode == 0, process.stderr.read())
+    source = [line for line in open(config) if line.startswith("source")]
+    check("and names it as it stays", source == [f'source = "p1://{devices}/usb-P1_reader-if00"\n'], source)
+    for descriptor in (port, end):
+        os.close(descriptor)
+
+
 def main():
     folder = tempfile.mkdtemp(prefix="gridward-home-")
     data = os.path.join(folder, "data")
@@ -319,6 +341,8 @@ password_file = "mqtt.password"
         meter.speaks = True
         check("and it comes back", until(lambda: broker.last("/meter", since) == "online"))
         check("nothing was ever sent to the meter", meter.heard == b"", meter.heard)
+
+        setup(folder, meter)
 
         # The gateway is killed: the broker tells its will.
         since = len(broker.messages)
