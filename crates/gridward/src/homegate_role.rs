@@ -104,11 +104,6 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
         install_code: install_code(&config)?,
     };
     let data = folder(options.data.as_deref(), &config)?;
-    // The allocator asks for huge pages; a role this small would leave most of
-    // each empty, and they count as resident.
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay");
-    }
     role::block_on_one(async {
         let stop = role::stopped(options.stop_at_eof)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
