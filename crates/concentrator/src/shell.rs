@@ -709,9 +709,12 @@ fn transmitted(own: &mut Server) -> Vec<Message> {
 
 const fn port(endpoint: &Endpoint) -> u16 {
     match endpoint {
-        Endpoint::Tcp(at) | Endpoint::Udp(at) | Endpoint::Tls(at, _) | Endpoint::HdlcTcp(at, _) => {
-            at.port
-        }
+        Endpoint::Tcp(at)
+        | Endpoint::Udp(at)
+        | Endpoint::Tls(at, _)
+        | Endpoint::HdlcTcp(at, _)
+        | Endpoint::Sctp(at, _)
+        | Endpoint::Sctps(at, ..) => at.port,
         Endpoint::Serial(..) => 0,
     }
 }
