@@ -269,7 +269,8 @@ async fn read(count: u16, technology: Technology, hops: u8, direct: bool) -> (f6
         profiles: vec![LOAD],
         every_s: 86_400,
         at_once: 8,
-        backfill_days: 1,
+        // All of the day that the meters hold, however long joining took.
+        backfill_days: 3,
         timeout: Duration::from_secs(1_800),
         summary: Duration::from_secs(60),
         all: false,

@@ -10,6 +10,7 @@
 
 mod collect;
 mod concentrator;
+mod conventional;
 mod decode;
 mod demo;
 mod fleet;
