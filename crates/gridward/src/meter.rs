@@ -9,7 +9,7 @@ use link::{Clock, Endpoint, KeyFile, Limits, Listener, Sap, Service, SystemClock
 use meter::fleet::{Fleet, FleetError};
 use meter::journal::DirStore;
 use meter::metrology::{Fixed, Source};
-use meter::population::Population;
+use meter::population::{Outages, Population};
 use meter::shell::{SharedFleet, serve};
 use meter::template::Template;
 use model::Timestamp;
@@ -70,8 +70,13 @@ pub(crate) struct MeterOptions {
     #[arg(long, value_name = "W")]
     power: Option<u32>,
 
-    /// Never lose the supply: for tests that count rows
-    #[arg(long, hide = true)]
+    /// Lose the supply now and then while it serves, for up to five hours;
+    /// without this only the history has such gaps
+    #[arg(long)]
+    outages: bool,
+
+    /// Never have lost the supply: for tests that count rows
+    #[arg(long, hide = true, conflicts_with = "outages")]
     steady: bool,
 
     /// Give each meter an address of its own, from that of --listen on in
@@ -113,7 +118,11 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
         let population = Population {
             seed: options.seed,
             history_days: options.history,
-            outages: options.power.is_none() && !options.steady,
+            outages: match options {
+                _ if options.outages => Outages::Always,
+                _ if options.steady || options.power.is_some() => Outages::Never,
+                _ => Outages::Past,
+            },
             consecutive_saps: !options.spread,
             ..Population::default()
         };

@@ -30,6 +30,17 @@ const STREETS: [&str; 8] = [
     "Kirchplatz",
 ];
 
+/// When meters lose their supply now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outages {
+    /// Never.
+    Never,
+    /// Before they are started: their profiles have gaps, and they answer whenever they are asked.
+    Past,
+    /// Also while they serve: then they answer nothing, for up to five hours.
+    Always,
+}
+
 /// How a neighbourhood is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Population {
@@ -39,8 +50,8 @@ pub struct Population {
     pub feeders: u16,
     /// How many days of history a new meter has.
     pub history_days: u16,
-    /// Whether meters lose their supply now and then.
-    pub outages: bool,
+    /// When meters lose their supply.
+    pub outages: Outages,
     /// Whether the meters stand behind one address, told apart by consecutive SAPs; else each
     /// has the SAP of its model.
     pub consecutive_saps: bool,
@@ -52,7 +63,7 @@ impl Default for Population {
             seed: 1,
             feeders: 4,
             history_days: 30,
-            outages: true,
+            outages: Outages::Always,
             consecutive_saps: true,
         }
     }
@@ -92,11 +103,13 @@ impl Population {
         let pick = |what: u64, below: u64| draw(seed, what, 0) % below.max(1);
         let today = now.secs().div_euclid(DAY_S);
         let first = today - i64::from(self.history_days);
-        let outages = if self.outages {
-            outages(seed, first, today + DAYS_AHEAD)
-        } else {
-            Vec::new()
+        let mut outages = match self.outages {
+            Outages::Never => Vec::new(),
+            Outages::Past | Outages::Always => outages(seed, first, today + DAYS_AHEAD),
         };
+        if self.outages == Outages::Past {
+            outages.retain(|outage| outage.to <= now);
+        }
         DeviceConfig {
             template: template.clone(),
             keys,

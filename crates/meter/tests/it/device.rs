@@ -21,7 +21,7 @@ use dlms::server::{Caller, ObjectStore as _, Selection};
 use dlms::xdlms::{ActionResult, DataAccessResult};
 use link::Entropy as _;
 use meter::metrology::Household;
-use meter::population::Population;
+use meter::population::{Outages, Population};
 use meter::registers::Outage;
 use model::{BreakerState, IntervalStatus, Timestamp};
 
@@ -733,6 +733,26 @@ fn no_meter_has_the_address_of_all() {
     let saps: Vec<u16> = configs.iter().map(|config| config.sap).collect();
     let expected: Vec<u16> = (1..=301).filter(|sap| *sap != 0x7F).collect();
     assert_eq!(saps, expected);
+}
+
+#[test]
+fn outages_of_the_past_leave_a_meter_that_serves_alone() {
+    let template = Options::default().template;
+    let keys = link::KeyFile::generate(1, 300, &Counting::default()).unwrap();
+    let always = Population::default().configs(&template, keys.meters.clone(), NOON);
+    let past = Population {
+        outages: Outages::Past,
+        ..Population::default()
+    };
+    let past = past.configs(&template, keys.meters, NOON);
+    let count = |configs: &[meter::device::DeviceConfig]| {
+        let all = configs.iter().flat_map(|config| &config.outages);
+        let over = all.clone().filter(|outage| outage.to <= NOON).count();
+        (over, all.count() - over)
+    };
+    let (over, ahead) = count(&always);
+    assert!(over > 100 && ahead > 10, "{over} {ahead}");
+    assert_eq!(count(&past), (over, 0));
 }
 
 #[test]

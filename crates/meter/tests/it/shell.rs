@@ -17,7 +17,7 @@ use link::{
 };
 use meter::fleet::Fleet;
 use meter::journal::DirStore;
-use meter::population::Population;
+use meter::population::{Outages, Population};
 use meter::shell::{SharedFleet, serve};
 use meter::template::Template;
 use model::BreakerState;
@@ -67,7 +67,7 @@ async fn start(dir: &std::path::Path, clock: Arc<TestClock>, keys: KeyFile) -> S
     let now = model::Timestamp::from_secs(clock.unix_seconds());
     let population = Population {
         history_days: 3,
-        outages: false,
+        outages: Outages::Never,
         ..Population::default()
     };
     let configs = population.configs(&template, keys.meters.clone(), now);
