@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{Connect, ConnectError, Endpoint, EndpointCounters, wrap};
 use crate::association::{Association, Peer, RequestError, SendError, SendOptions, Status};
+use crate::auth::Auth;
 use crate::entropy;
 use crate::event::{AssociationId, MessageId};
 use crate::path::{self, PathStatus};
@@ -286,19 +287,7 @@ impl Endpoint {
         key_id: u16,
         key: &[u8],
     ) -> Result<(), RequestError> {
-        self.with(
-            id,
-            self.now,
-            RequestError::NoAssociation,
-            |association, _| {
-                let auth = association.auth_mut().ok_or(RequestError::Unsupported)?;
-                if auth.set_key(key_id, key) {
-                    Ok(())
-                } else {
-                    Err(RequestError::Busy)
-                }
-            },
-        )
+        self.with_auth(id, RequestError::Busy, |auth| auth.set_key(key_id, key))
     }
 
     /// Authenticates what is sent with another key from now on. The peer must
@@ -311,19 +300,7 @@ impl Endpoint {
         id: AssociationId,
         key_id: u16,
     ) -> Result<(), RequestError> {
-        self.with(
-            id,
-            self.now,
-            RequestError::NoAssociation,
-            |association, _| {
-                let auth = association.auth_mut().ok_or(RequestError::Unsupported)?;
-                if auth.activate(key_id) {
-                    Ok(())
-                } else {
-                    Err(RequestError::Unknown)
-                }
-            },
-        )
+        self.with_auth(id, RequestError::Unknown, |auth| auth.activate(key_id))
     }
 
     /// Forgets a key that is not active: what is authenticated with it is no
@@ -333,17 +310,24 @@ impl Endpoint {
     /// Where authentication was not agreed, or the key is not there or
     /// active.
     pub fn remove_auth_key(&mut self, id: AssociationId, key_id: u16) -> Result<(), RequestError> {
+        self.with_auth(id, RequestError::Unknown, |auth| auth.remove_key(key_id))
+    }
+
+    /// Does something to an association's keys; `refused` is what it is told
+    /// where that does not go.
+    fn with_auth(
+        &mut self,
+        id: AssociationId,
+        refused: RequestError,
+        change: impl FnOnce(&mut Auth) -> bool,
+    ) -> Result<(), RequestError> {
         self.with(
             id,
             self.now,
             RequestError::NoAssociation,
             |association, _| {
                 let auth = association.auth_mut().ok_or(RequestError::Unsupported)?;
-                if auth.remove_key(key_id) {
-                    Ok(())
-                } else {
-                    Err(RequestError::Unknown)
-                }
+                change(auth).then_some(()).ok_or(refused)
             },
         )
     }
