@@ -1,10 +1,10 @@
-import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { Fragment, type ComponentChildren } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { api, signedOut } from "../lib/api.ts";
 import { useKey, useMedia, useNow } from "../lib/hooks.ts";
-import { setSingleKeys, singleKeys } from "../lib/keys.ts";
+import { bind, setSingleKeys, singleKeys } from "../lib/keys.ts";
 import { live } from "../lib/live-client.ts";
-import { navigate, visits } from "../lib/router.ts";
+import { navigate, place, visits } from "../lib/router.ts";
 import { session, siteZone } from "../lib/session.ts";
 import { useStore } from "../lib/store.ts";
 import { theme, toggleTheme } from "../lib/theme.ts";
@@ -13,6 +13,7 @@ import { t } from "../texts/en.ts";
 import { Dialog } from "./dialog.tsx";
 import { Find } from "./find.tsx";
 import { Icon, Mark } from "./icons.tsx";
+import { NAV, type NavItem } from "./nav.ts";
 import { Popover } from "./popover.tsx";
 import { ConnectionBanner } from "./states.tsx";
 import { useTwinKey } from "./chart/chart.tsx";
@@ -21,6 +22,8 @@ export interface Crumb {
   text: string;
   href?: string;
 }
+
+const ITEMS = NAV.flatMap((group) => group.items);
 
 /** The last change of page whose heading got the focus; each page has a frame of its own. */
 let seenVisit = 0;
@@ -43,6 +46,8 @@ export function Shell({
   const [open, setOpen] = useState<"keyboard" | "more" | "find" | null>(null);
   const visit = useStore(visits);
   const main = useRef<HTMLElement>(null);
+  const { path } = useStore(place);
+  const current = (item: NavItem): "page" | undefined => (item.at.test(path) ? "page" : undefined);
 
   useEffect(() => {
     document.title = t.title(title);
@@ -59,7 +64,10 @@ export function Shell({
 
   useTwinKey();
   useKey("?", () => setOpen("keyboard"));
-  useKey("g f", () => navigate("/fleet"));
+  useLayoutEffect(() => {
+    const unbind = ITEMS.map((item) => bind(item.keys, () => navigate(item.href)));
+    return () => unbind.forEach((one) => one());
+  }, []);
 
   if (!who) return null;
   return (
@@ -73,10 +81,24 @@ export function Shell({
             <Mark />
             <span class="lb">{t.product}</span>
           </a>
-          <a class="nav" href="/fleet" aria-current="page" data-testid="nav-fleet" title={t.nav.fleet}>
-            <Icon name="gauge" />
-            <span class="lb">{t.nav.fleet}</span>
-          </a>
+          {NAV.map((group) => (
+            <Fragment key={group.title}>
+              {group.title === "" ? null : <h2>{group.title}</h2>}
+              {group.items.map((item) => (
+                <a
+                  key={item.href}
+                  class="nav"
+                  href={item.href}
+                  aria-current={current(item)}
+                  data-testid={item.testid}
+                  title={item.text}
+                >
+                  <Icon name={item.icon} />
+                  <span class="lb">{item.text}</span>
+                </a>
+              ))}
+            </Fragment>
+          ))}
           <p class="foot">
             {who.site}
             <br />
@@ -123,10 +145,12 @@ export function Shell({
       </div>
       {narrow ? (
         <nav class="tabbar" aria-label={t.nav.compact} data-testid="nav-compact">
-          <a href="/fleet" aria-current="page">
-            <Icon name="gauge" />
-            {t.nav.fleet}
-          </a>
+          {ITEMS.map((item) => (
+            <a key={item.href} href={item.href} aria-current={current(item)}>
+              <Icon name={item.icon} />
+              {item.short}
+            </a>
+          ))}
           <button type="button" onClick={() => setOpen("find")} aria-haspopup="dialog">
             <Icon name="search" />
             {t.nav.find}

@@ -1,0 +1,40 @@
+import { t } from "../texts/en.ts";
+import type { IconName } from "./icons.tsx";
+
+/** A place in the navigation. */
+export interface NavItem {
+  href: string;
+  /** The pages at which this item is the current one. */
+  at: RegExp;
+  icon: IconName;
+  text: string;
+  /** A shorter name for the tab bar of narrow screens. */
+  short: string;
+  testid: string;
+  /** The key sequence that leads there. */
+  keys: string;
+}
+
+/** Items under a heading of the side bar, which is empty for the first. */
+export interface NavGroup {
+  title: string;
+  items: NavItem[];
+}
+
+/** What the side bar shows, and the tab bar of narrow screens in the same order. */
+export const NAV: NavGroup[] = [
+  {
+    title: "",
+    items: [
+      {
+        href: "/fleet",
+        at: /^\/(?:fleet|meters)(?:\/|$)/,
+        icon: "gauge",
+        text: t.nav.fleet,
+        short: t.nav.fleet,
+        testid: "nav-fleet",
+        keys: "g f",
+      },
+    ],
+  },
+];
