@@ -4,7 +4,6 @@
     reason = "what utoipa's derive writes out qualifies the names of query types"
 )]
 
-mod assets;
 mod error;
 mod fleet;
 mod guard;
@@ -20,11 +19,14 @@ mod stream;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use model::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
+use web::Pages;
 
 use crate::clock::Clock;
 use crate::collector::CollectorHandle;
@@ -142,10 +144,19 @@ pub fn router(app: &Arc<App>) -> Router {
         .nest("/api/v1", api)
         .route("/healthz", get(metrics::healthz))
         .route("/metrics", get(metrics::metrics))
-        .fallback(assets::asset)
+        .fallback(asset)
         .layer(CompressionLayer::new().gzip(true).br(true))
         .layer(from_fn(guard::deadline))
         .layer(from_fn_with_state(Arc::clone(app), guard::rate))
         .layer(from_fn(guard::headers))
         .with_state(Arc::clone(app))
+}
+
+/// Serves a file of the pages; what has the form of a request for data is none.
+async fn asset(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let path = uri.path();
+    if path.starts_with("/api/") {
+        return error::ApiError::NoSuchPath.into_response();
+    }
+    web::asset(Pages::HeadEnd, &method, path, &headers)
 }

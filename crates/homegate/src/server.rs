@@ -6,7 +6,6 @@
     reason = "what utoipa's derive writes out qualifies the names of query types"
 )]
 
-mod assets;
 mod error;
 mod espi;
 mod guard;
@@ -20,11 +19,14 @@ mod session;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use link::Clock;
 use model::Timestamp;
 use tokio::sync::{Semaphore, watch};
+use web::Pages;
 
 use crate::credential::Credentials;
 use crate::recorder::Record;
@@ -124,8 +126,17 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/espi/{*rest}", get(espi::resource))
         .route("/healthz", get(metrics::healthz))
         .route("/metrics", get(metrics::metrics))
-        .fallback(assets::asset)
+        .fallback(asset)
         .layer(from_fn(guard::deadline))
         .layer(from_fn(guard::headers))
         .with_state(Arc::clone(app))
+}
+
+/// Serves a file of the pages; what has the form of a request for data is none.
+async fn asset(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let path = uri.path();
+    if path.starts_with("/api/") || path.starts_with("/espi/") {
+        return error::ApiError::NoSuchPath.into_response();
+    }
+    web::asset(Pages::Home, &method, path, &headers)
 }

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("han", 2),
     ("link", 3),
     ("sim", 4),
+    ("web", 4),
     ("concentrator", 5),
     ("headend", 5),
     ("homegate", 5),

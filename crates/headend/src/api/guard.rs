@@ -1,13 +1,13 @@
 //! What stands before every handler: deadlines, rates, headers, sign-in.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::http::Method;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use model::Timestamp;
@@ -15,10 +15,6 @@ use serde::de::DeserializeOwned;
 
 use super::App;
 use super::error::ApiError;
-
-/// The address that a request came from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// The time that a handler has until its answer begins.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -34,7 +30,7 @@ pub(super) async fn rate(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let from = peer(request.extensions().get());
+    let from = web::peer(request.extensions().get());
     app.rates.take(from, app.clock.now())?;
     let cross_site = request
         .headers()
@@ -52,7 +48,7 @@ pub(super) async fn signed_in(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let from = peer(request.extensions().get());
+    let from = web::peer(request.extensions().get());
     app.sessions
         .check(request.headers(), from, app.clock.now())?;
     Ok(next.run(request).await)
@@ -61,29 +57,9 @@ pub(super) async fn signed_in(
 pub(super) async fn headers(request: Request, next: Next) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    if is_api && !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
+    web::harden(response.headers_mut(), POLICY, is_api);
     response
 }
-
-const HEADERS: [(HeaderName, &str); 5] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    ),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
-];
 
 /// The policy of the design language: nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; \
@@ -146,22 +122,6 @@ impl Rates {
             None => Err(ApiError::TooManyRequests { retry_after_s: 1 }),
         }
     }
-}
-
-/// The address that counts: of IPv6 the network of a site, 64 bits.
-pub(super) fn peer(peer: Option<&Peer>) -> IpAddr {
-    let address = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Peer(peer)| {
-        peer.ip().to_canonical()
-    });
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-    }
-}
-
-/// Says whether a request came over loopback.
-pub(super) fn is_local(peer: Option<&Peer>) -> bool {
-    peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback())
 }
 
 /// A query that says so where it is not understood.

@@ -10,7 +10,6 @@ use model::MessageClass;
 
 use super::App;
 use super::error::ApiError;
-use super::guard;
 use crate::collector::Phase;
 
 /// Answers that the head end works: its store answers, and it is not stopping.
@@ -28,8 +27,8 @@ pub(super) async fn metrics(
     request: Request,
 ) -> Result<Response, ApiError> {
     let peer = request.extensions().get();
-    if !guard::is_local(peer) {
-        let from = guard::peer(peer);
+    if !web::is_local(peer) {
+        let from = web::peer(peer);
         app.sessions
             .check(request.headers(), from, app.clock.now())?;
     }

@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use super::guard::Peer;
+use web::Peer;
 
 /// The time that a client has to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

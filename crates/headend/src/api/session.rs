@@ -25,7 +25,6 @@ use zeroize::Zeroizing;
 
 use super::App;
 use super::error::{ApiError, ErrorBody};
-use super::guard;
 use crate::calendar::rfc3339;
 use crate::keys::{KeyError, read_private};
 
@@ -120,7 +119,7 @@ impl Sessions {
         if let Some(token) = bearer(headers) {
             return self.check_token(token, from, now);
         }
-        let cookie = cookie(headers).ok_or(ApiError::NotSignedIn)?;
+        let cookie = web::cookie(headers, COOKIE).ok_or(ApiError::NotSignedIn)?;
         let key = digest(cookie);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match open.get_mut(&key) {
@@ -181,7 +180,7 @@ impl Sessions {
     }
 
     fn end(&self, headers: &HeaderMap) {
-        if let Some(cookie) = cookie(headers) {
+        if let Some(cookie) = web::cookie(headers, COOKIE) {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             open.remove(&digest(cookie));
         }
@@ -242,7 +241,7 @@ pub(super) async fn sign_in(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let from = guard::peer(request.extensions().get());
+    let from = web::peer(request.extensions().get());
     let given: Result<Json<SignIn>, JsonRejection> =
         Json::from_request(limited(request), &()).await;
     let Json(SignIn { token }) = given?;
@@ -274,7 +273,7 @@ pub(super) async fn session(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Json<Session>, ApiError> {
-    let from = guard::peer(request.extensions().get());
+    let from = web::peer(request.extensions().get());
     app.sessions
         .check(request.headers(), from, app.clock.now())?;
     Ok(Json(Session::of(&app)))
@@ -305,15 +304,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let all = headers.get_all(header::COOKIE).into_iter();
-    all.filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
-        .map(|(_, value)| value)
 }
 
 fn random_text() -> Result<Zeroizing<String>, KeyError> {

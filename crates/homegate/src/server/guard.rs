@@ -1,11 +1,10 @@
 //! What stands before every handler: deadline, headers, who it is.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -15,10 +14,6 @@ use zeroize::Zeroizing;
 use super::App;
 use super::error::ApiError;
 use crate::credential::{PASSWORD_MAX, USER_MAX, Who};
-
-/// The address that a request came from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
 
 /// The time that a handler has until its answer begins.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -54,7 +49,7 @@ pub(super) async fn who(
             .ok()
             .and_then(basic)
             .ok_or(ApiError::WrongCredential)?;
-        let from = address(extensions);
+        let from = web::peer(extensions.get());
         let checked = app.parts.credentials.check(&user, &password, from, now);
         return Ok(checked.await?);
     }
@@ -74,55 +69,15 @@ fn basic(value: &str) -> Option<(String, Zeroizing<String>)> {
     Some((user.to_owned(), Zeroizing::new(password.to_owned())))
 }
 
-/// The address that attempts are counted by: of IPv6 the network of a site, 64
-/// bits.
-pub(super) fn address(extensions: &Extensions) -> IpAddr {
-    let address = extensions
-        .get::<Peer>()
-        .map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Peer(peer)| {
-            peer.ip().to_canonical()
-        });
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-    }
-}
-
-/// Says whether a request came over loopback.
-pub(super) fn is_local(extensions: &Extensions) -> bool {
-    let peer = extensions.get::<Peer>();
-    peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback())
-}
-
 pub(super) async fn headers(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_data = ["/api/", "/espi/", "/metrics"]
         .iter()
         .any(|start| path.starts_with(start));
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    if is_data && !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
+    web::harden(response.headers_mut(), POLICY, is_data);
     response
 }
-
-const HEADERS: [(HeaderName, &str); 5] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    ),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
-];
 
 /// The policy of the design language: nothing from elsewhere, nothing inline.
 /// The page's worker keeps it there without the network.

@@ -20,7 +20,7 @@ pub(super) async fn healthz() -> &'static str {
 /// Figures; open over loopback, else for those signed in. What is stale is
 /// left out.
 pub(super) async fn metrics(State(app): State<Arc<App>>, request: Request) -> Response {
-    if !guard::is_local(request.extensions()) {
+    if !web::is_local(request.extensions().get()) {
         match guard::who(&app, request.headers(), request.extensions()).await {
             Ok(Who::Home) => {}
             Ok(Who::Party { .. }) => return super::ApiError::Forbidden.into_response(),

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use super::guard::Peer;
+use web::Peer;
 
 /// The time that a client has for the handshake, and to send the head of a
 /// request.

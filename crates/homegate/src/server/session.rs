@@ -35,7 +35,7 @@ const IDLE_MS: i64 = 31 * 86_400 * 1_000;
 impl Sessions {
     /// Checks that a request carries the cookie of an open session.
     pub(super) fn check(&self, headers: &HeaderMap, now: Timestamp) -> Result<(), ApiError> {
-        let key = digest(cookie(headers).ok_or(ApiError::NotSignedIn)?);
+        let key = digest(web::cookie(headers, COOKIE).ok_or(ApiError::NotSignedIn)?);
         let mut open = self.lock();
         match open.get_mut(&key) {
             Some(used) if now.millis_since(*used) < IDLE_MS => {
@@ -67,7 +67,7 @@ impl Sessions {
     }
 
     fn end(&self, headers: &HeaderMap) {
-        if let Some(cookie) = cookie(headers) {
+        if let Some(cookie) = web::cookie(headers, COOKIE) {
             self.lock().remove(&digest(cookie));
         }
     }
@@ -110,7 +110,7 @@ pub(super) async fn sign_in(
     if cross_site {
         return Err(ApiError::CrossSite);
     }
-    let from = guard::address(request.extensions());
+    let from = web::peer(request.extensions().get());
     DefaultBodyLimit::max(BODY_LEN_MAX).apply(&mut request);
     // What was sent may hold the password: nothing of it is repeated.
     let Json(SignIn { user, password }) = Json::from_request(request, &()).await.map_err(|_| {
@@ -165,15 +165,6 @@ pub(super) async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) ->
 
 /// User and password are 320 characters at most.
 const BODY_LEN_MAX: usize = 2_048;
-
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let all = headers.get_all(header::COOKIE).into_iter();
-    all.filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
-        .map(|(_, value)| value)
-}
 
 fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()

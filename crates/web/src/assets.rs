@@ -1,7 +1,6 @@
-//! The interface, embedded in the binary.
+//! The pages, embedded in the binary.
 
-use super::error::ApiError;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,27 +9,48 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 /// The folder `ui/dist`, or a page that says how to build it.
 #[derive(RustEmbed)]
 #[folder = "$GRIDWARD_UI_DIST"]
-struct Ui;
+struct HeadEnd;
+
+/// The folder `ui/dist-home`, or a page that says how to build it.
+#[derive(RustEmbed)]
+#[folder = "$GRIDWARD_HOME_DIST"]
+struct Home;
+
+/// Whose pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// The head end's.
+    HeadEnd,
+    /// The home gateway's.
+    Home,
+}
+
+impl Pages {
+    fn get(self, path: &str) -> Option<EmbeddedFile> {
+        match self {
+            Self::HeadEnd => HeadEnd::get(path),
+            Self::Home => Home::get(path),
+        }
+    }
+}
 
 const INDEX: &str = "index.html";
 
-/// Serves a file of the interface; paths without a file extension are its pages.
-pub(super) async fn asset(method: Method, uri: Uri, headers: HeaderMap) -> Response {
-    if !matches!(method, Method::GET | Method::HEAD) {
+/// Serves a file; paths without a file extension are the pages' own, and get their index.
+#[must_use]
+pub fn asset(pages: Pages, method: &Method, path: &str, headers: &HeaderMap) -> Response {
+    if !matches!(*method, Method::GET | Method::HEAD) {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    let path = uri.path().trim_start_matches('/');
-    if path.starts_with("api/") {
-        return ApiError::NoSuchPath.into_response();
-    }
+    let path = path.trim_start_matches('/');
     let is_page = !path.rsplit('/').next().unwrap_or_default().contains('.');
     let path = if is_page { INDEX } else { path };
     // A compressed twin is for those who accept it, not to be asked for by name.
     let is_twin = path.ends_with(".br") || path.ends_with(".gz");
-    let Some(file) = Ui::get(path).filter(|_| !is_twin) else {
+    let Some(file) = pages.get(path).filter(|_| !is_twin) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let (file, encoding) = compressed(path, &headers).unwrap_or((file, None));
+    let (file, encoding) = compressed(pages, path, headers).unwrap_or((file, None));
     let digest = file.metadata.sha256_hash();
     let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest));
     let known = headers
@@ -62,7 +82,11 @@ pub(super) async fn asset(method: Method, uri: Uri, headers: HeaderMap) -> Respo
     response
 }
 
-fn compressed(path: &str, headers: &HeaderMap) -> Option<(EmbeddedFile, Option<&'static str>)> {
+fn compressed(
+    pages: Pages,
+    path: &str,
+    headers: &HeaderMap,
+) -> Option<(EmbeddedFile, Option<&'static str>)> {
     let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
     let accepts = |encoding: &str| {
         accepted.split(',').any(|offer| {
@@ -74,7 +98,9 @@ fn compressed(path: &str, headers: &HeaderMap) -> Option<(EmbeddedFile, Option<&
         .into_iter()
         .filter(|(encoding, _)| accepts(encoding))
         .find_map(|(encoding, end)| {
-            Ui::get(&format!("{path}.{end}")).map(|file| (file, Some(encoding)))
+            pages
+                .get(&format!("{path}.{end}"))
+                .map(|file| (file, Some(encoding)))
         })
 }
 
