@@ -30,6 +30,7 @@ use web::Pages;
 
 use crate::clock::Clock;
 use crate::collector::CollectorHandle;
+use crate::concentrators::Concentrators;
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::hub::Hub;
@@ -48,6 +49,8 @@ pub struct App {
     pub(crate) config: Config,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fleet: Arc<Fleet>,
+    /// Holds the concentrators that are devices of their own.
+    pub concentrators: Arc<Concentrators>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) live: Arc<Live>,
@@ -69,6 +72,8 @@ pub struct AppParts {
     pub store: Arc<dyn Store>,
     /// Holds the fleet.
     pub fleet: Arc<Fleet>,
+    /// Holds the concentrators that are devices of their own.
+    pub concentrators: Arc<Concentrators>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Reads live power.
@@ -98,6 +103,7 @@ impl App {
             config: parts.config,
             store: parts.store,
             fleet: parts.fleet,
+            concentrators: parts.concentrators,
             clock: parts.clock,
             live: parts.live,
             collector: parts.collector,

@@ -1,4 +1,4 @@
-//! Following meters behind concentrators: which service access point each has now.
+//! Concentrators: those that are devices of their own, and following the meters behind any.
 //!
 //! What a concentrator says of its meters is a word, and only one thing follows from it: at
 //! which SAP of the same endpoint a meter that is enrolled there is tried. That it is the one is
@@ -8,14 +8,73 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::LogicalDeviceName;
+use model::{LogicalDeviceName, MeterId};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::collector::{CollectorHandle, MeterAccess};
+use crate::collector::{CollectorHandle, MeterAccess, MeterTarget};
 use crate::config::ConcentratorConfig;
 use crate::fleet::Fleet;
 use crate::store::{Enrolment, Store, StoreError};
+
+/// The concentrators that are enrolled as devices of their own, each with keys of the head end at
+/// its logical device. One has an id that no meter has, so that leases, counters, states and
+/// conversations are those of any device.
+#[derive(Debug, Default)]
+pub struct Concentrators(BTreeMap<MeterId, Enrolled>);
+
+/// A concentrator that is a device of its own.
+#[derive(Clone, Debug)]
+pub struct Enrolled {
+    /// Says how it is talked to: id, endpoint, SAPs, name and system title.
+    pub target: MeterTarget,
+    /// Holds what the configuration says of it.
+    pub config: ConcentratorConfig,
+}
+
+impl Concentrators {
+    /// Takes those of the registry that the configuration names; others are not talked to.
+    pub(crate) fn load(
+        store: &dyn Store,
+        configured: &[ConcentratorConfig],
+    ) -> Result<Self, StoreError> {
+        let mut all = BTreeMap::new();
+        for known in store.concentrators()? {
+            let named =
+                |it: &&ConcentratorConfig| it.device().as_ref() == Some(&known.enrolment.name);
+            let Some(config) = configured.iter().find(named) else {
+                continue;
+            };
+            let target = MeterTarget {
+                id: known.id,
+                enrolment: known.enrolment,
+            };
+            all.insert(
+                target.id,
+                Enrolled {
+                    target,
+                    config: config.clone(),
+                },
+            );
+        }
+        Ok(Self(all))
+    }
+
+    /// Goes over all in ascending order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Enrolled> {
+        self.0.values()
+    }
+
+    /// Returns the one with this id.
+    pub fn get(&self, id: MeterId) -> Option<&Enrolled> {
+        self.0.get(&id)
+    }
+
+    /// Returns the one at an endpoint, where the meters behind it are enrolled as well.
+    pub fn at(&self, endpoint: &str) -> Option<&Enrolled> {
+        self.iter().find(|it| it.config.endpoint == endpoint)
+    }
+}
 
 /// What following needs of the head end.
 pub(crate) struct Follower {

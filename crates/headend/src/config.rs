@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use dlms::cosem::Obis;
+use model::LogicalDeviceName;
 use serde::Deserialize;
 
 use crate::calendar::{Calendar, UnknownZone};
@@ -44,6 +46,42 @@ pub struct ConcentratorConfig {
     /// Holds the time between two looks at the list, in seconds.
     #[serde(default = "every_minute")]
     pub every_s: u32,
+    /// Names its own logical device: then it is enrolled as a device of its own.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Names the key file that opens it; the meters' where it is not said.
+    #[serde(default)]
+    pub keys: Option<PathBuf>,
+    /// Holds the time between two deliveries of what it read on its own, in seconds; 0: none.
+    #[serde(default = "every_quarter")]
+    pub collect_s: u32,
+    /// Lists the profiles that it reads of its meters, in its own order.
+    #[serde(default = "its_profiles")]
+    pub profiles: Vec<String>,
+}
+
+impl ConcentratorConfig {
+    /// Tells the name of its logical device; nothing where it has none, or none that is one.
+    pub fn device(&self) -> Option<LogicalDeviceName> {
+        self.name.as_ref()?.parse().ok()
+    }
+
+    /// Tells the profiles; nothing where one has no OBIS code.
+    pub fn profiles(&self) -> Option<Vec<Obis>> {
+        let all = self.profiles.iter();
+        all.map(|text| text.parse().ok()).collect()
+    }
+}
+
+/// Profiles that a concentrator reads of a meter.
+const PROFILES_MAX: usize = 7;
+
+const fn every_quarter() -> u32 {
+    900
+}
+
+fn its_profiles() -> Vec<String> {
+    vec!["1-0:99.1.0".to_owned(), "0-0:99.98.0".to_owned()]
 }
 
 const fn every_minute() -> u32 {
@@ -101,7 +139,8 @@ impl Config {
     /// configuration's own.
     pub fn relative_to(&mut self, folder: &Path) {
         let files = [&mut self.enrolment, &mut self.keys, &mut self.master_key];
-        for file in files.into_iter().flatten() {
+        let theirs = self.concentrator.iter_mut().map(|it| &mut it.keys);
+        for file in files.into_iter().chain(theirs).flatten() {
             *file = folder.join(&*file);
         }
     }
@@ -142,6 +181,21 @@ impl Config {
         let looks = self.concentrator.iter().map(|it| it.every_s);
         if !looks.clone().all(|every| (1..=86_400).contains(&every)) || looks.len() > 10_000 {
             return out_of_range("concentrator.every_s", "1 to 86400");
+        }
+        for concentrator in &self.concentrator {
+            if concentrator.name.is_some() && concentrator.device().is_none() {
+                return out_of_range(
+                    "concentrator.name",
+                    "a logical device name: 1 to 16 printable characters",
+                );
+            }
+            if concentrator.collect_s > 86_400 {
+                return out_of_range("concentrator.collect_s", "up to 86400");
+            }
+            let profiles = concentrator.profiles();
+            if profiles.is_none_or(|all| all.len() > PROFILES_MAX) {
+                return out_of_range("concentrator.profiles", "up to 7 OBIS codes");
+            }
         }
         if self.api.connections == 0 || self.api.streams == 0 || self.api.requests_per_s == 0 {
             return out_of_range("api", "1 and more");
@@ -256,6 +310,9 @@ mod tests {
             "[collector]\nconcurrency = 0",
             "[collector]\nretry_first_s = 10\nretry_longest_s = 5",
             "[api]\nstreams = 0",
+            "[[concentrator]]\nendpoint = \"tcp://h\"\nname = \"a name that is far too long\"",
+            "[[concentrator]]\nendpoint = \"tcp://h\"\ncollect_s = 86401",
+            "[[concentrator]]\nendpoint = \"tcp://h\"\nprofiles = [\"load\"]",
         ] {
             let config: Config = toml::from_str(bad).unwrap();
             assert!(config.check().is_err(), "{bad}");

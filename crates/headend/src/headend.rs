@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::api::{App, AppParts, ServeError, Tokens, router, serve};
 use crate::clock::Clock;
 use crate::collector::{Collector, CollectorHandle, Leases, MeterAccess};
-use crate::concentrators::Follower;
+use crate::concentrators::{Concentrators, Follower};
 use crate::config::{Config, ConfigError};
 use crate::fleet::Fleet;
 use crate::hub::Hub;
@@ -81,14 +81,17 @@ impl HeadEnd {
             let now = clock.now();
             enrol_files(&*store, &*keys, enrolment, config.keys.as_deref(), now).await?;
         }
+        enrol_concentrators(&*store, &*keys, &config, clock.now()).await?;
         let now = clock.now();
         let hub = Arc::new(Hub::new(now.millis().unsigned_abs()));
         let loading = (Arc::clone(&store), config.clone());
         let fleet = tokio::task::spawn_blocking(move || {
             let (store, config) = loading;
-            Fleet::load(&*store, &config, hub, now)
+            let concentrators = Concentrators::load(&*store, &config.concentrator)?;
+            Ok::<_, StoreError>((Fleet::load(&*store, &config, hub, now)?, concentrators))
         });
-        let fleet = Arc::new(fleet.await.map_err(|_| StoreError::Closed)??);
+        let (fleet, concentrators) = fleet.await.map_err(|_| StoreError::Closed)??;
+        let (fleet, concentrators) = (Arc::new(fleet), Arc::new(concentrators));
         let access = access(Arc::clone(&store), Arc::clone(&keys));
         let leases = Leases::default();
         let (stop, stopped) = watch::channel(false);
@@ -132,6 +135,7 @@ impl HeadEnd {
             config,
             store: Arc::clone(&store),
             fleet: Arc::clone(&fleet),
+            concentrators: Arc::clone(&concentrators),
             clock: Arc::clone(&clock),
             live,
             collector: handle.clone(),
@@ -247,6 +251,32 @@ async fn enrol_files(
         "meters enrolled"
     );
     Ok(enrolled)
+}
+
+/// Enrols the concentrators that the configuration names, with what opens them.
+async fn enrol_concentrators(
+    store: &dyn Store,
+    service: &dyn KeyService,
+    config: &Config,
+    at: model::Timestamp,
+) -> Result<(), StartError> {
+    for concentrator in &config.concentrator {
+        let Some(name) = concentrator.device() else {
+            continue;
+        };
+        let keys = concentrator.keys.as_ref().or(config.keys.as_ref());
+        let secrets = match keys {
+            None => KeyFile::default(),
+            Some(path) => KeyFile::load(path)?,
+        };
+        let all = vec![(name, concentrator.endpoint.clone())];
+        let enrolled = registry::enrol_concentrators(store, service, all, &secrets, at);
+        enrolled.await.map_err(|source| StartError::Enrolment {
+            path: concentrator.endpoint.clone(),
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 /// Why a head end does not start.

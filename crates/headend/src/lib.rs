@@ -4,7 +4,7 @@ pub mod api;
 mod calendar;
 mod clock;
 pub mod collector;
-mod concentrators;
+pub mod concentrators;
 mod config;
 pub mod fleet;
 mod headend;

@@ -134,6 +134,37 @@ pub async fn enrol(
     Ok(all)
 }
 
+/// Stores concentrators, each with where it is, and their secrets, as devices of their own.
+///
+/// # Errors
+/// As [`enrol`].
+pub async fn enrol_concentrators(
+    store: &dyn Store,
+    keys: &dyn KeyService,
+    all: Vec<(LogicalDeviceName, String)>,
+    secrets: &KeyFile,
+    at: Timestamp,
+) -> Result<Enrolled, RegistryError> {
+    let all = all.into_iter().map(|(name, endpoint)| {
+        let known = secrets.find(name.as_str());
+        let entry = Entry {
+            line: 0,
+            name,
+            system_title: None,
+            endpoint,
+            server: 1,
+            client: None,
+            place: Place::default(),
+            feeder: None,
+            phase: None,
+            load_profile: LOAD_PROFILE,
+        };
+        enrolment(keys, entry, known, at)
+    });
+    let all = all.collect::<Result<_, _>>()?;
+    Ok(store.enrol_concentrators(all, at).await?)
+}
+
 fn enrolment(
     keys: &dyn KeyService,
     entry: Entry,

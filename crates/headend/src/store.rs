@@ -38,6 +38,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Adds or updates meters; the name tells one from another.
     fn enrol(&self, meters: Vec<Enrolment>, at: Timestamp) -> Pending<Enrolled>;
 
+    /// Adds or updates concentrators, devices of their own that are no meters; the name tells one
+    /// from another. Where the key service wraps its secrets it is a device like others.
+    fn enrol_concentrators(&self, all: Vec<Enrolment>, at: Timestamp) -> Pending<Enrolled> {
+        let _ = (all, at);
+        Box::pin(async { Err(StoreError::Closed) })
+    }
+
     /// Stores what one association with a meter brought.
     fn ingest(&self, sweep: Sweep) -> Pending<Stored>;
 
@@ -61,7 +68,15 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`StoreError`] where the disk fails; so for every other read.
     fn meters(&self) -> Result<Vec<Meter>, StoreError>;
 
-    /// Returns what is known about the state of each meter that was ever tried.
+    /// Returns all concentrators in ascending order of their ids, which no meter has.
+    ///
+    /// # Errors
+    /// As [`Store::meters`].
+    fn concentrators(&self) -> Result<Vec<Meter>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Returns what is known about the state of each meter, and concentrator, that was ever tried.
     fn states(&self) -> Result<BTreeMap<MeterId, MeterState>, StoreError>;
 
     /// Returns how many intervals of each meter's load profile exist, per day from `from` on.
@@ -150,6 +165,23 @@ pub struct Enrolment {
     pub load_profile: Obis,
     /// Holds the secrets of each client, wrapped.
     pub secrets: Vec<WrappedClient>,
+}
+
+/// What a device of the registry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceKind {
+    Meter,
+    Concentrator,
+}
+
+impl DeviceKind {
+    /// Returns the code under which it is stored.
+    pub(crate) const fn code(self) -> i64 {
+        match self {
+            Self::Meter => 0,
+            Self::Concentrator => 1,
+        }
+    }
 }
 
 /// Load profile with recording period 1: 1-0:99.1.0.255.
@@ -680,6 +712,9 @@ pub enum StoreError {
     /// The database engine failed.
     #[error("the database failed")]
     Sql(#[source] SqlError),
+    /// A meter and a concentrator cannot have the same name.
+    #[error("{0} is enrolled already, as a device of another kind")]
+    OtherKind(LogicalDeviceName),
     /// A sweep is beyond the bounds of one.
     #[error("the sweep has too many rows or a layout that cannot be stored")]
     TooMuch,

@@ -24,8 +24,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    BlockVersion, CounterKey, DayCount, DayTotal, Enrolled, Enrolment, Gap, Meter, MeterState,
-    Pending, ProfileSlice, RegisterRow, Store, StoreError, StoreFigures, Stored, Sweep,
+    BlockVersion, CounterKey, DayCount, DayTotal, DeviceKind, Enrolled, Enrolment, Gap, Meter,
+    MeterState, Pending, ProfileSlice, RegisterRow, Store, StoreError, StoreFigures, Stored, Sweep,
     WrappedClient,
 };
 use crate::calendar::{Calendar, Day};
@@ -158,7 +158,11 @@ impl Store for SqliteStore {
     }
 
     fn enrol(&self, meters: Vec<Enrolment>, at: Timestamp) -> Pending<Enrolled> {
-        self.submit(move |writer| writer.enrol(&meters, at))
+        self.submit(move |writer| writer.enrol(&meters, DeviceKind::Meter, at))
+    }
+
+    fn enrol_concentrators(&self, all: Vec<Enrolment>, at: Timestamp) -> Pending<Enrolled> {
+        self.submit(move |writer| writer.enrol(&all, DeviceKind::Concentrator, at))
     }
 
     fn ingest(&self, sweep: Sweep) -> Pending<Stored> {
@@ -187,7 +191,11 @@ impl Store for SqliteStore {
     }
 
     fn meters(&self) -> Result<Vec<Meter>, StoreError> {
-        self.read(read::meters)
+        self.read(|connection| read::meters(connection, DeviceKind::Meter))
+    }
+
+    fn concentrators(&self) -> Result<Vec<Meter>, StoreError> {
+        self.read(|connection| read::meters(connection, DeviceKind::Concentrator))
     }
 
     fn states(&self) -> Result<BTreeMap<MeterId, MeterState>, StoreError> {

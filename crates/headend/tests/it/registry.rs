@@ -193,6 +193,43 @@ fn enrolment_is_idempotent_and_secrets_come_back() {
 }
 
 #[test]
+fn a_concentrator_is_a_device_of_its_own_and_no_meter() {
+    let site = Site::new();
+    let store = Arc::new(site.store);
+    let master = site.folder.path().join("master.key");
+    let service = LocalKeys::open(&master, Arc::clone(&store) as Arc<dyn Store>).unwrap();
+    let secrets = KeyFile::parse(KEYS).unwrap();
+    let at = Timestamp::from_secs(NOON);
+    let name: model::LogicalDeviceName = "GWD0000000000001".parse().unwrap();
+    let all = |endpoint: &str| vec![(name.clone(), endpoint.to_owned())];
+    let enrol = |endpoint: &str| {
+        let enrolled =
+            registry::enrol_concentrators(&*store, &service, all(endpoint), &secrets, at);
+        wait(enrolled).unwrap()
+    };
+    assert_eq!(enrol("tcp://192.0.2.1:4059").added.len(), 1);
+    assert_eq!(enrol("tcp://192.0.2.1:4059").unchanged, 1);
+    assert_eq!(enrol("tcp://192.0.2.2:4059").updated.len(), 1);
+    assert!(store.meters().unwrap().is_empty());
+    let known = store.concentrators().unwrap().remove(0);
+    assert_eq!(known.enrolment.endpoint, "tcp://192.0.2.2:4059");
+    assert_eq!((known.enrolment.server, known.enrolment.client), (1, 1));
+    let title = known.enrolment.system_title.unwrap();
+    assert_eq!(title.to_string(), "4757440000000001");
+    assert!(service.client_secrets(&name, 1).unwrap().is_some());
+    let key = headend::store::CounterKey {
+        meter: known.id,
+        client: 1,
+    };
+    assert_eq!(wait(store.reserve_counters(key, 8, 0)).unwrap(), 0..8);
+    // A meter does not take its name, and with that its place.
+    let entries = registry::parse(TOML, Format::Toml).unwrap();
+    let refused = wait(registry::enrol(&*store, &service, entries, &secrets, at));
+    assert!(refused.is_err());
+    assert!(store.meters().unwrap().is_empty());
+}
+
+#[test]
 fn a_wrapped_secret_opens_in_its_own_place_only() {
     let Site { folder, store } = Site::new();
     let store: Arc<dyn Store> = Arc::new(store);

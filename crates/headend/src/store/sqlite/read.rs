@@ -14,8 +14,8 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use crate::calendar::{Calendar, Day, DayBounds};
 use crate::store::{
-    BlockVersion, Channel, ClockReading, CounterKey, DayCount, DayRows, DayTotal, Enrolment,
-    Failing, Failure, Gap, Meter, MeterState, ProfileLayout, ProfileSlice, Protection,
+    BlockVersion, Channel, ClockReading, CounterKey, DayCount, DayRows, DayTotal, DeviceKind,
+    Enrolment, Failing, Failure, Gap, Meter, MeterState, ProfileLayout, ProfileSlice, Protection,
     RegisterReading, RegisterRow, RegisterValue, Row, StoreError, TOTALS, WrappedClient,
 };
 
@@ -25,13 +25,14 @@ const PERIOD_ASSUMED_S: u32 = 900;
 const DAYS_MAX: i32 = 800;
 const EVENTS_MAX: u32 = 100_000;
 
-pub(super) fn meters(connection: &Connection) -> Result<Vec<Meter>, StoreError> {
+pub(super) fn meters(connection: &Connection, kind: DeviceKind) -> Result<Vec<Meter>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT no, m.name, system_title, endpoint, server, m.client, place, feeder, phase,
                 load_profile, enrolled, expected_from, period, c.since, c.mechanism, c.suite
-         FROM meter m LEFT JOIN client c ON c.name = m.name AND c.client = m.client ORDER BY no",
+         FROM meter m LEFT JOIN client c ON c.name = m.name AND c.client = m.client
+         WHERE m.kind = ?1 ORDER BY no",
     )?;
-    let mut rows = statement.query(())?;
+    let mut rows = statement.query([kind.code()])?;
     let mut meters = Vec::new();
     while let Some(row) = rows.next()? {
         meters.push(meter(row)?);

@@ -10,7 +10,69 @@ use crate::store::StoreError;
 const APPLICATION_ID: i64 = 0x4757_4845;
 
 /// Each entry brings the schema one version up; entries are never changed once released.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS];
+
+// A concentrator is a device with a number among the meters' and of another kind: kind 1. `told`
+// holds the layouts that a meter itself told, `via` which slots of a day a concentrator read, bit
+// n of octet n / 8 for slot n, `conflict` what it told otherwise than what is stored.
+const CONCENTRATORS: &str = "
+ALTER TABLE meter ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE event ADD COLUMN via INTEGER;
+
+ALTER TABLE stray ADD COLUMN via INTEGER;
+
+CREATE TABLE told(
+    meter INTEGER NOT NULL,
+    profile INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY(meter, profile)
+) STRICT, WITHOUT ROWID;
+INSERT INTO told(meter, profile, at)
+    SELECT meter, profile, max(stored) FROM block GROUP BY meter, profile;
+INSERT INTO told(meter, profile, at)
+    SELECT DISTINCT meter, profile, 0 FROM hot WHERE true ON CONFLICT DO NOTHING;
+
+CREATE TABLE via(
+    meter INTEGER NOT NULL,
+    profile INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    concentrator INTEGER NOT NULL,
+    slots BLOB NOT NULL,
+    PRIMARY KEY(meter, profile, day, concentrator)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE conflict(
+    meter INTEGER NOT NULL,
+    profile INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    concentrator INTEGER NOT NULL,
+    found INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    vals BLOB NOT NULL,
+    PRIMARY KEY(meter, profile, at, concentrator)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE notice(
+    concentrator INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    code INTEGER NOT NULL,
+    detail BLOB NOT NULL,
+    PRIMARY KEY(concentrator, number, at)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE supply(
+    concentrator INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    feeder TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    supplied INTEGER,
+    metered INTEGER NOT NULL,
+    meters INTEGER NOT NULL,
+    PRIMARY KEY(concentrator, at, feeder, phase)
+) STRICT, WITHOUT ROWID;
+";
 
 // Times: `at`-like columns in milliseconds since 1970 unless the name of the table says seconds:
 // hot, stray and absent count in seconds, since captures do. Days count from 1970-01-01 in the

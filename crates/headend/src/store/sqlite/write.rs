@@ -11,9 +11,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::read::{self, channel_octets, day_count, four, id, number, slot_start, value_octets};
 use crate::calendar::{Calendar, Day, DayBounds};
 use crate::store::{
-    CodecError, Contact, CounterKey, DayCount, DayRows, Enrolled, Enrolment, Failing, MeterState,
-    ProfileLayout, ProfileRows, Put, RegisterReading, RegisterValue, Row, StoreError, Stored,
-    Sweep, TOTALS, WrappedClient,
+    CodecError, Contact, CounterKey, DayCount, DayRows, DeviceKind, Enrolled, Enrolment, Failing,
+    MeterState, ProfileLayout, ProfileRows, Put, RegisterReading, RegisterValue, Row, StoreError,
+    Stored, Sweep, TOTALS, WrappedClient,
 };
 
 /// Owns the writing connection.
@@ -74,11 +74,12 @@ impl Writer {
     pub(super) fn enrol(
         &self,
         meters: &[Enrolment],
+        kind: DeviceKind,
         at: Timestamp,
     ) -> Result<Enrolled, StoreError> {
         let mut enrolled = Enrolled::default();
         for meter in meters {
-            self.enrol_one(meter, at, &mut enrolled)?;
+            self.enrol_one(meter, kind, at, &mut enrolled)?;
         }
         Ok(enrolled)
     }
@@ -86,14 +87,19 @@ impl Writer {
     fn enrol_one(
         &self,
         meter: &Enrolment,
+        kind: DeviceKind,
         at: Timestamp,
         enrolled: &mut Enrolled,
     ) -> Result<(), StoreError> {
-        let known: Option<i64> = self
+        let known: Option<(i64, i64)> = self
             .connection
-            .prepare_cached("SELECT no FROM meter WHERE name = ?1")?
-            .query_row([meter.name.as_str()], |row| row.get(0))
+            .prepare_cached("SELECT no, kind FROM meter WHERE name = ?1")?
+            .query_row([meter.name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
+        if known.is_some_and(|(_, known)| known != kind.code()) {
+            return Err(StoreError::OtherKind(meter.name.clone()));
+        }
+        let known = known.map(|(no, _)| no);
         let columns = params![
             meter.name.as_str(),
             meter.system_title.map(|title| title.0),
@@ -138,8 +144,10 @@ impl Writer {
         // Expected from the next full interval on, whatever the period up to an hour.
         let expected_from = at.secs().div_euclid(900).saturating_add(1) * 900;
         self.connection
-            .prepare_cached("UPDATE meter SET enrolled = ?2, expected_from = ?3 WHERE no = ?1")?
-            .execute(params![no, at.millis(), expected_from])?;
+            .prepare_cached(
+                "UPDATE meter SET enrolled = ?2, expected_from = ?3, kind = ?4 WHERE no = ?1",
+            )?
+            .execute(params![no, at.millis(), expected_from, kind.code()])?;
         enrolled.added.push(id(no)?);
         Ok(())
     }
