@@ -40,7 +40,8 @@ use crate::store::Store;
 
 pub use error::ApiError;
 pub use openapi::openapi;
-pub use serve::{ServeError, serve};
+pub use serve::ServeError;
+pub(crate) use serve::limits;
 pub use session::Tokens;
 
 /// What handlers share.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use crate::api::{App, AppParts, ServeError, Tokens, router, serve};
+use crate::api::{App, AppParts, ServeError, Tokens, limits, router};
 use crate::clock::Clock;
 use crate::collector::{Collector, CollectorHandle, Leases, MeterAccess};
 use crate::concentrators::{Concentrators, Follower};
@@ -142,15 +142,9 @@ impl HeadEnd {
             tokens,
             stop: stopped.clone(),
         })?;
-        let served = serve(listener, router(&app), connections, stopped.clone());
-        let mut tasks = vec![
-            tokio::spawn(collector.run(stopped)),
-            tokio::spawn(async move {
-                if let Err(error) = served.await {
-                    tracing::error!(%error, "the API stopped");
-                }
-            }),
-        ];
+        let limits = limits(connections);
+        let served = web::serve(listener, None, router(&app), limits, stopped.clone());
+        let mut tasks = vec![tokio::spawn(collector.run(stopped)), tokio::spawn(served)];
         tasks.extend(followed);
         let head_end = Self {
             address,

@@ -215,11 +215,11 @@ impl HomeGate {
             stop: stopped.clone(),
         };
         let app = App::new(parts, clock);
-        tasks.push(tokio::spawn(server::serve(
+        tasks.push(tokio::spawn(web::serve(
             listener,
-            identity.config,
+            Some(identity.config),
             server::router(&app),
-            config.connections,
+            server::limits(config.connections),
             stopped,
         )));
         let running = Self {

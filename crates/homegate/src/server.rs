@@ -13,10 +13,10 @@ mod live;
 mod metrics;
 mod openapi;
 mod page;
-mod serve;
 mod session;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, Method, Uri};
@@ -26,7 +26,7 @@ use axum::routing::get;
 use link::Clock;
 use model::Timestamp;
 use tokio::sync::{Semaphore, watch};
-use web::Pages;
+use web::{Limits, Pages};
 
 use crate::credential::Credentials;
 use crate::recorder::Record;
@@ -35,7 +35,6 @@ use crate::summary::Place;
 
 pub use error::ApiError;
 pub use openapi::openapi;
-pub use serve::serve;
 
 /// The parts that a server is made of.
 #[derive(Debug)]
@@ -62,7 +61,7 @@ pub struct Parts {
 pub struct App {
     parts: Parts,
     clock: Arc<dyn Clock>,
-    sessions: session::Sessions,
+    sessions: web::Sessions,
     streams: Arc<Semaphore>,
     /// Long answers, one at a time: they take memory.
     downloads: Semaphore,
@@ -79,7 +78,7 @@ impl App {
         Arc::new(Self {
             parts,
             clock,
-            sessions: session::Sessions::default(),
+            sessions: session::sessions(),
             streams: Arc::new(Semaphore::new(streams)),
             downloads: Semaphore::new(1),
             periods: Mutex::new(None),
@@ -101,6 +100,16 @@ impl App {
         tokio::task::spawn_blocking(move || work(&app))
             .await
             .unwrap_or(Err(ApiError::Stopping))
+    }
+}
+
+/// What clients may have: half of the connections for one address.
+pub(crate) const fn limits(connections: usize) -> Limits {
+    Limits {
+        connections,
+        per_address: connections.div_ceil(2),
+        head: Duration::from_secs(60),
+        stop: Duration::from_secs(3),
     }
 }
 

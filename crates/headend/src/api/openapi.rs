@@ -1,10 +1,11 @@
 //! The API's own description.
 
 use axum::Json;
-use utoipa::openapi::schema::Schema;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{OpenApi, RefOr, SecurityRequirement};
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::HttpAuthScheme;
 use utoipa::{Modify, OpenApi as _};
+
+use super::session::COOKIE;
 
 /// Returns the description of the API (OpenAPI 3.1).
 pub fn openapi() -> OpenApi {
@@ -49,19 +50,6 @@ struct Common;
 
 impl Modify for Common {
     fn modify(&self, api: &mut OpenApi) {
-        let components = api.components.get_or_insert_default();
-        let cookie = ApiKey::Cookie(ApiKeyValue::new("gridward_session"));
-        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
-        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        components.add_security_scheme("token", bearer);
-        let either = ["session", "token"];
-        let either = either.map(|name| SecurityRequirement::new(name, [""; 0]));
-        api.security = Some(either.to_vec());
-        // Answers always have all their fields: what has no value is null.
-        for schema in components.schemas.values_mut() {
-            if let RefOr::T(Schema::Object(object)) = schema {
-                object.required = object.properties.keys().cloned().collect();
-            }
-        }
+        web::complete(api, COOKIE, "token", HttpAuthScheme::Bearer);
     }
 }

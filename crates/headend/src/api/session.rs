@@ -12,13 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -47,8 +44,8 @@ impl Tokens {
             let digest = digest.ok_or_else(|| KeyError::NoKey(path.display().to_string()))?;
             return Ok((Self { digest }, None));
         }
-        let token = random_text()?;
-        let digest = digest(&token);
+        let token = web::random_text().map_err(|_| KeyError::Entropy)?;
+        let digest = web::digest(&token);
         let failed = |source| KeyError::File {
             path: path.display().to_string(),
             source,
@@ -66,7 +63,7 @@ impl Tokens {
     }
 
     fn is(&self, token: &str) -> bool {
-        self.digest.ct_eq(&digest(token)).into()
+        self.digest.ct_eq(&web::digest(token)).into()
     }
 }
 
@@ -80,8 +77,7 @@ impl fmt::Debug for Tokens {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     tokens: Tokens,
-    /// Last use, under the digest of the cookie.
-    open: Mutex<BTreeMap<[u8; 32], Timestamp>>,
+    open: web::Sessions,
     failures: Mutex<BTreeMap<IpAddr, Failures>>,
 }
 
@@ -92,10 +88,10 @@ struct Failures {
 }
 
 const TOKEN_FILE: &str = "operator.token.sha256";
-const COOKIE: &str = "gridward_session";
+pub(super) const COOKIE: &str = "gridward_session";
 /// Sessions at once; the one used least recently gives way.
 const SESSIONS_MAX: usize = 256;
-const IDLE_S: i64 = 12 * 3_600;
+const IDLE_MS: i64 = 12 * 3_600 * 1_000;
 const FAILURES_MAX: u32 = 10;
 const FAILURES_S: i64 = 60;
 const ADDRESSES_MAX: usize = 4_096;
@@ -104,7 +100,7 @@ impl Sessions {
     pub(super) const fn new(tokens: Tokens) -> Self {
         Self {
             tokens,
-            open: Mutex::new(BTreeMap::new()),
+            open: web::Sessions::new(COOKIE, SESSIONS_MAX, IDLE_MS),
             failures: Mutex::new(BTreeMap::new()),
         }
     }
@@ -119,19 +115,10 @@ impl Sessions {
         if let Some(token) = bearer(headers) {
             return self.check_token(token, from, now);
         }
-        let cookie = web::cookie(headers, COOKIE).ok_or(ApiError::NotSignedIn)?;
-        let key = digest(cookie);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get_mut(&key) {
-            Some(used) if now.millis_since(*used) < IDLE_S * 1_000 => {
-                *used = (*used).max(now);
-                Ok(())
-            }
-            Some(_) => {
-                open.remove(&key);
-                Err(ApiError::NotSignedIn)
-            }
-            None => Err(ApiError::NotSignedIn),
+        if self.open.has(headers, now) {
+            Ok(())
+        } else {
+            Err(ApiError::NotSignedIn)
         }
     }
 
@@ -162,28 +149,6 @@ impl Sessions {
         });
         entry.count += 1;
         Err(ApiError::WrongToken)
-    }
-
-    fn begin(&self, now: Timestamp) -> Result<Zeroizing<String>, ApiError> {
-        let cookie = random_text().map_err(|_| ApiError::NoEntropy)?;
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, used| now.millis_since(*used) < IDLE_S * 1_000);
-        if open.len() >= SESSIONS_MAX {
-            let oldest = open.iter().min_by_key(|(_, used)| **used);
-            if let Some(key) = oldest.map(|(key, _)| *key) {
-                open.remove(&key);
-            }
-        }
-        open.insert(digest(&cookie), now);
-        drop(open);
-        Ok(cookie)
-    }
-
-    fn end(&self, headers: &HeaderMap) {
-        if let Some(cookie) = web::cookie(headers, COOKIE) {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.remove(&digest(cookie));
-        }
     }
 }
 
@@ -247,19 +212,18 @@ pub(super) async fn sign_in(
     let Json(SignIn { token }) = given?;
     let now = app.clock.now();
     app.sessions.check_token(&token, from, now)?;
-    let cookie = app.sessions.begin(now)?;
+    let open = &app.sessions.open;
+    let cookie = open.begin(now).map_err(|_| ApiError::NoEntropy)?;
     let secure = if app.config.secure_cookies {
         "; Secure"
     } else {
         ""
     };
-    let set = format!(
-        "{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/{secure}",
-        *cookie
-    );
+    let set = open.set_cookie(&cookie, secure);
     let mut response = Json(Session::of(&app)).into_response();
-    let set = HeaderValue::try_from(set).map_err(|_| ApiError::NoEntropy)?;
-    response.headers_mut().insert(header::SET_COOKIE, set);
+    if let Some(set) = set {
+        response.headers_mut().insert(header::SET_COOKIE, set);
+    }
     Ok(response)
 }
 
@@ -283,10 +247,9 @@ pub(super) async fn session(
 #[utoipa::path(delete, path = "/api/v1/session", tag = "session",
     responses((status = 204, description = "Signed out")), security(()))]
 pub(super) async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    app.sessions.end(&headers);
-    let clear = format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
+    app.sessions.open.end(&headers);
     let mut response = StatusCode::NO_CONTENT.into_response();
-    if let Ok(clear) = HeaderValue::try_from(clear) {
+    if let Some(clear) = app.sessions.open.set_cookie("", "; Max-Age=0") {
         response.headers_mut().insert(header::SET_COOKIE, clear);
     }
     response
@@ -304,14 +267,4 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-fn random_text() -> Result<Zeroizing<String>, KeyError> {
-    let mut octets = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *octets).map_err(|_| KeyError::Entropy)?;
-    Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(*octets)))
-}
-
-fn digest(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
 }

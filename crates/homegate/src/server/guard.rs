@@ -53,8 +53,11 @@ pub(super) async fn who(
         let checked = app.parts.credentials.check(&user, &password, from, now);
         return Ok(checked.await?);
     }
-    app.sessions.check(headers, now)?;
-    Ok(Who::Home)
+    if app.sessions.has(headers, now) {
+        Ok(Who::Home)
+    } else {
+        Err(ApiError::NotSignedIn)
+    }
 }
 
 fn basic(value: &str) -> Option<(String, Zeroizing<String>)> {

@@ -1,10 +1,11 @@
 //! The API's own description.
 
 use axum::Json;
-use utoipa::openapi::schema::Schema;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{OpenApi, RefOr, SecurityRequirement};
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::HttpAuthScheme;
 use utoipa::{Modify, OpenApi as _};
+
+use super::session::COOKIE;
 
 /// Tells the description of the API (OpenAPI 3.1).
 #[must_use]
@@ -45,19 +46,6 @@ struct Common;
 
 impl Modify for Common {
     fn modify(&self, api: &mut OpenApi) {
-        let components = api.components.get_or_insert_default();
-        let cookie = ApiKey::Cookie(ApiKeyValue::new("gridward_home"));
-        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
-        let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
-        components.add_security_scheme("basic", basic);
-        let either = ["session", "basic"];
-        let either = either.map(|name| SecurityRequirement::new(name, [""; 0]));
-        api.security = Some(either.to_vec());
-        // Answers always have all their fields: what has no value is null.
-        for schema in components.schemas.values_mut() {
-            if let RefOr::T(Schema::Object(object)) = schema {
-                object.required = object.properties.keys().cloned().collect();
-            }
-        }
+        web::complete(api, COOKIE, "basic", HttpAuthScheme::Basic);
     }
 }

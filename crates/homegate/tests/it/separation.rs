@@ -45,7 +45,6 @@ fn neither_names_the_other() {
         include_str!("../../src/server/live.rs"),
         include_str!("../../src/server/metrics.rs"),
         include_str!("../../src/server/page.rs"),
-        include_str!("../../src/server/serve.rs"),
         include_str!("../../src/server/session.rs"),
         include_str!("../../src/summary.rs"),
         include_str!("../../src/mqtt.rs"),

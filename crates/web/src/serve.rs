@@ -1,8 +1,8 @@
-//! The one listening socket: bounded connections, deadlines on each phase, an
-//! orderly end.
+//! The HTTP server: bounded connections, deadlines on each phase, an orderly end.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,34 +16,44 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use web::Peer;
+use crate::Peer;
 
-/// The time that a client has for the handshake, and to send the head of a
-/// request.
+/// What clients may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; more wait in the listener's queue.
+    pub connections: usize,
+    /// Of these, connections of one address; more are closed.
+    pub per_address: usize,
+    /// The time for the head of a request, from the connection or the answer before.
+    pub head: Duration,
+    /// The time that open requests have to end after a stop.
+    pub stop: Duration,
+}
+
+/// The time that a client has for the handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// The time that open requests have to end after a stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 const HEAD_LEN_MAX: usize = 16 * 1_024;
 const HEADERS_MAX: usize = 64;
 
-/// Serves until `stop` says so, at most `connections` at once, half of them of
-/// one address; more wait in the listener's queue.
+/// Serves until `stop` says so; over TLS where there is a configuration of it.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
+    tls: Option<Arc<rustls::ServerConfig>>,
     router: Router,
-    connections: usize,
+    limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let slots = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-    let per_address = connections.div_ceil(2);
+    let slots = Arc::new(Semaphore::new(
+        limits.connections.min(Semaphore::MAX_PERMITS),
+    ));
     let addresses = Arc::new(Addresses::default());
-    let acceptor = TlsAcceptor::from(tls);
+    let acceptor = tls.map(TlsAcceptor::from);
     let graceful = GracefulShutdown::new();
     while !*stop.borrow() {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
@@ -55,56 +65,59 @@ pub async fn serve(
         };
         let (socket, peer) = match accepted {
             Ok(accepted) => accepted,
+            Err(error) if is_passing(&error) => continue,
             Err(error) => {
-                // Out of file descriptors, say, or a peer that was gone: others
-                // will be closed.
-                tracing::debug!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                // Out of file descriptors, say: others will be closed.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(500)).await;
                 continue;
             }
         };
-        let Some(place) = addresses.enter(peer.ip(), per_address) else {
+        let Some(place) = addresses.enter(peer.ip(), limits.per_address) else {
             continue;
         };
-        let served = connection(
-            socket,
-            Peer(peer),
-            acceptor.clone(),
-            router.clone(),
-            graceful.watcher(),
-        );
+        let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
-            served.await;
+            accepted_socket(socket, Peer(peer), acceptor, router, limits.head, watcher).await;
             drop((slot, place));
         });
     }
     drop(listener);
-    if tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown())
+    if tokio::time::timeout(limits.stop, graceful.shutdown())
         .await
         .is_err()
     {
-        tracing::debug!("requests under way were cut off");
+        tracing::warn!("requests under way were cut off");
     }
 }
 
-async fn connection(
+async fn accepted_socket(
     socket: TcpStream,
     peer: Peer,
-    acceptor: TlsAcceptor,
+    acceptor: Option<TlsAcceptor>,
     router: Router,
+    head: Duration,
     watcher: Watcher,
 ) {
     // A small answer must not wait for the acknowledgement of the one before.
     socket.set_nodelay(true).unwrap_or_default();
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
-    let stream = match handshake.await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a handshake failed");
-            return;
-        }
-        Err(_) => return,
+    let Some(acceptor) = acceptor else {
+        return connection(socket, peer, router, head, watcher).await;
     };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await {
+        Ok(Ok(stream)) => connection(stream, peer, router, head, watcher).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+        Err(_) => tracing::debug!("a handshake took too long"),
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    router: Router,
+    head: Duration,
+    watcher: Watcher,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let router = router.clone();
@@ -117,13 +130,22 @@ async fn connection(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head)
         .max_buf_size(HEAD_LEN_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended abnormally");
     }
+}
+
+/// Errors of one connection that was gone before it was accepted.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 /// Connections of each address.
