@@ -11,6 +11,8 @@ use crate::demo::DemoOptions;
 use crate::headend_role::HeadendOptions;
 use crate::homegate_role::HomegateOptions;
 use crate::meter::MeterOptions;
+use crate::outlet_role::OutletMeterOptions;
+use crate::papers::PapersOptions;
 use crate::read::ReadOptions;
 use crate::secret::Secret;
 
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Keys(KeysOptions),
     /// Serve virtual meters
     Meter(MeterOptions),
+    /// Run a virtual meter of outlets, which calls the head end over SCTP
+    OutletMeter(OutletMeterOptions),
     /// Run the head end: collects meters, serves interface and API
     Headend(HeadendOptions),
     /// Run a concentrator: carries what head end and meters say to each other
@@ -176,6 +180,8 @@ Example:
               value_parser = clap::value_parser!(u16).range(1..=0x7FFF))]
         client: u16,
     },
+    /// Make keys and certificates of outlet meters and of their head end
+    Outlets(PapersOptions),
     /// Check a file: its form, who may read it, and known weak keys
     Check {
         /// The file

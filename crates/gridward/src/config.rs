@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::Outcome;
 use crate::failure::Failure;
+use crate::outlet_role::OutletMeterConfig;
 use crate::output::Output;
 use crate::profile::Profile;
 
@@ -36,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) concentrator: concentrator::Config,
     /// The home gateway's.
     pub(crate) homegate: homegate::Config,
+    /// That of a virtual meter of outlets.
+    pub(crate) outlet_meter: OutletMeterConfig,
     /// Meters that the commands know by name.
     meters: BTreeMap<String, Profile>,
 }
@@ -73,10 +76,11 @@ pub(crate) fn run(options: &ConfigOptions, output: &mut Output<'_, '_>) -> Outco
     match &options.command {
         ConfigCommand::Default => {
             let text = format!(
-                "{}{}\n{}\n{}",
+                "{}{}\n{}\n{}\n{}",
                 headend::Config::default_toml(),
                 concentrator::Config::default_toml(),
                 homegate::Config::default_toml(),
+                OutletMeterConfig::DEFAULT_TOML,
                 Profile::DEFAULT_TOML
             );
             if output.json() {
@@ -116,6 +120,10 @@ pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
         .homegate
         .check()
         .map_err(|error| told(path, &crate::failure::chain(&error)))?;
+    config
+        .outlet_meter
+        .check()
+        .map_err(|reason| told(path, &format!("outlet_meter.{reason}")))?;
     for (name, profile) in &mut config.meters {
         let fault = |reason: &str| told(path, &format!("meters.{}: {reason}", name.escape_debug()));
         if name.is_empty()
@@ -140,6 +148,7 @@ pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
     }
     config.headend.relative_to(folder(path));
     config.homegate.relative_to(folder(path));
+    config.outlet_meter.relative_to(folder(path));
     Ok(config)
 }
 

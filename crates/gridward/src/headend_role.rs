@@ -35,6 +35,7 @@ The first two are needed. Then, in gridward.toml beside it:
   [headend]
   enrolment = \"meters.csv\"
   keys = \"keys.toml\"      # what opens them, mode 0600
+Outlet meters call over SCTP: gridward keys outlets --help says how that begins.
 To try it with virtual meters:
   gridward meter --listen tcp://127.0.0.1:4059 --count 10 --keys keys.toml \\
       --json > meters.jsonl")]
@@ -113,6 +114,14 @@ pub(crate) fn run(options: &HeadendOptions, output: &mut Output<'_, '_>) -> Outc
         let told = if output.json() {
             let mut line =
                 json!({ "url": url, "data": data.display().to_string(), "meters": meters });
+            if let (Some(outlets), Some(object)) = (head_end.outlets(), line.as_object_mut()) {
+                let (sctp, udp) = outlets.port();
+                let meters = outlets.meters().len();
+                object.insert(
+                    "outlets".to_owned(),
+                    json!({ "meters": meters, "sctp_port": sctp, "udp_port": udp }),
+                );
+            }
             if let (Some(token), Some(object)) = (&token, line.as_object_mut()) {
                 object.insert("token".to_owned(), json!(token.as_str()));
             }
@@ -130,8 +139,17 @@ pub(crate) fn run(options: &HeadendOptions, output: &mut Output<'_, '_>) -> Outc
                     .to_owned(),
                 number => format!("Meters: {number}\n"),
             };
+            let outlets = head_end.outlets().map_or_else(String::new, |outlets| {
+                let (sctp, udp) = outlets.port();
+                let over = match udp {
+                    0 => "over IP".to_owned(),
+                    udp => format!("over UDP port {udp}"),
+                };
+                let meters = outlets.meters().len();
+                format!("Outlet meters: {meters}, which call SCTP port {sctp} {over}\n")
+            });
             output.write(&format!(
-                "{} {}\n{sign_in}{enrolled}Data: {}\nStop with Ctrl-C.\n",
+                "{} {}\n{sign_in}{enrolled}{outlets}Data: {}\nStop with Ctrl-C.\n",
                 style.paint(Ink::Head, "Head end at"),
                 style.paint(Ink::Value, &url),
                 data.display()

@@ -14,6 +14,7 @@ pub(crate) fn run(options: &KeysOptions, output: &mut Output<'_, '_>) -> Outcome
     match &options.command {
         KeysCommand::Generate { file, count, first } => generate(file, *first, *count, output),
         KeysCommand::Collector { file, out, client } => collector(file, out, *client, output),
+        KeysCommand::Outlets(options) => crate::papers::run(options, output),
         KeysCommand::Check { file } => check(file, output),
     }
 }

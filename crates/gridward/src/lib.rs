@@ -19,7 +19,9 @@ mod input;
 mod keys;
 mod literal;
 mod meter;
+mod outlet_role;
 mod output;
+mod papers;
 mod profile;
 mod read;
 mod role;
@@ -86,6 +88,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
         Command::Invoke(options) => act::invoke(&options, &mut output),
         Command::Objects(options) => act::objects(&options, &mut output),
         Command::Meter(options) => meter::run(&options, &mut output),
+        Command::OutletMeter(options) => outlet_role::run(&options, &mut output),
         Command::Headend(options) => headend_role::run(&options, &mut output),
         Command::Concentrator(options) => concentrator_role::run(&options, &mut output),
         Command::Homegate(options) => homegate_role::run(&options, &mut output),

@@ -11,6 +11,7 @@ mod meter;
 mod meters;
 mod metrics;
 mod openapi;
+mod outlets;
 mod profile;
 mod serve;
 mod session;
@@ -22,7 +23,7 @@ use axum::Router;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use model::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
@@ -36,6 +37,7 @@ use crate::fleet::Fleet;
 use crate::hub::Hub;
 use crate::keys::KeyError;
 use crate::live::Live;
+use crate::outlets::Outlets;
 use crate::store::Store;
 
 pub use error::ApiError;
@@ -56,6 +58,7 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) live: Arc<Live>,
     pub(crate) collector: CollectorHandle,
+    pub(crate) outlets: Option<Arc<Outlets>>,
     pub(crate) sessions: session::Sessions,
     pub(crate) rates: guard::Rates,
     pub(crate) streams: Arc<Semaphore>,
@@ -81,6 +84,8 @@ pub struct AppParts {
     pub live: Arc<Live>,
     /// Talks to the collector.
     pub collector: CollectorHandle,
+    /// Serves outlet meters, where that is configured.
+    pub outlets: Option<Arc<Outlets>>,
     /// Knows the token.
     pub tokens: Tokens,
     /// Says when to stop.
@@ -108,6 +113,7 @@ impl App {
             clock: parts.clock,
             live: parts.live,
             collector: parts.collector,
+            outlets: parts.outlets,
             stop: parts.stop,
             started: now,
         }))
@@ -135,6 +141,21 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/meters/{id}/profile.csv", get(profile::profile_csv))
         .route("/meters/{id}/registers", get(meter::registers))
         .route("/meters/{id}/events", get(meter::events))
+        .route("/outlet-meters", get(outlets::list))
+        .route("/outlet-meters/{id}", get(outlets::meter))
+        .route("/outlet-meters/{id}/usage", get(outlets::usage))
+        .route("/outlet-meters/{id}/warnings", get(outlets::warnings))
+        .route(
+            "/outlet-meters/{id}/costs",
+            get(outlets::costs).post(outlets::tell_cost),
+        )
+        .route("/outlet-meters/{id}/orders", get(outlets::orders))
+        .route("/outlet-meters/{id}/switch", post(outlets::switch))
+        .route("/outlet-meters/{id}/requests", post(outlets::request))
+        .route(
+            "/outlet-meters/{id}/breaker",
+            get(outlets::preview).post(outlets::breaker),
+        )
         .route("/find", get(meters::find))
         .route("/stream", get(stream::stream))
         .route_layer(from_fn_with_state(Arc::clone(app), guard::signed_in));

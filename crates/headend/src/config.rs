@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use dlms::cosem::Obis;
+use link::Endpoint;
 use model::LogicalDeviceName;
 use serde::Deserialize;
 
@@ -35,6 +36,81 @@ pub struct Config {
     pub api: ApiConfig,
     /// Lists concentrators whose SAP lists are followed.
     pub concentrator: Vec<ConcentratorConfig>,
+    /// Tells how outlet meters are served.
+    pub outlets: OutletsConfig,
+}
+
+/// How outlet meters are served.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutletsConfig {
+    /// Names where they call, an endpoint `sctps://`; none: they are not served.
+    pub listen: Option<String>,
+    /// Names the file of the authority that signed their certificates.
+    pub ca: Option<PathBuf>,
+    /// Names the file of the own certificate.
+    pub certificate: Option<PathBuf>,
+    /// Names the file of the key that belongs to it.
+    pub key: Option<PathBuf>,
+    /// Names the enrolment file of these meters.
+    pub meters: Option<PathBuf>,
+    /// Names the file of the key that signs orders to breakers; without it there are none.
+    pub breaker_key: Option<PathBuf>,
+    /// Holds the minutes that the meters' civil time is ahead of UTC, the whole year.
+    pub utc_offset_min: i16,
+    /// Holds the number of days that the meters keep their sections.
+    pub days: u16,
+    /// Holds the number of breakers that may be opened within an hour.
+    pub openings_per_hour: u32,
+}
+
+impl Default for OutletsConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            ca: None,
+            certificate: None,
+            key: None,
+            meters: None,
+            breaker_key: None,
+            utc_offset_min: 60,
+            days: 60,
+            openings_per_hour: 10,
+        }
+    }
+}
+
+impl OutletsConfig {
+    /// Returns the endpoint to listen at, with the files that stand beside it; none where outlet
+    /// meters are not served.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says which key and why.
+    pub fn endpoint(&self) -> Result<Option<Endpoint>, ConfigError> {
+        let Some(listen) = &self.listen else {
+            return Ok(None);
+        };
+        let endpoint: Endpoint = listen.parse().map_err(|_| ConfigError::Range {
+            key: "outlets.listen",
+            range: "an endpoint, as sctps://0.0.0.0",
+        })?;
+        let Endpoint::Sctps(at, options, mut tls) = endpoint else {
+            return Err(ConfigError::Range {
+                key: "outlets.listen",
+                range: "sctps://…: outlet meters prove who they are by their certificates",
+            });
+        };
+        tls.ca = tls.ca.or_else(|| self.ca.clone());
+        tls.cert = tls.cert.or_else(|| self.certificate.clone());
+        tls.key = tls.key.or_else(|| self.key.clone());
+        if tls.ca.is_none() || tls.cert.is_none() || tls.key.is_none() {
+            return Err(ConfigError::Range {
+                key: "outlets.ca, certificate and key",
+                range: "named where outlets.listen is: gridward keys outlets makes them",
+            });
+        }
+        Ok(Some(Endpoint::Sctps(at, options, tls)))
+    }
 }
 
 /// A concentrator whose SAP list is followed.
@@ -138,7 +214,17 @@ impl Config {
     /// Takes the files that it names without a folder from this one, which is the
     /// configuration's own.
     pub fn relative_to(&mut self, folder: &Path) {
-        let files = [&mut self.enrolment, &mut self.keys, &mut self.master_key];
+        let outlets = &mut self.outlets;
+        let files = [
+            &mut self.enrolment,
+            &mut self.keys,
+            &mut self.master_key,
+            &mut outlets.ca,
+            &mut outlets.certificate,
+            &mut outlets.key,
+            &mut outlets.meters,
+            &mut outlets.breaker_key,
+        ];
         let theirs = self.concentrator.iter_mut().map(|it| &mut it.keys);
         for file in files.into_iter().chain(theirs).flatten() {
             *file = folder.join(&*file);
@@ -200,6 +286,16 @@ impl Config {
         if self.api.connections == 0 || self.api.streams == 0 || self.api.requests_per_s == 0 {
             return out_of_range("api", "1 and more");
         }
+        let outlets = &self.outlets;
+        if outlets.endpoint()?.is_some() && outlets.meters.is_none() {
+            return out_of_range("outlets.meters", "named where outlets.listen is");
+        }
+        if !(1..=400).contains(&outlets.days) {
+            return out_of_range("outlets.days", "1 to 400");
+        }
+        if !(-720..=840).contains(&outlets.utc_offset_min) {
+            return out_of_range("outlets.utc_offset_min", "-720 to 840");
+        }
         Ok(Calendar::new(&self.zone)?)
     }
 }
@@ -218,6 +314,7 @@ impl Default for Config {
             collector: CollectorConfig::default(),
             api: ApiConfig::default(),
             concentrator: Vec::new(),
+            outlets: OutletsConfig::default(),
         }
     }
 }
@@ -313,6 +410,9 @@ mod tests {
             "[[concentrator]]\nendpoint = \"tcp://h\"\nname = \"a name that is far too long\"",
             "[[concentrator]]\nendpoint = \"tcp://h\"\ncollect_s = 86401",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nprofiles = [\"load\"]",
+            "[outlets]\nlisten = \"sctp://127.0.0.1\"\nmeters = \"meters.toml\"",
+            "[outlets]\nlisten = \"sctps://127.0.0.1\"\nmeters = \"meters.toml\"",
+            "[outlets]\ndays = 0",
         ] {
             let config: Config = toml::from_str(bad).unwrap();
             assert!(config.check().is_err(), "{bad}");

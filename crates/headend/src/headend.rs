@@ -20,6 +20,7 @@ use crate::fleet::Fleet;
 use crate::hub::Hub;
 use crate::keys::{KeyError, KeyService, LocalKeys};
 use crate::live::Live;
+use crate::outlets::{OutletParts, OutletStartError, Outlets};
 use crate::registry::{self, Format, RegistryError};
 use crate::store::{Enrolled, SqliteOptions, SqliteStore, Store, StoreError};
 
@@ -32,6 +33,7 @@ pub struct HeadEnd {
     fleet: Arc<Fleet>,
     clock: Arc<dyn Clock>,
     collector: CollectorHandle,
+    outlets: Option<Arc<Outlets>>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -124,6 +126,13 @@ impl HeadEnd {
             leases,
             Duration::from_secs(u64::from(config.collector.timeout_s)),
         );
+        let outlets = OutletParts {
+            config: config.outlets.clone(),
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            hub: Arc::clone(fleet.hub()),
+        };
+        let outlets = Outlets::start(outlets).await?.map(Arc::new);
         let listen = |source| ServeError::Listen {
             address: config.listen,
             source,
@@ -139,6 +148,7 @@ impl HeadEnd {
             clock: Arc::clone(&clock),
             live,
             collector: handle.clone(),
+            outlets: outlets.clone(),
             tokens,
             stop: stopped.clone(),
         })?;
@@ -153,6 +163,7 @@ impl HeadEnd {
             fleet,
             clock,
             collector: handle,
+            outlets,
             stop,
             tasks,
         };
@@ -167,6 +178,11 @@ impl HeadEnd {
     /// Returns the number of meters enrolled.
     pub fn meters(&self) -> usize {
         self.fleet.len()
+    }
+
+    /// Returns the outlet meters, where they are served.
+    pub const fn outlets(&self) -> Option<&Arc<Outlets>> {
+        self.outlets.as_ref()
     }
 
     /// Returns the store.
@@ -196,6 +212,9 @@ impl HeadEnd {
     /// what they brought is durable.
     pub async fn stop(self) {
         self.stop.send_replace(true);
+        if let Some(outlets) = &self.outlets {
+            outlets.stop().await;
+        }
         for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task ended abnormally");
@@ -304,6 +323,9 @@ pub enum StartError {
     /// Keys or token cannot be used.
     #[error("keys or token cannot be used")]
     Keys(#[from] KeyError),
+    /// Outlet meters cannot be served.
+    #[error("outlet meters cannot be served")]
+    Outlets(#[from] OutletStartError),
     /// The API cannot be served.
     #[error("the API cannot be served")]
     Serve(#[from] ServeError),

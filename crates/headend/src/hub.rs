@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use model::xml::SmartMeterId;
 use model::{MeterId, Timestamp};
 use tokio::sync::broadcast;
 
@@ -27,6 +28,8 @@ pub enum Change {
     Meter(MeterId),
     /// The power of a watched meter.
     Power(MeterId, Power),
+    /// Something about an outlet meter.
+    Outlet(SmartMeterId),
     /// A watched meter did not give its power.
     PowerError(MeterId, Timestamp, &'static str),
 }

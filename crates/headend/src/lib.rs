@@ -19,7 +19,9 @@ pub mod store;
 
 pub use calendar::{Calendar, Day, DayBounds, UnknownZone, parse_rfc3339, rfc3339};
 pub use clock::Clock;
-pub use config::{ApiConfig, CollectorConfig, ConcentratorConfig, Config, ConfigError};
+pub use config::{
+    ApiConfig, CollectorConfig, ConcentratorConfig, Config, ConfigError, OutletsConfig,
+};
 pub use headend::{HeadEnd, Options, StartError};
 pub use meters::LinkAccess;
 pub use power::{POWER_REGISTERS, Power};

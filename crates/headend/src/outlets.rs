@@ -13,8 +13,10 @@
 //! Use: [`OutletHead::handle`] for all that happens, at least every minute a [`Input::Tick`], then
 //! [`OutletHead::poll`] until it gives nothing.
 
+mod enrolment;
+mod service;
 mod shell;
-mod store;
+pub(crate) mod store;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -24,11 +26,15 @@ use model::xml::{
 };
 use model::{BreakerAction, BreakerOrder, MessageClass, SIGNATURE_LEN};
 
-pub use shell::{Identify, OutletOrders, Sign, serve};
+pub use enrolment::{OutletEntry, OutletFileError, OutletMeterEntry};
+pub use service::{OutletStartError, Outlets, Preview, Standing};
+pub use shell::{Identify, OutletOrders, Sign, Told, serve};
 pub use store::{OutletStore, OutletStoreError, Record, SqliteOutlets};
 
+pub(crate) use service::OutletParts;
+
 /// Seconds after the end of a section before it counts as missing.
-const GRACE: u64 = 120;
+pub(crate) const GRACE: u64 = 120;
 
 /// Seconds before the same sections are asked for again.
 const ASK_INTERVAL: u64 = 60;
@@ -139,6 +145,16 @@ pub enum Refusal {
     Time,
 }
 
+/// What is there of a meter, day by day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// The newest day last; of each how many sections of its outlets are there, and how many are
+    /// due.
+    pub days: Vec<(CivilDate, u32, u32)>,
+    /// Sections of all days that meters hold that are due and not there.
+    pub missing: u32,
+}
+
 /// Why an order is not given.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -155,6 +171,12 @@ pub enum OrderError {
     /// The key service signs no such order.
     #[error("the key service signs no such order")]
     NotSigned,
+    /// There is no key that signs orders to breakers.
+    #[error("the head end has no key that signs orders to breakers")]
+    NoSigner,
+    /// As many breakers were opened within the hour as are allowed.
+    #[error("as many breakers were opened within the hour as are allowed")]
+    TooMany,
     /// The store takes no more.
     #[error("the store takes no more")]
     Store(#[from] OutletStoreError),
@@ -172,6 +194,14 @@ impl Bits {
             .ok()
             .and_then(|word| self.0.get(word))
             .is_some_and(|word| word & (1 << (bit % 64)) != 0)
+    }
+
+    /// Counts those of `sections` from the one on that holds this second of the day.
+    fn between(&self, second: u64, sections: u32) -> u32 {
+        let from = second / SECTION;
+        let until = from + u64::from(sections);
+        let count = (from..until).filter(|bit| self.has(bit * SECTION)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     fn set(&mut self, second: u64) {
@@ -347,8 +377,8 @@ impl<S: OutletStore> OutletHead<S> {
         &mut self.store
     }
 
-    /// Switches outlets of a meter. A meter that is not connected is told when it connects, as long
-    /// as it would obey.
+    /// Switches outlets of a meter, and says whether it is told at once: one that is not connected
+    /// is told when it connects, as long as it would obey.
     ///
     /// # Errors
     /// Why there is no order.
@@ -357,7 +387,7 @@ impl<S: OutletStore> OutletHead<S> {
         id: SmartMeterId,
         outlets: Vec<(OutletId, Switch)>,
         now: CivilDateTime,
-    ) -> Result<(), OrderError> {
+    ) -> Result<bool, OrderError> {
         let meter = self.meters.get(&id).ok_or(OrderError::Unknown)?;
         let known = |(outlet, _): &(OutletId, Switch)| meter.outlets.contains_key(outlet);
         if outlets.is_empty() || !outlets.iter().all(known) {
@@ -378,10 +408,41 @@ impl<S: OutletStore> OutletHead<S> {
         if connected {
             self.send(id, MessageClass::Control, Body::Xml(xml));
         }
+        Ok(connected)
+    }
+
+    /// Asks a connected meter once more for sections of a day, also for those that are there.
+    ///
+    /// # Errors
+    /// Why it is not asked.
+    pub fn request(
+        &mut self,
+        id: SmartMeterId,
+        outlet: OutletId,
+        day: CivilDate,
+        sections: Sections,
+        now: CivilDateTime,
+    ) -> Result<(), OrderError> {
+        let meter = self.meters.get(&id).ok_or(OrderError::Unknown)?;
+        if !meter.outlets.contains_key(&outlet) {
+            return Err(OrderError::Unknown);
+        }
+        if !meter.connected {
+            return Err(OrderError::NotConnected);
+        }
+        let message = XmlMessage::ToSmartMeter(ToSmartMeter::Retransmission {
+            timestamp: now,
+            outlet,
+            day,
+            sections,
+        });
+        let xml = message.write()?;
+        self.send(id, MessageClass::Request, Body::Xml(xml));
         Ok(())
     }
 
-    /// Tells the customer of a meter what days of a month cost, now or when it connects.
+    /// Tells the customer of a meter what days of a month cost, and says whether it is told at
+    /// once: one that is not connected is told when it connects.
     ///
     /// # Errors
     /// Why it is not told.
@@ -392,7 +453,7 @@ impl<S: OutletStore> OutletHead<S> {
         days: (u8, u8),
         total_cost: u64,
         now: CivilDateTime,
-    ) -> Result<(), OrderError> {
+    ) -> Result<bool, OrderError> {
         let meter = self.meters.get(&id).ok_or(OrderError::Unknown)?;
         let timestamp = meter.next_time(now)?;
         let message = ToSmartMeter::PowerCost {
@@ -416,7 +477,7 @@ impl<S: OutletStore> OutletHead<S> {
         if connected {
             self.send(id, MessageClass::Billing, Body::Xml(xml));
         }
-        Ok(())
+        Ok(connected)
     }
 
     /// Opens or closes a meter's own breaker by a signed envelope that is void after `expires`,
@@ -467,6 +528,35 @@ impl<S: OutletStore> OutletHead<S> {
             count
         };
         meter.outlets.values().map(sections).sum()
+    }
+
+    /// Returns what is there of each meter, on each of the last `days` days.
+    pub fn figures(&self, days: u64, now: CivilDateTime) -> BTreeMap<SmartMeterId, Figures> {
+        let (due, oldest, today) = (due(now), self.oldest(now), now.ordinal() / DAY);
+        let mut all = BTreeMap::new();
+        for (id, meter) in &self.meters {
+            let first = meter.since.max(oldest);
+            let mut figures = Figures::default();
+            let outlets = u32::try_from(meter.outlets.len()).unwrap_or(u32::MAX);
+            for day in first.min(today * DAY) / DAY..=today {
+                let (begins, ends) = ((day * DAY).max(first), ((day + 1) * DAY).min(due));
+                let sections = ends.saturating_sub(begins).div_ceil(SECTION);
+                let sections = u32::try_from(sections).unwrap_or(0);
+                let expected = sections.saturating_mul(outlets);
+                let there = |outlet: &Outlet| {
+                    let bits = outlet.days.get(&day);
+                    bits.map_or(0, |bits| bits.between(begins % DAY, sections))
+                };
+                let received: u32 = meter.outlets.values().map(there).sum();
+                figures.missing += expected.saturating_sub(received);
+                let civil = CivilDateTime::from_ordinal(day * DAY);
+                if let (Some(civil), true) = (civil, day + days > today) {
+                    figures.days.push((civil.date(), received, expected));
+                }
+            }
+            all.insert(*id, figures);
+        }
+        all
     }
 
     fn oldest(&self, now: CivilDateTime) -> u64 {

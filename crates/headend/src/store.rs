@@ -6,6 +6,7 @@
 //! that is sealed into blocks later. What a later answer of the meter replaces stays as an older
 //! version.
 
+mod outlets;
 mod sqlite;
 
 use dlms::cosem::Obis;
@@ -22,6 +23,7 @@ use model::{
 };
 
 pub use model::block::{CHANNELS_MAX, CodecError, DayRows, Put, Row, SLOTS_MAX};
+pub use outlets::{NewOrder, OrderKind, OrderRow, Outcome, OutletTables, RecordKind};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use crate::calendar::{Calendar, Day};
@@ -134,6 +136,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         name: &LogicalDeviceName,
         client: u16,
     ) -> Result<Option<WrappedClient>, StoreError>;
+
+    /// Returns what is kept of outlet meters.
+    fn outlets(&self) -> &dyn OutletTables;
 
     /// Returns figures about the store itself.
     fn figures(&self) -> StoreFigures;

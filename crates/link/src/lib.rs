@@ -56,4 +56,5 @@ pub use segment::{
 };
 pub use serve::{ALL_STATIONS, Devices, Service, SharedDevice, serve};
 pub use time::{Clock, SystemClock};
+pub use tls::{certificate_der, private_key_der, public_key_der};
 pub use trace::{Trace, Traced};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use zeroize::Zeroizing;
 
 use crate::{HostPort, LinkError, TlsOptions};
 
@@ -83,6 +84,40 @@ fn roots(file: &Path) -> Result<RootCertStore, LinkError> {
             .map_err(|error| unusable(file, &error.to_string()))?;
     }
     Ok(roots)
+}
+
+/// Reads the first certificate of a PEM file, in DER form.
+///
+/// # Errors
+/// [`LinkError::Tls`] where there is none.
+pub fn certificate_der(file: &Path) -> Result<Vec<u8>, LinkError> {
+    let first = chain(file)?.into_iter().next();
+    first
+        .map(|certificate| certificate.to_vec())
+        .ok_or_else(|| unusable(file, "it holds no certificate in PEM form"))
+}
+
+/// Reads the public key of a PEM file, a `SubjectPublicKeyInfo` in DER form.
+///
+/// # Errors
+/// [`LinkError::Tls`] where there is none.
+pub fn public_key_der(file: &Path) -> Result<Vec<u8>, LinkError> {
+    SubjectPublicKeyInfoDer::from_pem_file(file)
+        .map(|key| key.to_vec())
+        .map_err(|_| {
+            unusable(
+                file,
+                "it cannot be read, or holds no public key in PEM form",
+            )
+        })
+}
+
+/// Reads the private key of a PEM file, in DER form.
+///
+/// # Errors
+/// [`LinkError::Tls`] where there is none.
+pub fn private_key_der(file: &Path) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    private_key(file).map(|key| Zeroizing::new(key.secret_der().to_vec()))
 }
 
 fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, LinkError> {

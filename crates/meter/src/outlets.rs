@@ -257,6 +257,27 @@ impl<J: OutletJournal> OutletMeter<J> {
         })
     }
 
+    /// Gives a meter that holds no section yet those of a time before: rows by the time at which
+    /// their section began.
+    ///
+    /// # Errors
+    /// Where the journal cannot be written.
+    pub fn with_history(
+        mut self,
+        rows: impl IntoIterator<Item = (CivilDateTime, BTreeMap<OutletId, OutletPower>)>,
+    ) -> io::Result<Self> {
+        if !self.held.rows.is_empty() {
+            return Ok(self);
+        }
+        for (begun, row) in rows {
+            let entry = Entry::Row(begun.date().at(begun.section()).ordinal(), row);
+            self.held.apply(&entry, &self.config);
+        }
+        self.journal_octets = journal::rewrite(&mut self.journal, &self.held.entries())?;
+        self.rewrite_at = rewrite_at(self.journal_octets);
+        Ok(self)
+    }
+
     /// Takes what happens at a civil time.
     ///
     /// # Errors
@@ -339,6 +360,12 @@ impl<J: OutletJournal> OutletMeter<J> {
     /// Returns what the journal holds of a section that began at this time.
     pub fn row(&self, begun: CivilDateTime) -> Option<&BTreeMap<OutletId, OutletPower>> {
         self.held.rows.get(&begun.ordinal())
+    }
+
+    /// Returns all sections that the journal holds, by the time at which they began.
+    pub fn rows(&self) -> impl Iterator<Item = (CivilDateTime, &BTreeMap<OutletId, OutletPower>)> {
+        let rows = self.held.rows.iter();
+        rows.filter_map(|(begun, row)| Some((CivilDateTime::from_ordinal(*begun)?, row)))
     }
 
     /// Returns what an outlet was switched to last.

@@ -25,6 +25,9 @@ pub enum ApiError {
     /// There is no such path.
     #[error("no such path")]
     NoSuchPath,
+    /// An order cannot be given as things stand.
+    #[error("{1}")]
+    NotNow(&'static str, &'static str),
     /// Nobody is signed in.
     #[error("not signed in")]
     NotSignedIn,
@@ -113,6 +116,7 @@ impl From<&ApiError> for Public {
                 "no_such_path",
                 "The API has nothing here. See /api/v1/openapi.json.",
             ),
+            ApiError::NotNow(code, message) => public(StatusCode::CONFLICT, code, message),
             ApiError::NotSignedIn => public(
                 StatusCode::UNAUTHORIZED,
                 "not_signed_in",

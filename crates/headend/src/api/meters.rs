@@ -298,7 +298,7 @@ pub(super) fn via(endpoint: &str) -> &'static str {
         Some("tcp") => "Direct TCP",
         Some("tls") => "Direct TLS",
         Some("udp") => "Direct UDP",
-        Some("sctp") => "Direct SCTP",
+        Some("sctp" | "sctps") => "Direct SCTP",
         Some("scion") => "Direct SCION",
         Some("serial") => "Serial line",
         Some("hdlc+tcp") => "HDLC over TCP",
@@ -385,7 +385,28 @@ pub(super) async fn find(
         names.truncate(HITS_MAX);
         places.sort_by(|a, b| natural(&a.title, &b.title));
         places.truncate(HITS_MAX - names.len());
-        let groups = [("Meters", names), ("Places", places)];
+        let mut outlets = Vec::new();
+        if let Some(served) = &app.outlets {
+            for (id, (entry, _)) in served.meters() {
+                let (title, place) = (format!("Outlet meter {id}"), entry.place.as_str());
+                if title.to_lowercase().contains(&text) || place.to_lowercase().contains(&text) {
+                    let left = HITS_MAX - names.len() - places.len();
+                    if outlets.len() >= left {
+                        break;
+                    }
+                    outlets.push(Hit {
+                        title,
+                        detail: place.to_owned(),
+                        href: format!("/outlet-meters/{}", id.0),
+                    });
+                }
+            }
+        }
+        let groups = [
+            ("Meters", names),
+            ("Places", places),
+            ("Outlet meters", outlets),
+        ];
         let groups = groups.into_iter().filter(|(_, hits)| !hits.is_empty());
         Ok(Json(Found {
             groups: groups

@@ -11,6 +11,7 @@ use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use model::xml::SmartMeterId;
 use model::{MeterId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
@@ -32,7 +33,7 @@ use crate::power::Power;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
-    /// Topics with commas between: `fleet`, `meter:ID`; at most 40.
+    /// Topics with commas between: `fleet`, `meter:ID`, `outlets`; at most 40.
     #[param(example = "fleet,meter:m_00000001")]
     #[serde(default)]
     topics: String,
@@ -48,7 +49,7 @@ const PING: Duration = Duration::from_secs(15);
 /// Rows sent a second; of more, the rest is left to the page's next look at the list.
 const ROWS_MAX: usize = 100;
 
-/// Follows fleet and meters: events `fleet`, `row`, `meter`, `power`, `power_error`.
+/// Follows fleet, meters and outlet meters: events `fleet`, `row`, `meter`, `power`, `power_error`, `outlet`.
 #[utoipa::path(get, path = "/api/v1/stream", tag = "live", params(StreamQuery),
     responses(
         (status = 200, description = "Events", content_type = "text/event-stream", body = String),
@@ -79,6 +80,7 @@ pub(super) async fn stream(
 
 struct Topics {
     fleet: bool,
+    outlets: bool,
     meters: BTreeSet<MeterId>,
 }
 
@@ -86,6 +88,7 @@ impl Topics {
     fn parse(app: &App, text: &str) -> Result<Self, ApiError> {
         let mut topics = Self {
             fleet: false,
+            outlets: false,
             meters: BTreeSet::new(),
         };
         for (index, topic) in text.split(',').filter(|t| !t.is_empty()).enumerate() {
@@ -95,13 +98,14 @@ impl Topics {
             }
             match topic.split_once(':') {
                 None if topic == "fleet" => topics.fleet = true,
+                None if topic == "outlets" => topics.outlets = true,
                 Some(("meter", id)) => {
                     let id = meter_id(id)?;
                     let (_meter, ..) = app.fleet.meter(id).ok_or(ApiError::NoSuchMeter)?;
                     topics.meters.insert(id);
                 }
                 _ => {
-                    let message = "A topic is fleet, or meter: and a registry id.";
+                    let message = "A topic is fleet, outlets, or meter: and a registry id.";
                     return Err(ApiError::BadRequest(message.to_owned()));
                 }
             }
@@ -123,6 +127,7 @@ struct Follower {
     last_fleet: Option<(FleetUpdate, u32)>,
     rows: BTreeSet<MeterId>,
     meters: BTreeSet<MeterId>,
+    outlets: BTreeSet<SmartMeterId>,
     ready: VecDeque<Event>,
     _watches: Vec<Watch>,
     _permit: OwnedSemaphorePermit,
@@ -151,6 +156,7 @@ impl Follower {
             last_fleet: None,
             rows: BTreeSet::new(),
             meters: BTreeSet::new(),
+            outlets: BTreeSet::new(),
             ready: VecDeque::new(),
             _watches: watches,
             _permit: permit,
@@ -184,6 +190,9 @@ impl Follower {
                     // A page that reads too slowly looks at its meters again.
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         self.meters.extend(&self.topics.meters);
+                        if let Some(outlets) = self.app.outlets.as_ref().filter(|_| self.topics.outlets) {
+                            self.outlets.extend(outlets.meters().keys().take(ROWS_MAX));
+                        }
                     }
                     Err(broadcast::error::RecvError::Closed) => return None,
                 },
@@ -208,7 +217,16 @@ impl Follower {
             Change::PowerError(id, at, reason) if self.topics.meters.contains(&id) => {
                 self.power_error(id, at, reason);
             }
-            Change::Row(_) | Change::Meter(_) | Change::Power(..) | Change::PowerError(..) => {}
+            Change::Outlet(id) if self.topics.outlets => {
+                if self.outlets.len() < ROWS_MAX {
+                    self.outlets.insert(id);
+                }
+            }
+            Change::Outlet(_)
+            | Change::Row(_)
+            | Change::Meter(_)
+            | Change::Power(..)
+            | Change::PowerError(..) => {}
         }
     }
 
@@ -227,6 +245,9 @@ impl Follower {
         }
         for id in std::mem::take(&mut self.meters) {
             self.push("meter", &MeterEvent { id: id.to_string() });
+        }
+        for id in std::mem::take(&mut self.outlets) {
+            self.push("outlet", &OutletEvent { id: id.0 });
         }
         if self.topics.fleet && tick.is_multiple_of(FLEET_EVERY) {
             self.on_fleet(tick).await;
@@ -292,6 +313,11 @@ struct PowerErrorEvent<'a> {
     id: String,
     at: String,
     reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct OutletEvent {
+    id: u32,
 }
 
 #[derive(Serialize)]

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use link::{Clock, LinkError, PPID_ENVELOPE, PPID_XML, Received, SctpAssociation, SctpSocket};
-use model::xml::{CivilDateTime, OutletId, SmartMeterId, Switch};
+use model::xml::{CivilDate, CivilDateTime, OutletId, Sections, SmartMeterId, Switch};
 use model::{BreakerAction, MessageClass, SIGNATURE_LEN};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Body, Input, OrderError, OutletHead, OutletStore, OutletStoreError, Output};
+use super::{Body, Figures, Input, OrderError, OutletHead, OutletStore, OutletStoreError, Output};
 
 /// Events that wait for the machine; connections wait behind them.
 const EVENTS_MAX: usize = 1_024;
@@ -33,23 +33,43 @@ pub type Identify = Arc<dyn Fn(Option<&[u8]>) -> Option<SmartMeterId> + Send + S
 /// The key service: signs an order to a breaker, or refuses.
 pub type Sign = Box<dyn FnMut(&[u8]) -> Option<[u8; SIGNATURE_LEN]> + Send>;
 
+/// What happens to a meter, for who watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It has connected.
+    Connected(SmartMeterId),
+    /// Its connection is over.
+    Disconnected(SmartMeterId),
+    /// A message of it was taken, and is durable.
+    Heard(SmartMeterId),
+    /// A warning, a gap, or something that is not taken.
+    Output(Output),
+}
+
 /// An order to a meter.
 enum Order {
     Switch(Vec<(OutletId, Switch)>),
     Cost(u8, (u8, u8), u64),
     Breaker(BreakerAction, u64, Sign),
+    Request(OutletId, CivilDate, Sections),
 }
 
 enum Event {
     Connected(SmartMeterId, u64, mpsc::Sender<(MessageClass, Body)>),
     Disconnected(SmartMeterId, u64),
     Received(SmartMeterId, u64, Received),
-    Order(SmartMeterId, Order, oneshot::Sender<Result<(), OrderError>>),
+    Order(
+        SmartMeterId,
+        Order,
+        oneshot::Sender<Result<bool, OrderError>>,
+    ),
+    Figures(u64, oneshot::Sender<BTreeMap<SmartMeterId, Figures>>),
+    Stop,
     Tick,
 }
 
 /// Gives orders to outlet meters.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct OutletOrders(mpsc::Sender<Event>);
 
 impl OutletOrders {
@@ -61,7 +81,7 @@ impl OutletOrders {
         &self,
         meter: SmartMeterId,
         outlets: Vec<(OutletId, Switch)>,
-    ) -> Result<(), OrderError> {
+    ) -> Result<bool, OrderError> {
         self.order(meter, Order::Switch(outlets)).await
     }
 
@@ -75,7 +95,7 @@ impl OutletOrders {
         month: u8,
         days: (u8, u8),
         total: u64,
-    ) -> Result<(), OrderError> {
+    ) -> Result<bool, OrderError> {
         self.order(meter, Order::Cost(month, days, total)).await
     }
 
@@ -90,11 +110,43 @@ impl OutletOrders {
         expires: u64,
         sign: Sign,
     ) -> Result<(), OrderError> {
-        self.order(meter, Order::Breaker(action, expires, sign))
-            .await
+        let order = Order::Breaker(action, expires, sign);
+        self.order(meter, order).await.map(|_| ())
     }
 
-    async fn order(&self, meter: SmartMeterId, order: Order) -> Result<(), OrderError> {
+    /// Asks for sections once more, as [`OutletHead::request`] does.
+    ///
+    /// # Errors
+    /// Why it is not asked.
+    pub async fn request(
+        &self,
+        meter: SmartMeterId,
+        outlet: OutletId,
+        day: CivilDate,
+        sections: Sections,
+    ) -> Result<(), OrderError> {
+        let order = Order::Request(outlet, day, sections);
+        self.order(meter, order).await.map(|_| ())
+    }
+
+    /// Tells what is there of each meter, as [`OutletHead::figures`] does; nothing once it has
+    /// stopped.
+    pub async fn figures(&self, days: u64) -> BTreeMap<SmartMeterId, Figures> {
+        let (answer, answered) = oneshot::channel();
+        if self.0.send(Event::Figures(days, answer)).await.is_err() {
+            return BTreeMap::new();
+        }
+        answered.await.unwrap_or_default()
+    }
+
+    /// Stops: what was taken is durable, connections end, and nothing more is taken.
+    pub async fn stop(&self) {
+        // One that has stopped takes no event.
+        drop(self.0.send(Event::Stop).await);
+        self.0.closed().await;
+    }
+
+    async fn order(&self, meter: SmartMeterId, order: Order) -> Result<bool, OrderError> {
         let (answer, answered) = oneshot::channel();
         let event = Event::Order(meter, order, answer);
         self.0
@@ -106,15 +158,14 @@ impl OutletOrders {
 }
 
 /// Serves the meters that call at `socket`. `ahead` are the seconds that civil time is ahead of
-/// UTC, the same on both sides; `told` hears warnings, gaps and what was refused. Ends when the
-/// orders and the returned handle's task are dropped.
+/// UTC, the same on both sides; `told` hears what happens. Ends with [`OutletOrders::stop`].
 pub fn serve<S: OutletStore + Send + 'static>(
     head: OutletHead<S>,
     socket: SctpSocket,
     identify: Identify,
     clock: Arc<dyn Clock>,
     ahead: i32,
-    told: impl FnMut(Output) + Send + 'static,
+    told: impl FnMut(Told) + Send + 'static,
 ) -> (OutletOrders, tokio::task::JoinHandle<()>) {
     let (events, inbox) = mpsc::channel(EVENTS_MAX);
     let machine = Machine {
@@ -160,9 +211,12 @@ struct Machine<S, T> {
     meters: BTreeMap<SmartMeterId, (u64, mpsc::Sender<(MessageClass, Body)>)>,
 }
 
-impl<S: OutletStore, T: FnMut(Output)> Machine<S, T> {
+impl<S: OutletStore, T: FnMut(Told)> Machine<S, T> {
     fn run(mut self, mut inbox: mpsc::Receiver<Event>) {
         while let Some(event) = inbox.blocking_recv() {
+            if matches!(event, Event::Stop) {
+                return;
+            }
             if let Err(error) = self.event(event) {
                 // What was not stored was not received: it is asked for again.
                 tracing::error!(%error, "a message of an outlet meter is not stored");
@@ -188,6 +242,7 @@ impl<S: OutletStore, T: FnMut(Output)> Machine<S, T> {
         match event {
             Event::Tick => self.head.handle(Input::Tick, now),
             Event::Connected(meter, number, way) => {
+                (self.told)(Told::Connected(meter));
                 // A later connection takes the place of an earlier one.
                 if self.meters.insert(meter, (number, way)).is_some() {
                     self.head.handle(Input::Disconnected(meter), now)?;
@@ -196,15 +251,21 @@ impl<S: OutletStore, T: FnMut(Output)> Machine<S, T> {
             }
             Event::Disconnected(meter, number) if current(meter, number) => {
                 self.meters.remove(&meter);
+                (self.told)(Told::Disconnected(meter));
                 self.head.handle(Input::Disconnected(meter), now)
             }
             Event::Received(meter, number, message) if current(meter, number) => {
                 if message.protocol == PPID_XML {
                     self.head.handle(Input::Xml(meter, &message.payload), now)?;
+                    (self.told)(Told::Heard(meter));
                 }
                 Ok(())
             }
-            Event::Disconnected(..) | Event::Received(..) => Ok(()),
+            Event::Figures(days, answer) => {
+                drop(answer.send(self.head.figures(days, now)));
+                Ok(())
+            }
+            Event::Disconnected(..) | Event::Received(..) | Event::Stop => Ok(()),
             Event::Order(meter, order, answer) => {
                 let done = match order {
                     Order::Switch(outlets) => self.head.switch(meter, outlets, now),
@@ -212,7 +273,12 @@ impl<S: OutletStore, T: FnMut(Output)> Machine<S, T> {
                         self.head.cost(meter, month, days, total, now)
                     }
                     Order::Breaker(action, expires, mut sign) => {
-                        self.head.breaker(meter, action, expires, &mut sign)
+                        let done = self.head.breaker(meter, action, expires, &mut sign);
+                        done.map(|()| true)
+                    }
+                    Order::Request(outlet, day, sections) => {
+                        let done = self.head.request(meter, outlet, day, sections, now);
+                        done.map(|()| true)
                     }
                 };
                 // Who asked may be gone.
@@ -232,13 +298,16 @@ impl<S: OutletStore, T: FnMut(Output)> Machine<S, T> {
                 if full {
                     tracing::warn!(%meter, "the connection takes no more: it is cut");
                     self.meters.remove(&meter);
+                    (self.told)(Told::Disconnected(meter));
                     let now = self.now();
                     if let Err(error) = self.head.handle(Input::Disconnected(meter), now) {
                         tracing::error!(%error, "the store of outlets");
                     }
                 }
             }
-            Output::Warning(..) | Output::Gap(..) | Output::Refused(..) => (self.told)(output),
+            Output::Warning(..) | Output::Gap(..) | Output::Refused(..) => {
+                (self.told)(Told::Output(output));
+            }
         }
     }
 }

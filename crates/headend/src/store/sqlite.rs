@@ -4,6 +4,7 @@
 //! into one transaction, commits, and only then answers all: many collectors share one sync of the
 //! disk. Readers have a few connections of their own and never wait for the writer.
 
+mod outlets;
 mod read;
 mod schema;
 mod write;
@@ -268,6 +269,10 @@ impl Store for SqliteStore {
         client: u16,
     ) -> Result<Option<WrappedClient>, StoreError> {
         self.read(|connection| read::secrets(connection, name, client))
+    }
+
+    fn outlets(&self) -> &dyn super::OutletTables {
+        self
     }
 
     fn figures(&self) -> StoreFigures {

@@ -2,6 +2,7 @@
 //! description, which is kept as a file.
 
 mod live;
+mod outlets;
 mod pages;
 mod schema;
 mod sign_in;

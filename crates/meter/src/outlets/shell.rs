@@ -30,6 +30,9 @@ pub trait Sockets: Send {
 
     /// Does what the meter wants done.
     fn obey(&mut self, output: Output);
+
+    /// Hears that the server is connected, or no longer is.
+    fn connected(&mut self, _is: bool) {}
 }
 
 /// An outlet meter with its surroundings.
@@ -103,6 +106,7 @@ impl<J: OutletJournal, S: Sockets> OutletShell<J, S> {
                 called = &mut calling, if !connected => {
                     association = called;
                     if association.is_some() {
+                        self.sockets.connected(true);
                         self.handle(Input::Connected)?;
                     } else {
                         calling = call();
@@ -120,6 +124,7 @@ impl<J: OutletJournal, S: Sockets> OutletShell<J, S> {
                 tracing::info!(%error, "the connection to the server is over");
                 association = None;
                 self.held = None;
+                self.sockets.connected(false);
                 self.handle(Input::Disconnected)?;
                 calling = call();
             }

@@ -12,8 +12,8 @@ use dlms::cosem::Obis;
 use dlms::security::CounterRecord;
 use headend::store::{
     BlockVersion, CounterKey, DayCount, DayTotal, Enrolled, Enrolment, Gap, Meter, MeterState,
-    Pending, ProfileSlice, RegisterRow, SqliteStore, Store, StoreError, StoreFigures, Stored,
-    Sweep, WrappedClient,
+    OutletTables, Pending, ProfileSlice, RegisterRow, SqliteStore, Store, StoreError, StoreFigures,
+    Stored, Sweep, WrappedClient,
 };
 use headend::{Calendar, Day};
 use model::{Event, LogicalDeviceName, MeterId, Timestamp};
@@ -185,6 +185,10 @@ impl Store for Lockstep {
         client: u16,
     ) -> Result<Option<WrappedClient>, StoreError> {
         self.inner.secrets(name, client)
+    }
+
+    fn outlets(&self) -> &dyn OutletTables {
+        self.inner.outlets()
     }
 
     fn figures(&self) -> StoreFigures {

@@ -10,7 +10,7 @@ use crate::store::StoreError;
 const APPLICATION_ID: i64 = 0x4757_4845;
 
 /// Each entry brings the schema one version up; entries are never changed once released.
-const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS];
+const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS, OUTLETS];
 
 // A concentrator is a device with a number among the meters' and of another kind: kind 1. `told`
 // holds the layouts that a meter itself told, `via` which slots of a day a concentrator read, bit
@@ -241,6 +241,41 @@ CREATE TABLE state(
     power INTEGER,
     power_at INTEGER
 ) STRICT;
+";
+
+// What outlet meters deliver, each value once under its meter, kind, outlet and time; times are
+// seconds since 0000-01-01 in the meters' civil time. The journal of orders counts in milliseconds
+// since 1970.
+const OUTLETS: &str = "
+CREATE TABLE outlet(
+    meter INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    outlet INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    a INTEGER,
+    b INTEGER,
+    c INTEGER,
+    xml TEXT,
+    PRIMARY KEY(meter, kind, outlet, at)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outlet_meter(
+    no INTEGER PRIMARY KEY,
+    since INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE outlet_order(
+    no INTEGER PRIMARY KEY AUTOINCREMENT,
+    meter INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    outcome INTEGER,
+    ended INTEGER
+) STRICT;
+CREATE INDEX outlet_order_meter ON outlet_order(meter, no);
+CREATE INDEX outlet_order_at ON outlet_order(kind, at);
 ";
 
 /// Sets what holds for each connection.

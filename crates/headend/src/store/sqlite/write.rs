@@ -36,6 +36,11 @@ impl Writer {
         }
     }
 
+    /// Returns the connection, within the transaction that is open.
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     pub(super) fn begin(&self) -> Result<(), StoreError> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         Ok(())
