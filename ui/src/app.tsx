@@ -15,6 +15,9 @@ import { SignIn } from "./pages/sign-in.tsx";
 import { t } from "./texts/en.ts";
 
 const MeterPage = lazy(() => import("./pages/meter.tsx").then((m) => m.MeterPage));
+const OutletMetersPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletMetersPage));
+const OutletMeterPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletMeterPage));
+const OutletOrderPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletOrderPage));
 const StatesPage = __STATES__ ? lazy(() => import("./pages/states.tsx").then((m) => m.StatesPage)) : null;
 
 const startFailure = new Store<ApiError | null>(null);
@@ -94,6 +97,21 @@ function Page({ path }: { path: string }) {
     return (
       <Suspense what={t.meter.what}>
         <MeterPage key={meter[1]} id={meter[1]} tab={meter[2] ?? "overview"} />
+      </Suspense>
+    );
+  }
+  const outlets = /^\/outlet-meters(?:\/(\d{1,9})(?:\/(order))?)?\/?$/.exec(path);
+  if (outlets) {
+    const id = outlets[1] === undefined ? null : Number(outlets[1]);
+    return (
+      <Suspense what={id === null ? t.outlets.what : t.outlets.whatOne}>
+        {id === null ? (
+          <OutletMetersPage />
+        ) : outlets[2] === undefined ? (
+          <OutletMeterPage key={id} id={id} />
+        ) : (
+          <OutletOrderPage key={id} id={id} />
+        )}
       </Suspense>
     );
   }

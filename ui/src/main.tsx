@@ -9,6 +9,7 @@ import "./styles/tables.css";
 import "./styles/charts.css";
 import "./styles/states.css";
 import "./styles/gate.css";
+import "./styles/outlets.css";
 import "./styles/narrow.css";
 import { render } from "preact";
 import { App } from "./app.tsx";

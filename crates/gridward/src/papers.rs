@@ -1,6 +1,5 @@
 //! `gridward keys outlets`: keys and certificates of outlet meters and of their head end.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -244,9 +243,7 @@ impl PapersOptions {
             meter.0,
         );
         for outlet in 1..=self.outlets {
-            // Writing to a string does not fail.
-            drop(write!(
-                text,
+            text.push_str(&format!(
                 "\n[[outlet_meter.outlet]]\nnumber = {outlet}\nname = \"{}\"\nwarn_w = 2000\n",
                 Self::outlet(outlet)
             ));
@@ -258,24 +255,17 @@ impl PapersOptions {
         let ahead = i32::from(self.utc_offset_min) * 60;
         let since = now - i64::from(self.history) * DAY;
         let since = CivilDateTime::of_unix(since, ahead).unwrap_or(CivilDateTime::START);
-        drop(write!(
-            text,
+        let outlets: String = (1..=self.outlets)
+            .map(|outlet| {
+                let name = Self::outlet(outlet);
+                format!("  {{ number = {outlet}, name = \"{name}\" }},\n")
+            })
+            .collect();
+        text.push_str(&format!(
             "[[meter]]\nnumber = {}\nplace = \"Outlet meter {meter}\"\n\
-             certificate = \"../{}/meter.pem\"\n",
+             certificate = \"../{}/meter.pem\"\nsince = \"{since}\"\noutlet = [\n{outlets}]\n\n",
             meter.0,
             name(meter)
-        ));
-        drop(writeln!(text, "since = \"{since}\""));
-        let outlets = (1..=self.outlets).map(|outlet| {
-            format!(
-                "  {{ number = {outlet}, name = \"{}\" }},\n",
-                Self::outlet(outlet)
-            )
-        });
-        drop(writeln!(
-            text,
-            "outlet = [\n{}]\n",
-            outlets.collect::<String>()
         ));
     }
 }

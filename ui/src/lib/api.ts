@@ -1,4 +1,20 @@
-import type { Events, FindGroup, Fleet, Meter, MeterList, Profile, Registers, Session } from "./types.ts";
+import type {
+  BreakerPreview,
+  Events,
+  FindGroup,
+  Fleet,
+  Meter,
+  MeterList,
+  OrderAnswer,
+  OutletMeter,
+  OutletMeterList,
+  OutletOrders,
+  OutletUsage,
+  OutletWarnings,
+  Profile,
+  Registers,
+  Session,
+} from "./types.ts";
 import { session } from "./session.ts";
 import { Store } from "./store.ts";
 
@@ -27,6 +43,7 @@ const FAILURES: Record<number, Failure> = {
   401: "signed_out",
   403: "forbidden",
   404: "not_found",
+  409: "refused",
   429: "busy",
   503: "busy",
 };
@@ -84,6 +101,22 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   }
 }
 
+/** Gives an order. It is never sent again by itself. */
+async function post<T>(path: string, body: unknown): Promise<T> {
+  const who = session.value;
+  const response = await send(path, {
+    method: "POST",
+    headers: { accept: "application/json", "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) {
+    const failure = await failureOf(response);
+    if (failure.failure === "signed_out" && session.value === who) signedOut.set(signedOut.value + 1);
+    throw failure;
+  }
+  return (await response.json()) as T;
+}
+
 function query(values: Record<string, string | number | null | undefined>): string {
   const search = new URLSearchParams();
   for (const [key, value] of Object.entries(values)) {
@@ -103,6 +136,7 @@ export interface MeterQuery {
   limit?: number;
 }
 
+const outletPath = (id: number): string => `/outlet-meters/${id}`;
 const meterPath = (id: string): string => `/meters/${encodeURIComponent(id)}`;
 
 export const api = {
@@ -134,4 +168,23 @@ export const api = {
   events: (id: string, limit: number, before: string | null, signal?: AbortSignal) =>
     get<Events>(`${meterPath(id)}/events${query({ limit, before })}`, signal),
   find: (q: string, signal?: AbortSignal) => get<{ groups: FindGroup[] }>(`/find${query({ q })}`, signal),
+
+  outletMeters: (signal?: AbortSignal) => get<OutletMeterList>("/outlet-meters", signal),
+  outletMeter: (id: number, signal?: AbortSignal) => get<OutletMeter>(outletPath(id), signal),
+  outletUsage: (id: number, outlet: number, date: string, signal?: AbortSignal) =>
+    get<OutletUsage>(`${outletPath(id)}/usage${query({ outlet, date })}`, signal),
+  outletWarnings: (id: number, limit: number, signal?: AbortSignal) =>
+    get<OutletWarnings>(`${outletPath(id)}/warnings${query({ limit })}`, signal),
+  outletOrders: (id: number, limit: number, signal?: AbortSignal) =>
+    get<OutletOrders>(`${outletPath(id)}/orders${query({ limit })}`, signal),
+  breakerPreview: (id: number, signal?: AbortSignal) =>
+    get<BreakerPreview>(`${outletPath(id)}/breaker`, signal),
+  switchOutlet: (id: number, number: number, on: boolean, reason: string) =>
+    post<OrderAnswer>(`${outletPath(id)}/switch`, { reason, outlets: [{ number, on }] }),
+  orderBreaker: (id: number, action: "open" | "close", reason: string, place: string, as_of: string) =>
+    post<OrderAnswer>(`${outletPath(id)}/breaker`, { action, reason, place, as_of }),
+  tellCost: (id: number, month: number, day_start: number, day_end: number, total_cost: number) =>
+    post<OrderAnswer>(`${outletPath(id)}/costs`, { month, day_start, day_end, total_cost }),
+  askSections: (id: number, outlet: number, date: string, first: number, last: number) =>
+    post<OrderAnswer>(`${outletPath(id)}/requests`, { outlet, date, first, last }),
 };

@@ -183,3 +183,119 @@ export interface PowerErrorEvent {
   at: string;
   reason: string;
 }
+
+export interface OutletMeterRow {
+  id: number;
+  place: string;
+  outlets: number;
+  state: StateName;
+  state_text: string;
+  connected: boolean;
+  last_heard: string | null;
+  power_w: number | null;
+  power_at: string | null;
+  missing: number;
+  days: (number | null)[];
+  read_permille: number | null;
+}
+
+export interface OutletMeterList {
+  served: boolean;
+  utc_offset_min: number;
+  rows: OutletMeterRow[];
+}
+
+export interface Outlet {
+  number: number;
+  name: string;
+  ordered: "on" | "off" | null;
+  ordered_at: string | null;
+  agrees: boolean | null;
+  section: string | null;
+  volts: number | null;
+  milliamperes: number | null;
+  watts: number | null;
+  warned_at: string | null;
+}
+
+export interface OutletCost {
+  t: string;
+  month: number;
+  day_start: number;
+  day_end: number;
+  total_cost: number;
+}
+
+export interface OutletMeter {
+  id: number;
+  place: string;
+  state: StateName;
+  state_text: string;
+  connected: boolean;
+  connected_since: string;
+  last_heard: string | null;
+  expected_from: string;
+  utc_offset_min: number;
+  today: string;
+  keeps_days: number;
+  missing: number;
+  days: DayCount[];
+  outlets: Outlet[];
+  refused: number;
+  refused_text: string | null;
+  cost: OutletCost | null;
+  warnings: number;
+  previous: number | null;
+  next: number | null;
+}
+
+export interface OutletSection {
+  number: number;
+  t: string;
+  state: "read" | "missing" | "not_due" | "before";
+  volts: number | null;
+  milliamperes: number | null;
+  watts: number | null;
+}
+
+export interface OutletUsage {
+  outlet: number;
+  date: string;
+  from: string;
+  received: number;
+  missing: number;
+  energy_wh: number | null;
+  sections: OutletSection[];
+}
+
+export interface OutletWarnings {
+  total: number;
+  rows: { t: string; outlet: number; name: string; report: number }[];
+}
+
+export interface OutletOrders {
+  rows: {
+    number: number;
+    t: string;
+    kind: "switch" | "cost" | "request" | "open" | "close";
+    what: string;
+    reason: string;
+    outcome: "sent" | "waits" | "refused" | null;
+    ended: string | null;
+  }[];
+}
+
+export interface OrderAnswer {
+  number: number;
+  outcome: "sent" | "waits" | "refused";
+}
+
+export interface BreakerPreview {
+  as_of: string;
+  place: string;
+  possible: boolean;
+  why_not: string | null;
+  draws_w: number | null;
+  draws_section: string | null;
+  outlets: { number: number; name: string; watts: number | null }[];
+}

@@ -19,6 +19,7 @@ import { age, clockSeconds, DAY, exact, parse, shortDate, weekdayDate } from "..
 import type { Fleet, FleetUpdate } from "../lib/types.ts";
 import { t } from "../texts/en.ts";
 import { MetersCard } from "./fleet/meters.tsx";
+import { OutletMetersCard } from "./fleet/outlets.tsx";
 
 export function FleetPage() {
   const loaded = useLoad("fleet", api.fleet);
@@ -55,7 +56,10 @@ export function FleetPage() {
         </div>
       </div>
       {fleet?.meters === 0 ? (
-        <Enrol />
+        <>
+          <Enrol />
+          <OutletMetersCard />
+        </>
       ) : loaded.data === null && loaded.error ? (
         <section class="card">
           <Load of={loaded} what={t.fleet.what}>
@@ -84,6 +88,7 @@ export function FleetPage() {
               </>
             )}
           </div>
+          <OutletMetersCard />
           <MetersCard feeders={fleet?.feeders ?? []} />
         </>
       )}

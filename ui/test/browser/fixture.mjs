@@ -3,6 +3,7 @@
 import { createServer } from "node:http";
 import { readFile, stat } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
+import { OutletFixture } from "./outlet-fixture.mjs";
 
 export const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; " +
@@ -64,6 +65,7 @@ export class Fixture {
     this.eventId = 0;
     this.log = [];
     this.rows = this.makeRows();
+    this.outlets = new OutletFixture(() => this.now());
     this.server = createServer((request, response) => {
       this.handle(request, response).catch((cause) => {
         response.statusCode = 500;
@@ -546,6 +548,17 @@ export class Fixture {
       return this.json(response, 200, this.mode === "empty" ? this.emptyFleet() : this.fleet());
     if (path === "/meters") return this.json(response, 200, this.meters(url.searchParams));
     if (path === "/find") return this.find(response, (url.searchParams.get("q") ?? "").toLowerCase());
+    if (path.startsWith("/outlet-meters")) {
+      let body = "";
+      for await (const piece of request) body += piece;
+      const answer = this.outlets.answer(
+        request.method,
+        path,
+        url.searchParams,
+        body === "" ? null : JSON.parse(body),
+      );
+      return this.json(response, ...answer);
+    }
     const match = /^\/meters\/([a-z0-9_]+)(?:\/(profile|profile\.csv|registers|events))?$/.exec(path);
     const row = match ? this.rows.find((r) => r.id === match[1]) : undefined;
     if (!row) return this.problem(response, 404, "unknown_meter", "There is no meter with this id.");

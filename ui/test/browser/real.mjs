@@ -28,6 +28,16 @@ function command(...args) {
   });
 }
 
+/** Runs a command to its end. */
+function finished(...args) {
+  return new Promise((done, failed) => {
+    const child = spawn(program, args, { stdio: "ignore" });
+    child.once("exit", (code) =>
+      code === 0 ? done() : failed(new Error(`gridward ${args.join(" ")}: ${code}`)),
+    );
+  });
+}
+
 async function startMeters(port) {
   const role = new Role([
     "meter",
@@ -54,6 +64,7 @@ try {
   const port = await freePort();
   let { role: meters, enrolled } = await startMeters(port);
   writeFileSync(at("meters.jsonl"), enrolled.map((meter) => `${JSON.stringify(meter)}\n`).join(""));
+  await finished("keys", "outlets", at("papers"), "--history", "2");
   writeFileSync(
     at("gridward.toml"),
     `[headend]
@@ -67,6 +78,14 @@ delay_s = 1
 timeout_s = 10
 retry_first_s = 1
 retry_longest_s = 2
+
+[headend.outlets]
+listen = "sctps://127.0.0.1?udp=0"
+ca = "papers/headend/ca.pem"
+certificate = "papers/headend/headend.pem"
+key = "papers/headend/headend.key"
+meters = "papers/headend/meters.toml"
+breaker_key = "papers/headend/breaker.key"
 `,
   );
   const config = ["--config", at("gridward.toml")];
@@ -115,6 +134,46 @@ retry_longest_s = 2
     await page.getByTestId("meter-row").first().waitFor();
     assert.deepEqual(wrong, []);
     await context.close();
+  });
+
+  await step("an outlet meter delivers, and its outlet is switched from the page", async () => {
+    const outlets = new Role([
+      "outlet-meter",
+      "--config",
+      at("papers/meter-001/gridward.toml"),
+      "--server",
+      `sctps://127.0.0.1?udp=${told.outlets.udp_port}`,
+    ]);
+    await outlets.line();
+    assert.deepEqual(await outlets.line(), { connected: true });
+    const yesterday = new Date(Date.now() + 3_600_000 - DAY).toISOString().slice(0, 10);
+    await until("a day is there", async () => {
+      const usage = await api(`/outlet-meters/1/usage?outlet=1&date=${yesterday}`);
+      return usage.received === 144 && usage.missing === 0;
+    });
+    for (const size of [wide, phone]) {
+      for (const theme of THEMES) {
+        const { context, page, wrong } = await open(origin, size, theme);
+        await signIn(page, origin, token, `/outlet-meters/1?date=${yesterday}`);
+        await page.getByTestId("outlet-row").first().waitFor();
+        await page.locator("[data-testid=outlet-usage-plot] canvas").waitFor();
+        await inspect(page, wrong, `real outlet-${size.width}-${theme}`, { full: true });
+        await context.close();
+      }
+    }
+    const { context, page, wrong } = await open(origin, wide, "light");
+    await signIn(page, origin, token, "/fleet");
+    await page.getByTestId("fleet-outlets").getByRole("link", { name: "Outlet meter 001" }).click();
+    await page.locator("[data-testid=outlet-row][data-id='1']").getByTestId("outlet-switch").click();
+    await page.getByTestId("order-reason").fill("The fridge is replaced today");
+    await page.getByTestId("order-approve").click();
+    await page.getByTestId("order-sent").waitFor();
+    assert.deepEqual(await outlets.line(), { switched: 1, on: false });
+    await inspect(page, wrong, "real outlet-order");
+    await page.getByTestId("order-to-meter").click();
+    await page.getByTestId("outlet-order").first().getByText("The fridge is replaced today").waitFor();
+    await context.close();
+    await outlets.stop();
   });
 
   await step("the table is what the head end has", async () => {

@@ -13,6 +13,7 @@ const COMMANDS: &[&[&str]] = &[
     &["invoke"],
     &["objects"],
     &["meter"],
+    &["outlet-meter"],
     &["headend"],
     &["concentrator"],
     &["homegate"],
@@ -24,6 +25,7 @@ const COMMANDS: &[&[&str]] = &[
     &["config", "check"],
     &["keys"],
     &["keys", "generate"],
+    &["keys", "outlets"],
     &["keys", "check"],
 ];
 

@@ -20,6 +20,7 @@ mod keys;
 mod layering;
 mod literal;
 mod local;
+mod outlets;
 mod process;
 mod program;
 mod session;

@@ -31,6 +31,8 @@ const REASON_LEN: std::ops::RangeInclusive<usize> = 10..=200;
 const PREVIEW_S: i64 = 300;
 /// A meter without a connection for so many seconds counts as silent.
 const SILENT_S: i64 = 1_200;
+/// One that is connected tells something every ten minutes: after so many seconds it is quiet.
+const QUIET_S: i64 = 1_500;
 /// Seconds that a warning stands at its meter.
 const WARNED_S: i64 = 3_600;
 const ROWS_MAX: u32 = 500;
@@ -467,6 +469,8 @@ fn look(
         (0, "off", "No connection".to_owned())
     } else if !standing.connected {
         (2, "warn", "Connection lost".to_owned())
+    } else if now.millis_since(standing.heard.unwrap_or(standing.since)) > QUIET_S * 1_000 {
+        (2, "warn", "Nothing heard".to_owned())
     } else if let Some((_, outlet)) = fresh {
         (2, "warn", format!("Outlet {outlet} warned"))
     } else if figures.missing > 0 {

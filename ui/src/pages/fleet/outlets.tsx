@@ -1,0 +1,157 @@
+import { useRef } from "preact/hooks";
+import { Card } from "../../components/card.tsx";
+import { Heartbeat } from "../../components/heartbeat.tsx";
+import { NoValue, Num } from "../../components/number.tsx";
+import { Status, shapeOf } from "../../components/status.tsx";
+import { Time } from "../../components/time.tsx";
+import { api } from "../../lib/api.ts";
+import { glance, percentOfPermille } from "../../lib/format.ts";
+import { useLiveEvent, useLoad, useMedia, useNow, useTopic, type Loaded } from "../../lib/hooks.ts";
+import { parse } from "../../lib/time.ts";
+import type { OutletMeterList, OutletMeterRow } from "../../lib/types.ts";
+import { t } from "../../texts/en.ts";
+
+const FEW = 4;
+
+/** "007", as the messages write it. */
+export const three = (number: number): string => String(number).padStart(3, "0");
+
+/** Reads again what changed, once for a burst of events. */
+export function useOutletEvents(id: number | null, reload: () => void): void {
+  useTopic("outlets");
+  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
+  const latest = useRef(reload);
+  latest.current = reload;
+  useLiveEvent<{ id: number }>("outlet", (event) => {
+    if ((id !== null && event.id !== id) || timer.current !== null) return;
+    timer.current = setTimeout(() => {
+      timer.current = null;
+      latest.current();
+    }, 500);
+  });
+}
+
+export function useOutletMeters(): Loaded<OutletMeterList> {
+  const loaded = useLoad("outlet-meters", api.outletMeters);
+  useOutletEvents(null, loaded.reload);
+  return loaded;
+}
+
+/** The first few in the fleet; a fleet without outlet meters has no such card. */
+export function OutletMetersCard() {
+  const { data } = useOutletMeters();
+  if (data === null || data.rows.length === 0) return null;
+  return (
+    <Card
+      id="outlets"
+      title={t.outlets.title}
+      class="outlets-card"
+      testid="fleet-outlets"
+      flush
+      end={
+        <a href="/outlet-meters" data-testid="fleet-outlets-all">
+          {t.outlets.all(data.rows.length)}
+        </a>
+      }
+    >
+      <OutletMetersTable rows={data.rows.slice(0, FEW)} />
+    </Card>
+  );
+}
+
+function Watts({ watts }: { watts: number | null }) {
+  if (watts === null) return <span class="t3">{t.outlets.noSection}</span>;
+  const { text, unit } = glance(watts, "W");
+  return <Num text={text} unit={unit} />;
+}
+
+function Heard({ row, now }: { row: OutletMeterRow; now: number }) {
+  const at = parse(row.last_heard);
+  return at === null ? <span class="t3">{t.outlets.never}</span> : <Time at={at} now={now} />;
+}
+
+export function OutletMetersTable({ rows }: { rows: OutletMeterRow[] }) {
+  const now = useNow(5_000);
+  const narrow = useMedia("(max-width: 899px)");
+  if (narrow) {
+    return (
+      <ul class="cards" data-testid="outlet-cards">
+        {rows.map((row) => (
+          <li key={row.id} data-testid="outlet-meter-row" data-id={row.id} data-state={row.state}>
+            <a class="a" href={`/outlet-meters/${row.id}`}>
+              {t.outlets.one(three(row.id))}
+            </a>
+            <span class="e">
+              <Watts watts={row.power_w} />
+            </span>
+            <span class="b">
+              <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
+            </span>
+            <span class="e b">
+              <Heard row={row} now={now} />
+            </span>
+            <span class="b cut-off">{row.place}</span>
+          </li>
+        ))}
+      </ul>
+    );
+  }
+  const columns = t.outlets.columns;
+  return (
+    <table class="tbl plain outlet-tbl">
+      <caption class="vh">{t.outlets.caption}</caption>
+      <thead>
+        <tr>
+          <th scope="col">{columns.state}</th>
+          <th scope="col">{columns.meter}</th>
+          <th scope="col">{columns.place}</th>
+          <th scope="col" class="r">
+            {columns.outlets}
+          </th>
+          <th scope="col" class="r">
+            {columns.power}
+          </th>
+          <th scope="col" class="r">
+            {columns.heard}
+          </th>
+          <th scope="col" class="hide-m">
+            {columns.days}
+          </th>
+          <th scope="col" class="r">
+            {columns.read}
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map((row) => (
+          <tr key={row.id} data-testid="outlet-meter-row" data-id={row.id} data-state={row.state}>
+            <td>
+              <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
+            </td>
+            <th scope="row">
+              <a href={`/outlet-meters/${row.id}`}>{t.outlets.one(three(row.id))}</a>
+            </th>
+            <td class="clip">{row.place}</td>
+            <td class="r">{row.outlets}</td>
+            <td class="r">
+              <Watts watts={row.power_w} />
+            </td>
+            <td class="r">
+              <Heard row={row} now={now} />
+            </td>
+            <td class="hide-m">
+              <Heartbeat days={row.days} />
+            </td>
+            <td class="r">
+              {row.read_permille === null ? (
+                <NoValue />
+              ) : (
+                <Num text={percentOfPermille(row.read_permille)} unit="%" />
+              )}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

@@ -1,0 +1,176 @@
+// Pages of outlet meters in Chromium against fixed data: looked at with axe at all widths in both themes, ordered
+// by keyboard, in all states. Evidence as in `run.mjs`: the built pages in a real browser; the answers are a fixture.
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { Fixture, TOKEN } from "./fixture.mjs";
+import { finish, inspect, open, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
+
+const dist = join(fileURLToPath(new URL("../../", import.meta.url)), "dist");
+const [wide, , phone] = WIDTHS;
+
+/** A head end of its own, since these pages give orders. */
+async function start() {
+  const fixture = new Fixture({ dist });
+  return { fixture, origin: await fixture.listen() };
+}
+
+const drawn = (page) => page.locator("[data-testid=outlet-usage-plot] canvas").waitFor();
+
+for (const size of WIDTHS) {
+  for (const theme of THEMES) {
+    await step(`outlet meters at ${size.width} ${theme}`, async () => {
+      const { fixture, origin } = await start();
+      const { context, page, wrong } = await open(origin, size, theme);
+      const tag = `${size.width}-${theme}`;
+      await signIn(page, origin, TOKEN, "/fleet");
+      await page.getByTestId("fleet-outlets").waitFor();
+      await page.getByTestId("fleet-outlets").scrollIntoViewIfNeeded();
+      await inspect(page, wrong, `outlets-fleet-${tag}`);
+      await page.getByTestId("fleet-outlets-all").click();
+      await page.waitForURL("**/outlet-meters");
+      await page.getByTestId("outlet-meter-row").first().waitFor();
+      assert.equal(await page.getByTestId("outlet-meter-row").count(), 4);
+      await inspect(page, wrong, `outlets-list-${tag}`);
+      for (const id of [1, 2, 4]) {
+        await page.goto(`${origin}/outlet-meters/${id}`);
+        await page.getByTestId("outlet-row").first().waitFor();
+        if (id !== 4) await drawn(page);
+        await page.getByTestId("outlet-orders").waitFor();
+        await inspect(page, wrong, `outlets-meter-${id}-${tag}`, { full: true });
+      }
+      await page.goto(`${origin}/outlet-meters/1?outlet=2&date=2026-11-18`);
+      await drawn(page);
+      await page.getByTestId("outlet-usage-view-table").click();
+      await page.getByTestId("outlet-usage-table").waitFor();
+      await inspect(page, wrong, `outlets-table-${tag}`);
+      for (const what of ["off&outlet=1", "open"]) {
+        await page.goto(`${origin}/outlet-meters/1/order?what=${what}`);
+        await page.getByTestId("order-approve").waitFor();
+        await inspect(page, wrong, `outlets-order-${what.split("&")[0]}-${tag}`);
+      }
+      await page.goto(`${origin}/outlet-meters/2/order?what=open`);
+      await page.getByTestId("order-impossible").waitFor();
+      await inspect(page, wrong, `outlets-impossible-${tag}`);
+      await page.goto(`${origin}/outlet-meters/99`);
+      await page.getByTestId("state-empty").waitFor();
+      await inspect(page, wrong, `outlets-unknown-${tag}`);
+      await context.close();
+      fixture.close();
+    });
+  }
+}
+
+await step("an outlet is switched by keyboard, with a reason", async () => {
+  const { fixture, origin } = await start();
+  const { context, page, wrong } = await open(origin, wide, "light");
+  await signIn(page, origin, TOKEN, "/outlet-meters/1");
+  const row = page.locator("[data-testid=outlet-row][data-id='1']");
+  await row.getByTestId("outlet-switch").focus();
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/outlet-meters/1/order?what=off&outlet=1");
+  await page.getByTestId("order-reason").waitFor();
+  assert.equal(await page.locator("h1").innerText(), "Turn off 001 Fridge");
+  // Without a reason nothing is sent, and the field says so.
+  await page.getByTestId("order-reason").fill("because");
+  await page.getByTestId("order-approve").click();
+  await page.getByTestId("order-reason-error").waitFor();
+  assert.ok(await page.getByTestId("order-reason").evaluate((e) => e === document.activeElement));
+  await inspect(page, wrong, "outlets-order-refused-1440-light");
+  assert.ok(!fixture.log.some((line) => line.startsWith("POST /api/v1/outlet-meters")));
+  await page.getByTestId("order-reason").fill("The fridge of flat 3 is replaced");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await page.getByTestId("order-sent").waitFor();
+  await inspect(page, wrong, "outlets-order-sent-1440-light");
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/outlet-meters/1");
+  await row.getByText("no section since").waitFor();
+  await page.getByTestId("outlet-order").first().getByText("The fridge of flat 3").waitFor();
+  assert.equal(await row.getByTestId("outlet-switch").innerText(), "Turn on…");
+  assert.equal(fixture.log.filter((line) => line === "POST /api/v1/outlet-meters/1/switch").length, 1);
+  await context.close();
+  fixture.close();
+});
+
+await step("the breaker takes a reason and the place, and so many an hour", async () => {
+  const { fixture, origin } = await start();
+  const { context, page, wrong } = await open(origin, phone, "dark");
+  await signIn(page, origin, TOKEN, "/outlet-meters/1");
+  await page.getByTestId("breaker-open").click();
+  await page.getByTestId("order-reason").fill("Moved out on 20 November");
+  await page.getByTestId("order-confirm").fill("Lindenweg 15");
+  await page.getByTestId("order-approve").click();
+  await page.getByTestId("order-place-error").waitFor();
+  assert.ok(!fixture.log.some((line) => line.startsWith("POST /api/v1/outlet-meters")));
+  await page.getByTestId("order-confirm").fill("Lindenweg 14, flat 3");
+  await page.getByTestId("order-approve").click();
+  await page.getByTestId("order-sent").waitFor();
+  await inspect(page, wrong, "outlets-breaker-sent-400-dark");
+  await page.goto(`${origin}/outlet-meters/1/order?what=open`);
+  await page.getByTestId("order-reason").fill("Moved out on 20 November");
+  await page.getByTestId("order-confirm").fill("Lindenweg 14, flat 3");
+  await page.getByTestId("order-approve").click();
+  await page.getByTestId("order-failed").getByText("Nothing was sent").waitFor();
+  await inspect(page, wrong, "outlets-breaker-refused-400-dark");
+  await context.close();
+  fixture.close();
+});
+
+await step("missing sections are asked for, and a cost is told", async () => {
+  const { fixture, origin } = await start();
+  const { context, page, wrong } = await open(origin, wide, "dark");
+  await signIn(page, origin, TOKEN, "/outlet-meters/1");
+  await drawn(page);
+  const ask = page.getByTestId("usage-ask");
+  assert.equal(await ask.innerText(), "Ask for 4 sections");
+  await page.getByTestId("outlet-usage-plot").focus();
+  await page.keyboard.press("Home");
+  assert.match(await page.getByTestId("outlet-usage-readout").innerText(), /00:00–00:10/);
+  await ask.click();
+  await page.getByTestId("toasts").getByText("Asked").waitFor();
+  await ask.getByText("Ask for the day again").waitFor();
+  await page.getByTestId("usage-before").click();
+  await page.waitForURL("**/outlet-meters/1?date=2026-11-18");
+  await page.getByTestId("cost-total").fill("twenty");
+  await page.getByTestId("cost-tell").click();
+  await page.getByTestId("cost-error").waitFor();
+  await page.getByTestId("cost-total").fill("23");
+  await page.getByTestId("cost-tell").click();
+  await page.getByTestId("outlet-cost").getByText("for 1 to 19 November").waitFor();
+  await inspect(page, wrong, "outlets-cost-1440-dark");
+  await context.close();
+  fixture.close();
+});
+
+await step("states of outlet meters: refused, busy, away, slow", async () => {
+  const { fixture, origin } = await start();
+  const { context, page, wrong } = await open(origin, wide, "light");
+  await signIn(page, origin, TOKEN, "/outlet-meters");
+  await page.getByTestId("outlet-meter-row").first().waitFor();
+  for (const [mode, state] of [
+    ["error", "error"],
+    ["forbidden", "forbidden"],
+    ["busy", "error"],
+    ["slow", "loading"],
+  ]) {
+    fixture.mode = mode;
+    for (const path of ["/outlet-meters", "/outlet-meters/1", "/outlet-meters/1/order?what=open"]) {
+      await page.goto(origin + path);
+      await page.getByTestId(`state-${state}`).first().waitFor();
+      if (mode !== "slow") await inspect(page, wrong, `outlets-${mode}${path.replaceAll(/[/?=]/g, "-")}`);
+    }
+  }
+  fixture.mode = "";
+  await page.goto(`${origin}/outlet-meters/1`);
+  await drawn(page);
+  await fixture.vanish();
+  await page.getByTestId("banner-connection").waitFor();
+  await page.getByTestId("outlet-row").first().waitFor();
+  await fixture.comeBack();
+  await page.getByTestId("banner-connection").waitFor({ state: "detached" });
+  await context.close();
+  fixture.close();
+});
+
+await finish();
