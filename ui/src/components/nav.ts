@@ -28,7 +28,7 @@ export const NAV: NavGroup[] = [
     items: [
       {
         href: "/fleet",
-        at: /^\/(?:fleet|meters)(?:\/|$)/,
+        at: /^\/(?:fleet|meters|outlet-meters)(?:\/|$)/,
         icon: "gauge",
         text: t.nav.fleet,
         short: t.nav.fleet,

@@ -6,7 +6,8 @@ import { Time } from "../components/time.tsx";
 import { api } from "../lib/api.ts";
 import { useKey, useLoad, useNow } from "../lib/hooks.ts";
 import { navigate } from "../lib/router.ts";
-import { parse } from "../lib/time.ts";
+import { siteZone } from "../lib/session.ts";
+import { age, HOUR, parse, when } from "../lib/time.ts";
 import type { OutletMeter } from "../lib/types.ts";
 import { t } from "../texts/en.ts";
 import { OutletMetersTable, three, useOutletEvents, useOutletMeters } from "./fleet/outlets.tsx";
@@ -179,7 +180,15 @@ function Lead({ meter }: { meter: OutletMeter }) {
       <span>{meter.place}</span>
       {heard === null ? null : (
         <span class="t3">
-          {t.outlets.columns.heard} <Time at={heard} now={now} />
+          <Time
+            at={heard}
+            now={now}
+            text={
+              now - heard < HOUR
+                ? t.outlets.heardAgo(age(now - heard))
+                : t.outlets.heardAt(when(heard, now, siteZone()))
+            }
+          />
         </span>
       )}
     </>

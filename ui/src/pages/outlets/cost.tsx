@@ -79,7 +79,12 @@ export function CostCard({ meter, onDone }: { meter: OutletMeter; onDone: () => 
             )}
           </p>
         )}
-        <form class="col" onSubmit={(event) => void submit(event)} aria-label={t.outlets.costForm} noValidate>
+        <form
+          class="col order-form"
+          onSubmit={(event) => void submit(event)}
+          aria-label={t.outlets.costForm}
+          noValidate
+        >
           <Field id="cost-month" label={t.outlets.month}>
             <select
               class="select"

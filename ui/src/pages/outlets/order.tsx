@@ -167,7 +167,7 @@ function Means({
         <caption class="vh">{t.outlets.meansCaption}</caption>
         <thead>
           <tr>
-            <th scope="col">{t.outlets.means}</th>
+            <th scope="col">{t.outlets.result}</th>
             <th scope="col">{t.outlets.outlet}</th>
             <th scope="col" class="r">
               {t.outlets.drew}
@@ -257,7 +257,7 @@ function Decision({
   const danger = what === "off" || what === "open";
   return (
     <Card id="order" title={t.outlets.decision} testid="order-decision">
-      <form class="col" onSubmit={(event) => void submit(event)} noValidate>
+      <form class="col order-form" onSubmit={(event) => void submit(event)} noValidate>
         {power === null || section === null ? (
           <p class="t3">{t.outlets.drawsNone}</p>
         ) : (

@@ -9,7 +9,7 @@ import { useMedia, useNow, type Loaded } from "../../lib/hooks.ts";
 import { live } from "../../lib/live-client.ts";
 import { siteZone } from "../../lib/session.ts";
 import { useStore } from "../../lib/store.ts";
-import { interval, MINUTE, parse } from "../../lib/time.ts";
+import { clock, DAY, exact, iso, MINUTE, parse, shortDate } from "../../lib/time.ts";
 import type { Outlet, OutletMeter, OutletOrders, OutletWarnings } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
 import { three } from "../fleet/outlets.tsx";
@@ -37,20 +37,25 @@ function Ordered({ outlet, now }: { outlet: Outlet; now: number }) {
   const note = disagrees ? t.outlets.disagrees : outlet.agrees ? t.outlets.agrees : t.outlets.noAnswer;
   return (
     <span class="ordered">
-      <Status shape={shape}>{outlet.ordered === "on" ? t.outlets.on : t.outlets.off}</Status>
+      <Status shape={shape}>{outlet.ordered === "on" ? t.outlets.on : t.outlets.off}</Status>{" "}
       <span class="t3">
-        <Time at={at} now={now} />, {note}
+        <Time at={at} now={now} />
       </span>
+      <span class="under">{note}</span>
     </span>
   );
 }
 
-function SectionOf({ outlet }: { outlet: Outlet }) {
+/** "14:20–14:30" of the last day, with the date before that. */
+function SectionOf({ outlet, now }: { outlet: Outlet; now: number }) {
   const at = parse(outlet.section);
-  return at === null ? (
-    <span class="t3">{t.outlets.noSection}</span>
-  ) : (
-    <span class="t2">{interval(at, at + SECTION_MS, siteZone())}</span>
+  if (at === null) return <span class="t3">{t.outlets.noSection}</span>;
+  const zone = siteZone();
+  const text = `${clock(at, zone)}–${clock(at + SECTION_MS, zone)}`;
+  return (
+    <time class="t2" dateTime={iso(at)} title={exact(at, zone)}>
+      {now - at < DAY ? text : `${shortDate(at, zone, now)} ${text}`}
+    </time>
   );
 }
 
@@ -79,12 +84,14 @@ function Switching({ meter, outlet }: { meter: OutletMeter; outlet: Outlet }) {
   );
 }
 
-function Warned({ outlet, now }: { outlet: Outlet; now: number }) {
+function Warned({ outlet, now, named }: { outlet: Outlet; now: number; named?: boolean }) {
   const at = parse(outlet.warned_at);
   if (at === null) return null;
   return (
     <Status shape="warn">
-      <Time at={at} now={now} />
+      <span>
+        {named ? t.outlets.warned : null} <Time at={at} now={now} />
+      </span>
     </Status>
   );
 }
@@ -101,12 +108,12 @@ export function OutletsCard({ meter }: { meter: OutletMeter }) {
               <div class="t">
                 <b class="strong">{nameOf(outlet)}</b>
                 <span>
-                  <Watts outlet={outlet} /> <SectionOf outlet={outlet} />
+                  <Watts outlet={outlet} /> <SectionOf outlet={outlet} now={now} />
                 </span>
                 <span>
                   <Ordered outlet={outlet} now={now} />
                 </span>
-                <Warned outlet={outlet} now={now} />
+                <Warned outlet={outlet} now={now} named />
               </div>
               <Switching meter={meter} outlet={outlet} />
             </li>
@@ -156,7 +163,7 @@ export function OutletsCard({ meter }: { meter: OutletMeter }) {
                 )}
               </td>
               <td class="hide-m">
-                <SectionOf outlet={outlet} />
+                <SectionOf outlet={outlet} now={now} />
               </td>
               <td>{outlet.warned_at === null ? <NoValue /> : <Warned outlet={outlet} now={now} />}</td>
               <td class="r">

@@ -12,8 +12,8 @@ use dlms::cosem::Obis;
 use dlms::security::CounterRecord;
 use headend::store::{
     BlockVersion, CounterKey, DayCount, DayTotal, Enrolled, Enrolment, Gap, Meter, MeterState,
-    OutletTables, Pending, ProfileSlice, RegisterRow, SqliteStore, Store, StoreError, StoreFigures,
-    Stored, Sweep, WrappedClient,
+    Pending, ProfileSlice, RegisterRow, SqliteStore, Store, StoreError, StoreFigures, Stored,
+    Sweep, WrappedClient,
 };
 use headend::{Calendar, Day};
 use model::{Event, LogicalDeviceName, MeterId, Timestamp};
@@ -187,7 +187,7 @@ impl Store for Lockstep {
         self.inner.secrets(name, client)
     }
 
-    fn outlets(&self) -> &dyn OutletTables {
+    fn outlets(&self) -> &dyn headend::store::OutletTables {
         self.inner.outlets()
     }
 
