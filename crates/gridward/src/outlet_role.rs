@@ -32,8 +32,9 @@ Examples:
   gridward outlet-meter --config papers/meter-001/gridward.toml
 
 It calls the head end and tells what each outlet consumed in each ten minutes,
-warns at once, switches outlets as it is told, and its own breaker when the order
-is signed. What it measured is durable before it is told. SIGTERM stops cleanly.")]
+warns at once, and switches outlets as it is told, its own breaker only by an
+order that is signed. What it measured is durable before it is told. SIGTERM
+stops cleanly.")]
 pub(crate) struct OutletMeterOptions {
     /// Configuration file, with a section [outlet_meter]
     #[arg(long, value_name = "FILE")]
