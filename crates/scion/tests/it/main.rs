@@ -13,6 +13,7 @@ mod choice;
 mod drkey;
 mod network;
 mod policy;
+mod reference;
 mod sig;
 
 /// Octets of hexadecimal digits.
