@@ -9,7 +9,8 @@
  * `connect` sends COUNT messages of LENGTH octets on five streams and waits
  * until all came back. `sink` takes messages until the association ends and
  * tells octets and seconds, `source` sends them. In the environment, AUTH=1 wants data authenticated
- * (RFC 4895), INTERLEAVE=1 offers I-DATA (RFC 8260). */
+ * (RFC 4895), INTERLEAVE=1 offers I-DATA (RFC 8260), SLOWLY=1 has `connect` wait until all paths are probed,
+ * say so, and take its time, so that a path can be cut meanwhile. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -97,6 +98,22 @@ static void transmit(struct socket *socket, const char *buffer, size_t length, u
     if (usrsctp_sendv(socket, buffer, length, NULL, 0, &info, sizeof info, SCTP_SENDV_SNDINFO, 0) < 0) die("send");
 }
 
+/* A path is not used before a heartbeat was answered on it. */
+static void wait_for_paths(struct socket *socket, const struct sockaddr_in *peer, int peers) {
+    for (int probed = 0; probed < peers; usleep(20000)) {
+        probed = 0;
+        for (int one = 0; one < peers; one++) {
+            struct sctp_paddrinfo path = {0};
+            socklen_t size = sizeof path;
+            memcpy(&path.spinfo_address, &peer[one], sizeof peer[one]);
+            if (usrsctp_getsockopt(socket, IPPROTO_SCTP, SCTP_GET_PEER_ADDR_INFO, &path, &size)) die("paths");
+            probed += path.spinfo_state == SCTP_ACTIVE;
+        }
+    }
+    puts("probed");
+    fflush(stdout);
+}
+
 static double seconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -160,11 +177,14 @@ int main(int argc, char **argv) {
         size_t length = (size_t)atoi(argv[7]);
         if (usrsctp_connectx(socket, (struct sockaddr *)peer, peers, NULL)) die("connect");
         uint32_t next[STREAMS] = {0}, order[STREAMS] = {0};
+        const char *slowly = getenv("SLOWLY");
         memset(buffer, 7, length);
+        if (slowly) wait_for_paths(socket, peer, peers);
         while (received < count) {
             while (sent < count && sent < received + 100) {
                 transmit(socket, buffer, length, (uint16_t)(sent % STREAMS), next[sent % STREAMS]++);
                 sent++;
+                if (slowly) usleep(200);
             }
             ssize_t got = receive(socket, buffer, sizeof buffer, &info);
             if (got <= 0) die("receive");

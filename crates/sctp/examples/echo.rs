@@ -4,7 +4,9 @@
 //! `listen` sends every message back and ends after the first association.
 //! `connect` sends COUNT messages of LENGTH octets on five streams, waits for
 //! them to come back. `AUTH=1` in the environment has data and
-//! acknowledgements authenticated in both directions (RFC 4895).
+//! acknowledgements authenticated in both directions (RFC 4895); `SLOWLY=1` has
+//! `connect` wait until all paths are probed, say so, and take its time, so that
+//! a path can be cut meanwhile.
 #![allow(
     clippy::allow_attributes,
     clippy::unwrap_used,
@@ -23,7 +25,7 @@ use std::time::Duration;
 
 use sctp::{
     AssociationId, AuthConfig, Config, Connect, Encapsulation, Endpoint, EndpointConfig, Entropy,
-    Event, Input, Instant, Output, SendError, SendOptions,
+    Event, Input, Instant, Output, PathState, SendError, SendOptions,
 };
 
 const PORT: u16 = 4_059;
@@ -147,6 +149,7 @@ fn addresses(text: &str) -> Vec<IpAddr> {
 
 fn listen(mut driver: Driver) {
     let mut back: Vec<(AssociationId, sctp::Message)> = Vec::new();
+    println!("ready");
     loop {
         for (id, event) in driver.drain() {
             match event {
@@ -200,6 +203,7 @@ fn connect(mut driver: Driver, peers: &[IpAddr], count: usize, length: usize, co
     let mut next = [0_u32; STREAMS as usize];
     let mut order = [0_u32; STREAMS as usize];
     let mut told = Vec::new();
+    let (slowly, mut probed) = (std::env::var_os("SLOWLY").is_some(), false);
     loop {
         for (_, event) in driver.drain() {
             match event {
@@ -226,7 +230,14 @@ fn connect(mut driver: Driver, peers: &[IpAddr], count: usize, length: usize, co
                 _ => {}
             }
         }
-        if established.is_some() {
+        if slowly && established.is_some() && !probed {
+            let paths = driver.endpoint.paths(id);
+            probed = paths.iter().all(|path| path.state == PathState::Active);
+            if probed {
+                println!("probed");
+            }
+        }
+        if established.is_some() && (probed || !slowly) {
             let now = driver.now();
             while sent < count && sent < received + 200 {
                 let stream = u16::try_from(sent).unwrap_or(0) % STREAMS;
@@ -245,6 +256,9 @@ fn connect(mut driver: Driver, peers: &[IpAddr], count: usize, length: usize, co
                 }
                 *number += 1;
                 sent += 1;
+                if slowly {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
             }
             if received == count {
                 for path in driver.endpoint.paths(id) {
