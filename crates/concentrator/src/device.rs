@@ -6,9 +6,11 @@
 
 pub mod objects;
 mod values;
+mod wan;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dlms::acse::MechanismName;
 use dlms::axdr::{
@@ -31,7 +33,7 @@ use dlms::server::{
 use dlms::xdlms::{
     ActionResult, Conformance, DataAccessResult, DataNotification, LongInvokeIdAndPriority,
 };
-use link::{Clock, Entropy, KeyFile, Sap};
+use link::{Clock, Endpoint, Entropy, HostPort, KeyFile, Sap};
 use model::LogicalDeviceName;
 use tokio::sync::Notify;
 
@@ -41,6 +43,7 @@ use crate::sap::OWN_SAP;
 use crate::store::{Line, Log, StoreError};
 
 use objects::{Kind, Object};
+pub(crate) use wan::Setup;
 
 /// The core, as the shell and its own logical device share it.
 pub type SharedCore = Arc<Mutex<Core>>;
@@ -124,8 +127,13 @@ pub struct Device {
     secured: Vec<Secured>,
     log: Log,
     back_off: BackOff,
+    setup: Setup,
     /// Where head ends connect.
-    port: u16,
+    listens: Option<Endpoint>,
+    /// Where the configuration says to connect to.
+    dials: Option<HostPort>,
+    /// Whether what is to be pushed is to go at once.
+    push_now: bool,
 }
 
 struct Secured {
@@ -188,7 +196,19 @@ impl Device {
             return Err(DeviceError::NoClient);
         }
         let mut kept = Vec::new();
+        let mut setup = Setup::default();
         for line in Log::read(&path)? {
+            if let Line::Setup {
+                class,
+                attribute,
+                value,
+            } = &line
+            {
+                setup.restore(*class, *attribute, value);
+                kept.retain(|other| !line.replaces(other));
+                kept.push(line);
+                continue;
+            }
             let Line::Counters {
                 client,
                 sent,
@@ -197,9 +217,7 @@ impl Device {
             else {
                 continue;
             };
-            kept.retain(
-                |other| !matches!(other, Line::Counters { client: it, .. } if *it == client),
-            );
+            kept.retain(|other| !line.replaces(other));
             if let Some(own) = secured.iter_mut().find(|it| it.client == client) {
                 // Counters never go back, whatever the file lost.
                 own.sent = own.sent.max(sent);
@@ -216,7 +234,10 @@ impl Device {
         Ok(Self {
             log: Log::compact(&path, &kept)?,
             back_off: BackOff::default(),
-            port: 0,
+            setup,
+            listens: None,
+            dials: None,
+            push_now: false,
             name,
             core,
             changed,
@@ -265,7 +286,7 @@ impl Device {
             // The reply to a challenge proves itself.
             15 => MethodAccess::ACCESS,
             _ if client == PUBLIC_CLIENT => MethodAccess::NONE,
-            8 if client != MANAGEMENT_CLIENT => MethodAccess::NONE,
+            8 | 40 if client != MANAGEMENT_CLIENT => MethodAccess::NONE,
             _ => MethodAccess::ACCESS
                 .with(MethodAccess::AUTHENTICATED_REQUEST)
                 .with(MethodAccess::AUTHENTICATED_RESPONSE),
@@ -320,9 +341,52 @@ impl Device {
         Some((notice.number, notification.to_octets()))
     }
 
-    /// Tells that the public address of the WAN's first listener has this port.
-    pub(crate) const fn set_port(&mut self, port: u16) {
-        self.port = port;
+    /// Tells where head ends connect, and where the configuration says to
+    /// connect to.
+    pub(crate) fn set_wan(&mut self, listens: Option<Endpoint>, dials: Option<HostPort>) {
+        self.listens = listens;
+        self.dials = dials;
+    }
+
+    /// Shows what of the WAN can be written.
+    pub(crate) const fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// Whether somebody with the right to do so wants the push now.
+    pub(crate) const fn take_push_now(&mut self) -> bool {
+        std::mem::replace(&mut self.push_now, false)
+    }
+
+    /// Draws the wait before a push that is new.
+    pub(crate) fn push_wait(&self) -> Duration {
+        let most = u64::from(self.setup.randomisation_s);
+        let mut octets = [0; 8];
+        if most == 0 || self.entropy.fill(&mut octets).is_err() {
+            return Duration::ZERO;
+        }
+        Duration::from_secs(u64::from_be_bytes(octets) % (most + 1))
+    }
+
+    fn set_wan_attribute(
+        &mut self,
+        kind: &Kind,
+        attribute: &AttributeDescriptor,
+        value: &Data,
+    ) -> Result<(), DataAccessResult> {
+        let mut setup = self.setup.clone();
+        let value = setup.set(kind, attribute.attribute, value, self.dials.is_some())?;
+        let line = Line::Setup {
+            class: attribute.class_id,
+            attribute: attribute.attribute,
+            value,
+        };
+        self.log.append(&[line]).map_err(|error| {
+            tracing::error!(%error, "the own setup cannot be made durable");
+            DataAccessResult::TemporaryFailure
+        })?;
+        self.setup = setup;
+        Ok(())
     }
 
     fn set_clock(&self, time: Option<i64>) -> Result<(), DataAccessResult> {
@@ -597,7 +661,15 @@ impl ObjectStore for Device {
                 let name = concat!("gridward-concentrator ", env!("CARGO_PKG_VERSION"));
                 put_octet_string(out, name.as_bytes());
             }
-            Kind::Wan => values::put_wan(self.port, u8::MAX, id, out)?,
+            Kind::Wan => {
+                let at = self.listens.as_ref().and_then(Endpoint::host_port);
+                self.setup.put_tcp(at.map_or(0, |at| at.port), id, out)?;
+            }
+            Kind::Ip => {
+                let at = self.listens.as_ref().and_then(Endpoint::host_port);
+                wan::put_ip(at.and_then(|at| at.host.parse().ok()), id, out)?;
+            }
+            Kind::Push => self.setup.put_push(self.dials.as_ref(), id, out)?,
             Kind::Alarms => {
                 let state = collector.map(crate::collector::Collector::state);
                 let bits = state.map_or(0, |state| {
@@ -640,6 +712,8 @@ impl ObjectStore for Device {
             }
             (COLLECTED, 2) => self.set_collected(&value),
             (DELIVERED, 2) => self.set_delivered(&value),
+            (objects::PUSH, _) => self.set_wan_attribute(&Kind::Push, attribute, &value),
+            (objects::WAN, _) => self.set_wan_attribute(&Kind::Wan, attribute, &value),
             _ => Err(DataAccessResult::ReadWriteDenied),
         }
     }
@@ -656,6 +730,10 @@ impl ObjectStore for Device {
         let data = parameter.ok_or(unfit)?.decode().map_err(|_| unfit)?;
         match (method.instance, method.method) {
             (SAP_ASSIGNMENT, 1) => self.connect(&data),
+            (objects::PUSH, 1) => {
+                self.push_now = true;
+                Ok(())
+            }
             (objects::CLOCK, 6) => {
                 // shift_time: -900 to 900 seconds (IEC 62056-6-2).
                 let shift = data.as_i64().ok_or(unfit)?;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -41,21 +42,25 @@ const CONNECTIONS_MAX: usize = 256;
 /// Inputs that wait for the core; who has another waits.
 const INPUTS_MAX: usize = 4_096;
 
+/// Connections beyond those that may come in before one has to go.
+const CONNECTIONS_SPARE: usize = 64;
+
+/// How long a connection that came in may take to say something at all.
+const FIRST: Duration = Duration::from_secs(60);
+
 /// Messages that wait for one connection; more are dropped.
 const OUTGOING_MAX: usize = 1_024;
 
 /// How long a connection may take to swallow what is sent to it.
 const FLUSH: Duration = Duration::from_secs(30);
 
-/// How long a connection of the WAN may say nothing.
-const IDLE: Duration = Duration::from_secs(3_600);
+/// The longest that a connection of the WAN may say nothing, whatever was
+/// written: all that an inactivity time-out can hold.
+const IDLE: Duration = Duration::from_secs(65_535);
 
 /// How long connecting to a head end may take, and the wait before it is
 /// tried again.
 const CONNECTING: Duration = Duration::from_secs(15);
-
-/// How long the confirmation of a push is waited for before it is sent again.
-const PUSH_AGAIN: Duration = Duration::from_secs(30);
 
 /// The waits between attempts to open a segment anew: the first, and the
 /// longest to which it doubles.
@@ -154,11 +159,11 @@ impl Concentrator {
             Arc::clone(&surroundings.entropy),
         )?;
         let mut listeners = Vec::new();
-        let mut dials = Vec::new();
+        let mut dials: Vec<(Endpoint, WanConfig)> = Vec::new();
         for wan in &config.wan {
             if let Some(url) = &wan.listen {
                 let links = Limits {
-                    links_max: CONNECTIONS_MAX,
+                    links_max: CONNECTIONS_MAX + CONNECTIONS_SPARE,
                     idle: IDLE,
                     ..Limits::default()
                 };
@@ -169,7 +174,11 @@ impl Concentrator {
                 dials.push((url.parse()?, wan.clone()));
             }
         }
-        device.set_port(listeners.first().map_or(0, |it| port(it.local())));
+        let dialled = dials.iter().find_map(|(endpoint, _)| endpoint.host_port());
+        device.set_wan(
+            listeners.first().map(|it| it.local().clone()),
+            dialled.cloned(),
+        );
         let status = match config.status {
             Some(address) => Some(tokio::net::TcpListener::bind(address).await?),
             None => None,
@@ -236,8 +245,8 @@ impl Concentrator {
         for listener in self.listeners {
             tasks.spawn(Arc::clone(&wan).listen(listener));
         }
-        for (endpoint, dial) in self.dials {
-            tasks.spawn(Arc::clone(&wan).dial(endpoint, dial));
+        for (number, (endpoint, dial)) in self.dials.into_iter().enumerate() {
+            tasks.spawn(Arc::clone(&wan).dial(endpoint, dial, number == 0));
         }
         if let Some(listener) = self.status {
             let media = self.segments.iter().map(|it| it.medium).collect();
@@ -255,6 +264,9 @@ impl Concentrator {
         };
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         loop {
+            // A segment that always has something to tell must not keep the
+            // others' tasks from running.
+            tokio::task::consume_budget().await;
             let wait = driver.turn(&disk, &keeper)?;
             let wait = driver.reopen(wait);
             let sleep = async {
@@ -440,10 +452,13 @@ impl Driver {
     async fn events(&mut self, events: &mut Vec<Input>) {
         poll_fn(|cx| {
             let now = self.clock.now();
+            // A share for each, so that a flood from one holds no other up.
+            let share = (EVENTS_AT_ONCE / self.segments.len().max(1)).max(1);
             for (number, port) in (0_u16..).zip(&mut self.segments) {
-                while let Some(segment) = &mut port.segment
-                    && events.len() < EVENTS_AT_ONCE
-                {
+                for _ in 0..share {
+                    let Some(segment) = &mut port.segment else {
+                        break;
+                    };
                     match segment.poll_event(cx) {
                         Poll::Ready(Ok(event)) => {
                             events.push(Input::FromSegment(SegmentId(number), event));
@@ -484,7 +499,45 @@ struct Wan {
 #[derive(Default)]
 struct Connections {
     last: u64,
-    open: BTreeMap<Connection, (mpsc::Sender<Message>, Arc<Semaphore>)>,
+    open: BTreeMap<Connection, Open>,
+}
+
+/// A connection that is open.
+struct Open {
+    outgoing: mpsc::Sender<Message>,
+    credits: Arc<Semaphore>,
+    /// The address that it came from; none: we made it ourselves.
+    from: Option<String>,
+    /// When something came over it, in microseconds of the clock; 0: never.
+    heard: Arc<AtomicU64>,
+    /// Says that it has to make room.
+    go: Arc<Notify>,
+}
+
+impl Connections {
+    /// Lets one go where there are too many: of the address that has most of
+    /// them, first what never said anything, then what was silent for longest.
+    /// So nobody keeps others out by connecting often and being quiet.
+    fn make_room(&self) {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let came = || {
+            self.open
+                .iter()
+                .filter_map(|(at, it)| Some((at, it, it.from.as_deref()?)))
+        };
+        for (_, _, from) in came() {
+            *counts.entry(from).or_default() += 1;
+        }
+        if counts.values().sum::<usize>() <= CONNECTIONS_MAX {
+            return;
+        }
+        let most = counts.values().copied().max();
+        let crowded = came().filter(|(.., from)| counts.get(from).copied() == most);
+        let silent = crowded.min_by_key(|(at, it, _)| (it.heard.load(Ordering::Relaxed), **at));
+        if let Some((_, it, _)) = silent {
+            it.go.notify_one();
+        }
+    }
 }
 
 impl Wan {
@@ -494,18 +547,22 @@ impl Wan {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn device(&self) -> std::sync::MutexGuard<'_, Device> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn send(&self, connection: Connection, message: Message) {
         let connections = self.connections();
-        if let Some((outgoing, _)) = connections.open.get(&connection)
-            && outgoing.try_send(message).is_err()
+        if let Some(open) = connections.open.get(&connection)
+            && open.outgoing.try_send(message).is_err()
         {
             tracing::debug!(?connection, "an answer was dropped: nobody takes it");
         }
     }
 
     fn credit(&self, connection: Connection) {
-        if let Some((_, credits)) = self.connections().open.get(&connection) {
-            credits.add_permits(1);
+        if let Some(open) = self.connections().open.get(&connection) {
+            open.credits.add_permits(1);
         }
     }
 
@@ -517,7 +574,7 @@ impl Wan {
                     let Some(accepted) = accepted else { return };
                     let wan = Arc::clone(&self);
                     links.spawn(async move {
-                        wan.serve(accepted.link, None).await;
+                        wan.serve(accepted.link, Side::Came).await;
                         drop(accepted.permit);
                     });
                 }
@@ -526,9 +583,17 @@ impl Wan {
         }
     }
 
-    /// Connects to a head end: always, or in windows.
-    async fn dial(self: Arc<Self>, endpoint: Endpoint, dial: WanConfig) {
+    /// Connects to a head end: always, or in windows. Where another place was
+    /// written, that one; and in turn the one that is configured, lest nobody
+    /// is ever reached again.
+    async fn dial(self: Arc<Self>, configured: Endpoint, dial: WanConfig, first: bool) {
+        let mut failed = 0_u32;
         loop {
+            let written = self.device().setup().destination.clone();
+            let endpoint = match written.filter(|_| first && failed.is_multiple_of(2)) {
+                Some(at) => configured.clone().with_host(&at.host).with_port(at.port),
+                None => configured.clone(),
+            };
             let stay = match window(self.clock.unix_seconds(), &dial) {
                 Window::Always => None,
                 Window::Open(stay) => Some(stay),
@@ -538,33 +603,58 @@ impl Wan {
                 }
             };
             match connect(&endpoint, (OWN_SAP, OWN_SAP), &self.clock, CONNECTING).await {
-                Ok(link) => Arc::clone(&self).serve(link, stay).await,
-                Err(error) => tracing::info!(%endpoint, %error, "the head end cannot be reached"),
+                Ok(link) => {
+                    failed = 0;
+                    Arc::clone(&self).serve(link, Side::Made(stay)).await;
+                }
+                Err(error) => {
+                    failed = failed.wrapping_add(1);
+                    tracing::info!(%endpoint, %error, "the head end cannot be reached");
+                }
             }
             tokio::time::sleep(CONNECTING).await;
         }
     }
 
     /// Serves one connection until it ends, or for as long as it may stay.
-    async fn serve(self: Arc<Self>, link: Box<dyn Link>, stay: Option<Duration>) {
-        let (outgoing, mut waiting) = mpsc::channel(OUTGOING_MAX);
-        let credits = Arc::new(Semaphore::new(self.credits));
+    async fn serve(self: Arc<Self>, link: Box<dyn Link>, side: Side) {
+        let (outgoing, waiting) = mpsc::channel(OUTGOING_MAX);
+        let peer = link.peer();
+        let mut line = WanLine {
+            link,
+            waiting,
+            credits: Arc::new(Semaphore::new(self.credits)),
+            heard: Arc::default(),
+            came: matches!(side, Side::Came),
+        };
+        let go = Arc::new(Notify::new());
         let connection = {
             let mut connections = self.connections();
             connections.last += 1;
             let connection = Connection(connections.last);
-            connections
-                .open
-                .insert(connection, (outgoing, Arc::clone(&credits)));
+            let open = Open {
+                outgoing,
+                credits: Arc::clone(&line.credits),
+                from: line.came.then(|| address(&peer)),
+                heard: Arc::clone(&line.heard),
+                go: Arc::clone(&go),
+            };
+            connections.open.insert(connection, open);
+            connections.make_room();
             connection
         };
-        let peer = link.peer();
         tracing::info!(%peer, "a head end is connected");
         if self.inputs.send(Input::Opened(connection)).await.is_ok() {
-            let carried = self.carry(link, connection, &credits, &mut waiting);
-            let ended = match stay {
-                Some(stay) => tokio::time::timeout(stay, carried).await.unwrap_or(Ok(())),
-                None => carried.await,
+            let stay = async {
+                match side {
+                    Side::Made(Some(stay)) => tokio::time::sleep(stay).await,
+                    Side::Made(None) | Side::Came => std::future::pending().await,
+                }
+            };
+            let ended = tokio::select! {
+                ended = self.carry(&mut line, connection) => ended,
+                () = stay => Ok(()),
+                () = go.notified() => Err(LinkError::Closed),
             };
             let ended = ended.err().map(|error| error.to_string());
             tracing::info!(%peer, ended, "a connection to a head end has ended");
@@ -574,20 +664,22 @@ impl Wan {
         drop(self.inputs.send(Input::Closed(connection)).await);
     }
 
-    async fn carry(
-        &self,
-        mut link: Box<dyn Link>,
-        connection: Connection,
-        credits: &Semaphore,
-        waiting: &mut mpsc::Receiver<Message>,
-    ) -> Result<(), LinkError> {
+    async fn carry(&self, line: &mut WanLine, connection: Connection) -> Result<(), LinkError> {
+        let WanLine {
+            link,
+            waiting,
+            credits,
+            heard,
+            came,
+        } = line;
         let mut own = Server::new(Settings::default());
         let mut news = self.news.subscribe();
+        let idle = self.device().setup().idle();
         let mut pushed = Pushed::default();
         loop {
             for push in self.push(&mut own, &mut pushed) {
-                put(&mut link, push).await?;
-                flush(&mut link).await?;
+                put(link, push).await?;
+                flush(link).await?;
             }
             let again = async {
                 match pushed.again {
@@ -602,29 +694,32 @@ impl Wan {
                 Ok(()) = news.changed() => continue,
                 () = again => continue,
                 Some(message) = waiting.recv() => {
-                    put(&mut link, message).await?;
+                    put(link, message).await?;
                     let mut more = 0;
                     while more < EVENTS_AT_ONCE && let Ok(message) = waiting.try_recv() {
-                        put(&mut link, message).await?;
+                        put(link, message).await?;
                         more += 1;
                     }
-                    flush(&mut link).await?;
+                    flush(link).await?;
                     continue;
                 }
                 arrived = async {
                     let credit = credits.acquire().await.map_err(|_| LinkError::Closed)?;
-                    let message = tokio::time::timeout(IDLE, link.receive()).await;
+                    let quiet = *came && heard.load(Ordering::Relaxed) == 0;
+                    let wait = if quiet { idle.min(FIRST) } else { idle };
+                    let message = tokio::time::timeout(wait, link.receive()).await;
                     let message = message.map_err(|_| LinkError::Closed)??;
                     Ok::<_, LinkError>((message, credit))
                 } => arrived,
             };
             let (message, credit) = arrived?;
+            heard.store(self.clock.now().as_micros().max(1), Ordering::Relaxed);
             if message.destination == OWN_SAP && message.payload.first() != Some(&GATEWAY_REQUEST) {
                 drop(credit);
                 for answer in self.answer(&mut own, &message) {
-                    put(&mut link, answer).await?;
+                    put(link, answer).await?;
                 }
-                flush(&mut link).await?;
+                flush(link).await?;
                 continue;
             }
             // It comes back from the core once the message waits no longer.
@@ -641,23 +736,33 @@ impl Wan {
     /// told what he did not ask for.
     fn push(&self, own: &mut Server, pushed: &mut Pushed) -> Vec<Message> {
         if own.state(MANAGEMENT_CLIENT) != AssociationState::Open {
-            pushed.again = None;
+            *pushed = Pushed::default();
             return Vec::new();
         }
         let now = self.clock.now();
-        let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut device = self.device();
         let Some((number, apdu)) = device.push() else {
             pushed.again = None;
             return Vec::new();
         };
-        let waits = pushed.again.is_some_and(|at| at > now);
-        if pushed.number == number && waits {
+        let at_once = device.take_push_now();
+        if pushed.number != number {
+            *pushed = Pushed {
+                number,
+                again: Some(now + device.push_wait()),
+                times: 0,
+            };
+        }
+        let due = pushed.again.is_some_and(|at| at <= now);
+        if !due && !at_once {
             return Vec::new();
         }
-        *pushed = Pushed {
-            number,
-            again: Some(now + PUSH_AGAIN),
-        };
+        pushed.times += 1;
+        let setup = device.setup();
+        let repetition = Duration::from_secs(u64::from(setup.repetition_s));
+        // Once, and as often again as it is to be repeated.
+        let more = pushed.times <= u32::from(setup.retries);
+        pushed.again = more.then(|| now + repetition);
         let input = ServerInput::Notify {
             client: MANAGEMENT_CLIENT,
             apdu: &apdu,
@@ -669,7 +774,7 @@ impl Wan {
 
     /// Lets the own logical device answer.
     fn answer(&self, own: &mut Server, message: &Message) -> Vec<Message> {
-        let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut device = self.device();
         let input = ServerInput::Apdu {
             client: message.source,
             broadcast: false,
@@ -687,11 +792,36 @@ impl status::Wan for Wan {
     }
 }
 
+/// Who opened a connection.
+enum Side {
+    /// A head end.
+    Came,
+    /// This concentrator; and how long it stays, where there are windows.
+    Made(Option<Duration>),
+}
+
+/// One connection, as its task has it.
+struct WanLine {
+    link: Box<dyn Link>,
+    waiting: mpsc::Receiver<Message>,
+    credits: Arc<Semaphore>,
+    heard: Arc<AtomicU64>,
+    came: bool,
+}
+
+/// The address in what a link says of its peer, without its port.
+fn address(peer: &str) -> String {
+    let at = peer.split_once("://").map_or(peer, |(_, at)| at);
+    at.rsplit_once(':').map_or(at, |(host, _)| host).to_owned()
+}
+
 /// The push whose confirmation is waited for.
 #[derive(Default)]
 struct Pushed {
     number: u32,
     again: Option<dlms::Instant>,
+    /// How often it was sent.
+    times: u32,
 }
 
 fn transmitted(own: &mut Server) -> Vec<Message> {
@@ -705,18 +835,6 @@ fn transmitted(own: &mut Server) -> Vec<Message> {
         });
     }
     all
-}
-
-const fn port(endpoint: &Endpoint) -> u16 {
-    match endpoint {
-        Endpoint::Tcp(at)
-        | Endpoint::Udp(at)
-        | Endpoint::Tls(at, _)
-        | Endpoint::HdlcTcp(at, _)
-        | Endpoint::Sctp(at, _)
-        | Endpoint::Sctps(at, ..) => at.port,
-        Endpoint::Serial(..) => 0,
-    }
 }
 
 fn bounds(config: &Config) -> state::Bounds {
@@ -952,6 +1070,65 @@ pub enum StartError {
 mod tests {
     //! Evidence: self-agreement.
     use super::*;
+
+    fn open(from: Option<&str>, heard: u64) -> Open {
+        Open {
+            outgoing: mpsc::channel(1).0,
+            credits: Arc::new(Semaphore::new(1)),
+            from: from.map(str::to_owned),
+            heard: Arc::new(AtomicU64::new(heard)),
+            go: Arc::new(Notify::new()),
+        }
+    }
+
+    /// Whether a connection was told to go.
+    async fn goes(connections: &Connections, number: u64) -> bool {
+        let go = &connections.open[&Connection(number)].go;
+        tokio::time::timeout(Duration::ZERO, go.notified())
+            .await
+            .is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_most_and_says_nothing_makes_room() {
+        let mut connections = Connections::default();
+        connections.open.insert(Connection(1), open(None, 0));
+        connections
+            .open
+            .insert(Connection(2), open(Some("192.0.2.1"), 5));
+        for number in 3..=u64::try_from(CONNECTIONS_MAX).unwrap() + 1 {
+            let heard = if number == 9 { 0 } else { number };
+            let it = open(Some("192.0.2.66"), heard);
+            connections.open.insert(Connection(number), it);
+        }
+        // So many are well.
+        connections.make_room();
+        assert!(!goes(&connections, 9).await);
+        let last = u64::try_from(CONNECTIONS_MAX).unwrap() + 2;
+        connections
+            .open
+            .insert(Connection(last), open(Some("192.0.2.2"), 1));
+        connections.make_room();
+        for number in 1..=last {
+            assert_eq!(goes(&connections, number).await, number == 9, "{number}");
+        }
+        // Without that one, who was silent for longest.
+        connections.open.remove(&Connection(9));
+        connections
+            .open
+            .insert(Connection(last + 1), open(Some("192.0.2.66"), last));
+        connections.make_room();
+        for number in connections.open.keys().copied().collect::<Vec<_>>() {
+            assert_eq!(goes(&connections, number.0).await, number.0 == 3);
+        }
+    }
+
+    #[test]
+    fn a_peer_is_known_by_its_address() {
+        assert_eq!(address("tcp://192.0.2.1:4059"), "192.0.2.1");
+        assert_eq!(address("tls://[2001:db8::1]:4059"), "[2001:db8::1]");
+        assert_eq!(address("somebody"), "somebody");
+    }
 
     #[test]
     fn windows_are_those_of_the_time_of_day() {

@@ -41,9 +41,36 @@ pub enum Line {
         /// Of what it has accepted.
         accepted: u32,
     },
+    /// An attribute of an object of the WAN was written.
+    Setup {
+        /// The class.
+        class: u16,
+        /// The attribute.
+        attribute: i8,
+        /// What it is now, without blanks.
+        value: String,
+    },
 }
 
 impl Line {
+    /// Whether nothing of `other` counts after this line.
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Counters { client, .. }, Self::Counters { client: it, .. }) => client == it,
+            (
+                Self::Setup {
+                    class, attribute, ..
+                },
+                Self::Setup {
+                    class: other,
+                    attribute: it,
+                    ..
+                },
+            ) => (class, attribute) == (other, it),
+            _ => false,
+        }
+    }
+
     fn text(&self) -> String {
         let body = match self {
             Self::Sap(Record::Assigned { sap, name }) => format!("assigned {sap} {}", hex(name)),
@@ -54,6 +81,11 @@ impl Line {
                 sent,
                 accepted,
             } => format!("counters {client} {sent} {accepted}"),
+            Self::Setup {
+                class,
+                attribute,
+                value,
+            } => format!("setup {class} {attribute} {value}"),
         };
         format!("{:08x} {body}\n", crc32fast::hash(body.as_bytes()))
     }
@@ -78,6 +110,11 @@ impl Line {
                 client: client.parse().ok()?,
                 sent: sent.parse().ok()?,
                 accepted: accepted.parse().ok()?,
+            }),
+            ["setup", class, attribute, value] => Some(Self::Setup {
+                class: class.parse().ok()?,
+                attribute: attribute.parse().ok()?,
+                value: (*value).to_owned(),
             }),
             _ => None,
         }
@@ -183,7 +220,7 @@ pub fn open_table(path: &Path, quarantine_s: u32) -> Result<(Table, Log), StoreE
                 table.resume(*count);
                 Ok(())
             }
-            Line::Counters { .. } => Err(SapError::Unknown),
+            Line::Counters { .. } | Line::Setup { .. } => Err(SapError::Unknown),
         };
         applied.map_err(|_| StoreError::Damaged {
             path: path.to_owned(),

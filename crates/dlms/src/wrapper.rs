@@ -94,16 +94,27 @@ impl<'a> Wire<'a> for Wrapper<'a> {
 ///
 /// A stream whose header is wrong cannot be found into again: after an error
 /// every call gives the same one, and the connection is to be closed. Memory
-/// grows with what has arrived, never with what a header announces.
+/// grows with what has arrived, never with what a header announces, but for
+/// [`AHEAD_MAX`] octets.
 #[derive(Clone, Debug)]
 pub struct Deframer {
-    buffer: Vec<u8>,
-    done: usize,
+    head: [u8; HEADER_LENGTH],
+    /// Octets of `head` that have come.
+    headed: usize,
+    /// There once all of `head` is, and is good.
+    header: Option<Header>,
+    apdu: Vec<u8>,
+    /// Whether `apdu` is whole and was given.
+    given: bool,
     apdu_length_max: u16,
-    /// Octets of the stream before the buffer.
+    /// Octets of the stream before `head`.
     offset: usize,
     failed: Option<DecodeError>,
 }
+
+/// Octets that a header may have set aside before they come, so that an APDU of
+/// that length is copied once on its way out of the stream.
+pub const AHEAD_MAX: usize = 8 * 1_024;
 
 impl Deframer {
     /// Starts at the beginning of a stream whose APDUs have at most
@@ -111,8 +122,11 @@ impl Deframer {
     #[must_use]
     pub const fn new(apdu_length_max: u16) -> Self {
         Self {
-            buffer: Vec::new(),
-            done: 0,
+            head: [0; HEADER_LENGTH],
+            headed: 0,
+            header: None,
+            apdu: Vec::new(),
+            given: false,
             apdu_length_max,
             offset: 0,
             failed: None,
@@ -126,26 +140,82 @@ impl Deframer {
     /// Another version, a length of zero or above the bound; the offset counts
     /// from the beginning of the stream.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Wrapper<'_>>, DecodeError> {
+        let header = self.complete(input)?;
+        Ok(header.map(|header| Wrapper {
+            source: header.source,
+            destination: header.destination,
+            apdu: &self.apdu,
+        }))
+    }
+
+    /// As [`next`](Self::next), and gives the APDU away: of up to [`AHEAD_MAX`]
+    /// octets it was copied once, from `input`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn next_owned(
+        &mut self,
+        input: &mut &[u8],
+    ) -> Result<Option<(Header, Vec<u8>)>, DecodeError> {
+        let header = self.complete(input)?;
+        Ok(header.map(|header| (header, core::mem::take(&mut self.apdu))))
+    }
+
+    /// Tells whether part of an APDU has arrived: a stream that ends now was
+    /// cut short.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.headed == 0 || self.given
+    }
+
+    /// Goes on until an APDU is whole, and tells its header.
+    fn complete(&mut self, input: &mut &[u8]) -> Result<Option<Header>, DecodeError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.offset = self.offset.wrapping_add(self.done);
-        self.buffer.drain(..self.done.min(self.buffer.len()));
-        self.done = 0;
-        self.fill(2, input);
-        let early = &self.buffer;
-        if early.len() >= 2
-            && let Err(error) = Header::decode(&mut Reader::at(early, self.offset))
-            && error.reason == Malformed::Value
-        {
-            return self.fail(error);
+        if self.given {
+            let length = self.header.map_or(0, |header| usize::from(header.length));
+            self.offset = self.offset.wrapping_add(HEADER_LENGTH + length);
+            self.headed = 0;
+            self.header = None;
+            self.apdu.clear();
+            self.given = false;
         }
-        if !self.fill(HEADER_LENGTH, input) {
+        let Some(header) = self.header(input)? else {
             return Ok(None);
+        };
+        let length = usize::from(header.length);
+        let missing = length.saturating_sub(self.apdu.len());
+        let (taken, rest) = input.split_at_checked(missing).unwrap_or((*input, &[]));
+        if self.apdu.capacity() < self.apdu.len() + taken.len() {
+            let room = length.min(AHEAD_MAX.max(2 * (self.apdu.len() + taken.len())));
+            self.apdu.reserve_exact(room - self.apdu.len());
         }
-        let header = match Header::decode(&mut Reader::at(&self.buffer, self.offset)) {
+        self.apdu.extend_from_slice(taken);
+        *input = rest;
+        self.given = self.apdu.len() == length;
+        Ok(self.given.then_some(header))
+    }
+
+    /// Goes on until the header is whole.
+    fn header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, DecodeError> {
+        if self.header.is_some() {
+            return Ok(self.header);
+        }
+        let room = self.head.get_mut(self.headed..).unwrap_or_default();
+        let count = room.len().min(input.len());
+        let (taken, rest) = input.split_at_checked(count).unwrap_or_default();
+        for (place, octet) in room.iter_mut().zip(taken) {
+            *place = *octet;
+        }
+        *input = rest;
+        self.headed += count;
+        let head = self.head.get(..self.headed).unwrap_or_default();
+        let header = match Header::decode(&mut Reader::at(head, self.offset)) {
             Ok(header) => header,
-            Err(error) => return self.fail(error),
+            // A wrong version tells itself before the rest has come.
+            Err(error) if error.reason == Malformed::Value => return self.fail(error),
+            Err(_) => return Ok(None),
         };
         let reason = match header.length {
             0 => Some(Malformed::Length),
@@ -159,32 +229,13 @@ impl Deframer {
                 reason,
             });
         }
-        let total = HEADER_LENGTH + usize::from(header.length);
-        if !self.fill(total, input) {
-            return Ok(None);
-        }
-        self.done = total;
-        Wrapper::decode(&mut Reader::at(&self.buffer, self.offset)).map(Some)
+        self.header = Some(header);
+        Ok(self.header)
     }
 
-    /// Tells whether part of an APDU has arrived: a stream that ends now was
-    /// cut short.
-    #[must_use]
-    pub const fn is_idle(&self) -> bool {
-        self.buffer.len() <= self.done
-    }
-
-    fn fill(&mut self, count: usize, input: &mut &[u8]) -> bool {
-        let missing = count.saturating_sub(self.buffer.len());
-        let (taken, rest) = input.split_at_checked(missing).unwrap_or((*input, &[]));
-        self.buffer.extend_from_slice(taken);
-        *input = rest;
-        self.buffer.len() >= count
-    }
-
-    fn fail(&mut self, error: DecodeError) -> Result<Option<Wrapper<'_>>, DecodeError> {
+    fn fail<T>(&mut self, error: DecodeError) -> Result<T, DecodeError> {
         self.failed = Some(error);
-        self.buffer = Vec::new();
+        self.apdu = Vec::new();
         Err(error)
     }
 }

@@ -1,10 +1,11 @@
 //! The wrapper over a stream of octets: TCP, TLS, or anything alike.
 
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use dlms::codec::Wire;
-use dlms::wrapper::{Deframer, Wrapper};
+use dlms::codec::Wire as _;
+use dlms::wrapper::{Deframer, HEADER_LENGTH, Header};
 use model::MessageClass;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -15,7 +16,8 @@ use crate::{Link, LinkError, Message};
 ///
 /// It reads no further while a message waits to be fetched, so that a peer
 /// that sends faster than it is served fills the transport's window, not
-/// memory.
+/// memory. A payload is copied once, out of what was read, and written from
+/// where it lies.
 pub(crate) struct WrapperStream<S> {
     stream: S,
     peer: String,
@@ -24,7 +26,11 @@ pub(crate) struct WrapperStream<S> {
     /// The octets of `input` that have come and were not yet looked at.
     unread: std::ops::Range<usize>,
     queue: SendQueue,
+    /// What is being written: headers and payloads that must be copied.
     output: Vec<u8>,
+    /// What is being written after it, from where it lies.
+    payload: Vec<u8>,
+    /// Octets of both that are written.
     written: usize,
 }
 
@@ -43,8 +49,53 @@ impl<S> WrapperStream<S> {
             input: Box::new([0; INPUT_SIZE]),
             unread: 0..0,
             queue: SendQueue::default(),
-            output: Vec::new(),
+            output: Vec::with_capacity(HEADER_LENGTH),
+            payload: Vec::new(),
             written: 0,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> WrapperStream<S> {
+    /// Takes the next message to be written.
+    fn begin(&mut self, message: Message) {
+        self.output.clear();
+        self.written = 0;
+        Header {
+            source: message.source,
+            destination: message.destination,
+            length: u16::try_from(message.payload.len()).unwrap_or(u16::MAX),
+        }
+        .encode(&mut self.output);
+        self.payload = message.payload;
+        if !self.stream.is_write_vectored() {
+            // In one piece, lest the header goes alone.
+            self.output.append(&mut self.payload);
+        }
+    }
+
+    /// Writes until what was begun is all written.
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        loop {
+            let head = self.output.get(self.written..).unwrap_or_default();
+            let after = self.written.saturating_sub(self.output.len());
+            let tail = self.payload.get(after..).unwrap_or_default();
+            let slices = [IoSlice::new(head), IoSlice::new(tail)];
+            let count = match (head.is_empty(), tail.is_empty()) {
+                (true, true) => {
+                    self.payload = Vec::new();
+                    return Poll::Ready(Ok(()));
+                }
+                (false, false) => {
+                    ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices))?
+                }
+                (true, false) => ready!(Pin::new(&mut self.stream).poll_write(cx, tail))?,
+                (false, true) => ready!(Pin::new(&mut self.stream).poll_write(cx, head))?,
+            };
+            if count == 0 {
+                return Poll::Ready(Err(LinkError::Closed));
+            }
+            self.written += count;
         }
     }
 }
@@ -63,30 +114,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for WrapperStream<S> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         loop {
-            while let Some(rest) = self
-                .output
-                .get(self.written..)
-                .filter(|rest| !rest.is_empty())
-            {
-                let count = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
-                if count == 0 {
-                    return Poll::Ready(Err(LinkError::Closed));
-                }
-                self.written += count;
-            }
-            self.output.clear();
-            self.written = 0;
+            ready!(self.poll_written(cx))?;
             let Some(message) = self.queue.pop() else {
                 return Pin::new(&mut self.stream)
                     .poll_flush(cx)
                     .map_err(LinkError::from);
             };
-            Wrapper {
-                source: message.source,
-                destination: message.destination,
-                apdu: &message.payload,
-            }
-            .encode(&mut self.output);
+            self.begin(message);
         }
     }
 
@@ -98,12 +132,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for WrapperStream<S> {
             let unread = self.unread.clone();
             let mut octets = self.input.get(unread.clone()).unwrap_or_default();
             let before = octets.len();
-            let found = self.deframer.next(&mut octets)?;
-            let message = found.map(|wrapper| Message {
-                source: wrapper.source,
-                destination: wrapper.destination,
+            let found = self.deframer.next_owned(&mut octets)?;
+            let message = found.map(|(header, payload)| Message {
+                source: header.source,
+                destination: header.destination,
                 class: MessageClass::Request,
-                payload: wrapper.apdu.to_vec(),
+                payload,
             });
             self.unread = unread.start + (before - octets.len())..unread.end;
             if let Some(message) = message {

@@ -12,7 +12,7 @@
 //! that is later than all that are kept is new, whoever had it before.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufReader, BufWriter, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,7 +61,6 @@ pub struct Log {
 /// [`StoreError`] where it cannot be read or written, or is the file of
 /// another program.
 pub fn open(path: &Path, bounds: Bounds) -> Result<Opened, StoreError> {
-    let mut state = State::new(bounds);
     let file = OpenOptions::new()
         .read(true)
         .append(true)
@@ -69,35 +68,18 @@ pub fn open(path: &Path, bounds: Bounds) -> Result<Opened, StoreError> {
         .mode(0o600)
         .open(path)?;
     let len = file.metadata()?.len();
-    let mut reader = BufReader::new(&file);
-    let head = HEAD.len() as u64;
-    let (mut good, mut damaged) = (0, 0);
-    if len >= head {
-        let mut found = [0; HEAD.len()];
-        reader.read_exact(&mut found)?;
-        if found != *HEAD {
-            return Err(StoreError::Damaged {
-                path: path.to_owned(),
-                line: 1,
-            });
-        }
-        good = head;
-        let mut body = Vec::new();
-        loop {
-            match record(&mut reader, len - good, &mut body)? {
-                Found::Record(record) => {
-                    state.apply(&record);
-                    good += 8 + body.len() as u64;
-                }
-                Found::End => break,
-                Found::Damage => {
-                    damaged = len - good;
-                    break;
-                }
-            }
-        }
-    }
-    drop(reader);
+    let replayed = replay(&mut BufReader::new(&file), len, bounds)?;
+    let Some(Replayed {
+        state,
+        good,
+        damaged,
+    }) = replayed
+    else {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            line: 1,
+        });
+    };
     if good < len {
         file.set_len(good)?;
     }
@@ -108,7 +90,7 @@ pub fn open(path: &Path, bounds: Bounds) -> Result<Opened, StoreError> {
     };
     if good == 0 {
         log.file.write_all(HEAD)?;
-        log.len = head;
+        log.len = HEAD.len() as u64;
     }
     log.file.sync_all()?;
     sync_folder(path)?;
@@ -119,6 +101,58 @@ pub fn open(path: &Path, bounds: Bounds) -> Result<Opened, StoreError> {
     })
 }
 
+/// What the octets of a log make.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The state.
+    pub state: State,
+    /// Octets up to the end of the last record that is whole.
+    pub good: u64,
+    /// Octets after those that could not be used; 0: none. The end of a record
+    /// that was cut off is not counted.
+    pub damaged: u64,
+}
+
+/// Reads the `len` octets of a log; nothing where it is another program's.
+///
+/// # Errors
+/// The reader's error.
+pub fn replay(
+    reader: &mut impl Read,
+    len: u64,
+    bounds: Bounds,
+) -> Result<Option<Replayed>, StoreError> {
+    let mut replayed = Replayed {
+        state: State::new(bounds),
+        good: 0,
+        damaged: 0,
+    };
+    let head = HEAD.len() as u64;
+    if len < head {
+        return Ok(Some(replayed));
+    }
+    let mut found = [0; HEAD.len()];
+    reader.read_exact(&mut found)?;
+    if found != *HEAD {
+        return Ok(None);
+    }
+    replayed.good = head;
+    let mut body = Vec::new();
+    loop {
+        match record(reader, len - replayed.good, &mut body)? {
+            Found::Record(record) => {
+                replayed.state.apply(&record);
+                replayed.good += 8 + body.len() as u64;
+            }
+            Found::End => return Ok(Some(replayed)),
+            Found::Damage => {
+                replayed.damaged = len - replayed.good;
+                return Ok(Some(replayed));
+            }
+        }
+    }
+}
+
 enum Found {
     Record(Record),
     End,
@@ -126,11 +160,7 @@ enum Found {
 }
 
 /// Reads the next record of the `left` octets into `body`.
-fn record(
-    reader: &mut BufReader<&File>,
-    left: u64,
-    body: &mut Vec<u8>,
-) -> Result<Found, StoreError> {
+fn record(reader: &mut impl Read, left: u64, body: &mut Vec<u8>) -> Result<Found, StoreError> {
     if left < 8 {
         return Ok(Found::End);
     }

@@ -10,6 +10,8 @@
 //! | 0-0:96.1.0 | 1 device ID 1 | as there |
 //! | 1-0:0.2.0 | 1 active firmware identifier | as there |
 //! | 0-0:25.0.0 | 41 TCP-UDP setup | gurux.dlms.java `GXDLMSTcpUdpSetup` |
+//! | 0-0:25.1.0 | 42 IPv4 setup | as in inventories of Landis+Gyr E570 |
+//! | 0-0:25.9.0 | 40 push setup | as there; types as in SMR 5.0 |
 //! | 0-0:97.98.0 | 1 alarm register | SMR 5.0: the kinds of notices that nobody took yet |
 //! | 0-0:99.98.0 | 7 event log | SMR 5.0: the notices; its codes are ours |
 //! | 1-b:21.8.0, 41.8.0, 61.8.0 | 3 energy of each phase of feeder b | SMR 5.0 for b = 0: C as in its 21.7.0, D as in its 1.8.0 |
@@ -39,6 +41,10 @@ pub const SERIAL: Obis = Obis([0, 0, 96, 1, 0, 255]);
 pub const FIRMWARE: Obis = Obis([1, 0, 0, 2, 0, 255]);
 /// The way to the WAN: TCP-UDP setup.
 pub const WAN: Obis = Obis([0, 0, 25, 0, 0, 255]);
+/// IPv4 setup.
+pub const IP: Obis = Obis([0, 0, 25, 1, 0, 255]);
+/// Push setup: of notices.
+pub const PUSH: Obis = Obis([0, 0, 25, 9, 0, 255]);
 /// The alarm register.
 pub const ALARMS: Obis = Obis([0, 0, 97, 98, 0, 255]);
 /// The event log, which holds the notices.
@@ -60,6 +66,8 @@ pub(super) enum Kind {
     Serial,
     Firmware,
     Wan,
+    Ip,
+    Push,
     Alarms,
     Events,
     Collected,
@@ -102,14 +110,16 @@ impl Object {
             3 => 3,
             7 => 8,
             8 => 9,
+            40 => 7,
             41 => 6,
+            42 => 10,
             _ => 2,
         }
     }
 
     pub(super) const fn methods(&self) -> &'static [i8] {
         match self.class {
-            15 | 17 => &[1],
+            15 | 17 | 40 => &[1],
             8 => &[6],
             _ => &[],
         }
@@ -130,8 +140,9 @@ impl Object {
             return AttributeAccess::NONE;
         }
         let writes = client == super::MANAGEMENT_CLIENT
-            && attribute == 2
-            && matches!(self.kind, Kind::Clock | Kind::Collected | Kind::Delivered);
+            && (super::Setup::writable(&self.kind, attribute)
+                || attribute == 2
+                    && matches!(self.kind, Kind::Clock | Kind::Collected | Kind::Delivered));
         if writes {
             AttributeAccess::READ
                 .with(AttributeAccess::WRITE)
@@ -156,7 +167,7 @@ impl Object {
 }
 
 /// The objects that are there whatever is connected.
-const FIXED: [Object; 18] = [
+const FIXED: [Object; 20] = [
     Object::new(15, 1, ASSOCIATION, Kind::Association),
     Object::new(17, 0, SAP_ASSIGNMENT, Kind::SapAssignment),
     Object::new(1, 0, NAME, Kind::Name),
@@ -168,6 +179,8 @@ const FIXED: [Object; 18] = [
     Object::new(1, 0, SERIAL, Kind::Serial),
     Object::new(1, 0, FIRMWARE, Kind::Firmware),
     Object::new(41, 0, WAN, Kind::Wan),
+    Object::new(42, 0, IP, Kind::Ip),
+    Object::new(40, 0, PUSH, Kind::Push),
     Object::new(1, 0, ALARMS, Kind::Alarms),
     Object::new(7, 1, EVENTS, Kind::Events),
     Object::new(1, 0, COLLECTED, Kind::Collected),

@@ -2,7 +2,7 @@
 
 use dlms::axdr::{
     ClockStatus, Data, DateTime, put_array, put_boolean, put_enum, put_i8, put_i16,
-    put_octet_string, put_structure, put_u8, put_u16, put_u32, put_u64,
+    put_octet_string, put_structure, put_u8, put_u32, put_u64,
 };
 use dlms::codec::Wire as _;
 use dlms::cosem::{CaptureObject, EntryDescriptor, Obis, ProfileSelection, RangeDescriptor, Unit};
@@ -346,20 +346,6 @@ pub(super) fn put_clock(unix: i64, attribute: i8, out: &mut Vec<u8>) -> Get {
         8 => put_boolean(out, false),
         // Internal crystal (IEC 62056-6-2, clock_base).
         9 => put_enum(out, 1),
-        _ => return Err(DataAccessResult::ReadWriteDenied),
-    }
-    Ok(())
-}
-
-/// Appends an attribute of the TCP-UDP setup (class 41).
-pub(super) fn put_wan(port: u16, connections: u8, attribute: i8, out: &mut Vec<u8>) -> Get {
-    match attribute {
-        2 => put_u16(out, port),
-        // No IP setup object: the operating system's business.
-        3 => put_octet_string(out, &[0; 6]),
-        4 => put_u16(out, 576),
-        5 => put_u8(out, connections),
-        6 => put_u16(out, 3_600),
         _ => return Err(DataAccessResult::ReadWriteDenied),
     }
     Ok(())

@@ -5,7 +5,7 @@
 //! concentrator kept with what the meters hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use concentrator::collector::log::{self, Log};
@@ -33,10 +33,10 @@ const EVENTS: Obis = Obis([0, 0, 99, 98, 0, 255]);
 const SEGMENT: SegmentId = SegmentId(0);
 
 /// 2026-11-21T12:00:00Z.
-const NOON: i64 = 1_795_262_400;
+pub(crate) const NOON: i64 = 1_795_262_400;
 
 /// A journal that keeps nothing: these meters do not restart.
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl Durable for Nowhere {
     fn append(
@@ -52,8 +52,8 @@ impl Durable for Nowhere {
     }
 }
 
-struct Metered {
-    device: Device,
+pub(crate) struct Metered {
+    pub(crate) device: Device,
     server: Server,
     silent: bool,
 }
@@ -90,9 +90,11 @@ fn settings(all: bool) -> Settings {
     }
 }
 
-fn meter(keys: &link::MeterKeys, watts: u32) -> Metered {
+pub(crate) fn meter(keys: &link::MeterKeys, watts: u32) -> Metered {
+    static TEMPLATE: OnceLock<Arc<Template>> = OnceLock::new();
+    let template = TEMPLATE.get_or_init(|| Arc::new(Template::built_in("smr5").unwrap()));
     let config = DeviceConfig {
-        template: Arc::new(Template::built_in("smr5").unwrap()),
+        template: Arc::clone(template),
         keys: keys.clone(),
         site: Site {
             place: "Lindenweg 14".parse().unwrap(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use concentrator::Config;
 use concentrator::collector::state::NoticeKind;
 use concentrator::config::WanConfig;
-use concentrator::device::objects::{CLOCK, EVENTS};
+use concentrator::device::objects::{CLOCK, EVENTS, IP, PUSH, WAN};
 use concentrator::device::{COLLECTED, DELIVERED, SAP_ASSIGNMENT, SharedCore};
 use concentrator::shell::{Concentrator, Surroundings};
 use dlms::acse::MechanismName;
@@ -24,7 +24,7 @@ use dlms::security::{
 use dlms::server::Context;
 use dlms::xdlms::DataNotification;
 use link::{
-    Association, Client, Clock, Endpoint, KeyFile, Limits, Listener, MultidropConfig,
+    Association, Client, Clock, Endpoint, KeyFile, Limits, LinkExt as _, Listener, MultidropConfig,
     MultidropMeter, MultidropSegment, Segment, Service, SystemClock, SystemEntropy, serve,
 };
 use tokio::sync::watch;
@@ -379,4 +379,217 @@ async fn the_management_client_sets_the_clock_and_is_told_until_it_confirms() {
     drop(public);
     stop.send(true).unwrap();
     task.await.unwrap().unwrap();
+}
+
+/// Reads an attribute of the own device.
+async fn own(client: &mut Client, class: u16, object: dlms::cosem::Obis, attribute: i8) -> Data {
+    let attribute = AttributeDescriptor::new(class, object, attribute);
+    client.read(attribute).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_management_client_sets_up_the_wan_and_it_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keys = KeyFile::generate(1, 1, &SystemEntropy).unwrap();
+    keys.meters[0].logical_device_name = "GWD1DC0000000001".parse().unwrap();
+    let path = folder.path().join("own.toml");
+    keys.save(&path).unwrap();
+    // Two places where a head end may wait; the configuration knows the first.
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let any = "tcp://127.0.0.1:0".parse().unwrap();
+        let listener = Listener::bind(&any, &[1], Limits::default(), clock()).await;
+        waiting.push(listener.unwrap());
+    }
+    let at = |listener: &Listener| listener.local().host_port().unwrap().to_string();
+    let [configured, written] = [at(&waiting[0]), at(&waiting[1])];
+    let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
+    config.keys = Some(path);
+    config.wan.push(WanConfig {
+        connect: Some(format!("tcp://{configured}")),
+        ..WanConfig::default()
+    });
+    let around = link::Surroundings::system();
+    let destination = |to: &str| {
+        Data::Structure(vec![
+            Data::Enum(0),
+            Data::octet_string(to.as_bytes()),
+            Data::Enum(0),
+        ])
+    };
+    for (round, waiting) in (0_u32..).zip(&mut waiting) {
+        let started = Concentrator::start(&config, Vec::new(), &surroundings()).await;
+        let concentrator = started.unwrap();
+        let local = concentrator.local().next().unwrap().clone();
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(concentrator.run(stopped));
+        // It comes to where it was told to, also after a restart.
+        let accepted = tokio::time::timeout(LIMIT, waiting.accept()).await;
+        let accepted = accepted.unwrap().unwrap();
+        let mut security = management(&keys);
+        let send = &mut security.security.as_mut().unwrap().send;
+        *send = SendCounter::resume(CounterRecord {
+            end: 100_000 * (1 + round),
+            ..CounterRecord::default()
+        });
+        let client = Client::associate(accepted.link, security, &around).await;
+        let mut client = client.unwrap();
+        // What it says of its ways.
+        let port = local.host_port().unwrap().port;
+        assert_eq!(own(&mut client, 41, WAN, 2).await.as_u16(), Some(port));
+        let ip = own(&mut client, 41, WAN, 3).await;
+        assert_eq!(ip.as_octets(), Some(&IP.0[..]));
+        let address = own(&mut client, 42, IP, 3).await;
+        assert_eq!(address.as_u32(), Some(0x7F00_0001));
+        for attribute in 1..=10 {
+            own(&mut client, 42, IP, attribute).await;
+        }
+        for attribute in 1..=7 {
+            own(&mut client, 40, PUSH, attribute).await;
+        }
+        let pushed = own(&mut client, 40, PUSH, 2).await;
+        assert_eq!(pushed.as_array().unwrap().len(), 5);
+        let writes = [
+            (40, PUSH, 3, destination(&written)),
+            (40, PUSH, 5, Data::LongUnsigned(1)),
+            (40, PUSH, 6, Data::Unsigned(3)),
+            (40, PUSH, 7, Data::LongUnsigned(20)),
+            (41, WAN, 6, Data::LongUnsigned(600)),
+        ];
+        for (class, object, attribute, value) in &writes {
+            let is = own(&mut client, *class, *object, *attribute).await;
+            // Once it was written it stays.
+            assert_eq!(is == *value, round == 1, "{object} {attribute}: {is:?}");
+            let attribute = AttributeDescriptor::new(*class, *object, *attribute);
+            client.write(attribute, value).await.unwrap();
+        }
+        for (class, object, attribute, value) in [
+            (40, PUSH, 2, Data::Array(Vec::new())),
+            (40, PUSH, 3, destination("no where:1")),
+            (40, PUSH, 7, Data::LongUnsigned(0)),
+            (41, WAN, 2, Data::LongUnsigned(1)),
+            (41, WAN, 6, Data::LongUnsigned(1)),
+            (42, IP, 3, Data::DoubleLongUnsigned(1)),
+        ] {
+            let attribute = AttributeDescriptor::new(class, object, attribute);
+            assert!(client.write(attribute, &value).await.is_err());
+        }
+        client.release().await;
+        // Others see nothing of it, and write nothing.
+        let public = Client::connect(&local, Association::public(1), &around, LIMIT).await;
+        let mut public = public.unwrap();
+        let place = AttributeDescriptor::new(40, PUSH, 3);
+        assert!(public.read(place).await.is_err());
+        assert!(public.write(place, &destination("a:1")).await.is_err());
+        drop(public);
+        stop.send(true).unwrap();
+        task.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_push_is_repeated_as_often_as_the_setup_says_and_at_once_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keys = KeyFile::generate(1, 1, &SystemEntropy).unwrap();
+    keys.meters[0].logical_device_name = "GWD1DC0000000001".parse().unwrap();
+    let path = folder.path().join("own.toml");
+    keys.save(&path).unwrap();
+    let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
+    config.keys = Some(path);
+    let started = Concentrator::start(&config, Vec::new(), &surroundings()).await;
+    let concentrator = started.unwrap();
+    let at = concentrator.local().next().unwrap().clone();
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(concentrator.run(stopped));
+    let mut link = link::connect(&at, (1, 1), &clock(), LIMIT).await.unwrap();
+    let with = management(&keys);
+    let mut machine = dlms::client::Client::new(with.config, with.security);
+    let begin = dlms::client::Associate {
+        entropy: &[7; 32],
+        ..dlms::client::Associate::default()
+    };
+    let now = dlms::Instant::ORIGIN;
+    machine.handle(dlms::client::Input::Associate(begin), now);
+    let set = DateTime::from_unix_seconds(1_900_000_000, 0, ClockStatus(0)).unwrap();
+    let method = dlms::client::ActionItem {
+        method: dlms::cosem::MethodDescriptor::new(40, PUSH, 1),
+        parameter: Some(Data::Integer(0).to_octets()),
+    };
+    let mut wanted = vec![
+        // Repeated once, a second later; and the clock is set, which is told.
+        write(40, PUSH, 6, &Data::Unsigned(1)),
+        write(40, PUSH, 7, &Data::LongUnsigned(1)),
+        write(8, CLOCK, 2, &Data::date_time_octets(&set)),
+        dlms::client::Request::Action(vec![method]),
+    ];
+    wanted.reverse();
+    let mut pushes = Vec::new();
+    // Association and reply, and the writes; later the method. Whatever goes
+    // beyond confirms a push, and is kept back.
+    for may_send in [5, 1] {
+        let (mut sent, mut pushed) = (0, 0);
+        if may_send == 1 {
+            let request = wanted.pop().unwrap();
+            machine.handle(dlms::client::Input::Request(request), now);
+        }
+        loop {
+            match machine.poll() {
+                dlms::client::Output::Transmit(payload) => {
+                    sent += 1;
+                    if sent > may_send {
+                        continue;
+                    }
+                    let message = link::Message {
+                        source: 1,
+                        destination: 1,
+                        class: model::MessageClass::Request,
+                        payload,
+                    };
+                    link.send(message).unwrap();
+                    link.flush().await.unwrap();
+                }
+                dlms::client::Output::Reserve(plan) => {
+                    machine.handle(dlms::client::Input::Reserved(plan), now);
+                }
+                dlms::client::Output::Event(dlms::client::Event::Notification(told)) => {
+                    assert!(told.verified.is_some());
+                    pushed += 1;
+                }
+                dlms::client::Output::Event(_) => {
+                    if wanted.len() > 1 {
+                        let request = wanted.pop().unwrap();
+                        machine.handle(dlms::client::Input::Request(request), now);
+                    }
+                }
+                dlms::client::Output::Timeout(_) => {
+                    let quiet = Duration::from_secs(4);
+                    match tokio::time::timeout(quiet, link.receive()).await {
+                        Ok(message) => {
+                            let message = message.unwrap();
+                            machine.handle(dlms::client::Input::Apdu(&message.payload), now);
+                        }
+                        Err(_) => break,
+                    }
+                }
+            }
+        }
+        pushes.push(pushed);
+    }
+    // Once, and once again, and no more; and when it is asked for.
+    assert_eq!(pushes, [2, 1]);
+    stop.send(true).unwrap();
+    task.await.unwrap().unwrap();
+}
+
+fn write(
+    class: u16,
+    object: dlms::cosem::Obis,
+    attribute: i8,
+    value: &Data,
+) -> dlms::client::Request {
+    dlms::client::Request::Set(vec![dlms::client::SetItem {
+        attribute: AttributeDescriptor::new(class, object, attribute),
+        selection: None,
+        value: value.to_octets(),
+    }])
 }

@@ -11,6 +11,10 @@
 mod collector;
 mod device;
 mod direct;
+mod floods;
+mod kept;
 mod lines;
+mod red_team;
 mod sap;
 mod shell;
+mod source;

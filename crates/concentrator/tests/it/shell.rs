@@ -24,9 +24,9 @@ use tokio::sync::watch;
 
 use crate::device::{Fleet, NAME};
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-fn clock() -> Arc<dyn Clock> {
+pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::new())
 }
 
@@ -37,18 +37,18 @@ fn surroundings() -> Surroundings {
     }
 }
 
-fn meter_name(sap: Sap) -> String {
+pub(crate) fn meter_name(sap: Sap) -> String {
     format!("GWD{sap:013}")
 }
 
 /// The SAPs of so many meters at one port; 0x7F means all of them.
-fn servers(count: usize) -> Vec<Sap> {
+pub(crate) fn servers(count: usize) -> Vec<Sap> {
     let saps = (1..).filter(|sap| *sap != link::ALL_STATIONS);
     saps.take(count).collect()
 }
 
 /// Lets meters answer at one port.
-async fn meters(count: usize) -> Endpoint {
+pub(crate) async fn meters(count: usize) -> Endpoint {
     let saps = servers(count);
     let any = "tcp://127.0.0.1:0".parse().unwrap();
     let mut listener = Listener::bind(&any, &saps, Limits::default(), clock())
@@ -70,21 +70,21 @@ async fn meters(count: usize) -> Endpoint {
     local
 }
 
-struct Running {
-    at: Endpoint,
-    core: SharedCore,
+pub(crate) struct Running {
+    pub(crate) at: Endpoint,
+    pub(crate) core: SharedCore,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<Result<(), concentrator::store::StoreError>>,
 }
 
 impl Running {
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.send(true).unwrap();
         self.task.await.unwrap().unwrap();
     }
 
     /// Waits until so many meters are there.
-    async fn there(&self, count: usize) {
+    pub(crate) async fn there(&self, count: usize) {
         let all = async {
             loop {
                 let there = {
@@ -105,7 +105,7 @@ impl Running {
             .expect("meters are missing");
     }
 
-    fn sap(&self, meter: Sap) -> Sap {
+    pub(crate) fn sap(&self, meter: Sap) -> Sap {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         core.table()
             .sap_of(&meter_name(meter).parse().unwrap())
@@ -113,7 +113,7 @@ impl Running {
     }
 }
 
-async fn start(
+pub(crate) async fn start(
     folder: &Path,
     endpoint: &Endpoint,
     servers: Vec<Sap>,
@@ -126,7 +126,24 @@ async fn start(
     start_with(folder, meters.collect(), limits).await
 }
 
-async fn start_with(folder: &Path, meters: Vec<IpMeter>, limits: RouterLimits) -> Running {
+pub(crate) async fn start_with(
+    folder: &Path,
+    meters: Vec<IpMeter>,
+    limits: RouterLimits,
+) -> Running {
+    let limits_ip = IpLimits {
+        retry_first: Duration::from_millis(50),
+        ..IpLimits::default()
+    };
+    let segment = IpSegment::start(meters, limits_ip, &clock());
+    run(folder, vec![Box::new(segment)], limits).await
+}
+
+pub(crate) async fn run(
+    folder: &Path,
+    segments: Vec<Box<dyn Segment>>,
+    limits: RouterLimits,
+) -> Running {
     let config = Config {
         data: folder.to_owned(),
         wan: vec![WanConfig {
@@ -136,12 +153,6 @@ async fn start_with(folder: &Path, meters: Vec<IpMeter>, limits: RouterLimits) -
         classes: BTreeMap::from([("3".to_owned(), "usage".to_owned())]),
         ..Config::default()
     };
-    let limits_ip = IpLimits {
-        retry_first: Duration::from_millis(50),
-        ..IpLimits::default()
-    };
-    let segment = IpSegment::start(meters, limits_ip, &clock());
-    let segments: Vec<Box<dyn Segment>> = vec![Box::new(segment)];
     let concentrator = Concentrator::with_limits(&config, limits, segments, &surroundings())
         .await
         .unwrap();
@@ -157,7 +168,7 @@ async fn start_with(folder: &Path, meters: Vec<IpMeter>, limits: RouterLimits) -
     }
 }
 
-async fn client(at: &Endpoint, server: Sap) -> Client {
+pub(crate) async fn client(at: &Endpoint, server: Sap) -> Client {
     let around = link::Surroundings {
         clock: clock(),
         ..link::Surroundings::system()
@@ -167,7 +178,7 @@ async fn client(at: &Endpoint, server: Sap) -> Client {
         .unwrap()
 }
 
-async fn read(at: &Endpoint, server: Sap, object: Obis, class: u16) -> Data {
+pub(crate) async fn read(at: &Endpoint, server: Sap, object: Obis, class: u16) -> Data {
     let mut client = client(at, server).await;
     let value = client
         .read(AttributeDescriptor::new(class, object, 2))

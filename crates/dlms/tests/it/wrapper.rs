@@ -77,6 +77,15 @@ fn several_apdus_in_one_segment_and_one_in_several() {
             }
             assert_eq!(found, apdus, "{name} in pieces of {size}");
             assert!(deframer.is_idle());
+            let mut deframer = Deframer::new(u16::MAX);
+            let mut owned = Vec::new();
+            for mut piece in octets.chunks(size) {
+                while let Some((header, apdu)) = deframer.next_owned(&mut piece).unwrap() {
+                    assert_eq!(usize::from(header.length), apdu.len());
+                    owned.push(apdu);
+                }
+            }
+            assert_eq!(owned, apdus, "{name} in pieces of {size}");
         }
     }
 }
@@ -131,6 +140,28 @@ fn the_greatest_apdu_goes_through() {
     assert_eq!(Wrapper::from_octets(&octets), Ok(wrapper));
     let mut deframer = Deframer::new(u16::MAX);
     assert_eq!(deframer.next(&mut octets.as_slice()), Ok(Some(wrapper)));
+}
+
+/// What is announced and does not come costs next to nothing, and what comes
+/// is set aside once.
+#[test]
+fn memory_follows_what_has_come() {
+    let apdu = vec![0x55; usize::from(u16::MAX)];
+    let wrapper = Wrapper {
+        source: 1,
+        destination: 2,
+        apdu: &apdu,
+    };
+    let octets = wrapper.to_octets();
+    let mut deframer = Deframer::new(u16::MAX);
+    for mut piece in octets.chunks(1_000) {
+        if let Some((header, owned)) = deframer.next_owned(&mut piece).unwrap() {
+            assert_eq!((header.source, header.destination), (1, 2));
+            assert_eq!(owned, apdu);
+            return;
+        }
+    }
+    panic!("it does not come out");
 }
 
 #[test]

@@ -52,6 +52,10 @@ impl Default for IpLimits {
 /// Messages that may be in the segment at once.
 const WINDOW: usize = 1_024;
 
+/// How long an endpoint may take to swallow a message before its link is given
+/// up.
+const SWALLOW: Duration = Duration::from_secs(30);
+
 /// Messages that one endpoint may have waiting: all of them, and those few
 /// more that are urgent.
 const WAITING_MAX: usize = WINDOW + 64;
@@ -271,7 +275,10 @@ impl Peer {
             if let Some((node, message)) = next.take() {
                 let class = message.class;
                 let sent = match link.send(message) {
-                    Ok(()) => link.flush().await,
+                    // Who takes nothing holds no place in the segment.
+                    Ok(()) => tokio::time::timeout(SWALLOW, link.flush())
+                        .await
+                        .unwrap_or(Err(LinkError::Closed)),
                     Err(error) => Err(error),
                 };
                 if !self.done(node, class, sent.is_ok()).await {
