@@ -122,8 +122,13 @@ pub(crate) fn run(options: &HeadendOptions, output: &mut Output<'_, '_>) -> Outc
                     json!({ "meters": meters, "sctp_port": sctp, "udp_port": udp }),
                 );
             }
-            if let (Some(token), Some(object)) = (&token, line.as_object_mut()) {
-                object.insert("token".to_owned(), json!(token.as_str()));
+            if let Some(object) = line.as_object_mut() {
+                if let Some(token) = &token {
+                    object.insert("token".to_owned(), json!(token.as_str()));
+                }
+                if !head_end.dial_in().is_empty() {
+                    object.insert("dial_in".to_owned(), json!(head_end.dial_in()));
+                }
             }
             output.write_json(&line)
         } else {
@@ -148,8 +153,11 @@ pub(crate) fn run(options: &HeadendOptions, output: &mut Output<'_, '_>) -> Outc
                 let meters = outlets.meters().len();
                 format!("Outlet meters: {meters}, which call SCTP port {sctp} {over}\n")
             });
+            let dial_in = head_end.dial_in().iter();
+            let dial_in = dial_in.map(|at| format!("Concentrators connect to: {at}\n"));
+            let dial_in: String = dial_in.collect();
             output.write(&format!(
-                "{} {}\n{sign_in}{enrolled}{outlets}Data: {}\nStop with Ctrl-C.\n",
+                "{} {}\n{sign_in}{enrolled}{outlets}{dial_in}Data: {}\nStop with Ctrl-C.\n",
                 style.paint(Ink::Head, "Head end at"),
                 style.paint(Ink::Value, &url),
                 data.display()

@@ -4,6 +4,8 @@
 //! which SAP of the same endpoint a meter that is enrolled there is tried. That it is the one is
 //! proved by its keys and its system title, each time, before anything is read or switched.
 
+pub(crate) mod delivery;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub struct Enrolled {
     pub target: MeterTarget,
     /// Holds what the configuration says of it.
     pub config: ConcentratorConfig,
+    /// Says whether it proves by keys who it is.
+    pub has_keys: bool,
 }
 
 impl Concentrators {
@@ -45,6 +49,8 @@ impl Concentrators {
             let Some(config) = configured.iter().find(named) else {
                 continue;
             };
+            let mechanism = known.protection.as_ref().map(|it| it.mechanism.as_str());
+            let mechanism = mechanism.and_then(link::mechanism_from_name);
             let target = MeterTarget {
                 id: known.id,
                 enrolment: known.enrolment,
@@ -54,6 +60,7 @@ impl Concentrators {
                 Enrolled {
                     target,
                     config: config.clone(),
+                    has_keys: mechanism.is_some_and(|mechanism| mechanism.is_high()),
                 },
             );
         }

@@ -34,6 +34,8 @@ pub struct Config {
     pub collector: CollectorConfig,
     /// Bounds what clients of the API may take.
     pub api: ApiConfig,
+    /// Says where concentrators may connect that open the connection themselves.
+    pub dial_in: DialInConfig,
     /// Lists concentrators whose SAP lists are followed.
     pub concentrator: Vec<ConcentratorConfig>,
     /// Tells how outlet meters are served.
@@ -110,6 +112,25 @@ impl OutletsConfig {
             });
         }
         Ok(Some(Endpoint::Sctps(at, options, tls)))
+    }
+}
+
+/// Where concentrators may connect.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DialInConfig {
+    /// Lists endpoints: `tcp://`, or `tls://` with certificate and key.
+    pub listen: Vec<String>,
+    /// Holds the number of connections of each.
+    pub connections: usize,
+}
+
+impl Default for DialInConfig {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            connections: 1_024,
+        }
     }
 }
 
@@ -268,6 +289,15 @@ impl Config {
         if !looks.clone().all(|every| (1..=86_400).contains(&every)) || looks.len() > 10_000 {
             return out_of_range("concentrator.every_s", "1 to 86400");
         }
+        let dial_in = &self.dial_in;
+        let listens =
+            |url: &String| matches!(url.parse(), Ok(Endpoint::Tcp(_) | Endpoint::Tls(..)));
+        if !dial_in.listen.iter().all(listens) {
+            return out_of_range("dial_in.listen", "endpoints with tcp:// or tls://");
+        }
+        if !(1..=65_536).contains(&dial_in.connections) {
+            return out_of_range("dial_in.connections", "1 to 65536");
+        }
         for concentrator in &self.concentrator {
             if concentrator.name.is_some() && concentrator.device().is_none() {
                 return out_of_range(
@@ -313,6 +343,7 @@ impl Default for Config {
             target_permille: 985,
             collector: CollectorConfig::default(),
             api: ApiConfig::default(),
+            dial_in: DialInConfig::default(),
             concentrator: Vec::new(),
             outlets: OutletsConfig::default(),
         }
@@ -407,6 +438,8 @@ mod tests {
             "[collector]\nconcurrency = 0",
             "[collector]\nretry_first_s = 10\nretry_longest_s = 5",
             "[api]\nstreams = 0",
+            "[dial_in]\nlisten = [\"udp://h\"]",
+            "[dial_in]\nconnections = 0",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nname = \"a name that is far too long\"",
             "[[concentrator]]\nendpoint = \"tcp://h\"\ncollect_s = 86401",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nprofiles = [\"load\"]",

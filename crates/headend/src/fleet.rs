@@ -8,7 +8,7 @@ mod health;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use model::{Event, KnownEvent, MeterId, Severity, Timestamp};
+use model::{Event, EventSource, KnownEvent, MeterId, Severity, Timestamp};
 
 use crate::calendar::{Calendar, Day};
 use crate::config::Config;
@@ -47,7 +47,8 @@ pub struct FleetMeter {
     /// Holds its state.
     pub state: MeterState,
     days: DayCounts,
-    alarms: BTreeMap<u16, Timestamp>,
+    /// By code, and whether a concentrator told it: its word closes nothing that the meter said.
+    alarms: BTreeMap<(u16, bool), Timestamp>,
     search: String,
 }
 
@@ -155,6 +156,21 @@ impl Fleet {
         }
     }
 
+    /// Takes events that were noticed without an association with the meter.
+    pub(crate) fn tell(&self, events: &[(MeterId, Event)]) {
+        let mut meters = self.write();
+        for (id, event) in events {
+            if let Some(meter) = meters.get_mut(id) {
+                meter.note(*event);
+            }
+        }
+        drop(meters);
+        for (id, _) in events {
+            self.hub.send(Change::Row(*id));
+            self.hub.send(Change::Meter(*id));
+        }
+    }
+
     /// Takes a power value that is shown live and not stored.
     pub fn apply_power(&self, meter: MeterId, watts: i64, at: Timestamp) {
         if let Some(meter) = self.write().get_mut(&meter) {
@@ -247,7 +263,7 @@ impl FleetMeter {
         let mut alarms: Vec<Alarm> = self
             .alarms
             .iter()
-            .filter_map(|(code, since)| {
+            .filter_map(|((code, _), since)| {
                 let known = KnownEvent::of(*code)?;
                 let lasts = health::closed_by(known.kind).is_some();
                 let fresh = now.millis_since(*since) < MOMENTARY_S * 1_000;
@@ -270,14 +286,15 @@ impl FleetMeter {
         let Some(known) = KnownEvent::of(event.code) else {
             return;
         };
+        let told = matches!(event.source, EventSource::Concentrator { .. });
         if known.severity >= Severity::Warning {
-            let since = self.alarms.entry(event.code).or_insert(event.at);
+            let since = self.alarms.entry((event.code, told)).or_insert(event.at);
             *since = (*since).max(event.at);
         }
-        self.alarms.retain(|code, since| {
+        self.alarms.retain(|(code, was_told), since| {
             let opened = KnownEvent::of(*code).map(|opened| opened.kind);
             let closes = opened.and_then(health::closed_by) == Some(known.kind);
-            !(closes && *since <= event.at)
+            !(closes && *since <= event.at && (*was_told || !told))
         });
     }
 }

@@ -14,8 +14,10 @@ use zeroize::Zeroizing;
 use crate::api::{App, AppParts, ServeError, Tokens, limits, router};
 use crate::clock::Clock;
 use crate::collector::{Collector, CollectorHandle, Leases, MeterAccess};
+use crate::concentrators::delivery::Deliverer;
 use crate::concentrators::{Concentrators, Follower};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, DialInConfig};
+use crate::dial_in::Porter;
 use crate::fleet::Fleet;
 use crate::hub::Hub;
 use crate::keys::{KeyError, KeyService, LocalKeys};
@@ -28,6 +30,7 @@ use crate::store::{Enrolled, SqliteOptions, SqliteStore, Store, StoreError};
 #[derive(Debug)]
 pub struct HeadEnd {
     address: SocketAddr,
+    dial_in: Vec<String>,
     store: Arc<dyn Store>,
     keys: Arc<dyn KeyService>,
     fleet: Arc<Fleet>,
@@ -119,6 +122,29 @@ impl HeadEnd {
             .iter()
             .map(|it| tokio::spawn(Arc::clone(&follower).follow(it.clone(), stopped.clone())))
             .collect();
+        let deliverer = Arc::new(Deliverer {
+            access: Arc::clone(&access),
+            store: Arc::clone(&store),
+            fleet: Arc::clone(&fleet),
+            clock: Arc::clone(&clock),
+            leases: leases.clone(),
+            timeout: Duration::from_secs(u64::from(config.collector.timeout_s)),
+            retry: (
+                Duration::from_secs(u64::from(config.collector.retry_first_s)),
+                Duration::from_secs(u64::from(config.collector.retry_longest_s)),
+            ),
+        });
+        let delivering = concentrators
+            .iter()
+            .filter(|it| it.has_keys && it.config.collect_s > 0)
+            .map(|it| tokio::spawn(Arc::clone(&deliverer).run(it.clone(), stopped.clone())));
+        let delivering: Vec<_> = delivering.collect();
+        let (dial_in, taking) = dial_in(
+            &config.dial_in,
+            Porter::parts(&access, &concentrators, &fleet, &handle, &leases),
+            &stopped,
+        )
+        .await?;
         let live = Live::new(
             access,
             Arc::clone(&fleet),
@@ -155,9 +181,10 @@ impl HeadEnd {
         let limits = limits(connections);
         let served = web::serve(listener, None, router(&app), limits, stopped.clone());
         let mut tasks = vec![tokio::spawn(collector.run(stopped)), tokio::spawn(served)];
-        tasks.extend(followed);
+        tasks.extend(followed.into_iter().chain(delivering).chain(taking));
         let head_end = Self {
             address,
+            dial_in,
             store,
             keys,
             fleet,
@@ -173,6 +200,11 @@ impl HeadEnd {
     /// Returns the address that the API listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns where concentrators may connect, with the ports that the system chose.
+    pub fn dial_in(&self) -> &[String] {
+        &self.dial_in
     }
 
     /// Returns the number of meters enrolled.
@@ -266,6 +298,27 @@ async fn enrol_files(
     Ok(enrolled)
 }
 
+/// Begins to listen for concentrators, where that is configured.
+async fn dial_in(
+    config: &DialInConfig,
+    porter: Option<Porter>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(Vec<String>, Vec<JoinHandle<()>>), StartError> {
+    let Some(porter) = porter.filter(|_| !config.listen.is_empty()) else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let porter = Arc::new(porter);
+    let listeners = porter.bind(config).await?;
+    let places = listeners.iter().map(|it| it.local().to_string()).collect();
+    let mut tasks = vec![tokio::spawn(Arc::clone(&porter).collect(stopped.clone()))];
+    for listener in listeners {
+        tasks.push(tokio::spawn(
+            Arc::clone(&porter).listen(listener, stopped.clone()),
+        ));
+    }
+    Ok((places, tasks))
+}
+
 /// Enrols the concentrators that the configuration names, with what opens them.
 async fn enrol_concentrators(
     store: &dyn Store,
@@ -326,6 +379,9 @@ pub enum StartError {
     /// Outlet meters cannot be served.
     #[error("outlet meters cannot be served")]
     Outlets(#[from] OutletStartError),
+    /// Nothing can listen for concentrators.
+    #[error("nothing can listen for concentrators")]
+    DialIn(#[from] link::LinkError),
     /// The API cannot be served.
     #[error("the API cannot be served")]
     Serve(#[from] ServeError),

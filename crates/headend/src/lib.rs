@@ -6,6 +6,7 @@ mod clock;
 pub mod collector;
 pub mod concentrators;
 mod config;
+pub mod dial_in;
 pub mod fleet;
 mod headend;
 pub mod hub;
@@ -20,7 +21,8 @@ pub mod store;
 pub use calendar::{Calendar, Day, DayBounds, UnknownZone, parse_rfc3339, rfc3339};
 pub use clock::Clock;
 pub use config::{
-    ApiConfig, CollectorConfig, ConcentratorConfig, Config, ConfigError, OutletsConfig,
+    ApiConfig, CollectorConfig, ConcentratorConfig, Config, ConfigError, DialInConfig,
+    OutletsConfig,
 };
 pub use headend::{HeadEnd, Options, StartError};
 pub use meters::LinkAccess;

@@ -34,10 +34,11 @@ use crate::collector::{
     AccessError, AccessFigures, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer,
     Records, RecordsWanted, RegisterRef, Status, StatusWanted,
 };
+use crate::dial_in::{DialConnector, DialIn, endpoint_of};
 use crate::keys::{ClientSecrets, KeyService};
 use crate::store::{ClockReading, CounterKey, Failure, RegisterReading, RegisterValue, Store};
 
-use profile::{Columns, date_time};
+pub(crate) use profile::{Columns, date_time, events as log_entries};
 
 /// Reaches meters over their endpoints.
 ///
@@ -45,6 +46,7 @@ use profile::{Columns, date_time};
 /// block of counters is used up and what the meter sent before is never taken again.
 pub struct LinkAccess {
     shared: Arc<Shared>,
+    dial_in: Arc<DialIn>,
 }
 
 struct Shared {
@@ -103,11 +105,17 @@ impl LinkAccess {
         store: Arc<dyn Store>,
         keys: Arc<dyn KeyService>,
         clock: Arc<dyn Clock>,
-        surroundings: Surroundings,
+        mut surroundings: Surroundings,
         title: SystemTitle,
         timeout: Duration,
     ) -> Self {
+        let dial_in = Arc::new(DialIn::default());
+        surroundings.connector = Arc::new(DialConnector {
+            inner: surroundings.connector,
+            dial_in: Arc::clone(&dial_in),
+        });
         Self {
+            dial_in,
             shared: Arc::new(Shared {
                 store,
                 keys,
@@ -137,6 +145,10 @@ impl MeterAccess for LinkAccess {
         })
     }
 
+    fn dial_in(&self) -> Option<Arc<DialIn>> {
+        Some(Arc::clone(&self.dial_in))
+    }
+
     fn figures(&self) -> AccessFigures {
         let figures = &self.shared.figures;
         let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
@@ -150,20 +162,20 @@ impl MeterAccess for LinkAccess {
 
     fn saps<'a>(&'a self, endpoint: &'a str) -> Answer<'a, Vec<(u16, LogicalDeviceName)>> {
         Box::pin(async move {
-            let endpoint: Endpoint = endpoint
-                .parse()
-                .map_err(|_| AccessError::ended(Failure::Unreachable))?;
-            let (association, with) = (Association::public(1), &self.shared.surroundings);
-            let mut client = Client::connect(&endpoint, association, with, self.shared.timeout)
-                .await
-                .map_err(|error| ended(&error))?;
-            let list = AttributeDescriptor::new(17, SAP_ASSIGNMENT, 2);
-            let octets = client
-                .read_octets(list, None, &mut |_| {})
-                .await
-                .map_err(|error| ended(&error))?;
-            client.release().await;
+            let octets = self.shared.public(endpoint, 17, SAP_ASSIGNMENT).await?;
             sap_list(&octets).ok_or(protocol())
+        })
+    }
+
+    fn name<'a>(&'a self, endpoint: &'a str) -> Answer<'a, LogicalDeviceName> {
+        Box::pin(async move {
+            let octets = self.shared.public(endpoint, 1, LOGICAL_DEVICE_NAME).await?;
+            match RawData::new(&octets).walk().leaves().next() {
+                Some(Ok(Leaf::OctetString(name) | Leaf::VisibleString(name))) => {
+                    LogicalDeviceName::from_octets(name).map_err(|_| protocol())
+                }
+                _ => Err(protocol()),
+            }
         })
     }
 }
@@ -175,7 +187,7 @@ const SAP_ASSIGNMENT: Obis = Obis::new(0, 0, 41, 0, 0, 255);
 const SAP_LIST_LEN_MAX: usize = 1 << 20;
 
 /// Reads a SAP list; names that no logical device has are left out.
-fn sap_list(octets: &[u8]) -> Option<Vec<(u16, LogicalDeviceName)>> {
+pub(crate) fn sap_list(octets: &[u8]) -> Option<Vec<(u16, LogicalDeviceName)>> {
     if octets.len() > SAP_LIST_LEN_MAX {
         return None;
     }
@@ -194,6 +206,30 @@ fn sap_list(octets: &[u8]) -> Option<Vec<(u16, LogicalDeviceName)>> {
 }
 
 impl Shared {
+    /// Reads one value of the device at SAP 1 as the public client.
+    async fn public(
+        &self,
+        endpoint: &str,
+        class: u16,
+        object: Obis,
+    ) -> Result<Vec<u8>, AccessError> {
+        let endpoint = endpoint_of(endpoint).ok_or(AccessError::ended(Failure::Unreachable))?;
+        let (association, with) = (Association::public(1), &self.surroundings);
+        let mut client = Client::connect(&endpoint, association, with, self.timeout)
+            .await
+            .map_err(|error| ended(&error))?;
+        let octets = client
+            .read_octets(
+                AttributeDescriptor::new(class, object, 2),
+                None,
+                &mut |_| {},
+            )
+            .await
+            .map_err(|error| ended(&error))?;
+        client.release().await;
+        Ok(octets)
+    }
+
     /// Asks the key service for the secrets of a meter.
     fn secrets(&self, target: &MeterTarget) -> Result<Option<ClientSecrets>, AccessError> {
         let enrolment = &target.enrolment;
@@ -401,10 +437,8 @@ const fn may_be_behind(error: &ClientError) -> bool {
 impl Talk {
     async fn open(shared: Arc<Shared>, target: &MeterTarget) -> Result<Self, AccessError> {
         let enrolment = &target.enrolment;
-        let endpoint: Endpoint = enrolment
-            .endpoint
-            .parse()
-            .map_err(|_| AccessError::ended(Failure::Unreachable))?;
+        let endpoint =
+            endpoint_of(&enrolment.endpoint).ok_or(AccessError::ended(Failure::Unreachable))?;
         let ready = shared.known(target.id, |known| {
             known.security.as_ref().and(known.mechanism)
         });
@@ -855,6 +889,10 @@ impl Conversation for Talk {
         })
     }
 
+    fn client(&mut self) -> Option<&mut Client> {
+        self.client.as_mut()
+    }
+
     fn rtt_us(&self) -> Option<u32> {
         self.rtt_us
     }
@@ -1007,7 +1045,7 @@ const fn protocol() -> AccessError {
 }
 
 /// Says what an error of the client means for the collector.
-fn ended(error: &ClientError) -> AccessError {
+pub(crate) fn ended(error: &ClientError) -> AccessError {
     let reason = match error {
         ClientError::Refused(_) | ClientError::NotDone(_) => return AccessError::denied(),
         ClientError::Failed(failure) => match failure {

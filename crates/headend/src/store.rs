@@ -50,6 +50,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Stores what one association with a meter brought.
     fn ingest(&self, sweep: Sweep) -> Pending<Stored>;
 
+    /// Stores what a concentrator tells of itself; tells which events of meters were new.
+    fn deliver(&self, delivery: Delivery) -> Pending<Vec<(MeterId, Event)>> {
+        drop(delivery);
+        Box::pin(async { Err(StoreError::Closed) })
+    }
+
     /// Reserves `count` invocation counter values of a key, above all reserved before and at or
     /// above `at_least`.
     fn reserve_counters(&self, key: CounterKey, count: u32, at_least: u32) -> Pending<Range<u32>>;
@@ -123,6 +129,40 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         object: Obis,
         day: Day,
     ) -> Result<Vec<BlockVersion>, StoreError>;
+
+    /// Returns the layouts of a profile that the meter itself told, the latest first.
+    ///
+    /// # Errors
+    /// As [`Store::meters`], and so for the next ones.
+    fn told_layouts(&self, meter: MeterId, object: Obis) -> Result<Vec<ProfileLayout>, StoreError> {
+        let _ = (meter, object);
+        Ok(Vec::new())
+    }
+
+    /// Returns the rows that concentrators tell otherwise than what is stored, of intervals that
+    /// begin in `range` (seconds), at most 10,000.
+    fn conflicts(
+        &self,
+        meter: MeterId,
+        object: Obis,
+        range: Range<i64>,
+    ) -> Result<Vec<Conflict>, StoreError> {
+        let _ = (meter, object, range);
+        Ok(Vec::new())
+    }
+
+    /// Returns the notices of a concentrator, those stored last first, at most `limit`.
+    fn notices(&self, concentrator: MeterId, limit: u32) -> Result<Vec<Notice>, StoreError> {
+        let _ = (concentrator, limit);
+        Ok(Vec::new())
+    }
+
+    /// Returns the sums of a concentrator's feeders of intervals that ended in `range` (seconds),
+    /// in ascending order, at most 100,000.
+    fn supply(&self, concentrator: MeterId, range: Range<i64>) -> Result<Vec<Supply>, StoreError> {
+        let _ = (concentrator, range);
+        Ok(Vec::new())
+    }
 
     /// Returns how far a key's invocation counter is reserved; 0 where it never was.
     fn counter(&self, key: CounterKey) -> Result<u32, StoreError>;
@@ -278,6 +318,19 @@ pub struct Sweep {
     pub clock: Option<ClockReading>,
     /// Holds the firmware's name, where it was read.
     pub firmware: Option<String>,
+    /// Says who read all this.
+    pub source: Source,
+}
+
+/// Who read what is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The head end itself, protected from the meter on.
+    #[default]
+    Direct,
+    /// This concentrator, on its own: its word stands for it and nothing else. It fills what is
+    /// empty, replaces nothing, and gives way to what the head end reads.
+    Concentrator(MeterId),
 }
 
 impl Sweep {
@@ -293,6 +346,7 @@ impl Sweep {
             breaker: None,
             clock: None,
             firmware: None,
+            source: Source::Direct,
         }
     }
 
@@ -325,6 +379,8 @@ pub enum Contact {
         /// Says why.
         reason: Failure,
     },
+    /// Nobody tried: a concentrator tells what it read before.
+    Told,
 }
 
 /// Why a meter could not be read.
@@ -570,6 +626,78 @@ pub struct Stored {
     pub state: MeterState,
     /// Holds the capture period of the load profile, where this sweep told it.
     pub period_s: Option<u32>,
+    /// Counts rows that a concentrator tells otherwise than what is stored, and that were not
+    /// noted before.
+    pub conflicts: u64,
+}
+
+/// A row that a concentrator tells otherwise than what is stored, which stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Names the concentrator.
+    pub concentrator: MeterId,
+    /// Holds the row as the concentrator tells it.
+    pub row: Interval,
+    /// Says when that was found.
+    pub found: Timestamp,
+}
+
+/// What a concentrator tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Names the concentrator.
+    pub concentrator: MeterId,
+    /// Holds its notices, at most [`Delivery::NOTICES_MAX`].
+    pub notices: Vec<Notice>,
+    /// Holds the sums of its feeders, at most [`Delivery::SUPPLY_MAX`].
+    pub supply: Vec<Supply>,
+    /// Holds events of its meters that follow from the notices, at most [`Sweep::EVENTS_MAX`].
+    pub events: Vec<(MeterId, Event)>,
+}
+
+impl Delivery {
+    /// The greatest number of notices.
+    pub const NOTICES_MAX: usize = 10_000;
+    /// The greatest number of sums.
+    pub const SUPPLY_MAX: usize = 100_000;
+
+    fn within_bounds(&self) -> bool {
+        let detail: usize = self.notices.iter().map(|notice| notice.detail.len()).sum();
+        self.notices.len() <= Self::NOTICES_MAX
+            && self.supply.len() <= Self::SUPPLY_MAX
+            && self.events.len() <= Sweep::EVENTS_MAX
+            && detail <= 1 << 24
+    }
+}
+
+/// A notice of a concentrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Holds its number, one more than the one before.
+    pub number: u32,
+    /// Says when, by the concentrator's clock.
+    pub at: Timestamp,
+    /// Holds its code (docs/concentrator.md).
+    pub code: u8,
+    /// Holds the rest in A-XDR.
+    pub detail: Vec<u8>,
+}
+
+/// What a feeder's phase was supplied in an interval, and what its meters counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supply {
+    /// Says when the interval ended, by the concentrator's clock.
+    pub at: Timestamp,
+    /// Names the feeder.
+    pub feeder: Feeder,
+    /// Names the phase.
+    pub phase: Phase,
+    /// Holds the Wh that went in, where the concentrator meters it.
+    pub supplied_wh: Option<i64>,
+    /// Holds the Wh that the meters counted.
+    pub metered_wh: i64,
+    /// Counts the meters.
+    pub meters: u32,
 }
 
 /// How many intervals of its load profile a meter has on one day.
@@ -590,6 +718,9 @@ pub struct ProfileSlice {
     pub layout: ProfileLayout,
     /// Holds the rows in ascending order.
     pub rows: Vec<Interval>,
+    /// Names the concentrator of each row that one read on its own, by the second in which its
+    /// interval begins.
+    pub via: BTreeMap<i64, MeterId>,
 }
 
 /// A hole in a profile.
@@ -614,6 +745,8 @@ pub struct DayTotal {
     pub totals: [Option<i64>; TOTALS],
     /// Holds, per channel, the register's state at the end of the day.
     pub closes: [Option<i64>; TOTALS],
+    /// Counts the intervals that a concentrator read on its own.
+    pub via: u32,
 }
 
 /// The number of channels that have a total beside the block.

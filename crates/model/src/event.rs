@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::identity::MeterId;
 use crate::time::Timestamp;
 use dlms::cosem::Obis;
 
@@ -23,6 +24,14 @@ pub enum EventSource {
     Meter(Obis),
     /// The head end itself.
     HeadEnd,
+    /// A concentrator: what it noticed itself, or what it says stands in this log of the meter.
+    /// Nothing of it is protected from the meter on.
+    Concentrator {
+        /// Names the concentrator.
+        by: MeterId,
+        /// Names the meter's log, where it is of one.
+        log: Option<Obis>,
+    },
 }
 
 /// How much an event matters.
@@ -83,8 +92,8 @@ macro_rules! known_events {
 // Codes: GXF EventType.java (Apache-2.0), checked against the MetCom MCS301 manual, table 37. 48
 // to 50 and 60 to 64: EnergyICT's readers of IDIS meters (DisconnectorControlLog.java and its
 // neighbours) and, apart from them, the event codes in the published firmware of a ZPA meter; 59
-// has the first alone. From 65 on the two differ, so that nothing is named there. Severity is
-// ours: a breaker that moves is no alarm, its state is shown by itself. Other companion standards
+// has the first alone. From 65 on the two differ, so that nothing is named there. From 0x8001 on
+// they are ours, of what head end and concentrator notice. Severity is ours: a breaker that moves is no alarm, its state is shown by itself. Other companion standards
 // number otherwise: take the table per profile.
 known_events! {
     1 PowerDown Power Warning "Power failed";
@@ -127,6 +136,10 @@ known_events! {
     71 MetrologicalMaintenance Maintenance Info "Metrological maintenance";
     72 TechnicalMaintenance Maintenance Info "Technical maintenance";
     255 LogCleared Log Warning "Event log cleared";
+    0x8001 FellSilent Power Warning "Silent behind its concentrator";
+    0x8002 HeardAgain Power Info "Heard again behind its concentrator";
+    0x8003 AlarmRaised Hardware Warning "Raises alarms, its concentrator says";
+    0x8004 RowsDiffer Security Warning "Its concentrator tells other readings than itself";
 }
 
 /// What is known about an event code.

@@ -156,7 +156,7 @@ export interface MeterEvent {
   title: string;
   detail: string;
   code: number | null;
-  source: "meter" | "headend";
+  source: "meter" | "headend" | "concentrator";
 }
 
 export interface Events {

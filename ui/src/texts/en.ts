@@ -331,7 +331,7 @@ export const en = {
     noEvents: "No events yet",
     noEventsText: "What the meter and the head end note about this meter shows up here.",
     older: "Show older",
-    source: { meter: "meter", headend: "head end" },
+    source: { meter: "meter", headend: "head end", concentrator: "concentrator" },
     code: (n: number) => `code ${n}`,
   },
 

@@ -126,7 +126,7 @@ fn read_name(url: &str, keys: &str, meter: &str, server: u64, state: &str) -> cr
     ])
 }
 
-fn meter(number: usize) -> String {
+pub(crate) fn meter(number: usize) -> String {
     format!("GWD{number:013}")
 }
 
@@ -288,17 +288,17 @@ fn its_memory_holds_its_own_keys_and_none_of_a_meter() {
 
 /// What a relay on the way does to one message: the wrapper's octets, and
 /// whether it goes to the meter. Gives what is sent instead.
-type Meddle = dyn Fn(usize, bool, Vec<u8>) -> Vec<Vec<u8>> + Send + Sync;
+pub(crate) type Meddle = dyn Fn(usize, bool, Vec<u8>) -> Vec<Vec<u8>> + Send + Sync;
 
 /// A concentrator in the wrong hands, in the place of ours.
-struct Relay {
-    url: String,
+pub(crate) struct Relay {
+    pub(crate) url: String,
     /// What went to the meter.
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Relay {
-    fn new(target: &str, meddle: Box<Meddle>) -> Self {
+    pub(crate) fn new(target: &str, meddle: Box<Meddle>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("tcp://{}", listener.local_addr().unwrap());
         let target = target.trim_start_matches("tcp://").to_owned();
@@ -516,7 +516,7 @@ fn a_concentrator_that_repeats_what_it_heard_switches_nothing() {
 }
 
 /// Rows of the head end's meters, by name.
-fn rows(url: &str, token: &str) -> BTreeMap<String, Value> {
+pub(crate) fn rows(url: &str, token: &str) -> BTreeMap<String, Value> {
     let (_, body) = get(url, "/api/v1/meters", token);
     let (start, end) = (body.find('{').unwrap(), body.rfind('}').unwrap());
     let body: Value = serde_json::from_str(&body[start..=end]).unwrap();
@@ -575,16 +575,20 @@ fn all_read(url: &str, token: &str) {
     panic!("{:?}", rows(url, token));
 }
 
+/// How often a head end has tried in vain.
+pub(crate) fn failed(url: &str, token: &str) -> f64 {
+    let (_, metrics) = get(url, "/metrics", token);
+    metrics
+        .lines()
+        .filter(|line| line.starts_with("gridward_collector_failed_total"))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .fold(0.0, f64::max)
+}
+
 /// Waits until a head end has tried in vain so often.
-fn until_failed(url: &str, token: &str, often: f64) {
+pub(crate) fn until_failed(url: &str, token: &str, often: f64) {
     for _ in 0..1_200 {
-        let (_, metrics) = get(url, "/metrics", token);
-        let failed = metrics
-            .lines()
-            .filter(|line| line.starts_with("gridward_collector_failed_total"))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .fold(0.0, f64::max);
-        if failed >= often {
+        if failed(url, token) >= often {
             return;
         }
         thread::sleep(Duration::from_millis(50));

@@ -12,6 +12,7 @@ mod collect;
 mod concentrator;
 mod conventional;
 mod decode;
+mod delivery;
 mod demo;
 mod fleet;
 mod help;

@@ -1,5 +1,6 @@
 //! One meter: its page, its registers, its events.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -430,8 +431,10 @@ pub(crate) struct EventView {
     detail: String,
     /// The code in the meter's log.
     code: Option<u16>,
-    /// Who noticed: meter or headend.
+    /// Who noticed: meter, headend, or concentrator, which may tell what it likes.
     source: &'static str,
+    /// The concentrator's name.
+    via: Option<String>,
 }
 
 /// Events of a meter, newest first.
@@ -456,19 +459,26 @@ pub(super) async fn events(
     app.blocking(move |app| {
         let (_meter, ..) = app.fleet.meter(id).ok_or(ApiError::NoSuchMeter)?;
         let (total, events) = app.store.events(id, before, query.limit)?;
+        let names = super::profile::concentrators(app)?;
+        let rows = events.into_iter().map(|it| event(it, &names));
         Ok(Json(Events {
             total,
-            rows: events.into_iter().map(event).collect(),
+            rows: rows.collect(),
         }))
     })
     .await
 }
 
-fn event(event: Event) -> EventView {
+fn event(event: Event, names: &BTreeMap<MeterId, String>) -> EventView {
     let known = KnownEvent::of(event.code);
-    let (source, detail) = match event.source {
-        EventSource::Meter(log) => ("meter", format!("Log {log}, code {}", event.code)),
-        EventSource::HeadEnd => ("headend", String::new()),
+    let in_log = |log| format!("Log {log}, code {}", event.code);
+    let (source, detail, by) = match event.source {
+        EventSource::Meter(log) => ("meter", in_log(log), None),
+        EventSource::HeadEnd => ("headend", String::new(), None),
+        EventSource::Concentrator { by, log } => {
+            let detail = log.map_or_else(String::new, in_log);
+            ("concentrator", detail, Some(by))
+        }
     };
     EventView {
         at: rfc3339(event.at),
@@ -482,8 +492,9 @@ fn event(event: Event) -> EventView {
             |known| known.title.to_owned(),
         ),
         detail,
-        code: (source == "meter").then_some(event.code),
+        code: (source != "headend").then_some(event.code),
         source,
+        via: by.map(|by| names.get(&by).cloned().unwrap_or_else(|| by.to_string())),
     }
 }
 

@@ -302,6 +302,7 @@ pub(super) fn via(endpoint: &str) -> &'static str {
         Some("scion") => "Direct SCION",
         Some("serial") => "Serial line",
         Some("hdlc+tcp") => "HDLC over TCP",
+        Some("dial") => "Concentrator that connects",
         _ => "Direct",
     }
 }

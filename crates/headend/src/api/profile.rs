@@ -19,7 +19,7 @@ use super::guard::Params;
 use super::meter::{meter_id, time};
 use crate::calendar::{Calendar, rfc3339};
 use crate::power::scaled;
-use crate::store::{Channel, Gap, ProfileSlice};
+use crate::store::{Channel, Conflict, Gap, ProfileSlice};
 
 /// Which span, in which steps.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -74,6 +74,8 @@ pub(crate) struct Profile {
     /// Intervals that exist, or are missing and due; what is not yet due is absent.
     intervals: Vec<ProfileInterval>,
     gaps: Vec<ProfileGap>,
+    /// Readings that a concentrator tells otherwise than those that are shown.
+    conflicts: Vec<ProfileConflict>,
 }
 
 /// What a column is.
@@ -99,6 +101,23 @@ pub(crate) struct ProfileInterval {
     export_wh: Option<i64>,
     /// What meter and head end say about the quality.
     status: Vec<&'static str>,
+    /// Who read it: direct, or concentrator where one read any of it on its own, not protected
+    /// from the meter on.
+    source: &'static str,
+    /// The concentrator's name.
+    via: Option<String>,
+}
+
+/// What a concentrator tells otherwise than what is stored, which stays.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProfileConflict {
+    /// The beginning of the interval.
+    #[schema(format = DateTime)]
+    t: String,
+    /// The concentrator's name.
+    via: String,
+    #[schema(format = DateTime)]
+    found: String,
 }
 
 /// A hole.
@@ -181,12 +200,15 @@ struct Series {
     channels: [Option<Obis>; 2],
     points: Vec<Point>,
     gaps: Vec<Gap>,
+    conflicts: Vec<Conflict>,
+    names: BTreeMap<MeterId, String>,
 }
 
 struct Point {
     range: Range<i64>,
     amounts: [Option<i64>; 2],
     status: Vec<&'static str>,
+    via: Option<MeterId>,
 }
 
 /// Rows by the second at which their interval ends.
@@ -194,7 +216,12 @@ struct Captured<'a> {
     rows: BTreeMap<i64, Columns<'a>>,
 }
 
-type Columns<'a> = (&'a [Channel], &'a [Option<i64>], IntervalStatus);
+type Columns<'a> = (
+    &'a [Channel],
+    &'a [Option<i64>],
+    IntervalStatus,
+    Option<MeterId>,
+);
 
 /// Unit 30: watt hour (IEC 62056-6-2, table of units).
 const WATT_HOUR: u8 = 30;
@@ -226,6 +253,13 @@ impl Series {
         let gaps = app
             .store
             .gaps(id, object, range.start..range.end.min(due.max(range.start)))?;
+        let conflicts = app.store.conflicts(id, object, range.clone())?;
+        let told = !conflicts.is_empty() || slices.iter().any(|slice| !slice.via.is_empty());
+        let names = if told {
+            concentrators(app)?
+        } else {
+            BTreeMap::new()
+        };
         let captured = Captured::of(&slices);
         let steps = steps(calendar, query.step, period, &range);
         let expected_from = meter.meter.expected_from.secs();
@@ -244,11 +278,29 @@ impl Series {
             range,
             points,
             gaps,
+            conflicts,
+            names,
         })
+    }
+
+    fn name(&self, concentrator: MeterId) -> String {
+        let name = self.names.get(&concentrator);
+        name.cloned().unwrap_or_else(|| concentrator.to_string())
     }
 
     fn into_profile(self, now: Timestamp) -> Profile {
         let secs = |secs| rfc3339(Timestamp::from_secs(secs));
+        let via: Vec<_> = self
+            .points
+            .iter()
+            .map(|point| point.via.map(|by| self.name(by)))
+            .collect();
+        let conflicts = self.conflicts.iter().map(|conflict| ProfileConflict {
+            t: rfc3339(conflict.row.start),
+            via: self.name(conflict.concentrator),
+            found: rfc3339(conflict.found),
+        });
+        let conflicts = conflicts.collect();
         let [import, export] = self.channels;
         let channel = |key, name, object: Option<Obis>, default| ProfileChannel {
             key,
@@ -278,16 +330,20 @@ impl Series {
             intervals: self
                 .points
                 .into_iter()
-                .map(|point| {
+                .zip(via)
+                .map(|(point, via)| {
                     let [import_wh, export_wh] = point.amounts;
                     ProfileInterval {
                         t: secs(point.range.start),
                         import_wh,
                         export_wh,
                         status: point.status,
+                        source: source(via.is_some()),
+                        via,
                     }
                 })
                 .collect(),
+            conflicts,
             gaps: self
                 .gaps
                 .into_iter()
@@ -303,21 +359,35 @@ impl Series {
 
     fn to_csv(&self, calendar: &Calendar) -> String {
         let mut text =
-            String::from("start_utc,start_local,end_utc,import_wh,export_wh,quality\r\n");
+            String::from("start_utc,start_local,end_utc,import_wh,export_wh,quality,source\r\n");
         for point in &self.points {
             let start = point.range.start;
             let number = |amount: Option<i64>| amount.map_or_else(String::new, |n| n.to_string());
             let [import, export] = point.amounts.map(number);
             text.push_str(&format!(
-                "{},{},{},{import},{export},{}\r\n",
+                "{},{},{},{import},{export},{},{}\r\n",
                 rfc3339(Timestamp::from_secs(start)),
                 local(calendar, start),
                 rfc3339(Timestamp::from_secs(point.range.end)),
                 point.status.join(" "),
+                source(point.via.is_some()),
             ));
         }
         text
     }
+}
+
+/// Says who read something.
+const fn source(via: bool) -> &'static str {
+    if via { "concentrator" } else { "direct" }
+}
+
+/// The names of all concentrators of the registry.
+pub(super) fn concentrators(app: &App) -> Result<BTreeMap<MeterId, String>, ApiError> {
+    let all = app.store.concentrators()?.into_iter();
+    Ok(all
+        .map(|it| (it.id, it.enrolment.name.as_str().to_owned()))
+        .collect())
 }
 
 /// Local time with its offset: 2026-11-21T13:00:00+01:00.
@@ -366,6 +436,7 @@ impl<'a> Captured<'a> {
                     slice.layout.channels.as_slice(),
                     row.values.as_slice(),
                     row.status,
+                    slice.via.get(&row.start.secs()).copied(),
                 );
                 rows.insert(row.captured().secs(), columns);
             }
@@ -391,9 +462,12 @@ impl<'a> Captured<'a> {
             return None;
         }
         let mut flags = IntervalStatus::default();
-        for (_, (.., status)) in inside {
+        for (_, (.., status, _)) in inside {
             flags = flags.union(*status);
         }
+        // What a step added rests on the row before it as well.
+        let mut rests_on = self.rows.range(step.start..=step.end);
+        let via = rests_on.find_map(|(_, (.., via))| *via);
         let mut status: Vec<&'static str> = flags.names().collect();
         let amounts = [1, 2].map(|c| self.amount(c, &step, &mut status));
         let slots = usize::try_from((step.end - step.start) / period.max(1)).unwrap_or(0);
@@ -405,6 +479,7 @@ impl<'a> Captured<'a> {
             range: step,
             amounts,
             status,
+            via,
         })
     }
 
@@ -434,7 +509,7 @@ impl<'a> Captured<'a> {
 
     /// A value in watt hours, and whether it is a running total.
     fn value(&self, c: u8, at: i64) -> Option<(i64, bool)> {
-        let (channels, values, _) = self.rows.get(&at)?;
+        let (channels, values, ..) = self.rows.get(&at)?;
         let columns = channels.iter().zip(values.iter());
         let (channel, value) = columns.into_iter().find(|(channel, _)| tells(channel, c))?;
         let value = scaled((*value)?, channel.scaler)?;

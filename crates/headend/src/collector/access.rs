@@ -5,9 +5,11 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use model::{BreakerState, Event, Interval, LogicalDeviceName, MeterId};
 
+use crate::dial_in::DialIn;
 use crate::store::{ClockReading, Enrolment, Failure, ProfileLayout, RegisterReading};
 
 /// An answer under way.
@@ -28,6 +30,18 @@ pub trait MeterAccess: Send + Sync + fmt::Debug + 'static {
     fn saps<'a>(&'a self, endpoint: &'a str) -> Answer<'a, Vec<(u16, LogicalDeviceName)>> {
         let _ = endpoint;
         Box::pin(async { Err(AccessError::denied()) })
+    }
+
+    /// Reads the name that the logical device at an endpoint's SAP 1 gives itself. Nothing of it
+    /// is proved.
+    fn name<'a>(&'a self, endpoint: &'a str) -> Answer<'a, LogicalDeviceName> {
+        let _ = endpoint;
+        Box::pin(async { Err(AccessError::denied()) })
+    }
+
+    /// Returns the connections that concentrators opened, where such are taken.
+    fn dial_in(&self) -> Option<Arc<DialIn>> {
+        None
     }
 
     /// Returns what all conversations since start took.
@@ -118,6 +132,11 @@ pub trait Conversation: Send {
             }
             Ok(records)
         })
+    }
+
+    /// Shows the client behind the conversation, for what is no reading.
+    fn client(&mut self) -> Option<&mut link::Client> {
+        None
     }
 
     /// Returns the last round trip time in microseconds.

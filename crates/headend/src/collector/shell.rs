@@ -321,7 +321,8 @@ impl Shared {
             id: meter.meter.id,
             enrolment: meter.meter.enrolment.clone(),
         };
-        let is_new = meter.state.newest.is_none();
+        // What a concentrator told before is not what the meter holds.
+        let is_new = meter.state.newest.is_none() || meter.state.reached.is_none();
         let started = self.clock.now();
         let mut sweep = Sweep::new(task.meter, started, Contact::Reached { rtt_us: None });
         let timeout = Duration::from_secs(u64::from(self.config.timeout_s));

@@ -90,6 +90,7 @@ impl Judge {
 pub(super) const fn closed_by(kind: EventKind) -> Option<EventKind> {
     match kind {
         EventKind::PowerDown => Some(EventKind::PowerUp),
+        EventKind::FellSilent => Some(EventKind::HeardAgain),
         EventKind::ClockInvalid => Some(EventKind::ClockAdjustedNew),
         EventKind::TerminalCoverRemoved => Some(EventKind::TerminalCoverClosed),
         EventKind::StrongDcFieldDetected => Some(EventKind::StrongDcFieldGone),

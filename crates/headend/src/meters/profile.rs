@@ -11,8 +11,8 @@ use crate::store::{Channel, ProfileLayout};
 
 /// What the columns of a profile are.
 #[derive(Clone, Debug)]
-pub(super) struct Columns {
-    pub(super) period_s: u32,
+pub(crate) struct Columns {
+    pub(crate) period_s: u32,
     columns: Vec<Column>,
     /// What the meter told: capture_objects, then capture_period.
     told: Box<[u8]>,
@@ -33,7 +33,7 @@ const COLUMNS_MAX: usize = 64;
 
 impl Columns {
     /// Reads capture_objects and capture_period.
-    pub(super) fn decode(captured: &[u8], period: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(captured: &[u8], period: &[u8]) -> Option<Self> {
         let told = [captured, period].concat().into();
         let captured = RawData::new(captured).decode().ok()?;
         let objects = CaptureObject::list_from_data(&captured).ok()?;
@@ -119,7 +119,7 @@ impl Columns {
     }
 
     /// Tells the values in their order, clock and status left out.
-    pub(super) fn channels(&self) -> Vec<Channel> {
+    pub(crate) fn channels(&self) -> Vec<Channel> {
         self.columns
             .iter()
             .filter_map(|column| match column {
@@ -136,7 +136,7 @@ impl Columns {
 
     /// Reads rows. A clock that is null-data is one period after the row before, and a value that
     /// is null-data is the same as in the row before (IEC 62056-6-2, class 7, buffer).
-    pub(super) fn rows(&self, buffer: &[u8]) -> Option<Vec<Interval>> {
+    pub(crate) fn rows(&self, buffer: &[u8]) -> Option<Vec<Interval>> {
         let period = i64::from(self.period_s);
         let mut rows: Vec<Interval> = Vec::new();
         let mut walker = RawData::new(buffer).walk();
@@ -214,7 +214,7 @@ impl Column {
 }
 
 /// Reads an event log: time in seconds, code. Further columns are passed over.
-pub(super) fn events(buffer: &[u8]) -> Option<Vec<(i64, u16)>> {
+pub(crate) fn events(buffer: &[u8]) -> Option<Vec<(i64, u16)>> {
     let mut walker = RawData::new(buffer).walk();
     let count = begin_array(&mut walker)?;
     let mut events = Vec::new();
@@ -249,7 +249,7 @@ pub(super) fn scaler_unit(octets: &[u8]) -> Option<(i8, u8)> {
 }
 
 /// Makes a point in time as the standard has it, in UTC.
-pub(super) fn date_time(seconds: i64) -> Option<DateTime> {
+pub(crate) fn date_time(seconds: i64) -> Option<DateTime> {
     DateTime::from_unix_seconds(seconds, 0, ClockStatus::default())
 }
 

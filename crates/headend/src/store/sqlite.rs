@@ -25,9 +25,9 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    BlockVersion, CounterKey, DayCount, DayTotal, DeviceKind, Enrolled, Enrolment, Gap, Meter,
-    MeterState, Pending, ProfileSlice, RegisterRow, Store, StoreError, StoreFigures, Stored, Sweep,
-    WrappedClient,
+    BlockVersion, Conflict, CounterKey, DayCount, DayTotal, Delivery, DeviceKind, Enrolled,
+    Enrolment, Gap, Meter, MeterState, Notice, Pending, ProfileLayout, ProfileSlice, RegisterRow,
+    Store, StoreError, StoreFigures, Stored, Supply, Sweep, WrappedClient,
 };
 use crate::calendar::{Calendar, Day};
 use write::Writer;
@@ -175,6 +175,10 @@ impl Store for SqliteStore {
         })
     }
 
+    fn deliver(&self, delivery: Delivery) -> Pending<Vec<(MeterId, Event)>> {
+        self.submit(move |writer| writer.deliver(&delivery))
+    }
+
     fn reserve_counters(&self, key: CounterKey, count: u32, at_least: u32) -> Pending<Range<u32>> {
         self.submit(move |writer| writer.reserve_counters(key, count, at_least))
     }
@@ -253,6 +257,27 @@ impl Store for SqliteStore {
         day: Day,
     ) -> Result<Vec<BlockVersion>, StoreError> {
         self.read(|connection| read::versions(connection, meter, object, day))
+    }
+
+    fn told_layouts(&self, meter: MeterId, object: Obis) -> Result<Vec<ProfileLayout>, StoreError> {
+        self.read(|connection| read::told_layouts(connection, meter, object))
+    }
+
+    fn conflicts(
+        &self,
+        meter: MeterId,
+        object: Obis,
+        range: Range<i64>,
+    ) -> Result<Vec<Conflict>, StoreError> {
+        self.read(|connection| read::conflicts(connection, meter, object, &range))
+    }
+
+    fn notices(&self, concentrator: MeterId, limit: u32) -> Result<Vec<Notice>, StoreError> {
+        self.read(|connection| read::notices(connection, concentrator, limit))
+    }
+
+    fn supply(&self, concentrator: MeterId, range: Range<i64>) -> Result<Vec<Supply>, StoreError> {
+        self.read(|connection| read::supply(connection, concentrator, &range))
     }
 
     fn counter_record(&self, key: CounterKey) -> Result<CounterRecord, StoreError> {

@@ -16,3 +16,4 @@ mod planner;
 mod registry;
 mod store;
 mod support;
+mod told;

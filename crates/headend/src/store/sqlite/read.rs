@@ -2,7 +2,7 @@
 
 use dlms::cosem::Obis;
 use dlms::security::SystemTitle;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use dlms::security::CounterRecord;
@@ -14,10 +14,13 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use crate::calendar::{Calendar, Day, DayBounds};
 use crate::store::{
-    BlockVersion, Channel, ClockReading, CounterKey, DayCount, DayRows, DayTotal, DeviceKind,
-    Enrolment, Failing, Failure, Gap, Meter, MeterState, ProfileLayout, ProfileSlice, Protection,
-    RegisterReading, RegisterRow, RegisterValue, Row, StoreError, TOTALS, WrappedClient,
+    BlockVersion, Channel, ClockReading, Conflict, CounterKey, DayCount, DayRows, DayTotal,
+    DeviceKind, Enrolment, Failing, Failure, Gap, Meter, MeterState, Notice, ProfileLayout,
+    ProfileSlice, Protection, RegisterReading, RegisterRow, RegisterValue, Row, StoreError, Supply,
+    TOTALS, WrappedClient,
 };
+
+use super::write::told::is_set;
 
 /// The period assumed for a meter that never told its own: 15 minutes.
 const PERIOD_ASSUMED_S: u32 = 900;
@@ -179,12 +182,12 @@ pub(super) fn events_since(
     since: Timestamp,
 ) -> Result<Vec<(MeterId, Event)>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT at, log, code, meter FROM event WHERE at >= ?1 ORDER BY at LIMIT ?2",
+        "SELECT at, log, code, via, meter FROM event WHERE at >= ?1 ORDER BY at LIMIT ?2",
     )?;
     let mut rows = statement.query(params![since.millis(), EVENTS_MAX])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
-        events.push((id(row.get(3)?)?, event(row)?));
+        events.push((id(row.get(4)?)?, event(row)?));
     }
     Ok(events)
 }
@@ -199,7 +202,7 @@ pub(super) fn events(
         .prepare_cached("SELECT count(*) FROM event WHERE meter = ?1")?
         .query_row([number(meter)], |row| row.get(0))?;
     let mut statement = connection.prepare_cached(
-        "SELECT at, log, code FROM event WHERE meter = ?1 AND at < ?2
+        "SELECT at, log, code, via FROM event WHERE meter = ?1 AND at < ?2
          ORDER BY at DESC, log, code LIMIT ?3",
     )?;
     let before = before.map_or(i64::MAX, Timestamp::millis);
@@ -213,11 +216,14 @@ pub(super) fn events(
 
 fn event(row: &SqlRow<'_>) -> Result<Event, StoreError> {
     let log: Vec<u8> = row.get(1)?;
-    let source = if log.is_empty() {
-        EventSource::HeadEnd
-    } else {
-        let log = Obis::try_from(log.as_slice());
-        EventSource::Meter(log.map_err(|_| StoreError::DamagedValue("event log"))?)
+    let log = match log.as_slice() {
+        [] => None,
+        log => Some(Obis::try_from(log).map_err(|_| StoreError::DamagedValue("event log"))?),
+    };
+    let source = match (row.get::<_, Option<i64>>(3)?, log) {
+        (Some(by), log) => EventSource::Concentrator { by: id(by)?, log },
+        (None, Some(log)) => EventSource::Meter(log),
+        (None, None) => EventSource::HeadEnd,
     };
     Ok(Event {
         at: Timestamp::from_millis(row.get(0)?),
@@ -269,10 +275,16 @@ pub(super) fn rows(
     let mut slices = Vec::new();
     for (profile, layout) in layouts(connection, object)? {
         let mut intervals = Vec::new();
+        let mut via = BTreeMap::new();
         for (day, bounds) in days(calendar, &range) {
             let Some(rows) = day_rows(connection, meter, profile, &layout, day, bounds)? else {
                 continue;
             };
+            for (by, slots) in marks(connection, meter, profile, day)? {
+                let by = id(by)?;
+                let marked = (0..rows.slots()).filter(|slot| is_set(&slots, *slot));
+                via.extend(marked.map(|slot| (slot_start(&layout, bounds, slot), by)));
+            }
             let kept = rows.rows().filter_map(|(slot, row)| {
                 let start = slot_start(&layout, bounds, slot);
                 range.contains(&start).then(|| Interval {
@@ -285,13 +297,149 @@ pub(super) fn rows(
             intervals.extend(kept);
         }
         if !intervals.is_empty() {
+            via.retain(|start, _| range.contains(start));
             slices.push(ProfileSlice {
                 layout,
                 rows: intervals,
+                via,
             });
         }
     }
+    direct_first(&mut slices);
     Ok(slices)
+}
+
+/// Leaves out what a concentrator told in other columns than those in which it was read directly.
+fn direct_first(slices: &mut [ProfileSlice]) {
+    if slices.len() < 2 || slices.iter().all(|slice| slice.via.is_empty()) {
+        return;
+    }
+    let direct: BTreeSet<i64> = slices
+        .iter()
+        .flat_map(|slice| {
+            let starts = slice.rows.iter().map(|row| row.start.secs());
+            starts.filter(|start| !slice.via.contains_key(start))
+        })
+        .collect();
+    for slice in slices {
+        let ProfileSlice { rows, via, .. } = slice;
+        via.retain(|start, _| {
+            let hidden = direct.contains(start);
+            if hidden {
+                rows.retain(|row| row.start.secs() != *start);
+            }
+            !hidden
+        });
+    }
+}
+
+/// The marks of a day: which slots each concentrator read.
+pub(super) fn marks(
+    connection: &Connection,
+    meter: MeterId,
+    profile: i64,
+    day: Day,
+) -> Result<BTreeMap<i64, Vec<u8>>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT concentrator, slots FROM via WHERE meter = ?1 AND profile = ?2 AND day = ?3",
+    )?;
+    let marks = statement.query_map(params![number(meter), profile, day.number()], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    Ok(marks.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn told_layouts(
+    connection: &Connection,
+    meter: MeterId,
+    object: Obis,
+) -> Result<Vec<ProfileLayout>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT profile FROM told WHERE meter = ?1 ORDER BY at DESC, profile DESC",
+    )?;
+    let told = statement.query_map([number(meter)], |row| row.get::<_, i64>(0))?;
+    let told: Vec<i64> = told.collect::<Result<_, _>>()?;
+    let mut known: BTreeMap<i64, ProfileLayout> =
+        layouts(connection, object)?.into_iter().collect();
+    Ok(told
+        .into_iter()
+        .filter_map(|id| known.remove(&id))
+        .collect())
+}
+
+pub(super) fn conflicts(
+    connection: &Connection,
+    meter: MeterId,
+    object: Obis,
+    range: &Range<i64>,
+) -> Result<Vec<Conflict>, StoreError> {
+    let mut conflicts = Vec::new();
+    for (profile, layout) in layouts(connection, object)? {
+        let mut statement = connection.prepare_cached(
+            "SELECT at, concentrator, found, status, vals FROM conflict
+             WHERE meter = ?1 AND profile = ?2 AND at >= ?3 AND at < ?4 ORDER BY at LIMIT 10000",
+        )?;
+        let key = params![number(meter), profile, range.start, range.end];
+        let mut rows = statement.query(key)?;
+        while let Some(row) = rows.next()? {
+            conflicts.push(Conflict {
+                concentrator: id(row.get(1)?)?,
+                row: Interval {
+                    start: Timestamp::from_secs(row.get(0)?),
+                    duration_s: layout.period_s,
+                    values: values(row.get_ref(4)?.as_blob().unwrap_or_default())?,
+                    status: IntervalStatus::from_bits(row.get(3)?),
+                },
+                found: Timestamp::from_millis(row.get(2)?),
+            });
+        }
+    }
+    Ok(conflicts)
+}
+
+pub(super) fn notices(
+    connection: &Connection,
+    concentrator: MeterId,
+    limit: u32,
+) -> Result<Vec<Notice>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, at, code, detail FROM notice WHERE concentrator = ?1
+         ORDER BY id DESC LIMIT ?2",
+    )?;
+    let notices = statement.query_map(params![number(concentrator), limit], |row| {
+        Ok(Notice {
+            number: row.get(0)?,
+            at: Timestamp::from_millis(row.get(1)?),
+            code: row.get(2)?,
+            detail: row.get(3)?,
+        })
+    })?;
+    Ok(notices.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn supply(
+    connection: &Connection,
+    concentrator: MeterId,
+    range: &Range<i64>,
+) -> Result<Vec<Supply>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT at, feeder, phase, supplied, metered, meters FROM supply
+         WHERE concentrator = ?1 AND at >= ?2 AND at < ?3 ORDER BY at, feeder, phase LIMIT 100000",
+    )?;
+    let mut rows = statement.query(params![number(concentrator), range.start, range.end])?;
+    let mut sums = Vec::new();
+    while let Some(row) = rows.next()? {
+        let damaged = || StoreError::DamagedValue("feeder or phase");
+        sums.push(Supply {
+            at: Timestamp::from_secs(row.get(0)?),
+            feeder: row.get::<_, String>(1)?.parse().map_err(|_| damaged())?,
+            phase: row.get::<_, String>(2)?.parse().map_err(|_| damaged())?,
+            supplied_wh: row.get(3)?,
+            metered_wh: row.get(4)?,
+            meters: row.get(5)?,
+        });
+    }
+    Ok(sums)
 }
 
 pub(super) fn gaps(
@@ -464,6 +612,9 @@ pub(super) fn day_totals(
     day: Day,
 ) -> Result<Vec<DayTotal>, StoreError> {
     let objects = profile_objects(connection)?;
+    let any_marks = connection
+        .prepare_cached("SELECT 1 FROM via LIMIT 1")?
+        .exists(())?;
     // Walks the day's counts, which lie together, and looks each block up.
     let mut statement = connection.prepare_cached(
         "SELECT b.meter, b.profile, b.n, b.t0, b.t1, b.t2, b.t3, b.c0, b.c1, b.c2, b.c3
@@ -482,9 +633,26 @@ pub(super) fn day_totals(
             received: row.get(2)?,
             totals: four(row, 3)?,
             closes: four(row, 7)?,
+            via: if any_marks {
+                marked(connection, id(row.get(0)?)?, row.get(1)?, day)?
+            } else {
+                0
+            },
         });
     }
     Ok(totals)
+}
+
+/// Counts the intervals of a day that concentrators read.
+fn marked(
+    connection: &Connection,
+    meter: MeterId,
+    profile: i64,
+    day: Day,
+) -> Result<u32, StoreError> {
+    let marks = marks(connection, meter, profile, day)?;
+    let octets = marks.values().flatten();
+    Ok(octets.map(|octet| octet.count_ones()).sum())
 }
 
 pub(super) fn four(row: &SqlRow<'_>, first: usize) -> Result<[Option<i64>; TOTALS], StoreError> {
@@ -585,7 +753,7 @@ pub(super) fn secrets(
 }
 
 /// Returns the rows of one day, from its block or from the hot table; never both exist.
-fn day_rows(
+pub(super) fn day_rows(
     connection: &Connection,
     meter: MeterId,
     profile: i64,

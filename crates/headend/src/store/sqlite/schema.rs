@@ -54,13 +54,14 @@ CREATE TABLE conflict(
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE notice(
+    id INTEGER PRIMARY KEY,
     concentrator INTEGER NOT NULL,
     number INTEGER NOT NULL,
     at INTEGER NOT NULL,
     code INTEGER NOT NULL,
     detail BLOB NOT NULL,
-    PRIMARY KEY(concentrator, number, at)
-) STRICT, WITHOUT ROWID;
+    UNIQUE(concentrator, number, at)
+) STRICT;
 
 CREATE TABLE supply(
     concentrator INTEGER NOT NULL,

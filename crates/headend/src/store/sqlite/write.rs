@@ -1,19 +1,21 @@
 //! The one writer: everything that changes the database.
 
+pub(super) mod told;
+
 use dlms::cosem::Obis;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use dlms::security::CounterRecord;
-use model::{Event, EventSource, Interval, MeterId, Timestamp};
+use model::{Event, EventKind, EventSource, Interval, MeterId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::read::{self, channel_octets, day_count, four, id, number, slot_start, value_octets};
 use crate::calendar::{Calendar, Day, DayBounds};
 use crate::store::{
     CodecError, Contact, CounterKey, DayCount, DayRows, DeviceKind, Enrolled, Enrolment, Failing,
-    MeterState, ProfileLayout, ProfileRows, Put, RegisterReading, RegisterValue, Row, StoreError,
-    Stored, Sweep, TOTALS, WrappedClient,
+    MeterState, ProfileLayout, ProfileRows, Put, RegisterReading, RegisterValue, Row, Source,
+    StoreError, Stored, Sweep, TOTALS, WrappedClient,
 };
 
 /// Owns the writing connection.
@@ -307,6 +309,16 @@ impl Writer {
         for register in &sweep.registers {
             self.put_register(sweep.meter, register, midnight)?;
         }
+        if stored.conflicts > 0 {
+            let event = Event {
+                at: sweep.at,
+                source: EventSource::HeadEnd,
+                code: EventKind::RowsDiffer.code(),
+            };
+            if self.put_event(sweep.meter, event)? {
+                stored.events.push(event);
+            }
+        }
         for event in &sweep.events {
             if self.put_event(sweep.meter, *event)? {
                 stored.events.push(*event);
@@ -334,8 +346,11 @@ impl Writer {
             let (day, bounds) = self.day(captured.plus_millis(-1).secs());
             match slot(layout, bounds, row) {
                 Some(slot) => days.entry(day).or_default().push((slot, row)),
-                None => self.put_stray(meter, profile, row, &mut tally)?,
+                None => self.put_stray(sweep, profile, row, &mut tally)?,
             }
+        }
+        if sweep.source == Source::Direct {
+            self.put_told(meter, profile, sweep.at)?;
         }
         let today = self.calendar.day_of(sweep.at.secs());
         let mut earliest = i64::MAX;
@@ -348,8 +363,12 @@ impl Writer {
                 day,
                 bounds,
             };
+            let rows = self.settle(&place, sweep, rows, &mut tally)?;
             if let Some((slot, _)) = rows.iter().min_by_key(|(slot, _)| slot) {
                 earliest = earliest.min(slot_start(layout, bounds, *slot));
+            }
+            if rows.is_empty() {
+                continue;
             }
             let few = rows.len() * 2 < place.slots();
             let young = day >= today.plus(-1) && place.slots() > 1;
@@ -368,7 +387,11 @@ impl Writer {
             }
         }
         if is_load_profile {
-            let newest = given.rows.iter().map(Interval::captured).max();
+            let newest = given.rows.iter().map(Interval::captured);
+            // What lies ahead is no reason to believe that all is here.
+            let ahead = sweep.at.plus_secs(i64::from(layout.period_s));
+            let is_told = sweep.source != Source::Direct;
+            let newest = newest.filter(|newest| !is_told || *newest <= ahead).max();
             stored.state.newest = stored.state.newest.max(newest);
             if known.period_s != Some(layout.period_s) {
                 self.connection
@@ -390,6 +413,7 @@ impl Writer {
         stored.changed += tally.changed;
         stored.same += tally.same;
         stored.stray += tally.stray;
+        stored.conflicts += tally.conflicts;
         Ok(())
     }
 
@@ -681,23 +705,31 @@ impl Writer {
 
     fn put_stray(
         &self,
-        meter: MeterId,
+        sweep: &Sweep,
         profile: i64,
         row: &Interval,
         tally: &mut Tally,
     ) -> Result<(), StoreError> {
+        let via = concentrator(sweep.source);
+        if via.is_some() && self.strays(sweep.meter, profile)? >= STRAYS_TOLD_MAX {
+            return Ok(());
+        }
         let added = self
             .connection
             .prepare_cached(
-                "INSERT INTO stray(meter, profile, at, status, vals) VALUES(?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT DO NOTHING",
+                "INSERT INTO stray(meter, profile, at, status, vals, via)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT DO UPDATE SET status = excluded.status, vals = excluded.vals,
+                     via = NULL
+                 WHERE via IS NOT NULL AND excluded.via IS NULL",
             )?
             .execute(params![
-                number(meter),
+                number(sweep.meter),
                 profile,
                 row.captured().secs(),
                 row.status.bits(),
-                value_octets(&row.values)
+                value_octets(&row.values),
+                via,
             ])?;
         if added == 1 {
             tally.stray += 1;
@@ -705,6 +737,14 @@ impl Writer {
             tally.same += 1;
         }
         Ok(())
+    }
+
+    /// Counts the rows that fit no slot and that a concentrator told.
+    fn strays(&self, meter: MeterId, profile: i64) -> Result<u32, StoreError> {
+        let mut count = self.connection.prepare_cached(
+            "SELECT count(*) FROM stray WHERE meter = ?1 AND profile = ?2 AND via IS NOT NULL",
+        )?;
+        Ok(count.query_row(params![number(meter), profile], |row| row.get(0))?)
     }
 
     /// Notes what the meter was asked for and did not have.
@@ -814,17 +854,29 @@ impl Writer {
     }
 
     fn put_event(&self, meter: MeterId, event: Event) -> Result<bool, StoreError> {
-        let log: &[u8] = match &event.source {
-            EventSource::Meter(log) => &log.0,
-            EventSource::HeadEnd => &[],
+        let (log, via): (&[u8], _) = match &event.source {
+            EventSource::Meter(log) => (&log.0, None),
+            EventSource::HeadEnd => (&[], None),
+            EventSource::Concentrator { by, log } => {
+                let log = log.as_ref().map_or(&[][..], |log| &log.0);
+                (log, Some(number(*by)))
+            }
         };
+        // What a concentrator told is the meter's own word once that says it.
         let added = self
             .connection
             .prepare_cached(
-                "INSERT INTO event(meter, at, log, code) VALUES(?1, ?2, ?3, ?4)
-                 ON CONFLICT DO NOTHING",
+                "INSERT INTO event(meter, at, log, code, via) VALUES(?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET via = NULL
+                 WHERE via IS NOT NULL AND excluded.via IS NULL",
             )?
-            .execute(params![number(meter), event.at.millis(), log, event.code])?;
+            .execute(params![
+                number(meter),
+                event.at.millis(),
+                log,
+                event.code,
+                via
+            ])?;
         Ok(added == 1)
     }
 
@@ -927,6 +979,9 @@ impl Writer {
 /// The greatest number of layouts: a meter that tells another one each time must not fill memory.
 const PROFILES_MAX: usize = 10_000;
 
+/// The greatest number of rows that fit no slot and that a concentrator tells, of one profile.
+const STRAYS_TOLD_MAX: u32 = 1_000;
+
 /// What the registry says about a meter.
 struct Known {
     load_profile: Obis,
@@ -960,6 +1015,7 @@ struct Tally {
     changed: u64,
     same: u64,
     stray: u64,
+    conflicts: u64,
 }
 
 /// The slot that an interval fills, or `None` where it begins or ends elsewhere.
@@ -977,6 +1033,14 @@ fn slot(layout: &ProfileLayout, bounds: DayBounds, row: &Interval) -> Option<usi
         return None;
     }
     usize::try_from(past / period - 1).ok()
+}
+
+/// The number of the concentrator that read something, where one did.
+fn concentrator(source: Source) -> Option<i64> {
+    match source {
+        Source::Direct => None,
+        Source::Concentrator(by) => Some(number(by)),
+    }
 }
 
 /// The sum of a column without a hole.
@@ -1007,6 +1071,7 @@ fn advance(state: &mut MeterState, sweep: &Sweep) {
                 reason,
             });
         }
+        Contact::Told => {}
     }
     if let Some(breaker) = sweep.breaker {
         state.breaker = Some((breaker, sweep.at));

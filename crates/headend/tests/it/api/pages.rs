@@ -197,11 +197,11 @@ async fn profiles_show_amounts_and_gaps() {
     let mut lines = csv.text().lines();
     assert_eq!(
         lines.next().unwrap(),
-        "start_utc,start_local,end_utc,import_wh,export_wh,quality"
+        "start_utc,start_local,end_utc,import_wh,export_wh,quality,source"
     );
     assert_eq!(
         lines.next().unwrap(),
-        "2026-11-19T23:00:00Z,2026-11-20T00:00:00+01:00,2026-11-19T23:15:00Z,25,0,"
+        "2026-11-19T23:00:00Z,2026-11-20T00:00:00+01:00,2026-11-19T23:15:00Z,25,0,,direct"
     );
     assert_eq!(lines.count(), 95);
 
