@@ -9,8 +9,9 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use dlms::security::{AwsLc, KeyRing, Keys as SecurityKeys, SecuritySuite};
 use han::zcl::InstallCode;
+use homegate::push_memory::PushMemory;
 use homegate::{HomeGate, Options, credential};
-use link::{Clock, Source, SourceSettings, SourceUrl, SystemClock};
+use link::{Clock, PushCounters, Source, SourceSettings, SourceUrl, SystemClock};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -99,11 +100,13 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
             .hint("--source p1:///dev/ttyUSB0, or gridward homegate setup, which finds the port")
     })?;
     let (kind, url) = parse(&source)?;
-    let settings = SourceSettings {
-        keys: keys(&config)?,
-        install_code: install_code(&config)?,
-    };
     let data = folder(options.data.as_deref(), &config)?;
+    let (keys, counters) = keys(&config, &data)?.unzip();
+    let settings = SourceSettings {
+        keys,
+        install_code: install_code(&config)?,
+        counters: counters.map(|counters| Box::new(counters) as Box<dyn PushCounters>),
+    };
     role::block_on_one(async {
         let stop = role::stopped(options.stop_at_eof)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -172,8 +175,11 @@ fn folder(given: Option<&Path>, config: &homegate::Config) -> Result<PathBuf, Fa
     }
 }
 
-/// The keys of a port that ciphers.
-fn keys(config: &homegate::Config) -> Result<Option<han::port::Keys>, Failure> {
+/// The keys of a port that ciphers, and the counters that were used under them.
+fn keys(
+    config: &homegate::Config,
+    data: &Path,
+) -> Result<Option<(han::port::Keys, PushMemory)>, Failure> {
     let read = |path: &Option<PathBuf>, name: &str| {
         path.as_ref()
             .map(|path| Secret::from(format!("@{}", path.display())).key(name))
@@ -184,6 +190,8 @@ fn keys(config: &homegate::Config) -> Result<Option<han::port::Keys>, Failure> {
     let Some(encryption) = encryption else {
         return Ok(None);
     };
+    let counters = PushMemory::open(data, &encryption)
+        .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
     let ring = KeyRing::new(
         &AwsLc,
         SecuritySuite::Suite0,
@@ -197,10 +205,11 @@ fn keys(config: &homegate::Config) -> Result<Option<han::port::Keys>, Failure> {
         },
     )
     .map_err(|error| Failure::new(format!("homegate.key_file: {error}")))?;
-    Ok(Some(han::port::Keys {
+    let keys = han::port::Keys {
         ring,
         unauthenticated: config.unauthenticated,
-    }))
+    };
+    Ok(Some((keys, counters)))
 }
 
 /// The code under which a radio joins the meter's network.

@@ -3,10 +3,12 @@
 //!
 //! A machine without I/O, and without any output: it has nothing to send.
 
+use std::collections::BTreeMap;
+
 use dlms::codec::{Reader, Wire as _};
 use dlms::hdlc::{Listener, llc};
 use dlms::mbus::{Assembler, Deframer, Segment};
-use dlms::security::{Header, KeyRing, Protection, ReplayWindow, UnprotectError};
+use dlms::security::{Header, KeyRing, PeerWindows, Protection, SystemTitle, UnprotectError};
 use dlms::xdlms::GeneralBlockTransfer;
 use dlms::{Duration, Instant};
 
@@ -76,7 +78,9 @@ pub struct Port {
     protocol: Protocol,
     line: Line,
     keys: Option<Keys>,
-    window: ReplayWindow,
+    windows: PeerWindows,
+    /// The highest counter of each title that was taken and not asked for yet.
+    taken: BTreeMap<SystemTitle, u32>,
     /// What has come of a message in blocks, and the number that is due.
     blocks: Option<(Vec<u8>, u16)>,
     counters: Counters,
@@ -117,10 +121,26 @@ impl Port {
             protocol,
             line: Line::new(protocol),
             keys,
-            window: ReplayWindow::sliding(0),
+            windows: PeerWindows::new(0),
+            taken: BTreeMap::new(),
             blocks: None,
             counters: Counters::default(),
         }
+    }
+
+    /// Goes on with counters that were used before, of messages under the same
+    /// key.
+    #[must_use]
+    pub fn with_windows(mut self, windows: PeerWindows) -> Self {
+        self.windows = windows;
+        self
+    }
+
+    /// Tells the highest counter of each title that [`handle`](Self::handle) has
+    /// taken since this was asked last. They must be kept before the reports of
+    /// those messages are acted on, so that none is taken again.
+    pub fn taken(&mut self) -> BTreeMap<SystemTitle, u32> {
+        std::mem::take(&mut self.taken)
     }
 
     /// Takes octets of the port and tells what the messages in them say.
@@ -232,13 +252,16 @@ impl Port {
         };
         let authenticated = header.control.protection().authenticated();
         let range = if authenticated {
-            match keys.ring.unprotect_once(
-                &mut message,
-                &title,
-                Protection::Authenticated,
-                &mut self.window,
-            ) {
-                Ok(opened) => opened.range(),
+            let opened = self.windows.verify(&title, |window| {
+                keys.ring
+                    .unprotect_once(&mut message, &title, Protection::Authenticated, window)
+            });
+            match opened {
+                Ok(opened) => {
+                    let highest = self.taken.entry(title).or_insert(header.counter);
+                    *highest = header.counter.max(*highest);
+                    opened.range()
+                }
                 Err(UnprotectError::Replayed(_)) => {
                     self.counters.replayed += 1;
                     return None;

@@ -22,6 +22,7 @@ pub mod history;
 pub mod mdns;
 pub mod mqtt;
 pub mod poller;
+pub mod push_memory;
 pub mod reader;
 pub mod recorder;
 pub mod remember;

@@ -14,16 +14,18 @@ use dlms::{Duration, Instant};
 pub const INTERVAL_MIN: Duration = Duration::from_millis(7_000);
 
 /// How long the way to the meter is left closed after the first failure, and
-/// how long at most; each failure in a row doubles it.
+/// how long at most; each failure in a row doubles it. However long an outage
+/// was, a reading comes within 15 s of its end: the last try may just have
+/// begun, and takes 5 s to fail.
 const RETRY_FIRST: Duration = Duration::from_millis(1_000);
-const RETRY_MAX: Duration = Duration::from_millis(60_000);
+const RETRY_MAX: Duration = Duration::from_millis(4_000);
 
 /// How long opening the way may take: joining a network has retries of its
 /// own.
 const OPENING_MAX: Duration = Duration::from_millis(120_000);
 
 /// Doublings of the first wait, at most.
-const DOUBLINGS_MAX: u32 = 6;
+const DOUBLINGS_MAX: u32 = 2;
 
 /// How the meter is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

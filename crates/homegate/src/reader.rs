@@ -120,10 +120,9 @@ impl PollMemory {
     /// Keeps it in a file of `folder`.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         Self {
             path: folder.join("last-poll"),
-            boot: boot.map(|boot| boot.trim().to_owned()),
+            boot: boot_id(),
         }
     }
 
@@ -151,6 +150,12 @@ impl PollMemory {
             tracing::warn!(%error, "the time of the last poll is not kept");
         }
     }
+}
+
+/// What tells one run of the machine from the next.
+pub(crate) fn boot_id() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    boot.map(|boot| boot.trim().to_owned())
 }
 
 fn uptime() -> Option<Duration> {

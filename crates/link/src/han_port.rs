@@ -12,5 +12,7 @@ mod radio;
 mod source;
 mod url;
 
-pub use source::{Source, SourceError, SourceEvent, SourceSettings};
-pub use url::{DeviceOptions, Parity, Place, SourceProtocol, SourceUrl, SourceUrlError};
+pub use source::{PushCounters, Source, SourceError, SourceEvent, SourceSettings};
+pub use url::{
+    DLMS_FORMS, DeviceOptions, Parity, Place, SourceProtocol, SourceUrl, SourceUrlError,
+};

@@ -36,8 +36,8 @@ pub use endpoint::{
 pub use entropy::{Entropy, SystemEntropy};
 pub use fault::{FaultPlan, Faulty};
 pub use han_port::{
-    DeviceOptions, Parity, Place, Source, SourceError, SourceEvent, SourceProtocol, SourceSettings,
-    SourceUrl, SourceUrlError,
+    DLMS_FORMS, DeviceOptions, Parity, Place, PushCounters, Source, SourceError, SourceEvent,
+    SourceProtocol, SourceSettings, SourceUrl, SourceUrlError,
 };
 pub use keyfile::{
     ClientKeys, KeyFault, KeyFaultReason, KeyFile, KeyFileError, MeterKeys, Password,

@@ -60,14 +60,20 @@ pub(super) struct SetupOptions {
 
 /// How ports speak, the commonest first. Each is listened to, never written
 /// to, but for the adapter at the end, which answers when it is asked.
-const WAYS: [(&str, &str, &str); 5] = [
+const WAYS: [(&str, &str, &str); 7] = [
     ("p1", "", "telegrams of a P1 port"),
     ("sml", "", "SML of a German or Swiss meter"),
     (
         "dlms",
-        "",
-        "DLMS of a Nordic, Austrian, Swiss or Danish port",
+        "?baud=2400&parity=even",
+        "DLMS of an Aidon or Kaifa in Norway, and others",
     ),
+    (
+        "dlms",
+        "?baud=2400&parity=none",
+        "DLMS of a Kamstrup, or of an Austrian port",
+    ),
+    ("dlms", "?baud=115200&parity=none", "DLMS of a P1 socket"),
     (
         "p1",
         "?baud=9600&bits=7&parity=even",

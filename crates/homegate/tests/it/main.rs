@@ -15,6 +15,7 @@ mod history;
 mod mqtt;
 mod poller;
 mod port;
+mod push_memory;
 mod separation;
 mod server;
 mod support;

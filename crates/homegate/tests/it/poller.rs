@@ -142,3 +142,56 @@ fn late_and_lost_answers_are_counted() {
     assert_eq!(poller.counts().late, 1);
     assert_eq!(poller.counts().polls, 1);
 }
+
+#[test]
+fn a_reading_comes_within_15_s_of_the_end_of_any_outage() {
+    // The way is closed, opens and fails at once, hangs for five seconds, or the
+    // meter is mute, for anything up to two hours; then everything works.
+    for outage in (0..7_200).step_by(61).map(|secs| 20_000 + secs * 1_000) {
+        for manner in 0..3 {
+            let mut poller = Poller::new(Config::default(), Some(INTERVAL_MIN), at(0));
+            poller.handle(Input::Elapsed, at(0));
+            let (mut now, mut pending, mut asked) = (0, None, Vec::new());
+            let answered = loop {
+                assert!(now < outage + 60_000, "{outage} {manner}: nothing comes");
+                let due = match poller.poll() {
+                    Output::Timeout(due) => due.as_micros() / 1_000,
+                    Output::Connect => {
+                        pending = Some(match (manner, now >= outage) {
+                            (_, true) | (2, _) => (now + 1_500, Input::Connected),
+                            (0, _) => (now, Input::Disconnected),
+                            _ => (now + 5_000, Input::Disconnected),
+                        });
+                        continue;
+                    }
+                    Output::Disconnect => {
+                        pending = None;
+                        continue;
+                    }
+                    Output::Ask { number } => {
+                        asked.push(now);
+                        if now >= outage {
+                            pending = Some((now + 900, Input::Answered { number }));
+                        }
+                        continue;
+                    }
+                };
+                let (when, input) = match pending.take() {
+                    Some((when, input)) if when <= due => (when, input),
+                    other => {
+                        pending = other;
+                        (due, Input::Elapsed)
+                    }
+                };
+                now = now.max(when);
+                poller.handle(input, at(now));
+                if matches!(input, Input::Answered { .. }) && now >= outage {
+                    break now;
+                }
+            };
+            let took = answered - outage;
+            assert!(took <= 15_000, "{outage} {manner}: {took} ms");
+            assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= 7_000));
+        }
+    }
+}

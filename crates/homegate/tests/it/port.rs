@@ -9,8 +9,8 @@ use dlms::cosem::{Obis, ScalerUnit, Unit};
 use dlms::hdlc::{Address, Control, Frame, llc};
 use dlms::mbus::{LongFrame, Segment};
 use dlms::security::{
-    Envelope, FreshCounter, Key, KeyRing, Protection, RustCrypto, SecuritySuite, SystemTitle,
-    Wrapping,
+    Envelope, FreshCounter, Key, KeyRing, PeerWindows, Protection, RustCrypto, SecuritySuite,
+    SystemTitle, Wrapping,
 };
 use dlms::xdlms::{BlockControl, GeneralBlockTransfer};
 use han::port::{Keys, Port, Protocol};
@@ -156,6 +156,30 @@ fn ciphered_pushes_are_verified_and_taken_once() {
     assert_eq!(powers(&mut port, &hdlc(&with_llc(&next))), ["282 W"]);
     let mut none = Port::new(Protocol::Hdlc, None);
     assert!(powers(&mut none, &frame).is_empty());
+}
+
+#[test]
+fn what_was_taken_is_told_and_refused_by_the_next_port() {
+    let frame = |counter| {
+        let plain = notification(280 + counter);
+        let sealed = protected(Protection::AuthenticatedEncrypted, counter, &plain);
+        hdlc(&with_llc(&sealed))
+    };
+    let mut port = Port::new(Protocol::Hdlc, keys(false));
+    assert_eq!(
+        powers(&mut port, &[frame(7), frame(9)].concat()),
+        ["287 W", "289 W"]
+    );
+    assert_eq!(port.taken(), std::collections::BTreeMap::from([(TITLE, 9)]));
+    assert!(port.taken().is_empty());
+    assert!(powers(&mut port, &frame(9)).is_empty());
+    assert!(port.taken().is_empty(), "what is refused is not taken");
+
+    let windows = PeerWindows::new(0).with_peer(TITLE, 10);
+    let mut port = Port::new(Protocol::Hdlc, keys(false)).with_windows(windows);
+    let all = [frame(7), frame(8), frame(9), frame(10)].concat();
+    assert_eq!(powers(&mut port, &all), ["290 W"]);
+    assert_eq!(port.counters().replayed, 3);
 }
 
 #[test]

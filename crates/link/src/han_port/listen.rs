@@ -4,14 +4,17 @@ use std::fs::File;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::net::sockopt;
 use rustix::termios::{self, ControlModes, OptionalActions, QueueSelector};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe;
 
 use super::url::{DeviceOptions, Parity, Place};
+use crate::HostPort;
 
 /// A line that can be read and has no way to be written: a device that the
 /// system has opened for reading only, or the reading half of a connection.
@@ -29,9 +32,7 @@ impl Ears {
             Place::Device(device) => {
                 Line::Device(pipe::Receiver::from_file_unchecked(terminal(device)?)?)
             }
-            Place::Server(at) => {
-                Line::Server(TcpStream::connect((at.host.as_str(), at.port)).await?)
-            }
+            Place::Server(at) => Line::Server(server(at).await?),
         }))
     }
 }
@@ -48,6 +49,22 @@ impl AsyncRead for Ears {
         }
     }
 }
+
+/// Connects to a serial server. A connection on which nothing is ever sent
+/// notices by probes alone that the other side was cut off or restarted.
+pub(super) async fn server(at: &HostPort) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((at.host.as_str(), at.port)).await?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    sockopt::set_tcp_keepidle(&stream, PROBE_INTERVAL)?;
+    sockopt::set_tcp_keepintvl(&stream, PROBE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(&stream, PROBES)?;
+    Ok(stream)
+}
+
+/// Silence before a serial server is probed, and between probes; probes without
+/// an answer until it is lost.
+const PROBE_INTERVAL: Duration = Duration::from_secs(4);
+const PROBES: u32 = 3;
 
 /// Opens a terminal for reading only, for this process alone, and has it give
 /// octets as they come.
@@ -116,6 +133,7 @@ mod tests {
             baud: 2_400,
             bits: 8,
             parity: Parity::Even,
+            is_form_open: false,
             hardware_flow: false,
         }
     }

@@ -7,10 +7,10 @@ use han::measure::Report;
 use han::port::Port;
 use han::raven;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_serial::{DataBits, FlowControl, SerialPortBuilderExt as _};
 
+use super::listen::server;
 use super::source::{
     Command, INPUT_SIZE, OPENING_MAX, Shared, SourceError, SourceEvent, SourceSettings, Unheard,
 };
@@ -109,7 +109,7 @@ impl Line {
                     Box::new(stream)
                 }
                 Place::Server(at) => {
-                    let stream = TcpStream::connect((at.host.as_str(), at.port)).await?;
+                    let stream = server(at).await?;
                     stream.set_nodelay(true)?;
                     Box::new(stream)
                 }

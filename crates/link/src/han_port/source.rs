@@ -1,10 +1,12 @@
 //! A source: the way to a home's meter, kept open.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dlms::security::{PeerWindows, SystemTitle};
 use han::egress::Refused;
 use han::measure::Report;
 use han::port::{Counters, Keys, Port, Protocol};
@@ -14,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::listen::Ears;
-use super::url::SourceUrl;
+use super::url::{Place, SourceUrl};
 use crate::Clock;
 
 /// What a source needs beside its URL, and what no URL may hold.
@@ -25,6 +27,22 @@ pub struct SourceSettings {
     /// The install code under which a radio joins the meter's network; its
     /// owner has given it to the utility.
     pub install_code: Option<InstallCode>,
+    /// Where counters of ciphered messages are kept, so that none is taken
+    /// again after a restart; without it only while the source lives.
+    pub counters: Option<Box<dyn PushCounters>>,
+}
+
+/// Where counters of ciphered messages that were taken are kept.
+pub trait PushCounters: fmt::Debug + Send + Sync {
+    /// Tells what was kept: which counters each title has used.
+    fn windows(&self) -> PeerWindows;
+
+    /// Keeps the highest counters that were taken, by title, before their
+    /// messages are acted on.
+    ///
+    /// # Errors
+    /// What the system says; the messages are then left out.
+    fn keep(&mut self, taken: &BTreeMap<SystemTitle, u32>) -> io::Result<()>;
 }
 
 /// What a source tells.
@@ -66,6 +84,9 @@ pub enum SourceError {
         /// For how long.
         seconds: u64,
     },
+    /// Octets come, and none of them can be read.
+    #[error("what comes cannot be read: speed or parity is another")]
+    Unreadable,
 }
 
 /// The way to a home's meter. Dropping it closes the port.
@@ -112,7 +133,7 @@ impl Source {
         let task = if polled {
             tokio::spawn(super::poll::run(url, settings, told, shared))
         } else {
-            tokio::spawn(listen(url, settings.keys, shared))
+            tokio::spawn(listen(url, settings, shared))
         };
         Self {
             polled,
@@ -204,35 +225,63 @@ impl Shared {
 }
 
 /// How long opening a port may take.
-pub(super) const OPENING_MAX: Duration = Duration::from_secs(10);
+pub(super) const OPENING_MAX: Duration = Duration::from_secs(5);
 
 /// The pause before a port is opened again: doubled with each failure in a
-/// row.
+/// row. However long an outage was, a port that is there again is heard within
+/// 15 s, of which P1's own pause of 10 s and [`OPENING_MAX`] leave this.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(8);
+const PAUSE_MAX: Duration = Duration::from_secs(4);
 
 /// Octets that are read at once.
 pub(super) const INPUT_SIZE: usize = 4_096;
 
+/// How long octets may come of which none can be read until the port is tried
+/// in another form, where the URL leaves that open: twice what the slowest port
+/// with a list every ten seconds needs.
+const FORM_MAX: Duration = Duration::from_secs(30);
+
 /// Listens for ever.
-async fn listen(url: SourceUrl, keys: Option<Keys>, shared: Shared) {
+async fn listen(url: SourceUrl, settings: SourceSettings, shared: Shared) {
+    let SourceSettings {
+        keys, mut counters, ..
+    } = settings;
     let protocol = match url.framing {
         Some(Protocol::P1) if keys.is_some() => Protocol::P1Ciphered,
         Some(protocol) => protocol,
         None => return,
     };
     let mut port = Port::new(protocol, keys);
+    if let Some(counters) = &counters {
+        port = port.with_windows(counters.windows());
+    }
+    let attempts = url.attempts();
+    let mut attempt = 0;
     let mut pause = PAUSE_FIRST;
     loop {
-        let reports = port.counters().reports;
-        let Ok(lost) = hear(&url, &mut port, &shared).await else {
+        let before = port.counters();
+        let Some(place) = attempts.get(attempt % attempts.len().max(1)) else {
             return;
         };
-        tracing::info!(source = %url, reason = %lost, "the port is closed");
-        if shared.tell(SourceEvent::Disconnected(lost)).await.is_err() {
+        let is_only = attempts.len() == 1 || before != Counters::default();
+        let mut ears = Hearing {
+            url: &url,
+            place,
+            is_only,
+            counters: &mut counters,
+        };
+        let Ok(lost) = ears.hear(&mut port, &shared).await else {
             return;
+        };
+        if let SourceError::Unreadable = lost {
+            attempt += 1;
+        } else {
+            tracing::info!(source = %url, reason = %lost, "the port is closed");
+            if shared.tell(SourceEvent::Disconnected(lost)).await.is_err() {
+                return;
+            }
         }
-        if port.counters().reports > reports {
+        if port.counters().reports > before.reports {
             pause = PAUSE_FIRST;
         }
         port.interrupted();
@@ -241,25 +290,67 @@ async fn listen(url: SourceUrl, keys: Option<Keys>, shared: Shared) {
     }
 }
 
-/// Listens until the port is lost.
-async fn hear(url: &SourceUrl, port: &mut Port, shared: &Shared) -> Result<SourceError, Unheard> {
-    let mut ears = match tokio::time::timeout(OPENING_MAX, Ears::open(&url.place)).await {
-        Ok(Ok(ears)) => ears,
-        Ok(Err(error)) => return Ok(error.into()),
-        Err(_) => return Ok(SourceError::silent(OPENING_MAX)),
-    };
-    tracing::info!(source = %url, "the port is open");
-    shared.tell(SourceEvent::Connected).await?;
-    let mut input = [0; INPUT_SIZE];
-    loop {
-        let heard = match octets(&mut ears, &mut input, url.silence()).await {
-            Ok(heard) => heard,
-            Err(error) => return Ok(error),
+/// A port that is listened to.
+struct Hearing<'a> {
+    url: &'a SourceUrl,
+    place: &'a Place,
+    /// Whether there is no other form of octets to try.
+    is_only: bool,
+    counters: &'a mut Option<Box<dyn PushCounters>>,
+}
+
+impl Hearing<'_> {
+    /// Listens until the port is lost.
+    async fn hear(&mut self, port: &mut Port, shared: &Shared) -> Result<SourceError, Unheard> {
+        let mut ears = match tokio::time::timeout(OPENING_MAX, Ears::open(self.place)).await {
+            Ok(Ok(ears)) => ears,
+            Ok(Err(error)) => return Ok(error.into()),
+            Err(_) => return Ok(SourceError::silent(OPENING_MAX)),
         };
-        let reports = port.handle(heard, shared.clock.now());
-        shared.count(port.counters());
-        for report in reports {
-            shared.tell(SourceEvent::Report(report)).await?;
+        tracing::info!(source = %self.url, form = %self.form(), "the port is open");
+        shared.tell(SourceEvent::Connected).await?;
+        let mut input = [0; INPUT_SIZE];
+        let mut unread_since = None;
+        loop {
+            let heard = match octets(&mut ears, &mut input, self.url.silence()).await {
+                Ok(heard) => heard,
+                Err(error) => return Ok(error),
+            };
+            let now = shared.clock.now();
+            let reports = port.handle(heard, now);
+            shared.count(port.counters());
+            let taken = port.taken();
+            if let Some(counters) = self.counters.as_mut()
+                && !taken.is_empty()
+                && let Err(error) = counters.keep(&taken)
+            {
+                // What could be told again after a restart is not told now.
+                tracing::warn!(%error, "the counter of a message cannot be kept");
+                continue;
+            }
+            for report in reports {
+                shared.tell(SourceEvent::Report(report)).await?;
+            }
+            if self.is_only {
+                continue;
+            }
+            if port.counters() != Counters::default() {
+                tracing::info!(form = %self.form(), "the port can be read so: name it in the source");
+                self.is_only = true;
+            } else if now.since(*unread_since.get_or_insert(now)) > FORM_MAX {
+                tracing::info!(form = %self.form(), "the port cannot be read so");
+                return Ok(SourceError::Unreadable);
+            }
+        }
+    }
+
+    /// The form of octets, as options of a URL.
+    fn form(&self) -> String {
+        match self.place {
+            Place::Device(device) => {
+                format!("baud={}&parity={}", device.baud, device.parity.name())
+            }
+            Place::Server(_) => String::new(),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{EndpointError, HostPort};
 /// | `ezsp:///dev/ttyUSB0` | a ZigBee radio processor (EZSP over ASH) | 115,200 baud 8N1 |
 /// | `raven:///dev/ttyUSB0` | a RAVEn or EMU-2 | 115,200 baud 8N1 |
 /// | `p1:///dev/ttyUSB0` | telegrams of a P1 or D0 port | 115,200 baud 8N1 (DSMR 4 and 5) |
-/// | `dlms:///dev/ttyUSB0` | DLMS pushes in HDLC or wired M-Bus | 2,400 baud 8E1 (EN 13757-2) |
+/// | `dlms:///dev/ttyUSB0` | DLMS pushes in HDLC or wired M-Bus | differs by meter: [`DLMS_FORMS`], one after the other |
 /// | `sml:///dev/ttyUSB0` | files of SML | 9,600 baud 8N1 |
 ///
 /// Each can be `SCHEME+tcp://HOST:PORT` as well: the same octets from a serial
@@ -91,6 +91,9 @@ pub struct DeviceOptions {
     pub bits: u8,
     /// The parity bit.
     pub parity: Parity,
+    /// Whether speed and parity are the first of [`DLMS_FORMS`], since the URL
+    /// says neither: the others are tried where nothing can be read.
+    pub is_form_open: bool,
     /// Whether RTS and CTS hold octets back.
     pub hardware_flow: bool,
 }
@@ -105,6 +108,24 @@ pub enum Parity {
     /// Makes it odd.
     Odd,
 }
+
+/// Speeds and parities of ports that push DLMS, the commonest first; octets
+/// have 8 bits.
+///
+/// | form | seen at |
+/// |---|---|
+/// | 2,400 baud 8E1 | Aidon 65xx, Kaifa MA105, MA304 (Norway, Sweden) |
+/// | 2,400 baud 8N1 | Kamstrup; Kaifa MA309M (Austria); Aidon with Rejlers' interface |
+/// | 115,200 baud 8N1 | DLMS at P1 sockets |
+///
+/// From the table of known hardware of a public reader (UtilitechAS
+/// amsreader-firmware, wiki, "Known hardware configurations") and the findings
+/// beside the samples of kjetilrong/AmsToMqttBridge, which agree.
+pub const DLMS_FORMS: [(u32, Parity); 3] = [
+    (2_400, Parity::Even),
+    (2_400, Parity::None),
+    (115_200, Parity::None),
+];
 
 /// Channels 11 to 26 of the 2.4 GHz band.
 const CHANNELS: u32 = 0x07FF_F800;
@@ -157,6 +178,25 @@ impl SourceProtocol {
 }
 
 impl SourceUrl {
+    /// Tells where to listen, and in which forms of octets, one after the other
+    /// until one can be read; more than one only where the URL leaves it open.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Place> {
+        match &self.place {
+            Place::Device(device) if device.is_form_open => DLMS_FORMS
+                .into_iter()
+                .map(|(baud, parity)| {
+                    Place::Device(DeviceOptions {
+                        baud,
+                        parity,
+                        ..device.clone()
+                    })
+                })
+                .collect(),
+            place => vec![place.clone()],
+        }
+    }
+
     /// Tells after how much silence the port is opened anew.
     #[must_use]
     pub fn silence(&self) -> Duration {
@@ -165,7 +205,7 @@ impl SourceUrl {
 }
 
 impl Parity {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Even => "even",
@@ -181,10 +221,12 @@ impl fmt::Display for SourceUrl {
         match &self.place {
             Place::Device(device) => {
                 write!(f, "{scheme}://{}", escape(&device.path.to_string_lossy()))?;
-                query.put("baud", Some(device.baud));
+                let is_told = !device.is_form_open;
+                query.put("baud", is_told.then_some(device.baud));
                 query.put("bits", (device.bits != 8).then_some(device.bits));
-                let parity = (device.parity != self.protocol.parity()).then_some(device.parity);
-                query.put("parity", parity.map(Parity::name));
+                let is_usual = device.parity == self.protocol.parity();
+                let shown = is_told && (!is_usual || self.protocol == SourceProtocol::Dlms);
+                query.put("parity", shown.then(|| device.parity.name()));
                 query.put("flow", device.hardware_flow.then_some("hardware"));
             }
             Place::Server(at) => write!(f, "{scheme}+tcp://{at}")?,
@@ -264,6 +306,9 @@ impl FromStr for SourceUrl {
                     Some(_) => Parity::Odd,
                     None => protocol.parity(),
                 },
+                is_form_open: protocol == SourceProtocol::Dlms
+                    && baud.is_none()
+                    && parity.is_none(),
                 hardware_flow: flow == Some(1),
             })
         };
@@ -408,7 +453,11 @@ mod tests {
             "sml+tcp://box:8080/?silence=20",
             "sml+tcp://box:8080?silence=20",
         );
-        check("dlms:///dev/ttyUSB0", "dlms:///dev/ttyUSB0?baud=2400");
+        check("dlms:///dev/ttyUSB0", "dlms:///dev/ttyUSB0");
+        check(
+            "dlms:///dev/ttyUSB0?baud=2400",
+            "dlms:///dev/ttyUSB0?baud=2400&parity=even",
+        );
         check(
             "dlms:///dev/a?framing=mbus&parity=none",
             "dlms:///dev/a?baud=2400&parity=none&framing=mbus",
@@ -421,6 +470,18 @@ mod tests {
             "raven+tcp://h:1?meter=d8d5b90000001234",
             "raven+tcp://h:1?meter=d8d5b90000001234",
         );
+    }
+
+    #[test]
+    fn forms_are_tried_only_where_the_url_leaves_them_open() {
+        let attempts = |url: &str| url.parse::<SourceUrl>().unwrap().attempts().len();
+        assert_eq!(attempts("dlms:///dev/a"), DLMS_FORMS.len());
+        assert_eq!(attempts("dlms:///dev/a?framing=mbus"), DLMS_FORMS.len());
+        for told in ["dlms:///dev/a?baud=2400", "dlms:///dev/a?parity=none"] {
+            assert_eq!(attempts(told), 1);
+        }
+        assert_eq!(attempts("dlms+tcp://h:1"), 1);
+        assert_eq!(attempts("p1:///dev/a"), 1);
     }
 
     #[test]
