@@ -6,7 +6,7 @@ objects and clusters by zigpy's; what they say to each other is decided here. At
 it writes what it has counted, and every message as a capture for Wireshark.
 
     radio.py LINK --report FILE [--pcap FILE] [--version 13] [--outside] [--wants-keys]
-             [--lose PERCENT] [--noise ONE_OCTET_IN] [--meter-node ADDRESS]
+             [--lose PERCENT] [--seed N] [--noise ONE_OCTET_IN] [--meter-node ADDRESS]
 """
 import argparse
 import asyncio
@@ -18,6 +18,7 @@ import pty
 import random
 import signal
 import struct
+import time
 import tty
 
 import bellows.ash as ash
@@ -76,6 +77,7 @@ class Processor:
         self.frames = collections.Counter()
         self.messages = collections.Counter()
         self.asked = self.lost = 0
+        self.polls = []  # of each poll: the second it came, and whether it was answered
         self.stored = None
         self.key = None
         self.joins = 0
@@ -196,7 +198,10 @@ class Processor:
             return
         if aps.clusterId == Metering.cluster_id:
             self.asked += 1
-            if random.random() * 100 < self.options.lose:
+            loses = random.random() * 100 < self.options.lose
+            if bytes(A.instantaneous_demand.id.to_bytes(2, "little")) in contents:
+                self.polls.append((time.monotonic(), not loses))
+            if loses:
                 self.lost += 1
                 return
         self.packet(node, 0x2222, aps.sourceEndpoint, aps.destinationEndpoint, aps.profileId, cluster, told)
@@ -281,7 +286,7 @@ class Processor:
 
     def report(self):
         with open(self.options.report, "w", encoding="utf-8") as file:
-            json.dump({"frames": self.frames, "messages": self.messages, "asked": self.asked, "lost": self.lost,
+            json.dump({"frames": self.frames, "messages": self.messages, "asked": self.asked, "lost": self.lost, "polls": self.polls,
                        "stored": self.stored, "key": self.key and self.key.hex(), "joins": self.joins}, file)
         if self.options.pcap:
             with open(self.options.pcap, "wb") as file:
@@ -321,10 +326,11 @@ async def main():
     parser.add_argument("--outside", action="store_true")
     parser.add_argument("--wants-keys", action="store_true")
     parser.add_argument("--lose", type=float, default=0)
+    parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--noise", type=int, default=0)
     parser.add_argument("--meter-node", type=lambda text: int(text, 0), default=0)
     options = parser.parse_args()
-    random.seed(7)
+    random.seed(options.seed)
     master, slave = pty.openpty()
     tty.setraw(master)
     tty.setraw(slave)

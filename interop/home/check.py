@@ -181,7 +181,6 @@ def home_assistant(discovery):
 class Page:
     def __init__(self, line, cert):
         self.host = line["url"].split("/")[2]
-        # The certificate is its own authority.
         self.context = ssl.create_default_context(cafile=cert)
         both = f"{line['user']}:{line['password']}".encode()
         self.headers = {"authorization": "Basic " + base64.b64encode(both).decode()}
@@ -238,6 +237,166 @@ def green_button(page, folder):
               page.get(f"{documents['batch']}?{query}")[0] == status)
 
 
+def certificates(folder):
+    """Two authorities, and a broker's certificate of the first for 127.0.0.1, another for elsewhere."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=folder)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    for name in ("right", "wrong"):
+        openssl("req", "-x509", *key, "-keyout", f"{name}-ca.key", "-out", f"{name}-ca.pem", "-days", "2",
+                "-subj", f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE")
+    for name, place in (("here", "IP:127.0.0.1"), ("elsewhere", "DNS:broker.example")):
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", "/CN=broker")
+        with open(os.path.join(folder, "names"), "w") as file:
+            file.write(f"subjectAltName={place}\nextendedKeyUsage=serverAuth\n")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "right-ca.pem", "-CAkey", "right-ca.key", "-CAcreateserial",
+                "-out", f"{name}.pem", "-days", "2", "-extfile", "names")
+
+
+def over_tls(folder, meter):
+    """A broker with TLS: reached under the authority that signed its certificate, and under no other."""
+    folder = os.path.join(folder, "tls")
+    os.mkdir(folder)
+    certificates(folder)
+    plain = free_port()
+    here, elsewhere = free_port(), free_port()
+    config = os.path.join(folder, "mosquitto.conf")
+    with open(config, "w") as file:
+        file.write(f"user root\npersistence false\nallow_anonymous true\nlistener {plain} 127.0.0.1\n")
+        for port, name in ((here, "here"), (elsewhere, "elsewhere")):
+            file.write(f"listener {port} 127.0.0.1\ncertfile {folder}/{name}.pem\nkeyfile {folder}/{name}.key\n")
+    broker = subprocess.Popen(["mosquitto", "-c", config], stderr=subprocess.DEVNULL)
+    messages, gateways = {}, []
+    try:
+        until(lambda: reachable(plain) and reachable(here))
+        heard = subprocess.Popen(["mosquitto_sub", "-h", "127.0.0.1", "-p", str(plain), "-t", "#", "-F", "%t"],
+                                 stdout=subprocess.PIPE, text=True)
+        gateways.append(heard)
+
+        def listen():
+            for line in heard.stdout:
+                messages.setdefault(line.split("/")[0], []).append(line.strip())
+
+        threading.Thread(target=listen, daemon=True).start()
+        logs = {}
+        # The right one last: the others have had their time when it is through.
+        for name, ca, port in (("wrong", "wrong-ca.pem", here), ("name", "right-ca.pem", elsewhere),
+                               ("right", "right-ca.pem", here)):
+            text = os.path.join(folder, f"{name}.toml")
+            with open(text, "w") as file:
+                file.write(f"""[homegate]
+listen = "127.0.0.1:0"
+source = "p1+tcp://127.0.0.1:{meter.port}"
+data = "{name}"
+[homegate.mqtt]
+host = "127.0.0.1"
+port = {port}
+tls = true
+ca = "{ca}"
+topic = "{name}"
+discovery_prefix = "{name}"
+""")
+            logs[name] = os.path.join(folder, f"{name}.log")
+            with open(logs[name], "w") as log:
+                gateways.append(subprocess.Popen([GRIDWARD, "homegate", "--config", text, "--json"], stdout=subprocess.PIPE,
+                                                 stderr=log, text=True))
+            gateways[-1].stdout.readline()
+            if name == "right":
+                continue
+
+            def refused():
+                with open(logs[name]) as file:
+                    told = file.read()
+                return told if "certificate" in told.lower() else None
+
+            told = until(refused)
+            check(f"a broker's certificate of {'another authority' if name == 'wrong' else 'another name'} is refused, and told",
+                  told is not None, open(logs[name]).read())
+        through = until(lambda: any(topic.endswith("/state") for topic in messages.get("right", [])))
+        check("values come over TLS to the broker whose authority is named", through, open(logs["right"]).read())
+        check("and nothing came from those that refused it", set(messages) == {"right"}, set(messages))
+    finally:
+        for process in [*gateways, broker]:
+            process.kill()
+            process.wait()
+
+
+def announced():
+    """In a network namespace with one interface: zeroconf finds the gateway, connects to what it found, and sees it leave."""
+    from zeroconf import ServiceBrowser, ServiceListener, Zeroconf
+    for command in ("link set lo up", "link add home0 type dummy", "addr add 192.168.91.7/24 dev home0",
+                    "link set home0 up multicast on", "route add default dev home0"):
+        subprocess.run(["ip", *command.split()], check=True)
+    folder = tempfile.mkdtemp(prefix="gridward-home-")
+    meter = Meter()
+    config = os.path.join(folder, "gridward.toml")
+    with open(config, "w") as file:
+        file.write(f"""[homegate]
+name = "Lindenweg 14, Zürich"
+listen = "0.0.0.0:0"
+source = "p1+tcp://127.0.0.1:{meter.port}"
+data = "data"
+mdns = true
+""")
+    gateway = subprocess.Popen([GRIDWARD, "homegate", "--config", config, "--json"], stdout=subprocess.PIPE, text=True)
+    try:
+        line = json.loads(gateway.stdout.readline())
+        found, gone = {}, []
+
+        class Seen(ServiceListener):
+            def add_service(self, zc, kind, name):
+                found[kind] = (name, zc.get_service_info(kind, name, timeout=10_000))
+
+            def update_service(self, zc, kind, name):
+                self.add_service(zc, kind, name)
+
+            def remove_service(self, zc, kind, name):
+                gone.append(kind)
+
+        zc = Zeroconf(interfaces=["192.168.91.7"])
+        kinds = ["_gridward._tcp.local.", "_https._tcp.local."]
+        ServiceBrowser(zc, kinds, Seen())
+        until(lambda: all(found.get(kind, (None, None))[1] for kind in kinds))
+        name, info = found.get(kinds[0], ("", None))
+        port = int(line["url"].rstrip("/").rsplit(":", 1)[1])
+        check("zeroconf finds the gateway by its name", name == f"Lindenweg 14, Zürich.{kinds[0]}", found)
+        check("under its address and port", info and info.port == port and "192.168.91.7" in info.parsed_addresses(), info)
+        check("with where Green Button is", info and info.properties.get(b"espi") == b"/espi/1_1/resource", info)
+        check("and as a page for browsers", kinds[1] in found and found[kinds[1]][1] is not None, found)
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection(info.parsed_addresses()[0], info.port, timeout=30, context=context)
+        connection.request("GET", info.properties[b"path"].decode())
+        check("what was found answers", connection.getresponse().status == 200)
+        gateway.terminate()
+        gateway.wait()
+        until(lambda: len(set(gone)) == 2)
+        check("a gateway that is stopped takes its announcement back", set(gone) == set(kinds), gone)
+        zc.close()
+    finally:
+        gateway.kill()
+        gateway.wait()
+        shutil.rmtree(folder)
+
+
+def mdns():
+    try:
+        import zeroconf  # noqa: F401
+    except ImportError:
+        skip("zeroconf is not installed: mDNS was not tried")
+        return
+    if subprocess.run(["unshare", "--net", "ip", "link", "add", "home0", "type", "dummy"], capture_output=True).returncode:
+        skip("no network namespace can be made here: mDNS was not tried")
+        return
+    done = subprocess.run(["unshare", "--net", sys.executable, os.path.abspath(__file__), GRIDWARD, ROOT, "--announced"],
+                          stdout=subprocess.PIPE, text=True)
+    for line in done.stdout.splitlines():
+        if line.startswith(("ok: ", "FAILED: ")):
+            results[line.split(":")[0]] += 1
+            print(line, flush=True)
+    check("mDNS was tried to the end", done.returncode == 0 and "ok: " in done.stdout, done.stdout)
+
+
 def setup(folder, meter):
     """The wizard finds a port by listening: a pseudo terminal, named as udev names serial devices."""
     devices = os.path.join(folder, "by-id")
@@ -283,7 +442,7 @@ password_file = "mqtt.password"
     gateway = subprocess.Popen([GRIDWARD, "homegate", "--config", config, "--json"], stdout=subprocess.PIPE, text=True)
     try:
         line = json.loads(gateway.stdout.readline())
-        page = Page(line, os.path.join(data, "cert.pem"))
+        page = Page(line, os.path.join(data, "ca.pem"))
         state = until(lambda: broker.last("/state"))
         check("values come over the broker", state is not None)
         discovery = until(lambda: broker.last("/config"))
@@ -310,7 +469,7 @@ password_file = "mqtt.password"
         check("no total is zero or shrinks", totals == sorted(totals) and min(totals) >= 27875.3, totals)
 
         green_button(page, folder)
-        told = subprocess.run(["curl", "-sS", "--cacert", os.path.join(data, "cert.pem"), "-u",
+        told = subprocess.run(["curl", "-sS", "--cacert", os.path.join(data, "ca.pem"), "-u",
                                f"{line['user']}:{line['password']}", "-o", os.devnull, "-w", "%{http_code}",
                                line["url"] + "api/v1/state"], capture_output=True, text=True)
         check("curl signs in", told.stdout == "200", told)
@@ -343,6 +502,8 @@ password_file = "mqtt.password"
         check("nothing was ever sent to the meter", meter.heard == b"", meter.heard)
 
         setup(folder, meter)
+        over_tls(folder, meter)
+        mdns()
 
         # The gateway is killed: the broker tells its will.
         since = len(broker.messages)
@@ -360,6 +521,9 @@ password_file = "mqtt.password"
         shutil.rmtree(folder)
 
 
+if "--announced" in sys.argv:
+    announced()
+    sys.exit(1 if results["FAILED"] else 0)
 if not shutil.which("mosquitto"):
     skip("mosquitto is not installed")
 else:

@@ -139,8 +139,13 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
                     style.paint(Ink::Value, &made.password)
                 )
             });
+            let trust = if data.join("ca.pem").exists() {
+                format!("For browsers to trust it, install {url}ca.crt (docs/homegate.md)\n")
+            } else {
+                String::new()
+            };
             output.write(&format!(
-                "{} {}\n{password}Certificate, SHA-256:\n  {}\nMeter: {kind}\nData: {}\n\
+                "{} {}\n{password}Certificate, SHA-256:\n  {}\n{trust}Meter: {kind}\nData: {}\n\
                  Stop with Ctrl-C.\n",
                 style.paint(Ink::Head, "Home gateway at"),
                 style.paint(Ink::Value, &url),

@@ -116,10 +116,9 @@ impl HomeGate {
         let (calendar, tariff) = config.check()?;
         let lock = lock_folder(&data)?;
         let now = Timestamp::from_millis(clock.unix_millis());
-        let identity = match (&config.cert, &config.key) {
-            (Some(cert), Some(key)) => Identity::provided(cert, key)?,
-            _ => Identity::own(&data, &config.names, now)?,
-        };
+        let own = Own::new(&config, &data);
+        let identity = own.identity(now)?;
+        let (told, tls) = watch::channel(Arc::clone(&identity.config));
         let published = published(&data, now)?;
         let pushes = !source.is_polled();
         let history = if config.history {
@@ -212,12 +211,20 @@ impl HomeGate {
             name: config.name.clone(),
             streams: config.streams,
             published,
+            authority: identity.authority.clone(),
             stop: stopped.clone(),
         };
-        let app = App::new(parts, clock);
+        let app = App::new(parts, Arc::clone(&clock));
+        let fingerprint = identity.fingerprint.clone();
+        tasks.push(tokio::spawn(own.renew(
+            fingerprint,
+            told,
+            clock,
+            stopped.clone(),
+        )));
         tasks.push(tokio::spawn(web::serve(
             listener,
-            Some(identity.config),
+            Some(tls),
             server::router(&app),
             server::limits(config.connections),
             stopped,
@@ -261,6 +268,58 @@ impl HomeGate {
         for task in self.tasks {
             // One that panicked has told so.
             drop(tokio::time::timeout(STOP_TIMEOUT, task).await);
+        }
+    }
+}
+
+/// Where the certificate comes from.
+struct Own {
+    provided: Option<(PathBuf, PathBuf)>,
+    folder: PathBuf,
+    names: Vec<String>,
+}
+
+/// How often it is looked whether the certificate is to be made anew, or has
+/// been replaced.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
+
+impl Own {
+    fn new(config: &Config, folder: &Path) -> Self {
+        Self {
+            provided: config.cert.clone().zip(config.key.clone()),
+            folder: folder.to_owned(),
+            names: config.names.clone(),
+        }
+    }
+
+    fn identity(&self, now: Timestamp) -> Result<Identity, IdentityError> {
+        match &self.provided {
+            Some((cert, key)) => Identity::provided(cert, key),
+            None => Identity::own(&self.folder, &self.names, now),
+        }
+    }
+
+    async fn renew(
+        self,
+        mut fingerprint: String,
+        tls: watch::Sender<Arc<rustls::ServerConfig>>,
+        clock: Arc<dyn Clock>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(RENEWAL_INTERVAL) => {}
+                _ = stop.changed() => return,
+            }
+            match self.identity(Timestamp::from_millis(clock.unix_millis())) {
+                Ok(identity) if identity.fingerprint != fingerprint => {
+                    tracing::info!(fingerprint = identity.fingerprint, "the certificate is new");
+                    tls.send_replace(identity.config);
+                    fingerprint = identity.fingerprint;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the certificate cannot be made anew"),
+            }
         }
     }
 }

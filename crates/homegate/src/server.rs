@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderMap, Method, Uri};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub streams: usize,
     /// When the gateway was set up.
     pub published: Timestamp,
+    /// The own authority's certificate in PEM, for whoever wants to trust it.
+    pub authority: Option<Arc<str>>,
     /// Says when to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -135,10 +138,23 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/espi/{*rest}", get(espi::resource))
         .route("/healthz", get(metrics::healthz))
         .route("/metrics", get(metrics::metrics))
+        .route("/ca.crt", get(authority))
         .fallback(asset)
         .layer(from_fn(guard::deadline))
         .layer(from_fn(guard::headers))
         .with_state(Arc::clone(app))
+}
+
+/// Gives the own authority's certificate to whoever wants to trust it: what it
+/// says is seen in each handshake as well.
+async fn authority(State(app): State<Arc<App>>) -> Response {
+    match &app.parts.authority {
+        Some(pem) => {
+            let kind = [(header::CONTENT_TYPE, "application/x-x509-ca-cert")];
+            (kind, pem.to_string()).into_response()
+        }
+        None => error::ApiError::NoSuchPath.into_response(),
+    }
 }
 
 /// Serves a file of the pages; what has the form of a request for data is none.

@@ -41,10 +41,11 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_LEN_MAX: usize = 16 * 1_024;
 const HEADERS_MAX: usize = 64;
 
-/// Serves until `stop` says so; over TLS where there is a configuration of it.
+/// Serves until `stop` says so; over TLS where there is a configuration of it:
+/// a connection takes the one that `tls` holds when it comes.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<watch::Receiver<Arc<rustls::ServerConfig>>>,
     router: Router,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
@@ -53,7 +54,6 @@ pub async fn serve(
         limits.connections.min(Semaphore::MAX_PERMITS),
     ));
     let addresses = Arc::new(Addresses::default());
-    let acceptor = tls.map(TlsAcceptor::from);
     let graceful = GracefulShutdown::new();
     while !*stop.borrow() {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
@@ -76,7 +76,10 @@ pub async fn serve(
         let Some(place) = addresses.enter(peer.ip(), limits.per_address) else {
             continue;
         };
-        let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
+        let acceptor = tls
+            .as_ref()
+            .map(|tls| TlsAcceptor::from(Arc::clone(&tls.borrow())));
+        let (router, watcher) = (router.clone(), graceful.watcher());
         tokio::spawn(async move {
             accepted_socket(socket, Peer(peer), acceptor, router, limits.head, watcher).await;
             drop((slot, place));

@@ -210,6 +210,39 @@ fn refusals_say_where_and_why() {
 }
 
 #[test]
+fn a_length_that_ran_over_counts_256_more() {
+    // 257 octets, told as 01: three of the head, and 254 of a segment.
+    let mut body = vec![0x53, 0xFF, 0x10, 0x01, 0x67];
+    body.extend((0..252).map(|octet: u8| octet));
+    assert_eq!(body.len(), 257);
+    let sum = body
+        .iter()
+        .fold(0_u8, |sum, octet| sum.wrapping_add(*octet));
+    let mut octets = [&[0x68, 1, 1, 0x68][..], &body, &[sum, 0x16]].concat();
+    let found = messages(&octets);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].octets, body[5..]);
+    // A stream of them, cut anywhere.
+    let mut deframer = dlms::mbus::Deframer::new();
+    let stream = [&octets[..], &octets].concat();
+    let mut frames = 0;
+    for part in stream.chunks(7) {
+        let mut part = part;
+        while let Some(frame) = deframer.next(&mut part) {
+            assert_eq!(frame.data.len(), 254);
+            frames += 1;
+        }
+    }
+    assert_eq!(frames, 2);
+    octets[100] ^= 1;
+    let error = unframe(&octets, detect(&octets)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "byte 261: bad checksum in M-Bus checksum"
+    );
+}
+
+#[test]
 fn supervisory_frames_carry_no_message() {
     let octets = unhex("7ea0070321930f017e");
     let unframed = unframe(&octets, detect(&octets)).unwrap();

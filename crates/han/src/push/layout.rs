@@ -57,6 +57,8 @@ enum First {
     Any,
     Starts(&'static [u8]),
     Digits,
+    /// A date and time in octets.
+    Time,
     Code(Obis),
 }
 
@@ -79,6 +81,7 @@ impl Layout {
             First::Starts(name) => first.is_some_and(|octets| octets.starts_with(name)),
             First::Digits => first
                 .is_some_and(|octets| !octets.is_empty() && octets.iter().all(u8::is_ascii_digit)),
+            First::Time => first.is_some_and(|octets| octets.len() == DATE_TIME_LENGTH),
             First::Code(obis) => first == Some(&obis.0),
         };
         counts
@@ -98,6 +101,9 @@ impl Layout {
             })
     }
 }
+
+/// Octets of a date and time.
+const DATE_TIME_LENGTH: usize = 12;
 
 const fn unknown(kind: Kind) -> Place {
     Place { kind, object: None }
@@ -548,6 +554,26 @@ const LAYOUTS: &[Layout] = &[
             energy(2, 0),
             energy(3, 0),
             energy(4, 0),
+        ],
+        sums: &[],
+    },
+    // Four ciphered messages of two meters in Austria, published with their keys
+    // (tests of an energy agent on GitHub). In two of one meter, 20 hours apart,
+    // the second value has grown by 121 and the sixth is 6, the fifth has grown
+    // by 250 and the ninth is 13: registers, and the power that they grow by.
+    Layout {
+        name: "Landis+Gyr E450, registers and power",
+        first: First::Time,
+        places: &[
+            text(super::CLOCK),
+            energy(1, 0),
+            energy(2, 0),
+            energy(3, 0),
+            energy(4, 0),
+            power(1),
+            power(2),
+            power(3),
+            power(4),
         ],
         sums: &[],
     },

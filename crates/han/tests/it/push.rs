@@ -79,6 +79,13 @@ fn landis_gyr_phases() -> Data {
     ])
 }
 
+fn landis_gyr_registers(time: &[u8]) -> Data {
+    body(&[
+        &[Data::OctetString(time.to_vec())],
+        &long(&[55_073, 0, 244, 80_905, 6, 0, 0, 13]),
+    ])
+}
+
 fn notification(body: &Data) -> Vec<u8> {
     let mut octets = vec![0x0F, 0x40, 0, 0, 0, 0];
     body.encode(&mut octets);
@@ -91,10 +98,33 @@ pub(crate) fn all() -> Vec<Vec<u8>> {
         iskra_phases(),
         landis_gyr_totals(),
         landis_gyr_phases(),
+        landis_gyr_registers(&[7, 0xE8, 8, 24, 6, 14, 37, 50, 0xFF, 0x80, 0, 0x81]),
     ]
     .iter()
     .map(notification)
     .collect()
+}
+
+#[test]
+fn registers_behind_a_time_are_those_of_landis_gyr() {
+    let time = [0x07, 0xE8, 8, 24, 6, 14, 37, 50, 0xFF, 0x80, 0x00, 0x81];
+    let report = told(&landis_gyr_registers(&time));
+    assert_eq!(
+        shown(&report),
+        [
+            "1.8.0=55073 Wh",
+            "2.8.0=0 Wh",
+            "3.8.0=244 varh",
+            "4.8.0=80905 varh",
+            "1.7.0=6 W",
+            "2.7.0=0 W",
+            "3.7.0=0 var",
+            "4.7.0=13 var"
+        ]
+    );
+    assert!(report.time.is_some());
+    // Another text in its place is no time, and nothing is guessed.
+    assert!(told(&landis_gyr_registers(b"no time")).values.is_empty());
 }
 
 #[test]

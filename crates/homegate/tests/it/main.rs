@@ -19,4 +19,5 @@ mod push_memory;
 mod separation;
 mod server;
 mod support;
+mod tls;
 mod wire;

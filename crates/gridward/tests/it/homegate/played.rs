@@ -152,7 +152,7 @@ impl Gateway {
 
     pub(crate) fn connect(&self) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
-        let cert = CertificateDer::from_pem_file(self.data.join("cert.pem")).unwrap();
+        let cert = CertificateDer::from_pem_file(self.data.join("ca.pem")).unwrap();
         roots.add(cert).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
