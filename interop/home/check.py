@@ -325,8 +325,8 @@ discovery_prefix = "{name}"
 def announced():
     """In a network namespace with one interface: zeroconf finds the gateway, connects to what it found, and sees it leave."""
     from zeroconf import ServiceBrowser, ServiceListener, Zeroconf
-    for command in ("link set lo up", "link add home0 type dummy", "addr add 192.168.91.7/24 dev home0",
-                    "link set home0 up multicast on", "route add default dev home0"):
+    for command in ("link set lo up", "link add home0 type veth peer name home1", "addr add 192.168.91.7/24 dev home0",
+                    "link set home1 up", "link set home0 up multicast on", "route add default dev home0"):
         subprocess.run(["ip", *command.split()], check=True)
     folder = tempfile.mkdtemp(prefix="gridward-home-")
     meter = Meter()
@@ -385,7 +385,7 @@ def mdns():
     except ImportError:
         skip("zeroconf is not installed: mDNS was not tried")
         return
-    if subprocess.run(["unshare", "--net", "ip", "link", "add", "home0", "type", "dummy"], capture_output=True).returncode:
+    if subprocess.run(["unshare", "--net", "ip", "link", "add", "home0", "type", "veth"], capture_output=True).returncode:
         skip("no network namespace can be made here: mDNS was not tried")
         return
     done = subprocess.run(["unshare", "--net", sys.executable, os.path.abspath(__file__), GRIDWARD, ROOT, "--announced"],

@@ -5,6 +5,7 @@ mod setup;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use dlms::security::{AwsLc, KeyRing, Keys as SecurityKeys, SecuritySuite};
@@ -156,11 +157,24 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
         let told = told.and_then(|()| output.flush());
         drop(made);
         if told.is_ok() {
+            let settled = tokio::spawn(settle());
             stop.wait().await;
+            settled.abort();
         }
         gateway.stop().await;
         told
     })
+}
+
+/// How long the activities take to be under way.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// Gives back what the start alone needed: on a small box that is half of what
+/// is resident.
+async fn settle() {
+    tokio::time::sleep(SETTLING).await;
+    let octets = sys::release_text();
+    tracing::debug!(octets, "the text of the start is given back");
 }
 
 /// Takes a source's URL; its kind is what stands before the place.

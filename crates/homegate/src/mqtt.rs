@@ -129,6 +129,7 @@ impl Publisher {
         mut stop: watch::Receiver<bool>,
     ) {
         let mut pause = PAUSE_FIRST;
+        let mut is_quiet = false;
         while !*stop.borrow() {
             let (client, events) = AsyncClient::new(self.options.clone(), WAITING_MAX);
             let (told, heard) = mpsc::channel(WAITING_MAX);
@@ -139,6 +140,7 @@ impl Publisher {
                 heard,
                 sent: Sent::default(),
                 age_max_ms,
+                is_quiet,
             };
             let worked = talk.hold(&shared, clock.as_ref(), &mut stop).await;
             if *stop.borrow() {
@@ -148,6 +150,7 @@ impl Publisher {
                 return;
             }
             poll.abort();
+            is_quiet = !worked;
             if worked {
                 pause = PAUSE_FIRST;
             }
@@ -202,6 +205,8 @@ struct Talk<'d> {
     heard: mpsc::Receiver<Heard>,
     sent: Sent,
     age_max_ms: i64,
+    /// Whether it was told that the broker is not there.
+    is_quiet: bool,
 }
 
 /// What this connection's broker knows.
@@ -237,7 +242,13 @@ impl Talk<'_> {
                     }
                     Some(Heard::Birth) => true,
                     Some(Heard::Lost(reason)) => {
-                        tracing::info!(reason, "the broker is lost");
+                        // Once, not with each try: a certificate that is not
+                        // trusted is for people to mend.
+                        if self.is_quiet {
+                            tracing::info!(reason, "the broker is not there");
+                        } else {
+                            tracing::warn!(reason, "the broker is not there");
+                        }
                         return self.sent.connected;
                     }
                     None => return self.sent.connected,

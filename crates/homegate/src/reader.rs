@@ -113,8 +113,10 @@ pub struct PollMemory {
     boot: Option<String>,
 }
 
-/// What the system's clock since its start resolves, twice.
-const RESOLUTION: Duration = Duration::from_millis(20);
+/// A poll is kept before it leaves: on a busy machine it may have waited for so
+/// long before it was on the line, and the next one, after a kill, waits for
+/// none. With what the system's clock since its start resolves, twice.
+const UNDER_WAY: Duration = Duration::from_millis(1_000);
 
 impl PollMemory {
     /// Keeps it in a file of `folder`.
@@ -137,7 +139,7 @@ impl PollMemory {
         let then = Duration::from_millis(then.parse().ok()?);
         // What cannot be written anew may be from long before the last poll.
         fs::write(&self.path, &told).ok()?;
-        uptime()?.checked_sub(then)?.checked_sub(RESOLUTION)
+        uptime()?.checked_sub(then)?.checked_sub(UNDER_WAY)
     }
 
     /// Keeps that a poll leaves now.

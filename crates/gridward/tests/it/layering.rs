@@ -14,6 +14,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("dlms", 0),
     ("scion", 0),
     ("sctp", 0),
+    ("sys", 0),
     ("model", 1),
     ("han", 2),
     ("link", 3),
