@@ -1,10 +1,11 @@
-.PHONY: help demo test bench fuzz interop clean
+.PHONY: help demo test bench experiment fuzz interop clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo     a head end and a hundred secured meters, live in a browser'
 	@echo 'make test     everything that must hold (what continuous integration runs)'
 	@echo 'make bench    the figures of docs/perf.md'
+	@echo 'make experiment  SCTP beside others, into docs/experiments (root)'
 	@echo 'make fuzz     every decoder on generated input, FUZZ_SECONDS=60 a target'
 	@echo 'make interop  other people'\''s DLMS programs against ours, both ways'
 	@echo 'make clean    removes what was built (not the downloads in .tools)'
@@ -23,6 +24,11 @@ test:
 bench:
 	@scripts/need rust ui sctp
 	@scripts/bench
+
+experiment:
+	@scripts/need rust ui experiment
+	@scripts/build-ui
+	@scripts/experiment --out docs/experiments
 
 fuzz:
 	@scripts/need rust

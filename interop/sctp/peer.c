@@ -4,16 +4,23 @@
  * peer sink LOCAL UDP_PORT PEER_UDP_PORT
  * peer source LOCAL UDP_PORT PEER PEER_UDP_PORT COUNT LENGTH
  *
+ * peer record|keep LOCAL[,LOCAL...] UDP_PORT PEER_UDP_PORT
+ * peer play LOCAL[,LOCAL...] UDP_PORT PEER[,PEER...] PEER_UDP_PORT TRACE
+ * peer hold LOCAL[,LOCAL...] UDP_PORT PEER[,PEER...] PEER_UDP_PORT COUNT
+ * peer dial LOCAL[,LOCAL...] UDP_PORT PEER[,PEER...] PEER_UDP_PORT
+ *
  * A peer of ours on usrsctp (Debian's libusrsctp-dev), over UDP, port 4059.
  * `listen` sends every message back and ends after the first association;
  * `connect` sends COUNT messages of LENGTH octets on five streams and waits
  * until all came back. `sink` takes messages until the association ends and
- * tells octets and seconds, `source` sends them. In the environment, AUTH=1 wants data authenticated
+ * tells octets and seconds, `source` sends them. The others are sides of `gridward experiment sctp`: tuned for speed,
+ * five streams with priorities, I-DATA. In the environment, AUTH=1 wants data authenticated
  * (RFC 4895), INTERLEAVE=1 offers I-DATA (RFC 8260), SLOWLY=1 has `connect` wait until all paths are probed,
  * say so, and take its time, so that a path can be cut meanwhile. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +40,9 @@ static void die(const char *what) {
     perror(what);
     exit(1);
 }
+
+/* SCTP's own port. */
+static uint16_t own_port = PORT;
 
 static int addresses(char *text, struct sockaddr_in *out) {
     int count = 0;
@@ -73,6 +83,7 @@ static struct socket *open_socket(char *locals, uint16_t peer_udp_port) {
     }
     struct sockaddr_in local[ADDRESSES_MAX];
     int count = addresses(locals, local);
+    for (int i = 0; i < count; i++) local[i].sin_port = htons(own_port);
     if (usrsctp_bindx(socket, (struct sockaddr *)local, count, SCTP_BINDX_ADD_ADDR)) die("bind");
     return socket;
 }
@@ -120,12 +131,183 @@ static double seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* --- sides of experiments --- */
+
+static uint64_t wall_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void put_be(unsigned char *out, uint64_t value, int octets) {
+    for (int i = octets - 1; i >= 0; i--, value >>= 8) out[i] = (unsigned char)value;
+}
+
+static uint64_t get_be(const unsigned char *in, int octets) {
+    uint64_t value = 0;
+    for (int i = 0; i < octets; i++) value = value << 8 | in[i];
+    return value;
+}
+
+/* As `open_socket`, and a path that is potentially failed at once, given up after three timeouts, large buffers. */
+static struct socket *open_tuned(char *locals, uint16_t peer_udp_port) {
+    /* A socket takes these when it is made. */
+    usrsctp_sysctl_set_sctp_path_pf_threshold(0);
+    usrsctp_sysctl_set_sctp_ecn_enable(0);
+    struct socket *socket = open_socket(locals, peer_udp_port);
+    struct sctp_paddrparams paths = {.spp_hbinterval = 1000, .spp_pathmaxrxt = 3, .spp_flags = SPP_HB_ENABLE};
+    if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &paths, sizeof paths)) die("paths");
+    int on = 1, level = 2, out = 4 << 20, in = 512 * 1024;
+    struct sctp_assoc_value offer = {.assoc_id = SCTP_FUTURE_ASSOC, .assoc_value = 1};
+    struct sctp_assoc_value priority = {.assoc_id = SCTP_FUTURE_ASSOC, .assoc_value = SCTP_SS_PRIORITY};
+    if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof on)) die("no delay");
+    if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_FRAGMENT_INTERLEAVE, &level, sizeof level)) die("level");
+    if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_INTERLEAVING_SUPPORTED, &offer, sizeof offer)) die("I-DATA");
+    if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_PLUGGABLE_SS, &priority, sizeof priority)) die("scheduler");
+    if (usrsctp_setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &out, sizeof out)) die("send buffer");
+    if (usrsctp_setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &in, sizeof in)) die("receive buffer");
+    return socket;
+}
+
+struct arrival {
+    uint64_t due, at;
+    uint32_t number, class;
+};
+static struct arrival *arrivals;
+static size_t arrived, room;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Tells what arrived, once, and ends. */
+static void tell_and_end(void) {
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < arrived; i++)
+        printf("m %u %u %llu %llu\n", arrivals[i].number, arrivals[i].class, (unsigned long long)arrivals[i].due,
+               (unsigned long long)arrivals[i].at);
+    puts("end");
+    fflush(stdout);
+    _exit(0);
+}
+
+/* The end of standard input says that it is enough. */
+static void *until_told(void *tells) {
+    while (getchar() != EOF) continue;
+    if (tells) tell_and_end();
+    _exit(0);
+}
+
+static struct socket *dial(char *locals, char *peers_text, uint16_t peer_udp_port) {
+    struct socket *socket = open_tuned(locals, peer_udp_port);
+    struct sockaddr_in peer[ADDRESSES_MAX];
+    int peers = addresses(peers_text, peer);
+    if (usrsctp_connectx(socket, (struct sockaddr *)peer, peers, NULL)) die("connect");
+    return socket;
+}
+
+static int experiment(int argc, char **argv, char *buffer, size_t size) {
+    struct sctp_rcvinfo info;
+    pthread_t waiting;
+    int listens = !strcmp(argv[1], "record") || !strcmp(argv[1], "keep");
+    if (argc < (listens ? 5 : 6)) return 2;
+    int records = !strcmp(argv[1], "record");
+    pthread_create(&waiting, NULL, until_told, records ? &records : NULL);
+    if (listens) {
+        struct socket *listening = open_tuned(argv[2], (uint16_t)atoi(argv[4]));
+        if (usrsctp_listen(listening, 1000)) die("listen");
+        puts("ready");
+        fflush(stdout);
+        for (int kept = 1;; kept++) {
+            struct socket *socket = usrsctp_accept(listening, NULL, NULL);
+            if (!socket) die("accept");
+            if (!records) {
+                if (kept % 100 == 0) printf("kept %d\n", kept);
+                fflush(stdout);
+                continue;
+            }
+            for (ssize_t length; (length = receive(socket, buffer, size, &info)) > 0;) {
+                if (length < 16) continue;
+                const unsigned char *octets = (const unsigned char *)buffer;
+                pthread_mutex_lock(&lock);
+                if (arrived == room) {
+                    room = room ? room * 2 : 4096;
+                    arrivals = realloc(arrivals, room * sizeof *arrivals);
+                    if (!arrivals) die("memory");
+                }
+                arrivals[arrived++] = (struct arrival){.number = (uint32_t)get_be(octets, 4), .class = octets[4],
+                                                       .due = get_be(octets + 8, 8), .at = wall_us()};
+                pthread_mutex_unlock(&lock);
+            }
+            tell_and_end();
+        }
+    }
+    uint16_t peer_udp_port = (uint16_t)atoi(argv[5]);
+    if (!strcmp(argv[1], "dial")) {
+        struct socket *socket = open_tuned(argv[2], peer_udp_port);
+        struct sockaddr_in peer[ADDRESSES_MAX];
+        addresses(argv[4], peer);
+        double before = seconds();
+        /* Unlike connectx this waits until the association stands. */
+        if (usrsctp_connect(socket, (struct sockaddr *)peer, sizeof *peer)) die("connect");
+        printf("dialled %.0f\n", (seconds() - before) * 1e6);
+        fflush(stdout);
+        _exit(0);
+    }
+    if (argc != 7) return 2;
+    if (!strcmp(argv[1], "hold")) {
+        int count = atoi(argv[6]);
+        for (int i = 0; i < count; i++) {
+            char locals[256], peers[256];
+            snprintf(locals, sizeof locals, "%s", argv[2]);
+            snprintf(peers, sizeof peers, "%s", argv[4]);
+            own_port = (uint16_t)(10000 + i);
+            dial(locals, peers, peer_udp_port);
+        }
+        printf("held %d\n", count);
+        fflush(stdout);
+        pthread_join(waiting, NULL);
+    }
+    FILE *trace = fopen(argv[6], "r");
+    if (!trace) die(argv[6]);
+    struct socket *socket = dial(argv[2], argv[4], peer_udp_port);
+    for (uint16_t stream = 0; stream < STREAMS; stream++) {
+        struct sctp_stream_value value = {.stream_id = stream, .stream_value = stream};
+        if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_SS_VALUE, &value, sizeof value)) die("priority");
+    }
+    usleep(800000);
+    puts("started");
+    fflush(stdout);
+    memset(buffer, 'G', size);
+    uint64_t start = wall_us();
+    unsigned long long due;
+    unsigned class, length;
+    char line[128];
+    if (!fgets(line, sizeof line, trace)) return 2;
+    for (uint32_t number = 0; fgets(line, sizeof line, trace); number++) {
+        if (sscanf(line, "%llu,%u,%u", &due, &class, &length) != 3 || class >= STREAMS || length > size) return 2;
+        for (uint64_t now; (now = wall_us()) < start + due;) usleep((useconds_t)(start + due - now));
+        unsigned char *octets = (unsigned char *)buffer;
+        put_be(octets, number, 4);
+        put_be(octets + 4, (uint64_t)class << 24, 4);
+        put_be(octets + 8, start + due, 8);
+        transmit(socket, buffer, length, (uint16_t)class, 0x47570002);
+    }
+    usrsctp_shutdown(socket, SHUT_WR);
+    receive(socket, buffer, size, &info);
+    struct sctpstat stat;
+    usrsctp_get_stat(&stat);
+    printf("counters retransmitted=%u fast=%u timeouts=%u\n", stat.sctps_sendretransdata, stat.sctps_sendfastretrans,
+           stat.sctps_timodata);
+    fflush(stdout);
+    _exit(0);
+}
+
 int main(int argc, char **argv) {
     static char buffer[1 << 20];
     struct sctp_rcvinfo info;
     if (argc < 5) return 2;
     usrsctp_init((uint16_t)atoi(argv[3]), NULL, NULL);
     usrsctp_sysctl_set_sctp_blackhole(2);
+    for (const char *const *side = (const char *const[]){"record", "keep", "play", "hold", "dial", NULL}; *side; side++)
+        if (!strcmp(argv[1], *side)) return experiment(argc, argv, buffer, sizeof buffer);
     if (!strcmp(argv[1], "listen")) {
         struct socket *listening = open_socket(argv[2], (uint16_t)atoi(argv[4]));
         if (usrsctp_listen(listening, 1)) die("listen");

@@ -8,6 +8,7 @@ use crate::act::{InvokeOptions, ObjectsOptions, WriteOptions};
 use crate::concentrator_role::ConcentratorOptions;
 use crate::config::ConfigOptions;
 use crate::demo::DemoOptions;
+use crate::experiment::ExperimentOptions;
 use crate::headend_role::HeadendOptions;
 use crate::homegate_role::HomegateOptions;
 use crate::meter::MeterOptions;
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Homegate(HomegateOptions),
     /// Start a head end and a hundred meters, to look at
     Demo(DemoOptions),
+    /// Measure what is claimed, beside others on the same messages
+    Experiment(ExperimentOptions),
     /// Print the default configuration, or check a file
     Config(ConfigOptions),
 }

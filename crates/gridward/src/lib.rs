@@ -12,6 +12,7 @@ mod config;
 mod counters;
 mod decode;
 mod demo;
+mod experiment;
 mod failure;
 mod headend_role;
 mod homegate_role;
@@ -93,6 +94,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
         Command::Concentrator(options) => concentrator_role::run(&options, &mut output),
         Command::Homegate(options) => homegate_role::run(&options, &mut output),
         Command::Demo(options) => demo::run(&options, &mut output),
+        Command::Experiment(options) => experiment::run(&options, &mut output),
         Command::Config(options) => config::run(&options, &mut output),
         Command::Keys(options) => keys::run(&options, &mut output),
     };

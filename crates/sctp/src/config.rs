@@ -60,7 +60,9 @@ pub struct Config {
     /// Path MTU discovery.
     pub pmtu: PmtuConfig,
     /// When an urgent message that is not acknowledged is sent once more on a
-    /// backup path; `None` to leave that to the retransmission timer.
+    /// backup path, and another one on its own that something overtook which
+    /// went out later; `None` to leave that to the retransmission timer and
+    /// to reports of missing chunks.
     pub tail_loss_probe: Option<TailLossProbe>,
     /// Differentiated services code point of packets without user data.
     pub control_dscp: u8,
@@ -139,10 +141,12 @@ impl Default for RtoConfig {
     }
 }
 
-/// When an urgent message is sent once more on a backup path.
+/// When a message is sent once more ahead of the retransmission timer.
 #[derive(Clone, Copy, Debug)]
 pub struct TailLossProbe {
-    /// The shortest wait; twice the smoothed round trip where that is more.
+    /// The shortest wait for an urgent message; twice the round trip of its
+    /// class where that is more. What something overtook that went out later
+    /// is waited for twice the longest round trip of its class of late.
     pub min: Duration,
     /// How often one message is probed.
     pub probes_max: u8,

@@ -13,6 +13,9 @@ use crate::time::{Duration, Instant};
 /// Reports of a missing chunk that make it sent again at once.
 const MISSING_MAX: u8 = 3;
 
+/// Paths and code points that are timed.
+const CLASSES_MAX: usize = 64;
+
 /// Further from the next TSN than anything under way can be.
 const FAR: u64 = 1 << 24;
 
@@ -94,6 +97,58 @@ pub(crate) struct Outstanding {
     abandoned: usize,
     /// TSNs began anew at some time: acknowledgements of before may come.
     renumbered: bool,
+    timing: Timing,
+}
+
+/// How long chunks took to be acknowledged, for each path and code point
+/// apart: a network that tells classes apart has a queue for each.
+#[derive(Clone, Debug, Default)]
+struct Timing {
+    classes: Vec<ClassTiming>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ClassTiming {
+    path: usize,
+    dscp: u8,
+    smoothed: Duration,
+    /// The longest of late.
+    longest: Duration,
+    /// When the newest of those went out that are acknowledged.
+    newest: Instant,
+}
+
+impl Timing {
+    /// Takes the round trip of a chunk that went out once.
+    fn take(&mut self, sent: &Sent, now: Instant) {
+        let took = now.since(sent.sent_at);
+        let (path, dscp) = (sent.path, sent.fragment.dscp);
+        if let Some(known) = self.of_mut(path, dscp) {
+            known.smoothed = known.smoothed - known.smoothed / 8 + took / 8;
+            known.longest = took.max(known.longest - known.longest / 8 + took / 8);
+            known.newest = known.newest.max(sent.sent_at);
+        } else if self.classes.len() < CLASSES_MAX {
+            self.classes.push(ClassTiming {
+                path,
+                dscp,
+                smoothed: took,
+                longest: took,
+                newest: sent.sent_at,
+            });
+        }
+    }
+
+    fn of_mut(&mut self, path: usize, dscp: u8) -> Option<&mut ClassTiming> {
+        self.classes
+            .iter_mut()
+            .find(|class| class.path == path && class.dscp == dscp)
+    }
+
+    fn of(&self, path: usize, dscp: u8) -> Option<&ClassTiming> {
+        self.classes
+            .iter()
+            .find(|class| class.path == path && class.dscp == dscp)
+    }
 }
 
 impl Outstanding {
@@ -109,6 +164,7 @@ impl Outstanding {
             advanced: base - 1,
             abandoned: 0,
             renumbered: false,
+            timing: Timing::default(),
         }
     }
 
@@ -244,6 +300,28 @@ impl Outstanding {
         }
     }
 
+    /// Whether an acknowledgement had gaps.
+    pub(crate) const fn has_gaps(&self) -> bool {
+        self.gap_acked > 0
+    }
+
+    /// How long chunks of this one's class take on its path, smoothed.
+    pub(crate) fn round_trip_of(&self, sent: &Sent) -> Option<Duration> {
+        let class = self.timing.of(sent.path, sent.fragment.dscp)?;
+        Some(class.smoothed)
+    }
+
+    /// How long chunks of this one's class took on its path at most of late,
+    /// where something that went out there after it has arrived.
+    pub(crate) fn overtaken(&self, sent: &Sent) -> Option<Duration> {
+        let mut classes = self.timing.classes.iter();
+        if !classes.any(|class| class.path == sent.path && class.newest > sent.sent_at) {
+            return None;
+        }
+        let class = self.timing.of(sent.path, sent.fragment.dscp)?;
+        Some(class.longest)
+    }
+
     /// Chunks under way with their TSNs.
     pub(crate) fn in_flight(&self) -> impl Iterator<Item = (u64, &Sent)> {
         (self.base..)
@@ -329,6 +407,7 @@ impl Outstanding {
                         &mut done.paths,
                         &earliest_seen,
                         &mut newest,
+                        &mut self.timing,
                         true,
                     );
                 }
@@ -342,6 +421,7 @@ impl Outstanding {
                         &mut done.paths,
                         &earliest_seen,
                         &mut newest,
+                        &mut self.timing,
                         false,
                     );
                 }
@@ -411,6 +491,7 @@ impl Outstanding {
                         &mut done.paths,
                         earliest_seen,
                         newest,
+                        &mut self.timing,
                         true,
                     );
                     sent.state = SentState::Acked;
@@ -426,6 +507,7 @@ impl Outstanding {
                         &mut done.paths,
                         earliest_seen,
                         newest,
+                        &mut self.timing,
                         false,
                     );
                     sent.state = SentState::Acked;
@@ -710,6 +792,7 @@ fn note(
     paths: &mut [PathAck],
     earliest_seen: &[bool],
     newest: &mut Vec<(usize, u8, u64)>,
+    timing: &mut Timing,
     in_flight: bool,
 ) {
     let length = sent.len();
@@ -725,6 +808,7 @@ fn note(
         // Karn: nothing is measured by what went out twice.
         if sent.probes == 0 && sent.transmissions == 1 {
             ack.round_trip = Some(now.since(sent.sent_at));
+            timing.take(sent, now);
         }
         if earliest_seen.get(sent.path) == Some(&false) {
             ack.earliest = true;

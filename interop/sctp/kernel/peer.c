@@ -1,18 +1,26 @@
 /* peer listen LOCAL[,LOCAL...]
  * peer connect LOCAL[,LOCAL...] PEER[,PEER...] COUNT LENGTH
  *
+ * peer record|keep LOCAL[,LOCAL...] - -
+ * peer play LOCAL[,LOCAL...] - PEER[,PEER...] - TRACE
+ * peer dial LOCAL[,LOCAL...] - PEER[,PEER...] -
+ *
  * A peer of ours on the Linux kernel's SCTP, port 4059; UDP encapsulation is set by sysctl. `listen` sends every
  * message back and ends after the first association; `connect` sends COUNT messages of LENGTH octets on five streams
  * and waits until all came back in order. In the environment, AUTH=1 wants DATA and SACK authenticated (RFC 4895),
- * INTERLEAVE=1 offers I-DATA (RFC 8260). */
+ * INTERLEAVE=1 offers I-DATA (RFC 8260). The others are sides of `gridward experiment sctp`, whose UDP ports mean
+ * nothing here: tuned for speed, five streams with priorities, I-DATA. */
 #include <arpa/inet.h>
 #include <linux/sctp.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PORT 4059
@@ -41,8 +49,12 @@ static void set(int fd, int option, const void *value, socklen_t length, const c
 }
 
 static int open_socket(char *locals) {
-    int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP), on = 1, level = 2;
+    int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP), on = 1, level = 2, buffer = 4 << 20;
     if (fd < 0) die("socket");
+    /* The kernel counts what a packet takes in memory, several times its octets: with its default of 208 KiB a peer
+     * that has 200 kB under way runs into a window of 11 kB, each opening of which takes a retransmission timeout. */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer)) die("receive buffer");
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer)) die("send buffer");
     struct sctp_rtoinfo rto = {.srto_initial = 200, .srto_min = 100, .srto_max = 1000};
     set(fd, SCTP_RTOINFO, &rto, sizeof rto, "RTO");
     struct sctp_initmsg init = {.sinit_num_ostreams = STREAMS, .sinit_max_instreams = 64};
@@ -66,11 +78,15 @@ static int open_socket(char *locals) {
     return fd;
 }
 
+/* The first octets of the message that came last. */
+static unsigned char beginning[16];
+
 /* One message with its stream and number; 0 at the end. With I-DATA messages of several streams come in pieces between
  * each other: each stream has its own place. */
 static ssize_t receive(int fd, struct sctp_rcvinfo *info) {
     static char buffer[1 << 16];
     static size_t length[64];
+    static unsigned char first[64][sizeof beginning];
     for (;;) {
         char control[256];
         struct iovec piece = {.iov_base = buffer, .iov_len = sizeof buffer};
@@ -81,8 +97,11 @@ static ssize_t receive(int fd, struct sctp_rcvinfo *info) {
         for (struct cmsghdr *one = CMSG_FIRSTHDR(&message); one; one = CMSG_NXTHDR(&message, one))
             if (one->cmsg_level == IPPROTO_SCTP && one->cmsg_type == SCTP_RCVINFO) memcpy(info, CMSG_DATA(one), sizeof *info);
         if (info->rcv_sid >= 64) return -1;
+        for (size_t i = 0; i < (size_t)got && length[info->rcv_sid] + i < sizeof beginning; i++)
+            first[info->rcv_sid][length[info->rcv_sid] + i] = (unsigned char)buffer[i];
         length[info->rcv_sid] += (size_t)got;
         if (message.msg_flags & MSG_EOR) {
+            memcpy(beginning, first[info->rcv_sid], sizeof beginning);
             ssize_t whole = (ssize_t)length[info->rcv_sid];
             length[info->rcv_sid] = 0;
             return whole;
@@ -90,10 +109,10 @@ static ssize_t receive(int fd, struct sctp_rcvinfo *info) {
     }
 }
 
+static char buffer[1 << 20];
+
 static void transmit(int fd, size_t length, uint16_t stream, uint32_t ppid) {
-    static char buffer[1 << 20];
     char control[CMSG_SPACE(sizeof(struct sctp_sndinfo))] = {0};
-    memset(buffer, 7, length);
     struct iovec piece = {.iov_base = buffer, .iov_len = length};
     struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     struct cmsghdr *one = CMSG_FIRSTHDR(&message);
@@ -105,9 +124,152 @@ static void transmit(int fd, size_t length, uint16_t stream, uint32_t ppid) {
     if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0) die("send");
 }
 
+/* --- sides of experiments --- */
+
+static uint64_t now_us(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void put_be(unsigned char *out, uint64_t value, int octets) {
+    for (int i = octets - 1; i >= 0; i--, value >>= 8) out[i] = (unsigned char)value;
+}
+
+static uint64_t get_be(const unsigned char *in, int octets) {
+    uint64_t value = 0;
+    for (int i = 0; i < octets; i++) value = value << 8 | in[i];
+    return value;
+}
+
+/* As `open_socket`, and a path that is potentially failed at once, acknowledgements after 20 ms, large buffers. */
+static int open_tuned(char *locals) {
+    setenv("INTERLEAVE", "1", 1);
+    /* The kernel offers I-DATA only where its network namespace may. */
+    FILE *may = fopen("/proc/sys/net/sctp/intl_enable", "w");
+    if (!may || fputs("1", may) < 0 || fclose(may)) die("intl_enable");
+    int fd = open_socket(locals), on = 1;
+    set(fd, SCTP_NODELAY, &on, sizeof on, "no delay");
+    struct sctp_sack_info sack = {.sack_delay = 20, .sack_freq = 2};
+    set(fd, SCTP_DELAYED_SACK, &sack, sizeof sack, "acknowledgements");
+    struct sctp_assoc_value priority = {.assoc_id = 0, .assoc_value = SCTP_SS_PRIO};
+    set(fd, SCTP_STREAM_SCHEDULER, &priority, sizeof priority, "scheduler");
+    return fd;
+}
+
+struct arrival {
+    uint64_t due, at;
+    uint32_t number, class;
+};
+static struct arrival *arrivals;
+static size_t arrived, room;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Tells what arrived, once, and ends. */
+static void tell_and_end(void) {
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < arrived; i++)
+        printf("m %u %u %llu %llu\n", arrivals[i].number, arrivals[i].class, (unsigned long long)arrivals[i].due,
+               (unsigned long long)arrivals[i].at);
+    puts("end");
+    fflush(stdout);
+    _exit(0);
+}
+
+/* The end of standard input says that it is enough. */
+static void *until_told(void *tells) {
+    while (getchar() != EOF) continue;
+    if (tells) tell_and_end();
+    _exit(0);
+}
+
+static int dial(char *locals, char *peers_text) {
+    int fd = open_tuned(locals);
+    struct sockaddr_in peer[ADDRESSES_MAX];
+    int peers = addresses(peers_text, peer);
+    if (setsockopt(fd, IPPROTO_SCTP, SCTP_SOCKOPT_CONNECTX, peer, (socklen_t)(sizeof *peer * (size_t)peers)) < 0) die("connect");
+    return fd;
+}
+
+static int experiment(int argc, char **argv) {
+    struct sctp_rcvinfo info = {0};
+    pthread_t waiting;
+    int records = !strcmp(argv[1], "record"), listens = records || !strcmp(argv[1], "keep");
+    if (argc < (listens ? 5 : 6)) return 2;
+    pthread_create(&waiting, NULL, until_told, records ? &records : NULL);
+    if (listens) {
+        int listening = open_tuned(argv[2]);
+        if (listen(listening, 1000)) die("listen");
+        puts("ready");
+        fflush(stdout);
+        for (;;) {
+            int fd = accept(listening, NULL, NULL);
+            if (fd < 0) die("accept");
+            if (!records) continue;
+            for (ssize_t length; (length = receive(fd, &info)) > 0;) {
+                if (length < (ssize_t)sizeof beginning) continue;
+                pthread_mutex_lock(&lock);
+                if (arrived == room) {
+                    room = room ? room * 2 : 4096;
+                    arrivals = realloc(arrivals, room * sizeof *arrivals);
+                    if (!arrivals) die("memory");
+                }
+                arrivals[arrived++] = (struct arrival){.number = (uint32_t)get_be(beginning, 4), .class = beginning[4],
+                                                       .due = get_be(beginning + 8, 8), .at = now_us(CLOCK_REALTIME)};
+                pthread_mutex_unlock(&lock);
+            }
+            tell_and_end();
+        }
+    }
+    if (!strcmp(argv[1], "dial")) {
+        uint64_t before = now_us(CLOCK_MONOTONIC);
+        dial(argv[2], argv[4]);
+        printf("dialled %llu\n", (unsigned long long)(now_us(CLOCK_MONOTONIC) - before));
+        fflush(stdout);
+        _exit(0);
+    }
+    if (argc != 7) return 2;
+    FILE *trace = fopen(argv[6], "r");
+    if (!trace) die(argv[6]);
+    int fd = dial(argv[2], argv[4]);
+    for (uint16_t stream = 0; stream < STREAMS; stream++) {
+        struct sctp_stream_value value = {.stream_id = stream, .stream_value = stream};
+        set(fd, SCTP_STREAM_SCHEDULER_VALUE, &value, sizeof value, "priority");
+    }
+    usleep(800000);
+    puts("started");
+    fflush(stdout);
+    memset(buffer, 'G', sizeof buffer);
+    uint64_t start = now_us(CLOCK_REALTIME);
+    unsigned long long due;
+    unsigned class, length;
+    char line[128];
+    if (!fgets(line, sizeof line, trace)) return 2;
+    for (uint32_t number = 0; fgets(line, sizeof line, trace); number++) {
+        if (sscanf(line, "%llu,%u,%u", &due, &class, &length) != 3 || class >= STREAMS || length > sizeof buffer) return 2;
+        for (uint64_t now; (now = now_us(CLOCK_REALTIME)) < start + due;) usleep((useconds_t)(start + due - now));
+        unsigned char *octets = (unsigned char *)buffer;
+        put_be(octets, number, 4);
+        put_be(octets + 4, (uint64_t)class << 24, 4);
+        put_be(octets + 8, start + due, 8);
+        transmit(fd, length, (uint16_t)class, 0x47570002);
+    }
+    shutdown(fd, SHUT_WR);
+    receive(fd, &info);
+    struct sctp_assoc_stats stats = {0};
+    socklen_t size = sizeof stats;
+    if (getsockopt(fd, IPPROTO_SCTP, SCTP_GET_ASSOC_STATS, &stats, &size)) puts("counters");
+    else printf("counters retransmitted=%llu\n", (unsigned long long)stats.sas_rtxchunks);
+    fflush(stdout);
+    _exit(0);
+}
+
 int main(int argc, char **argv) {
     struct sctp_rcvinfo info = {0};
     if (argc < 3) return 2;
+    for (const char *const *side = (const char *const[]){"record", "keep", "play", "dial", NULL}; *side; side++)
+        if (!strcmp(argv[1], *side)) return experiment(argc, argv);
+    memset(buffer, 7, sizeof buffer);
     int fd = open_socket(argv[2]);
     if (!strcmp(argv[1], "listen")) {
         if (listen(fd, 1)) die("listen");

@@ -189,7 +189,7 @@ impl HeadEnd {
         let text = |key: &str| line[key].as_str().map(str::to_owned);
         Self {
             url: text("url").unwrap(),
-            token: token.or(text("token")).unwrap(),
+            token: token.or_else(|| text("token")).unwrap(),
             dial_in: line["dial_in"][0].as_str().map(str::to_owned),
             role,
         }

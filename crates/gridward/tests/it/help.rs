@@ -20,6 +20,8 @@ const COMMANDS: &[&[&str]] = &[
     &["homegate", "setup"],
     &["homegate", "token"],
     &["demo"],
+    &["experiment"],
+    &["experiment", "sctp"],
     &["config"],
     &["config", "default"],
     &["config", "check"],

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ip_tos,
-    set_ipv6_mtu_discover, set_ipv6_tclass,
+    set_ipv6_mtu_discover, set_ipv6_tclass, set_socket_recv_buffer_size,
+    set_socket_recv_buffer_size_force,
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
 use sctp::Transmit;
@@ -19,6 +20,10 @@ use crate::SctpOver;
 
 /// Packets that wait for one socket; more are dropped, as a router would.
 const WAITING_MAX: usize = 1_024;
+
+/// Octets that may wait in the system for one socket, as it counts them:
+/// several windows, or answers of many peers at once.
+const RECEIVE_BUFFER_LEN: usize = 1 << 20;
 
 /// Attempts to find one UDP port that is free at all own addresses.
 const PORT_ATTEMPTS: usize = 32;
@@ -109,6 +114,11 @@ impl Socket {
 
     fn new(local: IpAddr, socket: std::net::UdpSocket, raw: bool) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
+        // Above the system's limit it takes CAP_NET_ADMIN. With less, more is
+        // lost before it is read; that is no reason not to begin.
+        set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER_LEN)
+            .or_else(|_| set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_LEN))
+            .unwrap_or_default();
         let mut socket = Self {
             local,
             socket: UdpSocket::from_std(socket)?,

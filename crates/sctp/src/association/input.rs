@@ -696,7 +696,11 @@ impl Association {
         }
         self.tell_abandoned(&done.abandoned, now);
         self.send_forward(now);
-        if self.probe_due.is_some() && !self.tx.in_flight().any(|(_, sent)| sent.fragment.urgent) {
+        if self.tx.has_gaps() {
+            self.probe_due = self.next_probe();
+        } else if self.probe_due.is_some()
+            && !self.tx.in_flight().any(|(_, sent)| sent.fragment.urgent)
+        {
             self.probe_due = None;
         }
     }

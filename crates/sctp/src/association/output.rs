@@ -9,8 +9,9 @@ use crate::codec::padded;
 use crate::packet::{Header, PacketBuilder, write_chunk};
 use crate::path::PathState;
 use crate::receive::wire;
-use crate::scheduler::{Fragment, Head};
+use crate::scheduler::{Fragment, Head, Reliability};
 use crate::time::{Duration, Instant};
+use crate::transmit::Sent;
 
 /// A packet to be sent.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,6 +41,13 @@ impl std::fmt::Debug for Transmit {
             .finish_non_exhaustive()
     }
 }
+
+/// How long what was overtaken is waited for at least: the timers of what
+/// drives this go in milliseconds.
+const OVERTAKEN_MIN: Duration = Duration::from_millis(1);
+
+/// Path, code point, and whether urgent.
+type Way = (usize, u8, bool);
 
 /// A packet as it grows, on its path.
 struct Building {
@@ -505,7 +513,7 @@ impl Association {
 
     fn put_data(&mut self, building: &mut Building, mut fragment: Fragment, now: Instant) {
         if !self.capabilities.partial_reliability {
-            fragment.reliability = crate::scheduler::Reliability::Reliable;
+            fragment.reliability = Reliability::Reliable;
         }
         let length = fragment.payload.len();
         let urgent = fragment.urgent;
@@ -575,64 +583,119 @@ impl Association {
         Some(wait.max(probe.min))
     }
 
-    /// Sends urgent chunks that nothing was heard of once more on a backup
-    /// path, and asks the path that they went on whether it is there.
+    /// How long this chunk may be unacknowledged before it is sent once more
+    /// ahead of the timer: an urgent one, and one that something overtook that
+    /// went out later. In a class of its own a chunk that is lost has nothing
+    /// behind it that could report it missing for long.
+    fn patience(&self, sent: &Sent) -> Option<Duration> {
+        let probe = self.config.tail_loss_probe?;
+        let twice = |usual: Duration, min: Duration| usual.saturating_mul(2).max(min);
+        let overtaken = self
+            .tx
+            .overtaken(sent)
+            .map(|most| twice(most, OVERTAKEN_MIN));
+        if !sent.fragment.urgent {
+            return overtaken;
+        }
+        let usual = self.tx.round_trip_of(sent);
+        let urgent = usual.map_or_else(
+            || self.probe_wait(sent.path),
+            |usual| Some(twice(usual, probe.min)),
+        );
+        urgent.into_iter().chain(overtaken).min()
+    }
+
+    /// When the first chunk under way has waited long enough.
+    pub(super) fn next_probe(&self) -> Option<Instant> {
+        let config = self.config.tail_loss_probe?;
+        self.tx
+            .in_flight()
+            .filter(|(_, sent)| sent.probes < config.probes_max)
+            .filter_map(|(_, sent)| self.probe_at(sent))
+            .min()
+    }
+
+    /// When this chunk is sent once more, where it is still worth that then.
+    fn probe_at(&self, sent: &Sent) -> Option<Instant> {
+        let wait = self.patience(sent)?;
+        let due = sent.sent_at + wait.saturating_mul(1 << u32::from(sent.probes).min(8));
+        let worth = match sent.fragment.reliability {
+            Reliability::Reliable => true,
+            Reliability::Until(end) => due < end,
+            Reliability::Retransmits(max) => {
+                sent.transmissions.saturating_add(sent.probes.into()) <= max
+            }
+        };
+        worth.then_some(due)
+    }
+
+    /// Sends chunks that nothing was heard of once more: urgent ones on a
+    /// backup path, and asks the path that they went on whether it is there;
+    /// those that were overtaken on their own.
     pub(super) fn on_probe_due(&mut self, now: Instant) {
         self.probe_due = None;
         let Some(config) = self.config.tail_loss_probe else {
             return;
         };
-        let mut late: Vec<(u64, usize)> = Vec::new();
-        let mut next: Option<Instant> = None;
-        for (tsn, sent) in self.tx.in_flight() {
-            if !sent.fragment.urgent || sent.probes >= config.probes_max {
-                continue;
-            }
-            let Some(wait) = self.probe_wait(sent.path) else {
-                continue;
-            };
-            let due = sent.sent_at + wait.saturating_mul(1 << u32::from(sent.probes).min(8));
-            if due <= now {
-                late.push((tsn, sent.path));
-            } else {
-                next = Some(next.map_or(due, |known| known.min(due)));
+        let late: Vec<(u64, Way)> = self
+            .tx
+            .in_flight()
+            .filter(|(_, sent)| sent.probes < config.probes_max)
+            .filter(|(_, sent)| self.probe_at(sent).is_some_and(|due| due <= now))
+            .map(|(tsn, sent)| {
+                let fragment = &sent.fragment;
+                (tsn, (sent.path, fragment.dscp, fragment.urgent))
+            })
+            .collect();
+        let mut ways: Vec<Way> = late.iter().map(|(_, way)| *way).collect();
+        ways.sort_unstable_by_key(|(path, dscp, urgent)| (!urgent, *path, *dscp));
+        ways.dedup();
+        // No more at once than an acknowledgement may set free.
+        let mut packets = self.config.burst_max.max(1);
+        for way in ways {
+            let late = late.iter().filter(|(_, other)| *other == way);
+            let late: Vec<u64> = late.map(|(tsn, _)| *tsn).collect();
+            let mut rest = late.as_slice();
+            while !rest.is_empty() && packets > 0 {
+                packets -= 1;
+                let taken = self.probe(way, rest, now);
+                rest = rest.get(taken.max(1)..).unwrap_or_default();
             }
         }
-        if let Some(&(_, from)) = late.first() {
-            self.probe(from, &late, now);
-            let again = self.probe_wait(from).map(|wait| now + wait);
-            next = next.into_iter().chain(again).min();
-        }
-        self.probe_due = next;
+        // What cannot go out now is not asked for without a pause.
+        let soon = now + config.min.max(Duration::from_millis(1));
+        self.probe_due = self.next_probe().map(|due| due.max(soon));
     }
 
-    fn probe(&mut self, from: usize, late: &[(u64, usize)], now: Instant) {
-        let to = self.other_path(from).unwrap_or(from);
-        let Some(mut building) = self.building(to, self.peer_tag, 512) else {
-            return;
+    /// Sends a packet of late chunks of one path and code point; tells how many
+    /// of them.
+    fn probe(&mut self, (from, dscp, urgent): Way, late: &[u64], now: Instant) -> usize {
+        // Something came through where a chunk was overtaken.
+        let to = if urgent {
+            self.other_path(from).unwrap_or(from)
+        } else {
+            from
         };
-        let mut dscp = None;
-        for (tsn, _) in late.iter().filter(|(_, path)| *path == from) {
+        let Some(mut building) = self.building(to, self.peer_tag, 512) else {
+            return 0;
+        };
+        let mut taken = 0;
+        for tsn in late {
             let Some(sent) = self.tx.get(*tsn) else {
-                continue;
+                break;
             };
             let length = padded(self.data_header_len() + sent.fragment.payload.len());
-            let code = sent.fragment.dscp;
-            if dscp.is_some_and(|known| known != code)
-                || self.room(&building, self.data_kind()) < length
-            {
+            if self.room(&building, self.data_kind()) < length {
                 break;
             }
-            dscp = Some(code);
             let fragment = sent.fragment.clone();
             self.before_chunk(&mut building, self.data_kind());
             encode(&fragment, *tsn, true, building.packet.octets());
             self.tx.probed(*tsn, to);
             self.counters.tail_loss_probes += 1;
+            taken += 1;
         }
-        if let Some(dscp) = dscp
-            && let Some(transmit) = self.finish(building, dscp)
-        {
+        if let Some(transmit) = self.finish(building, dscp) {
             self.probes.push_back(transmit);
         }
         let waits = self.paths.get(from).is_some_and(|path| {
@@ -642,6 +705,7 @@ impl Association {
         if to != from && !waits {
             self.send_heartbeat(from, now);
         }
+        taken
     }
 
     // ---- partial reliability ----

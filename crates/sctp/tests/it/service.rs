@@ -204,6 +204,7 @@ fn reordered(dscp: [u8; 2]) -> sctp::Counters {
 fn what_overtakes_in_another_class_is_no_sign_of_loss() {
     let counters = reordered([46, 0]);
     assert_eq!(counters.chunks_retransmitted, 0, "{counters:?}");
+    assert_eq!(counters.tail_loss_probes, 0, "{counters:?}");
 }
 
 #[test]
@@ -225,6 +226,49 @@ fn in_one_class_losses_are_found_by_reports() {
     let counters = net.hosts[CLIENT].endpoint.status(client).unwrap().counters;
     assert!(counters.fast_retransmits >= 8, "{counters:?}");
     assert!(counters.timeouts <= 3, "{counters:?}");
+}
+
+/// The longest but one in a hundred of the latencies of five thin classes, of
+/// whose packets every 33rd is lost.
+fn thin_classes(config: &Config) -> (Duration, sctp::Counters) {
+    let mut net = Net::pair(8, config);
+    let (client, server) = net.establish(config);
+    for stream in 0..5_u16 {
+        let code = 8 * (u8::try_from(stream).unwrap() + 1);
+        set(&mut net, client, stream, options(stream, code, false));
+    }
+    net.default.loss = 30;
+    let mut sent = vec![Vec::new(); 5];
+    for number in 0..4_000_usize {
+        sent[number % 5].push(net.now);
+        let stream = u16::try_from(number % 5).unwrap();
+        net.send(CLIENT, client, stream, vec![0; 150]);
+        net.run(Duration::from_millis(5));
+    }
+    net.default.loss = 0;
+    net.run(Duration::from_secs(5));
+    let mut late: Vec<Duration> = (0..5_u16)
+        .flat_map(|stream| latencies(&net, server, stream, &sent[usize::from(stream)]))
+        .collect();
+    late.sort();
+    let counters = net.hosts[CLIENT].endpoint.status(client).unwrap().counters;
+    (late[late.len() * 99 / 100], counters)
+}
+
+#[test]
+fn what_is_lost_in_a_thin_class_does_not_wait_for_reports_of_its_own_class() {
+    let (with, counters) = thin_classes(&prioritised());
+    assert!(with < Duration::from_millis(30), "{with:?} {counters:?}");
+    // The control: reports within the class come too late.
+    let without = Config {
+        tail_loss_probe: None,
+        ..prioritised()
+    };
+    let (without, counters) = thin_classes(&without);
+    assert!(
+        without > Duration::from_millis(60),
+        "{without:?} {counters:?}"
+    );
 }
 
 /// Cuts something, and tells the longest latency of control messages sent

@@ -1,0 +1,732 @@
+//! The experiments themselves.
+
+use std::time::Duration;
+
+use model::MessageClass;
+
+use super::Name;
+use super::figures::{Latencies, longest_pause};
+use super::network::{Network, Shape, Side};
+use super::plot::{self, Axis, Series};
+use super::report::{Cell, Goal, Report};
+use super::run::{Played, Process, Runner, Stack, Way};
+use super::trace::{Trace, millis};
+use crate::failure::Failure;
+
+/// Control and warning messages.
+const URGENT: [MessageClass; 2] = [MessageClass::Control, MessageClass::Warning];
+
+/// What is told of how each transport is tuned, once for all tables.
+const TUNED: &str = "Gridward: pace=fast, a stream for each class with priority, I-DATA. usrsctp: \
+                     the same streams, its priority scheduler, I-DATA, RTO 100 to 1,000 ms, path \
+                     given up as by pace=fast. TCP, plain: one connection, first come, first \
+                     served. TCP, careful: the most urgent message first, TCP_NOTSENT_LOWAT 4 kB. Faults: messages \
+                     lost, doubled or out of order.";
+
+/// Runs one experiment; `say` tells what goes on.
+pub(super) fn measure(
+    name: Name,
+    runner: &Runner,
+    short: bool,
+    say: &mut dyn FnMut(&str),
+) -> Result<Report, Failure> {
+    match name {
+        Name::Failover => failover(runner, short, say),
+        Name::Priority => priority(runner, short, say),
+        Name::Blocking => blocking(runner, short, say),
+        Name::Flood => flood(runner, short, say),
+        Name::Reordering => reordering(runner, short, say),
+        Name::Memory => memory(runner, short, say),
+        Name::Throughput => throughput(runner, short, say),
+    }
+}
+
+/// The worst of several runs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Worst(Option<f64>);
+
+impl Worst {
+    fn take(&mut self, value: Option<f64>) {
+        if let Some(value) = value {
+            self.0 = Some(self.0.map_or(value, |worst| worst.max(value)));
+        }
+    }
+}
+
+fn failover(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+    let (runs, seconds, cut_at, mended_at) = if short {
+        (1, 3, 1_000, 2_500)
+    } else {
+        (5, 8, 2_000, 7_000)
+    };
+    let rates = [(50, 100), (50, 200), (20, 150), (20, 1_000), (20, 1_500)];
+    let trace = Trace::day(seconds, rates);
+    let mut rows = Vec::new();
+    let mut goals = Vec::new();
+    let mut series = Vec::new();
+    for (link, cut) in [(1, "primary"), (2, "backup")] {
+        for stack in runner.stacks() {
+            let (mut pause, mut urgent, mut latency) =
+                (Worst::default(), Worst::default(), Worst::default());
+            let (mut lost, mut doubled) = (0, 0);
+            for run in 1..=runs {
+                say(&format!(
+                    "failover: {cut} cut, {}, {run} of {runs}",
+                    stack.name()
+                ));
+                let network = Network::new()?;
+                let links = if matches!(stack, Stack::Tcp | Stack::Careful) {
+                    1
+                } else {
+                    2
+                };
+                let played = runner.play(&network, stack, Way::Links(links), &trace, || {
+                    std::thread::sleep(Duration::from_millis(cut_at));
+                    network.cut(link)?;
+                    std::thread::sleep(Duration::from_millis(mended_at - cut_at));
+                    network.mend(link)
+                })?;
+                pause.take(longest_pause(&played, &MessageClass::ALL));
+                urgent.take(longest_pause(&played, &URGENT));
+                latency.take(Latencies::of(&played, &URGENT).most());
+                let (missing, twice) = played.faults();
+                lost += missing;
+                doubled += twice;
+                if link == 1 && run == 1 {
+                    series.push(timeline(stack, &played));
+                }
+            }
+            rows.push(vec![
+                cut.into(),
+                stack.name().into(),
+                Cell::tenths(pause.0),
+                Cell::tenths(urgent.0),
+                Cell::tenths(latency.0),
+                lost.into(),
+                doubled.into(),
+            ]);
+            if stack == Stack::Ours {
+                if link == 1 {
+                    goals.push(Goal::below(
+                        "primary cut: longest pause under 150 ms",
+                        pause.0,
+                        150.0,
+                        " ms",
+                    ));
+                    goals.push(Goal::below(
+                        "of control and warning under 40 ms",
+                        urgent.0,
+                        40.0,
+                        " ms",
+                    ));
+                } else {
+                    goals.push(Goal::below(
+                        "backup cut: no effect, the pause stays under 40 ms",
+                        pause.0,
+                        40.0,
+                        " ms",
+                    ));
+                }
+                goals.push(Goal {
+                    wanted: format!("{cut} cut: nothing lost or doubled"),
+                    found: format!("{lost} and {doubled}"),
+                    met: lost == 0 && doubled == 0,
+                });
+            }
+        }
+    }
+    let across = Axis {
+        name: "seconds since the start",
+        logarithmic: false,
+        from: 0.0,
+        to: 15.0_f64.min(millis(seconds * 1_000) + 2.0),
+    };
+    let up = Axis {
+        name: "latency of control and warning, ms",
+        logarithmic: true,
+        from: 0.1,
+        to: 10_000.0,
+    };
+    Ok(Report {
+        name: "failover",
+        title: "A link is cut in silence",
+        legend: format!(
+            "Two links; {} messages in {seconds} s of all five classes, 160 a second. One link \
+             loses everything from {cut_at} ms to {mended_at} ms, and nobody is told. The worst of \
+             {runs} runs. TCP has the first link only. {TUNED}",
+            trace.0.len()
+        ),
+        columns: vec![
+            "cut",
+            "transport",
+            "longest\npause, ms",
+            "of control,\nwarning, ms",
+            "worst latency\nof these, ms",
+            "lost",
+            "doubled,\nin disorder",
+        ],
+        rows,
+        goals,
+        plot: plot::lines(
+            "Primary link cut: control and warning messages",
+            across,
+            up,
+            &series,
+            true,
+        ),
+    })
+}
+
+/// Latencies of urgent messages over time.
+fn timeline(stack: Stack, played: &Played) -> Series {
+    let first = played.arrivals.iter().map(|arrival| arrival.due).min();
+    let points = played
+        .arrivals
+        .iter()
+        .filter(|arrival| URGENT.contains(&arrival.class))
+        .map(|arrival| {
+            let since = arrival.due.saturating_sub(first.unwrap_or_default());
+            (millis(since) / 1e3, arrival.latency())
+        });
+    Series {
+        name: stack.name().to_owned(),
+        points: points.collect(),
+    }
+}
+
+fn priority(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+    let seconds = if short { 4 } else { 20 };
+    let share = if short { 8 } else { 1 };
+    let shape = Shape {
+        rate: Some(512),
+        queue: 12_000,
+        ..Shape::default()
+    };
+    let mut rows = Vec::new();
+    let mut goals = Vec::new();
+    let mut series = Vec::new();
+    for (messages, count, length) in [
+        ("32 kB", 32 / share, 32_000),
+        ("1 kB", 1_024 / share, 1_000),
+    ] {
+        let trace = Trace::bulk(count, length, seconds);
+        let mut ours = None;
+        let mut best: Option<f64> = None;
+        for stack in runner.stacks() {
+            say(&format!("priority: {messages} messages, {}", stack.name()));
+            let network = Network::new()?;
+            network.shape(shape)?;
+            let played = runner.play(&network, stack, Way::Links(1), &trace, || Ok(()))?;
+            let control = Latencies::of(&played, &[MessageClass::Control]);
+            let warning = Latencies::of(&played, &[MessageClass::Warning]);
+            let usage = Latencies::of(&played, &[MessageClass::Usage]);
+            let (lost, doubled) = played.faults();
+            let p99 = control.percentile(99);
+            if stack == Stack::Ours {
+                ours = p99;
+            } else if let Some(p99) = p99 {
+                best = Some(best.map_or(p99, |best| best.min(p99)));
+            }
+            if length == 32_000 {
+                series.push((stack.name().to_owned(), control.0.clone()));
+            }
+            rows.push(vec![
+                messages.into(),
+                stack.name().into(),
+                Cell::whole(control.percentile(50)),
+                Cell::whole(p99),
+                Cell::whole(control.most()),
+                Cell::whole(warning.percentile(50)),
+                Cell::whole(warning.percentile(99)),
+                Cell::tenths(usage.most().map(|most| most / 1e3)),
+                (lost + doubled).into(),
+            ]);
+        }
+        goals.push(Goal::below(
+            &format!("{messages}: control p99 under 300 ms"),
+            ours,
+            300.0,
+            " ms",
+        ));
+        if let Some(best) = best {
+            goals.push(Goal::below(
+                &format!("{messages}: never worse than the best other row, {best:.1} ms"),
+                ours,
+                best,
+                " ms",
+            ));
+        }
+    }
+    Ok(Report {
+        name: "priority",
+        title: "Orders behind a megabyte of usage data",
+        legend: format!(
+            "One link of 512 kbit/s with a queue of 12 kB, which alone takes 190 ms. Usage data \
+             all at once, then a control message of 100 octets and a warning of 200 every 200 ms \
+             for {seconds} s. {TUNED}"
+        ),
+        columns: vec![
+            "usage\nin",
+            "transport",
+            "control\np50, ms",
+            "p99,\nms",
+            "worst,\nms",
+            "warning\np50, ms",
+            "p99,\nms",
+            "usage\nin, s",
+            "faults",
+        ],
+        rows,
+        goals,
+        plot: plot::distribution("Control messages behind usage data of 32 kB each", &series),
+    })
+}
+
+fn blocking(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+    let seconds = if short { 3 } else { 30 };
+    let trace = Trace::day(
+        seconds,
+        [(40, 100), (40, 200), (40, 150), (40, 400), (40, 800)],
+    );
+    let mut rows = Vec::new();
+    let mut goals = Vec::new();
+    let mut series = Vec::new();
+    for loss in [1, 3] {
+        let (mut ours, mut tcp) = (None, None);
+        for stack in runner.stacks() {
+            say(&format!("blocking: {loss} % lost, {}", stack.name()));
+            let network = Network::new()?;
+            network.shape(Shape {
+                loss,
+                ..Shape::default()
+            })?;
+            let played = runner.play(&network, stack, Way::Links(1), &trace, || Ok(()))?;
+            let all = Latencies::of(&played, &MessageClass::ALL);
+            let urgent = Latencies::of(&played, &URGENT);
+            let p99 = all.percentile(99);
+            match stack {
+                Stack::Ours => ours = p99,
+                Stack::Tcp => tcp = p99,
+                _ => {}
+            }
+            if loss == 3 {
+                series.push((stack.name().to_owned(), all.0.clone()));
+            }
+            let (lost, doubled) = played.faults();
+            rows.push(vec![
+                format!("{loss} %").into(),
+                stack.name().into(),
+                Cell::tenths(all.percentile(95)),
+                Cell::tenths(p99),
+                Cell::tenths(all.most()),
+                Cell::tenths(urgent.percentile(99)),
+                Cell::tenths(all.later_than(10.0)),
+                Cell::count(played.sent_again()),
+                (lost + doubled).into(),
+            ]);
+        }
+        if loss == 3
+            && let Some(tcp) = tcp
+        {
+            goals.push(Goal::below(
+                &format!("3 %: p99 at most an eighth of plain TCP's {tcp:.1} ms"),
+                ours,
+                tcp / 8.0,
+                " ms",
+            ));
+        }
+    }
+    Ok(Report {
+        name: "blocking",
+        title: "What waits behind a lost packet",
+        legend: format!(
+            "One link without a rate or a delay, that loses packets of the sender by chance; 200 \
+             messages a second of five classes for {seconds} s. {TUNED}"
+        ),
+        columns: vec![
+            "loss",
+            "transport",
+            "p95,\nms",
+            "p99,\nms",
+            "worst,\nms",
+            "urgent\np99, ms",
+            "over\n10 ms, %",
+            "sent\nagain",
+            "faults",
+        ],
+        rows,
+        goals,
+        plot: plot::distribution("Messages of all classes, 3 % of packets lost", &series),
+    })
+}
+
+fn flood(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+    let (rate, seconds) = if short { (5_000, 2) } else { (50_000, 6) };
+    let mut rows = Vec::new();
+    let mut goals = Vec::new();
+    let mut bars = Vec::new();
+    for stack in runner.stacks().filter(|stack| *stack != Stack::Careful) {
+        say(&format!("flood: {}", stack.name()));
+        let network = Network::new()?;
+        let way = Way::Links(1);
+        // Answers to nobody go nowhere, as they would from a site.
+        network.run(
+            Side::Sink,
+            "ip route add 198.18.0.0/15 via 10.77.1.1 dev l1",
+        )?;
+        let mut sink = runner.process(&network, stack, way, "keep", &[])?;
+        sink.until("ready")?;
+        let calm = dial(runner, &network, stack, way)?;
+        let before = sink.memory();
+        let (protocol, port) = match stack {
+            Stack::Tcp => ("tcp", 4_059),
+            _ => ("sctp", 9_901),
+        };
+        let mut command = network.command(Side::Source, &runner.program.to_string_lossy());
+        command.args(["experiment", "peer", "flood", protocol]);
+        command.arg(format!("{}:{port}", Side::Sink.address(1)));
+        command.args([rate.to_string(), seconds.to_string()]);
+        let mut attacker = Process::spawn(command, "the flood")?;
+        std::thread::sleep(Duration::from_millis(1_000));
+        let stormy = dial(runner, &network, stack, way)?;
+        let told = attacker.until("sent ")?;
+        let after = sink.memory();
+        let mut numbers = told.split(' ').skip(1).filter_map(|word| word.parse().ok());
+        let (sent, micros): (u32, u32) = (
+            numbers.next().unwrap_or_default(),
+            numbers.next().unwrap_or(1),
+        );
+        let sent_rate = f64::from(sent) * 1e6 / f64::from(micros.max(1));
+        let kib = |kib: Option<u64>| kib.and_then(|kib| u32::try_from(kib).ok()).map(f64::from);
+        let (before, after) = (kib(before), kib(after));
+        let grown = before.zip(after).map(|(before, after)| after - before);
+        // The kernel's memory is not the process's.
+        let told = !matches!(stack, Stack::Tcp | Stack::Kernel);
+        rows.push(vec![
+            stack.name().into(),
+            Cell::Number(sent_rate, 0),
+            if told {
+                Cell::whole(before)
+            } else {
+                Cell::Nothing
+            },
+            if told {
+                Cell::whole(grown)
+            } else {
+                Cell::Nothing
+            },
+            Cell::tenths(calm),
+            Cell::tenths(stormy),
+        ]);
+        bars.push((stack.name().to_owned(), vec![calm, stormy]));
+        if stack == Stack::Ours {
+            goals.push(Goal::below(
+                "memory unchanged: it grows by less than 256 KiB",
+                grown,
+                256.0,
+                " KiB",
+            ));
+            goals.push(Goal::below(
+                "an honest association within a second",
+                stormy,
+                1_000.0,
+                " ms",
+            ));
+        }
+    }
+    Ok(Report {
+        name: "flood",
+        title: "First packets from made-up addresses",
+        legend: format!(
+            "{rate} INIT chunks a second for {seconds} s (for TCP: SYN segments), each from another \
+             of 131,072 addresses that are nobody's, and in the midst of it an association by an \
+             honest peer. Memory is that of the process that listens; the kernel's is not seen. \
+             Attacker, listener and honest peer share the processors."
+        ),
+        columns: vec![
+            "transport",
+            "sent,\n1/s",
+            "memory\nbefore, KiB",
+            "grown by,\nKiB",
+            "set-up\nbefore, ms",
+            "set-up in\nthe flood, ms",
+        ],
+        rows,
+        goals,
+        plot: plot::bars(
+            "Set-up of an honest association",
+            "ms",
+            &["before".to_owned(), "in the flood".to_owned()],
+            &bars,
+        ),
+    })
+}
+
+/// Milliseconds that an association takes to make; `None` where none came.
+fn dial(
+    runner: &Runner,
+    network: &Network,
+    stack: Stack,
+    way: Way,
+) -> Result<Option<f64>, Failure> {
+    let mut dialling = runner.process(network, stack, way, "dial", &[])?;
+    let Ok(told) = dialling.until("dialled ") else {
+        return Ok(None);
+    };
+    let micros = told.split(' ').nth(1).and_then(|word| word.parse().ok());
+    Ok(micros.map(millis))
+}
+
+fn reordering(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+    let seconds = if short { 2 } else { 10 };
+    let trace = Trace::bulk(if short { 100 } else { 1_024 }, 1_000, seconds);
+    let shape = Shape {
+        rate: Some(8_000),
+        queue: 2_000_000,
+        ..Shape::default()
+    };
+    let mut rows = Vec::new();
+    let mut goals = Vec::new();
+    let mut bars = Vec::new();
+    let ways = [
+        ("CS5", "-m dscp --dscp-class CS5"),
+        (
+            "chance, 5 %",
+            "-m statistic --mode random --probability 0.05",
+        ),
+    ];
+    for (by, which) in ways {
+        let by_code_point = by == "CS5";
+        for stack in runner.stacks() {
+            if by_code_point && stack != Stack::Ours {
+                continue;
+            }
+            say(&format!("reordering: by {by}, {}", stack.name()));
+            let network = Network::new()?;
+            network.shape(shape)?;
+            network.overtake(which)?;
+            let played = runner.play(&network, stack, Way::Links(1), &trace, || Ok(()))?;
+            let overtaken = network.run(Side::Source, "iptables -t mangle -vnxL OUTPUT")?;
+            let overtaken = overtaken
+                .lines()
+                .filter(|line| line.contains("MARK"))
+                .find_map(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+            let again = played.counter("retransmitted");
+            let (lost, doubled) = played.faults();
+            let control = Latencies::of(&played, &[MessageClass::Control]);
+            rows.push(vec![
+                by.into(),
+                stack.name().into(),
+                Cell::count(overtaken),
+                Cell::count(again),
+                Cell::count(played.counter("timeouts")),
+                Cell::count(played.counter("probes")),
+                Cell::tenths(control.percentile(50)),
+                Cell::tenths(control.percentile(99)),
+                (lost + doubled).into(),
+            ]);
+            if !by_code_point {
+                let again = again.and_then(|again| u32::try_from(again).ok());
+                bars.push((stack.name().to_owned(), vec![again.map(f64::from)]));
+            } else {
+                goals.push(Goal {
+                    wanted: "by code point: nothing is taken for lost".to_owned(),
+                    found: format!(
+                        "{} taken for lost, {} packets overtook",
+                        again.unwrap_or_default(),
+                        overtaken.unwrap_or_default()
+                    ),
+                    met: again == Some(0) && overtaken.is_some_and(|count| count > 0),
+                });
+            }
+        }
+    }
+    Ok(Report {
+        name: "reordering",
+        title: "Packets overtake each other, none is lost",
+        legend: format!(
+            "Usage data over a link of 8 Mbit/s with a queue that holds it all; some packets take a \
+             link without a queue: those with a code point (control messages, which only Gridward \
+             marks), or one in 20 by chance. Passed: packets that overtook. Nothing is lost, so what was taken \
+             for lost was so in error. Probes are copies of urgent messages that took longer than twice what is usual \
+             for their class, and of what was overtaken. {TUNED}"
+        ),
+        columns: vec![
+            "by",
+            "transport",
+            "passed",
+            "taken\nfor lost",
+            "time-\nouts",
+            "probes",
+            "control\np50, ms",
+            "p99,\nms",
+            "faults",
+        ],
+        rows,
+        goals,
+        plot: plot::bars(
+            "Taken for lost though nothing was, 5 % of packets overtake",
+            "packets or chunks",
+            &["taken for lost".to_owned()],
+            &bars,
+        ),
+    })
+}
+
+fn memory(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+    let count: u32 = if short { 200 } else { 10_000 };
+    let mut rows = Vec::new();
+    let mut goals = Vec::new();
+    let mut bars = Vec::new();
+    let papers = super::peer::papers(&runner.folder)?;
+    let kinds = [
+        (Stack::Ours, "Gridward SCTP", String::new()),
+        (Stack::Ours, "the same with TLS", papers),
+        (Stack::Usrsctp, "usrsctp", String::new()),
+    ];
+    for (stack, name, query) in kinds {
+        if !runner.stacks().any(|there| there == stack) {
+            continue;
+        }
+        say(&format!("memory: {name}"));
+        let network = Network::new()?;
+        let way = Way::Links(2);
+        let mut sink = runner.process_with(&network, stack, way, "keep", &[], &query)?;
+        sink.until("ready")?;
+        let before = sink.memory();
+        // usrsctp has one UDP port for a process, ours some for each.
+        let processes = if stack == Stack::Ours && !short { 4 } else { 1 };
+        let words = (count / processes).to_string();
+        let mut holders = Vec::new();
+        for _ in 0..processes {
+            let mut holder =
+                runner.process_with(&network, stack, way, "hold", &[&words], &query)?;
+            holder.until("held")?;
+            holders.push(holder);
+        }
+        sink.until(&format!("kept {count}"))?;
+        // What set-up took is given back; heartbeats begin.
+        std::thread::sleep(Duration::from_secs(if short { 0 } else { 3 }));
+        let after = sink.memory();
+        let each = before.zip(after).and_then(|(before, after)| {
+            let grown = u32::try_from(after.saturating_sub(before)).ok()?;
+            Some(f64::from(grown) * 1_024.0 / f64::from(count))
+        });
+        rows.push(vec![
+            name.into(),
+            Cell::count(Some(u64::from(count))),
+            Cell::count(before),
+            Cell::count(after),
+            Cell::whole(each),
+        ]);
+        bars.push((name.to_owned(), vec![each]));
+        if name == "Gridward SCTP" {
+            goals.push(Goal::below(
+                "at most 6,000 octets for an idle association",
+                each,
+                6_000.0,
+                "",
+            ));
+        }
+    }
+    Ok(Report {
+        name: "memory",
+        title: "Memory of idle associations",
+        legend: format!(
+            "A process that keeps {count} associations on two paths each, before and after; all of \
+             its memory, with handles, queues and the allocator's own. With TLS: mutual TLS 1.3 on \
+             the control class's streams, packets authenticated."
+        ),
+        columns: vec![
+            "transport",
+            "associations",
+            "before, KiB",
+            "after, KiB",
+            "octets each",
+        ],
+        rows,
+        goals,
+        plot: plot::bars(
+            "Memory of an idle association",
+            "octets",
+            &["octets".to_owned()],
+            &bars,
+        ),
+    })
+}
+
+fn throughput(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+    let rounds = if short { 1 } else { 5 };
+    let share = if short { 20 } else { 1 };
+    let mut rows = Vec::new();
+    let mut goals = Vec::new();
+    let mut bars: Vec<(String, Vec<Option<f64>>)> = Vec::new();
+    let mut names = Vec::new();
+    for (count, length) in [(100_000, 100), (60_000, 1_000), (2_500, 32_000)] {
+        let trace = Trace::flat_out(count / share, length);
+        let mut group = Vec::new();
+        let (mut ours, mut usrsctp) = (None, None);
+        for stack in runner.stacks().filter(|stack| *stack != Stack::Careful) {
+            if !names.contains(&stack.name().to_owned()) {
+                names.push(stack.name().to_owned());
+            }
+            let mut rates = Vec::new();
+            for round in 1..=rounds {
+                say(&format!(
+                    "throughput: {length} octets, {}, {round} of {rounds}",
+                    stack.name()
+                ));
+                let network = Network::new()?;
+                let played = runner.play(&network, stack, Way::Loopback, &trace, || Ok(()))?;
+                let (lost, doubled) = played.faults();
+                if lost + doubled > 0 {
+                    return Err(Failure::new(format!(
+                        "{}: {lost} messages lost and {doubled} doubled on the loopback",
+                        stack.name()
+                    )));
+                }
+                let times = played.arrivals.iter().map(|arrival| arrival.arrived);
+                if let (Some(first), Some(last)) = (times.clone().min(), times.max()) {
+                    let octets = u32::try_from(played.sent * length).unwrap_or(u32::MAX);
+                    rates.push(f64::from(octets) / 1e3 / millis(last - first).max(1e-3));
+                }
+            }
+            rates.sort_by(f64::total_cmp);
+            let median = rates.get(rates.len() / 2).copied();
+            match stack {
+                Stack::Ours => ours = median,
+                Stack::Usrsctp => usrsctp = median,
+                _ => {}
+            }
+            group.push(median);
+            rows.push(vec![
+                Cell::from(length),
+                stack.name().into(),
+                Cell::tenths(median),
+                Cell::tenths(rates.first().copied()),
+                Cell::tenths(rates.last().copied()),
+            ]);
+        }
+        bars.push((format!("{length} octets"), group));
+        if let (Some(ours), Some(usrsctp)) = (ours, usrsctp) {
+            goals.push(Goal {
+                wanted: format!("{length} octets: at least usrsctp's {usrsctp:.1} MB/s"),
+                found: format!("{ours:.1} MB/s"),
+                met: ours >= usrsctp,
+            });
+        }
+    }
+    Ok(Report {
+        name: "throughput",
+        title: "Octets a second on the loopback",
+        legend: format!(
+            "Messages of one length on five streams as fast as they are taken, from one process to \
+             another; median, least and most of {rounds} rounds. SCTP goes in UDP, TCP in segments \
+             of up to 64 KiB."
+        ),
+        columns: vec!["octets", "transport", "MB/s", "least", "most"],
+        rows,
+        goals,
+        plot: plot::bars("Octets a second on the loopback", "MB/s", &names, &bars),
+    })
+}
