@@ -234,7 +234,7 @@ proptest! {
                 let at = row.start.secs();
                 match who {
                     None => drop(model.insert(at, (row.clone(), None))),
-                    Some(_) => drop(model.entry(at).or_insert((row.clone(), who))),
+                    Some(_) => drop(model.entry(at).or_insert_with(|| (row.clone(), who))),
                 }
             }
             let stored = put(&site, match who {
