@@ -2,7 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { Icon } from "../components/icons.tsx";
 import { Shell } from "../components/shell.tsx";
-import { Failed, Load, Skeleton } from "../components/states.tsx";
+import { Load, Skeleton } from "../components/states.tsx";
 import { Pill, shapeOf } from "../components/status.tsx";
 import { api } from "../lib/api.ts";
 import { useKey, useLiveEvent, useLoad, useNow, useTopic, type Loaded } from "../lib/hooks.ts";
@@ -11,12 +11,12 @@ import { siteZone } from "../lib/session.ts";
 import { age, exact, HOUR, parse, when } from "../lib/time.ts";
 import type { Meter } from "../lib/types.ts";
 import { t } from "../texts/en.ts";
+import { Absent } from "./absent.tsx";
 import { EventsCard, EventsPage } from "./meter/events.tsx";
 import { Identity, PathCard } from "./meter/identity.tsx";
 import { LivePower } from "./meter/power.tsx";
 import { ProfileCard } from "./meter/profile.tsx";
 import { RegistersCard } from "./meter/registers.tsx";
-import { NotFound } from "./not-found.tsx";
 
 const TABS = ["overview", "profile", "registers", "events"] as const;
 
@@ -60,23 +60,17 @@ export function MeterPage({ id, tab }: { id: string; tab: string }) {
   const name = meter?.name ?? t.meter.one;
   const crumbs = [{ text: t.nav.fleet, href: "/fleet" }, { text: name }];
 
-  if (loaded.error?.failure === "not_found") {
+  const { error } = loaded;
+  if (error && (meter === null || error.failure === "not_found")) {
     return (
-      <Shell ownFind title={t.meter.unknownTitle} crumbs={crumbs}>
-        <NotFound title={t.meter.unknownTitle} text={t.meter.unknownText} />
-      </Shell>
-    );
-  }
-  if (meter === null && loaded.error) {
-    return (
-      <Shell title={name} crumbs={crumbs}>
-        <div class="head">
-          <h1 tabIndex={-1}>{name}</h1>
-        </div>
-        <section class="card">
-          <Failed error={loaded.error} what={t.meter.what} onRetry={loaded.reload} />
-        </section>
-      </Shell>
+      <Absent
+        of={{ ...loaded, error }}
+        name={name}
+        what={t.meter.what}
+        crumbs={crumbs}
+        unknownTitle={t.meter.unknownTitle}
+        unknownText={t.meter.unknownText}
+      />
     );
   }
   return (

@@ -1,6 +1,6 @@
 import { Icon } from "../components/icons.tsx";
 import { Shell } from "../components/shell.tsx";
-import { Failed, Load, Skeleton } from "../components/states.tsx";
+import { Load, Skeleton } from "../components/states.tsx";
 import { Pill, shapeOf } from "../components/status.tsx";
 import { Time } from "../components/time.tsx";
 import { api } from "../lib/api.ts";
@@ -10,8 +10,8 @@ import { siteZone } from "../lib/session.ts";
 import { age, HOUR, parse, when } from "../lib/time.ts";
 import type { OutletMeter } from "../lib/types.ts";
 import { t } from "../texts/en.ts";
+import { Absent } from "./absent.tsx";
 import { OutletMetersTable, three, useOutletEvents, useOutletMeters } from "./fleet/outlets.tsx";
-import { NotFound } from "./not-found.tsx";
 import { CostCard } from "./outlets/cost.tsx";
 import { OrderPage } from "./outlets/order.tsx";
 import { BreakerCard, Identity, JournalCard, OutletsCard, WarningsCard } from "./outlets/parts.tsx";
@@ -82,23 +82,17 @@ export function OutletMeterPage({ id }: { id: number }) {
   useKey("]", () => go(meter?.next));
   const name = t.outlets.one(three(id));
   const crumbs = [FLEET, LIST, { text: name }];
-  if (loaded.error?.failure === "not_found") {
+  const { error } = loaded;
+  if (error && (meter === null || error.failure === "not_found")) {
     return (
-      <Shell ownFind title={t.outlets.unknownTitle} crumbs={crumbs}>
-        <NotFound title={t.outlets.unknownTitle} text={t.outlets.unknownText} />
-      </Shell>
-    );
-  }
-  if (meter === null && loaded.error) {
-    return (
-      <Shell title={name} crumbs={crumbs}>
-        <div class="head">
-          <h1 tabIndex={-1}>{name}</h1>
-        </div>
-        <section class="card">
-          <Failed error={loaded.error} what={t.outlets.whatOne} onRetry={loaded.reload} />
-        </section>
-      </Shell>
+      <Absent
+        of={{ ...loaded, error }}
+        name={name}
+        what={t.outlets.whatOne}
+        crumbs={crumbs}
+        unknownTitle={t.outlets.unknownTitle}
+        unknownText={t.outlets.unknownText}
+      />
     );
   }
   return (
