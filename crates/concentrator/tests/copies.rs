@@ -27,6 +27,7 @@ use peak_alloc::PeakAlloc;
 use tokio::sync::watch;
 
 #[path = "it/device.rs"]
+#[allow(dead_code, reason = "one meter of a fleet is enough here")]
 mod device;
 
 #[global_allocator]
