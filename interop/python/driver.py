@@ -78,6 +78,9 @@ def perform(client, op, what):
         return {}
     if op == "act":
         return {"axdr": client.act(target(names), bytes.fromhex(argument)) or ""}
+    if op == "image":
+        client.image(names, argument)
+        return {}
     if op == "range":
         first, _, last = argument.partition("..")
         return {"axdr": client.range(target(names), moment(first), moment(last))}

@@ -5,7 +5,7 @@ import socket
 import driver
 from gurux_dlms import GXByteBuffer, GXDateTime, GXDLMSGateway, GXReplyData
 from gurux_dlms.enums import Authentication, DataType, InterfaceType, ObjectType, Security, ServiceClass
-from gurux_dlms.objects import GXDLMSProfileGeneric
+from gurux_dlms.objects import GXDLMSImageTransfer, GXDLMSProfileGeneric
 from gurux_dlms.secure import GXDLMSSecureClient
 
 AUTHENTICATION = {"none": Authentication.NONE, "lls": Authentication.LOW, "hls5": Authentication.HIGH_GMAC}
@@ -113,6 +113,18 @@ class Gurux(driver.Client):
         reply = self.exchange(method(target.obis, ObjectType(target.class_id), target.id, bytearray(value),
                                      DataType.STRUCTURE))
         return self.value(reply)
+
+    def image(self, path, name):
+        """Brings an image as the library's object for it does."""
+        with open(path, "rb") as file:
+            image = bytearray(file.read())
+        item = GXDLMSImageTransfer("0.0.44.0.0.255")
+        self.meter.updateValue(item, 2, self.exchange(self.meter.read(item, 2)).value)
+        self.exchange(item.imageTransferInitiate(self.meter, name, len(image)))
+        for block in item.imageBlockTransfer(self.meter, image, None):
+            self.exchange(block)
+        self.exchange(item.imageVerify(self.meter))
+        self.exchange(item.imageActivate(self.meter))
 
     def list(self, targets):
         wanted = []

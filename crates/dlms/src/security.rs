@@ -9,6 +9,7 @@
 //! | [`SendCounter`], [`CounterBlock`], [`CounterHint`] | counters of our own that are never used twice |
 //! | [`ReplayWindow`], [`PeerCounter`] | counters of the peer that move only after the tag verified |
 //! | [`HlsExchange`], [`password_matches`] | the four passes of HLS, and LLS |
+//! | [`PublicKey`], [`Signatures`] | signatures of a maker, verified |
 //! | [`SecurityPolicy`], [`KeyTransfer`] | what the Security Setup object (class 64) activates and transfers |
 //!
 //! ```
@@ -57,6 +58,7 @@ mod key;
 mod policy;
 mod proof;
 mod replay;
+mod signature;
 mod suite;
 mod transfer;
 
@@ -78,10 +80,11 @@ pub use key::{
     Key, KeyError, KeyKind, KeyLength, Keys, ParseSystemTitleError, SystemTitle, weak_key,
 };
 pub use policy::{PolicyError, PolicyVersion, Required, SecurityPolicy};
-pub use proof::{HlsVerified, PasswordVerified, TagVerified};
+pub use proof::{HlsVerified, PasswordVerified, SignatureVerified, TagVerified};
 pub use replay::{
     Candidate, CounterRestart, PEERS_MAX, PeerCounter, PeerWindows, REPLAY_WINDOW_WIDTH,
     ReplayError, ReplayWindow,
 };
+pub use signature::{NoPublicKey, PublicKey, Signature, SignatureMismatch, Signatures};
 pub use suite::{Protection, SecurityControl, SecuritySuite};
 pub use transfer::{KeyTransfer, KeyTransferError, KeyTransfers};

@@ -151,6 +151,9 @@ pub enum Authentication {
 struct Protected {
     /// The client's title.
     title: SystemTitle,
+    /// Whether each message brings its sender's title: a pre-established
+    /// association that is not for one client alone.
+    anyone: bool,
     keys: KeyRing,
     /// Counters of what came under the dedicated key, which lives no longer
     /// than they do. What we send under it has the counters of all that we
@@ -332,9 +335,12 @@ impl Server {
         else {
             return;
         };
-        let protected = store.security(client).and_then(|state| {
-            let title = state.client_title?;
-            Some(Protected::new(title, state.keys.clone(), state))
+        let protected = store.security(client).map(|state| {
+            let title = state.client_title.unwrap_or(SystemTitle([0; 8]));
+            Protected {
+                anyone: state.client_title.is_none(),
+                ..Protected::new(title, state.keys.clone(), state)
+            }
         });
         self.associations.insert(
             client,
@@ -464,6 +470,10 @@ impl Server {
         let Some(state) = store.security(client) else {
             return Err(nothing);
         };
+        if protected.anyone {
+            // Whose it is, is believed only where the tag verifies.
+            protected.title = header.system_title.ok_or(nothing)?;
+        }
         let mut frame = octets.to_vec();
         let protection = header.control.protection();
         // Without an association's own beginning nothing tells a message without
@@ -716,6 +726,7 @@ impl Protected {
         let floor = state.received.window(&title).floor().unwrap_or(u32::MAX);
         Self {
             title,
+            anyone: false,
             keys,
             dedicated: None,
             unverified: ReplayWindow::rising(floor),

@@ -11,6 +11,7 @@ use crate::demo::DemoOptions;
 use crate::experiment::ExperimentOptions;
 use crate::headend_role::HeadendOptions;
 use crate::homegate_role::HomegateOptions;
+use crate::image::ImageOptions;
 use crate::meter::MeterOptions;
 use crate::outlet_role::OutletMeterOptions;
 use crate::papers::PapersOptions;
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Objects(ObjectsOptions),
     /// Make key files and check them
     Keys(KeysOptions),
+    /// Make and check signed firmware images
+    Image(ImageOptions),
     /// Serve virtual meters
     Meter(MeterOptions),
     /// Run a virtual meter of outlets, which calls the head end over SCTP

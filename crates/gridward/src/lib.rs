@@ -16,6 +16,7 @@ mod experiment;
 mod failure;
 mod headend_role;
 mod homegate_role;
+mod image;
 mod input;
 mod keys;
 mod literal;
@@ -96,6 +97,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
         Command::Demo(options) => demo::run(&options, &mut output),
         Command::Experiment(options) => experiment::run(&options, &mut output),
         Command::Config(options) => config::run(&options, &mut output),
+        Command::Image(options) => image::run(&options, &mut output),
         Command::Keys(options) => keys::run(&options, &mut output),
     };
     match result.and_then(|()| output.flush()) {

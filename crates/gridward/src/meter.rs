@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use link::{Clock, Endpoint, KeyFile, Limits, Listener, Sap, Service, SystemClock, SystemEntropy};
+use meter::firmware::{DirImages, FirmwareConfig};
 use meter::fleet::{Fleet, FleetError};
 use meter::journal::DirStore;
 use meter::metrology::{Fixed, Source};
@@ -56,6 +57,11 @@ pub(crate) struct MeterOptions {
     /// Where the journal is kept [default: FILE.data beside the key file]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    /// Take firmware images of this maker: the file of its public key
+    /// (gridward image keys)
+    #[arg(long, value_name = "FILE")]
+    maker_key: Option<PathBuf>,
 
     /// What the households are drawn from: the same number, the same loads
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -111,6 +117,16 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
             PathBuf::from(name)
         }
     };
+    let firmware = match &options.maker_key {
+        Some(path) => {
+            let maker = link::load_maker_key(path)
+                .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
+            let images = DirImages::open(data.join("images"))
+                .map_err(|error| Failure::new(format!("{}: {error}", data.display())))?;
+            Some(FirmwareConfig::new(maker, Arc::new(images)))
+        }
+        None => None,
+    };
     role::block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let stop = role::stopped(options.stop_at_eof)?;
@@ -154,12 +170,19 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
             .collect();
         let store = DirStore::open(&data)
             .map_err(|error| Failure::new(format!("{}: {error}", data.display())))?;
-        let opened =
-            tokio::task::spawn_blocking(move || Fleet::open(store, configs, now, &SystemEntropy));
+        let opened = tokio::task::spawn_blocking(move || {
+            let (mut fleet, recovery) = Fleet::open(store, configs, now, &SystemEntropy)?;
+            if let Some(firmware) = &firmware {
+                fleet
+                    .set_firmware(firmware)
+                    .map_err(|error| FleetError::Journal(error.into()))?;
+            }
+            Ok((fleet, recovery))
+        });
         let (fleet, recovery) = opened
             .await
             .map_err(|error| Failure::new(format!("the meters did not start: {error}")))?
-            .map_err(|error| broken(&error))?;
+            .map_err(|error: FleetError| broken(&error))?;
         if recovery.damages > 0 {
             tracing::warn!(
                 damages = recovery.damages,

@@ -4,6 +4,7 @@
     reason = "what utoipa's derive writes out qualifies the names of query types"
 )]
 
+mod campaigns;
 mod error;
 mod fleet;
 mod guard;
@@ -20,15 +21,18 @@ mod stream;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use dlms::security::PublicKey;
 use model::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
 use web::Pages;
 
+use crate::campaigns::Campaigns;
 use crate::clock::Clock;
 use crate::collector::CollectorHandle;
 use crate::concentrators::Concentrators;
@@ -59,6 +63,8 @@ pub struct App {
     pub(crate) live: Arc<Live>,
     pub(crate) collector: CollectorHandle,
     pub(crate) outlets: Option<Arc<Outlets>>,
+    pub(crate) campaigns: Arc<Campaigns>,
+    pub(crate) maker: Option<PublicKey>,
     pub(crate) sessions: session::Sessions,
     pub(crate) rates: guard::Rates,
     pub(crate) streams: Arc<Semaphore>,
@@ -86,6 +92,10 @@ pub struct AppParts {
     pub collector: CollectorHandle,
     /// Serves outlet meters, where that is configured.
     pub outlets: Option<Arc<Outlets>>,
+    /// Runs campaigns.
+    pub campaigns: Arc<Campaigns>,
+    /// Whose firmware images are taken; any where none is said.
+    pub maker: Option<PublicKey>,
     /// Knows the token.
     pub tokens: Tokens,
     /// Says when to stop.
@@ -114,6 +124,8 @@ impl App {
             live: parts.live,
             collector: parts.collector,
             outlets: parts.outlets,
+            campaigns: parts.campaigns,
+            maker: parts.maker,
             stop: parts.stop,
             started: now,
         }))
@@ -156,6 +168,15 @@ pub fn router(app: &Arc<App>) -> Router {
             "/outlet-meters/{id}/breaker",
             get(outlets::preview).post(outlets::breaker),
         )
+        .route(
+            "/campaigns",
+            get(campaigns::campaigns)
+                .post(campaigns::start)
+                .layer(DefaultBodyLimit::max(campaigns::BODY_LEN_MAX)),
+        )
+        .route("/campaigns/{id}", get(campaigns::campaign))
+        .route("/campaigns/{id}/stop", post(campaigns::stop))
+        .route("/campaigns/{id}/resume", post(campaigns::resume))
         .route("/find", get(meters::find))
         .route("/stream", get(stream::stream))
         .route_layer(from_fn_with_state(Arc::clone(app), guard::signed_in));

@@ -10,8 +10,8 @@ mod ranges;
 mod shell;
 
 pub use access::{
-    AccessError, AccessFigures, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer,
-    Records, RecordsWanted, RegisterRef, Status, StatusWanted,
+    AccessError, AccessFigures, Answer, Broadcast, Conversation, MeterAccess, MeterTarget,
+    ProfileAnswer, Records, RecordsWanted, RegisterRef, Status, StatusWanted,
 };
 pub use leases::{Lease, Leases};
 pub use planner::{Next, Outcome, Planned, Planner, Priority, Task};

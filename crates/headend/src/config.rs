@@ -28,6 +28,8 @@ pub struct Config {
     pub keys: Option<PathBuf>,
     /// Names the file of the master key; `master.key` in the data folder where it is not said.
     pub master_key: Option<PathBuf>,
+    /// Names the file of the maker's public key: then campaigns with other images are refused.
+    pub maker_key: Option<PathBuf>,
     /// Holds the part of the intervals that must be there, in thousandths.
     pub target_permille: u16,
     /// Tells how meters are collected.
@@ -245,6 +247,7 @@ impl Config {
             &mut outlets.key,
             &mut outlets.meters,
             &mut outlets.breaker_key,
+            &mut self.maker_key,
         ];
         let theirs = self.concentrator.iter_mut().map(|it| &mut it.keys);
         for file in files.into_iter().chain(theirs).flatten() {
@@ -340,6 +343,7 @@ impl Default for Config {
             enrolment: None,
             keys: None,
             master_key: None,
+            maker_key: None,
             target_permille: 985,
             collector: CollectorConfig::default(),
             api: ApiConfig::default(),

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::api::{App, AppParts, ServeError, Tokens, limits, router};
+use crate::campaigns::{self, Campaigns};
 use crate::clock::Clock;
 use crate::collector::{Collector, CollectorHandle, Leases, MeterAccess};
 use crate::concentrators::delivery::Deliverer;
@@ -145,6 +146,20 @@ impl HeadEnd {
             &stopped,
         )
         .await?;
+        let maker = match &config.maker_key {
+            Some(path) => Some(link::load_maker_key(path)?),
+            None => None,
+        };
+        let campaigns = Campaigns::open(
+            campaigns::Parts {
+                store: Arc::new(campaigns::InStore(Arc::clone(&store))),
+                access: Arc::clone(&access),
+                targets: Arc::clone(&fleet) as Arc<dyn campaigns::Targets>,
+                clock: Arc::clone(&clock),
+                leases: leases.clone(),
+            },
+            stopped.clone(),
+        )?;
         let live = Live::new(
             access,
             Arc::clone(&fleet),
@@ -175,6 +190,8 @@ impl HeadEnd {
             live,
             collector: handle.clone(),
             outlets: outlets.clone(),
+            campaigns,
+            maker,
             tokens,
             stop: stopped.clone(),
         })?;
@@ -373,6 +390,9 @@ pub enum StartError {
     /// The key file cannot be used.
     #[error("the key file cannot be used")]
     KeyFile(#[from] KeyFileError),
+    /// The maker's public key cannot be used.
+    #[error("the maker's public key cannot be used")]
+    Maker(#[from] link::MakerKeyError),
     /// Keys or token cannot be used.
     #[error("keys or token cannot be used")]
     Keys(#[from] KeyError),

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod calendar;
+pub mod campaigns;
 mod clock;
 pub mod collector;
 pub mod concentrators;

@@ -1,5 +1,6 @@
 //! Conversations with meters over DLMS: what the collector asks, asked on the wire.
 
+mod broadcast;
 mod profile;
 
 use std::collections::BTreeMap;
@@ -31,8 +32,8 @@ use model::{
 
 use crate::clock::Clock;
 use crate::collector::{
-    AccessError, AccessFigures, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer,
-    Records, RecordsWanted, RegisterRef, Status, StatusWanted,
+    AccessError, AccessFigures, Answer, Broadcast, Conversation, MeterAccess, MeterTarget,
+    ProfileAnswer, Records, RecordsWanted, RegisterRef, Status, StatusWanted,
 };
 use crate::dial_in::{DialConnector, DialIn, endpoint_of};
 use crate::keys::{ClientSecrets, KeyService};
@@ -147,6 +148,18 @@ impl MeterAccess for LinkAccess {
 
     fn dial_in(&self) -> Option<Arc<DialIn>> {
         Some(Arc::clone(&self.dial_in))
+    }
+
+    fn broadcast_key(&self, meter: &MeterTarget) -> Option<u64> {
+        let keys = self.shared.broadcast_keys(meter).ok()?;
+        Some(broadcast::number_of(&keys))
+    }
+
+    fn broadcast<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Broadcast>> {
+        Box::pin(async move {
+            let sender = broadcast::Sender::open(&self.shared, meter).await?;
+            Ok(Box::new(sender) as Box<dyn Broadcast>)
+        })
     }
 
     fn figures(&self) -> AccessFigures {

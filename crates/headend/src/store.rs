@@ -16,6 +16,7 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use dlms::security::CounterRecord;
 use model::{
@@ -27,6 +28,7 @@ pub use outlets::{NewOrder, OrderKind, OrderRow, Outcome, OutletTables, RecordKi
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use crate::calendar::{Calendar, Day};
+use crate::campaigns::Kept;
 
 /// Storage of the head end.
 ///
@@ -62,6 +64,20 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Keeps the record of a key's invocation counters; where counting goes on never falls.
     fn keep_counters(&self, key: CounterKey, record: CounterRecord) -> Pending<()>;
+
+    /// Keeps a campaign in the place of what was kept of it, and its image with the first time.
+    fn keep_campaign(&self, id: u32, record: Vec<u8>, image: Option<Arc<[u8]>>) -> Pending<()> {
+        let _ = (id, record, image);
+        Box::pin(async { Err(StoreError::Closed) })
+    }
+
+    /// Returns all campaigns in ascending order of their numbers.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails.
+    fn campaigns(&self) -> Result<Vec<Kept>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Moves hot rows of up to `limit` meters of days before `before` into blocks, and returns how
     /// many meters had some.
@@ -766,7 +782,7 @@ pub struct BlockVersion {
 /// Names one invocation counter: the client's sending counter towards a meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CounterKey {
-    /// Names the meter.
+    /// Names the meter; of a key that many meters share, the key: with 2^62 or more.
     pub meter: MeterId,
     /// Holds the client SAP.
     pub client: u16,

@@ -352,6 +352,30 @@ impl Client {
         }
     }
 
+    /// Invokes methods without asking for an answer, and returns when that is on its way.
+    ///
+    /// # Errors
+    /// Where it could not be sent.
+    pub async fn tell(&mut self, items: Vec<ActionItem>) -> Result<(), ClientError> {
+        let now = self.clock.now();
+        if self.under_way {
+            self.machine.handle(Input::Cancel, now);
+        }
+        self.under_way = true;
+        self.machine
+            .handle(Input::Unconfirmed(Request::Action(items)), now);
+        let outcome = loop {
+            match self.event().await? {
+                Event::Response(_) => break Ok(()),
+                Event::RequestFailed(failure) | Event::Ended(failure) => break Err(failure.into()),
+                _ => {}
+            }
+        };
+        self.under_way = false;
+        self.link.flush().await?;
+        outcome
+    }
+
     /// Waits for what the server tells without being asked.
     ///
     /// # Errors

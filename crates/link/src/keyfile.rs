@@ -95,6 +95,10 @@ impl std::fmt::Debug for Password {
     }
 }
 
+/// The pre-established client of DSMR and SMR, for what is sent to all meters
+/// (GXF, `DlmsDeviceAssociation`).
+pub const BROADCAST_CLIENT: u16 = 102;
+
 /// Meters that one file may hold.
 const METERS_MAX: usize = 1_000_000;
 
@@ -161,7 +165,9 @@ impl KeyFile {
     }
 
     /// Makes keys for meters of the maker `GWD`, numbered from `first`: client
-    /// 1 with HLS 5 and ciphering, client 2 with a password that reads.
+    /// 1 with HLS 5 and ciphering, client 2 with a password that reads. All of
+    /// them share one broadcast key, and the authentication key that goes with
+    /// it, of client 102.
     ///
     /// # Errors
     /// Where there is no entropy.
@@ -177,6 +183,7 @@ impl KeyFile {
             Ok(Password::new(hex(octets.as_slice()).into_bytes()))
         };
         let mut meters = Vec::new();
+        let (broadcast, of_all) = (key()?, key()?);
         for number in first..first.saturating_add(count) {
             let mut title = *b"GWD\0\0\0\0\0";
             if let Some(tail) = title.last_chunk_mut::<4>() {
@@ -188,7 +195,7 @@ impl KeyFile {
                     .map_err(std::io::Error::other)?,
                 system_title: SystemTitle(title),
                 master_key: Some(key()?),
-                broadcast_key: Some(key()?),
+                broadcast_key: Some(broadcast.clone()),
                 clients: vec![
                     ClientKeys {
                         sap: 1,
@@ -205,6 +212,15 @@ impl KeyFile {
                         encryption_key: None,
                         authentication_key: None,
                         password: Some(password()?),
+                        suite: 0,
+                        drkey_secret: None,
+                    },
+                    ClientKeys {
+                        sap: BROADCAST_CLIENT,
+                        mechanism: MechanismName::Lowest,
+                        encryption_key: Some(key()?),
+                        authentication_key: Some(of_all.clone()),
+                        password: None,
                         suite: 0,
                         drkey_secret: None,
                     },
@@ -794,7 +810,17 @@ mod tests {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        assert_eq!(keys.len(), 3, "each meter has its own key");
+        assert_eq!(keys.len(), 6, "each meter has its own keys");
+        let shared = |meter: &MeterKeys| {
+            let of_all = meter.client(BROADCAST_CLIENT).unwrap();
+            (
+                meter.broadcast_key.clone(),
+                of_all.authentication_key.clone(),
+            )
+        };
+        let first = shared(read.meters.first().unwrap());
+        assert!(first.0.is_some() && first.1.is_some());
+        assert!(read.meters.iter().all(|meter| shared(meter) == first));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod han_port;
 mod hdlc;
 mod keyfile;
 mod listen;
+mod maker;
 mod message;
 mod queue;
 mod sctp;
@@ -40,10 +41,12 @@ pub use han_port::{
     SourceProtocol, SourceSettings, SourceUrl, SourceUrlError,
 };
 pub use keyfile::{
-    ClientKeys, KeyFault, KeyFaultReason, KeyFile, KeyFileError, MeterKeys, Password,
-    mechanism_from_name, mechanism_name, parse_hex, toml_fault, toml_reason, weak_password,
+    BROADCAST_CLIENT, ClientKeys, KeyFault, KeyFaultReason, KeyFile, KeyFileError, MeterKeys,
+    Password, mechanism_from_name, mechanism_name, parse_hex, toml_fault, toml_reason,
+    weak_password,
 };
 pub use listen::{Accepted, Limits, Listener};
+pub use maker::{MakerKeyError, load_maker_key, load_maker_private_key, save_maker_keys};
 pub use message::{Link, LinkError, LinkExt, Message, Sap};
 pub use sctp::{
     ClassFigures, HEARTBEATS_PER_SECOND_MAX, MESSAGE_LEN_MAX, PPID_DLMS, PPID_ENVELOPE, PPID_OPEN,

@@ -18,6 +18,7 @@ use model::{BreakerState, Feeder, IntervalStatus, Phase, Place, Timestamp};
 
 use crate::breaker::{Breaker, NotAllowed};
 use crate::clock::MeterClock;
+use crate::firmware::{Firmware, FirmwareConfig};
 use crate::history::History;
 use crate::journal::{
     CHANNELS_MAX, Durable, JournalError, LogEntry, Record, Row, SegmentNumber, Title,
@@ -50,6 +51,8 @@ mod codes {
     pub(super) const POWER_UP: u16 = 2;
     pub(super) const CLOCK_ADJUSTED_OLD: u16 = 4;
     pub(super) const CLOCK_ADJUSTED_NEW: u16 = 5;
+    pub(super) const FIRMWARE_READY: u16 = 17;
+    pub(super) const FIRMWARE_ACTIVATED: u16 = 18;
     pub(super) const AUTHENTICATION_FAILED: u16 = 46;
     pub(super) const CONFIGURATION_CHANGED: u16 = 47;
 }
@@ -122,6 +125,9 @@ pub struct Device {
     back_off: dlms::server::BackOff,
     pending_rows: Vec<(SegmentNumber, Row)>,
     pending_log: Vec<LogEntry>,
+    firmware: Option<Box<Firmware>>,
+    /// Version and name of the firmware that was activated last, as the journal has it.
+    ran: Option<(u32, Vec<u8>)>,
 }
 
 /// Counters and marks that the journal keeps.
@@ -186,11 +192,34 @@ impl Device {
             back_off: dlms::server::BackOff::default(),
             pending_rows: Vec::new(),
             pending_log: Vec::new(),
+            firmware: None,
+            ran: None,
             clock,
             template,
         };
         device.next_capture_s = device.boundary_after(installed.plus_millis(-1));
         Ok(device)
+    }
+
+    /// Lets the meter take firmware, where its model has Image transfer (class 18), and goes on
+    /// with what its image store holds.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn set_firmware(&mut self, config: &FirmwareConfig) -> std::io::Result<()> {
+        if self.template.objects.values().any(|it| it.class == 18) {
+            let mut firmware = Firmware::open(config, self.title, &self.template.name)?;
+            if let Some((version, name)) = &self.ran {
+                firmware.runs_at_least(*version, name);
+            }
+            self.firmware = Some(Box::new(firmware));
+        }
+        Ok(())
+    }
+
+    /// Returns the image transfer, where the meter takes firmware.
+    pub fn firmware(&self) -> Option<&Firmware> {
+        self.firmware.as_deref()
     }
 
     /// Takes a record of this meter that the journal held, oldest first.

@@ -6,6 +6,7 @@ use link::Entropy;
 use model::Timestamp;
 
 use crate::device::{Device, DeviceConfig, DeviceError, Session};
+use crate::firmware::FirmwareConfig;
 use crate::journal::{
     Journal, JournalError, JournalLimits, Record, Recovery, SegmentNumber, Store, Title,
 };
@@ -75,6 +76,16 @@ impl<S: Store> Fleet<S> {
         }
         fleet.tick(now, entropy)?;
         Ok((fleet, recovery))
+    }
+
+    /// Lets all meters whose model has Image transfer take firmware.
+    ///
+    /// # Errors
+    /// Where the store of images cannot be read.
+    pub fn set_firmware(&mut self, config: &FirmwareConfig) -> std::io::Result<()> {
+        self.devices
+            .iter_mut()
+            .try_for_each(|device| device.set_firmware(config))
     }
 
     /// Lets every meter catch up with the true time `now`, makes that durable and shows it.

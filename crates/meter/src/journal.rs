@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 use std::io;
 
 pub use record::{CHANNELS_MAX, LogEntry, Record, Row, STATE_LEN_MAX};
+pub(crate) use store::sync_dir;
 pub use store::{DirStore, Medium, Store};
 
 use record::{HEADER_LEN, SegmentHeader, Step};

@@ -5,6 +5,7 @@
 //! | [`breaker`] | the relay under the rules of Disconnect control |
 //! | [`clock`] | the clock: true time, shown time, local time |
 //! | [`device`] | a meter without I/O, as the server machine sees it |
+//! | [`firmware`] | image transfer: blocks, the maker's signature, what runs |
 //! | [`fleet`] | the meters of a process and their journal |
 //! | [`history`] | the rows of a load profile in memory |
 //! | [`journal`] | captured rows, logs and state on disk, shared by all meters of a process |
@@ -18,6 +19,7 @@
 pub mod breaker;
 pub mod clock;
 pub mod device;
+pub mod firmware;
 pub mod fleet;
 pub mod history;
 pub mod journal;

@@ -172,6 +172,8 @@ pub struct AssociationTemplate {
     pub encrypted: bool,
     /// Whether it is there only where the key file has keys for it.
     pub optional: bool,
+    /// Whether it is there without being made: for what is sent to all meters at once.
+    pub pre_established: bool,
 }
 
 impl AssociationTemplate {

@@ -5,10 +5,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, Nonce, UnboundKey};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use subtle::ConstantTimeEq as _;
 
 use super::crypto::{Crypto, Gcm, Iv, RustCrypto, Tag, TagMismatch, TextTooLong, UnwrapError};
 use super::key::{Key, Octets};
+use super::signature::{PublicKey, Signature, Signatures};
 
 /// The algorithms of AWS-LC, for processors that have an operating system.
 ///
@@ -37,6 +39,14 @@ impl Crypto for AwsLc {
 
     fn unwrap(&self, master: &Key, wrapped: &[u8]) -> Result<Key, UnwrapError> {
         RustCrypto.unwrap(master, wrapped)
+    }
+}
+
+impl Signatures for AwsLc {
+    fn verify_p256(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.octets())
+            .verify(message, signature)
+            .is_ok()
     }
 }
 

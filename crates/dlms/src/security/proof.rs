@@ -33,3 +33,14 @@ impl HlsVerified {
         Self(())
     }
 }
+
+/// A signature verified under a public key.
+#[derive(Debug)]
+#[must_use]
+pub struct SignatureVerified(());
+
+impl SignatureVerified {
+    pub(super) const fn new() -> Self {
+        Self(())
+    }
+}

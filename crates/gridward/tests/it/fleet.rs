@@ -10,7 +10,7 @@
 
 #[path = "../../../meter/tests/it/disk.rs"]
 #[expect(dead_code, reason = "the meter's own tests use all of it")]
-mod disk;
+pub(crate) mod disk;
 mod head;
 mod store;
 mod watch;

@@ -29,6 +29,10 @@ const COMMANDS: &[&[&str]] = &[
     &["keys", "generate"],
     &["keys", "outlets"],
     &["keys", "check"],
+    &["image"],
+    &["image", "keys"],
+    &["image", "sign"],
+    &["image", "check"],
 ];
 
 #[test]

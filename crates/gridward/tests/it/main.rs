@@ -14,6 +14,7 @@ mod conventional;
 mod decode;
 mod delivery;
 mod demo;
+mod firmware;
 mod fleet;
 mod help;
 mod homegate;

@@ -19,6 +19,9 @@ pub enum ApiError {
     /// The request comes from another site.
     #[error("a request from another site was refused")]
     CrossSite,
+    /// There is no such campaign.
+    #[error("no such campaign")]
+    NoSuchCampaign,
     /// There is no such meter.
     #[error("no such meter")]
     NoSuchMeter,
@@ -105,6 +108,11 @@ impl From<&ApiError> for Public {
                 StatusCode::BAD_REQUEST,
                 "cross_site",
                 "Another site sent this request. Use this page itself.",
+            ),
+            ApiError::NoSuchCampaign => public(
+                StatusCode::NOT_FOUND,
+                "no_such_campaign",
+                "No campaign has this number. /api/v1/campaigns lists them.",
             ),
             ApiError::NoSuchMeter => public(
                 StatusCode::NOT_FOUND,

@@ -1,5 +1,6 @@
 //! The seam to the meters: what the collector asks, and who answers is another crate's matter.
 
+use dlms::client::ActionItem;
 use dlms::cosem::Obis;
 use std::fmt;
 use std::future::Future;
@@ -44,10 +45,29 @@ pub trait MeterAccess: Send + Sync + fmt::Debug + 'static {
         None
     }
 
+    /// Tells the broadcast key of a meter by a number that shows nothing of it: meters with the
+    /// same number share it. `None` where it has none. May block.
+    fn broadcast_key(&self, meter: &MeterTarget) -> Option<u64> {
+        let _ = meter;
+        None
+    }
+
+    /// Opens a way to all meters behind the endpoint of `meter` that share its broadcast key.
+    fn broadcast<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Broadcast>> {
+        let _ = meter;
+        Box::pin(async { Err(AccessError::denied()) })
+    }
+
     /// Returns what all conversations since start took.
     fn figures(&self) -> AccessFigures {
         AccessFigures::default()
     }
+}
+
+/// A way to many meters at once, none of which answers.
+pub trait Broadcast: Send {
+    /// Sends a method call, and returns when it is on its way.
+    fn tell(&mut self, item: ActionItem) -> Answer<'_, ()>;
 }
 
 /// What conversations took.

@@ -30,6 +30,7 @@ use super::{
     Store, StoreError, StoreFigures, Stored, Supply, Sweep, WrappedClient,
 };
 use crate::calendar::{Calendar, Day};
+use crate::campaigns::Kept;
 use write::Writer;
 
 /// The store in one SQLite database.
@@ -185,6 +186,14 @@ impl Store for SqliteStore {
 
     fn keep_counters(&self, key: CounterKey, record: CounterRecord) -> Pending<()> {
         self.submit(move |writer| writer.keep_counters(key, &record))
+    }
+
+    fn keep_campaign(&self, id: u32, record: Vec<u8>, image: Option<Arc<[u8]>>) -> Pending<()> {
+        self.submit(move |writer| writer.keep_campaign(id, &record, image.as_deref()))
+    }
+
+    fn campaigns(&self) -> Result<Vec<Kept>, StoreError> {
+        self.read(read::campaigns)
     }
 
     fn seal(&self, before: Day, limit: u32) -> Pending<u32> {

@@ -1,6 +1,7 @@
 //! Evidence: self-agreement over real sockets; every answer is held against the API's own
 //! description, which is kept as a file.
 
+mod campaigns;
 mod live;
 mod outlets;
 mod pages;

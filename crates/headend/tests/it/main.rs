@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod campaigns;
 mod fake;
 mod http;
 mod lists;

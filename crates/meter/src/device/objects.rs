@@ -20,6 +20,7 @@ use super::session::Session;
 use super::state::{Slot, is_change};
 use super::{Device, MESSAGE_LEN_MAX, codes};
 use crate::breaker::ControlMode;
+use crate::firmware::{BLOCK_LEN, FirmwareError, ImageStatus};
 use crate::template::{AssociationIndex, CLOCK_OBIS, Identity, ObjectTemplate, Source, StateValue};
 
 /// Attribute 9 of the clock: an internal crystal.
@@ -37,14 +38,13 @@ type Get = Result<(), DataAccessResult>;
 impl Session<'_> {
     /// Appends the value of an attribute.
     pub(super) fn read(
-        &self,
+        &mut self,
         client: u16,
         attribute: &AttributeDescriptor,
         selection: Option<&Selection<'_>>,
         out: &mut Vec<u8>,
     ) -> Get {
-        let device = &*self.device;
-        let template = &*device.template;
+        let template = self.device.template.clone();
         let object = template
             .objects
             .get(&attribute.instance)
@@ -54,6 +54,10 @@ impl Session<'_> {
             put_octet_string(out, &object.obis.0);
             return Ok(());
         }
+        if object.class == 18 {
+            return self.device.read_image_transfer(id, out);
+        }
+        let device = &*self.device;
         match object.class {
             7 => device.read_profile(object, id, selection, out),
             8 => device.read_clock(id, self.now, out),
@@ -84,6 +88,16 @@ impl Session<'_> {
         let id = attribute.attribute;
         match (object.class, id) {
             (8, _) => self.write_clock(id, &value),
+            (18, 5) => {
+                let Data::Boolean(enabled) = value else {
+                    return Err(DataAccessResult::TypeUnmatched);
+                };
+                let firmware = self.device.firmware.as_mut();
+                let firmware = firmware.ok_or(DataAccessResult::ReadWriteDenied)?;
+                firmware
+                    .enable(enabled)
+                    .map_err(|_| DataAccessResult::HardwareFault)
+            }
             (70, 4) => {
                 let mode = match value {
                     Data::Enum(mode) => ControlMode::new(mode),
@@ -217,6 +231,7 @@ impl Session<'_> {
                     .set_clock(self.now, shown, self.journal)
                     .map_err(|_| ActionResult::TemporaryFailure)
             }
+            (18, id) => self.image(caller, id, parameter),
             (70, 1 | 2) => {
                 let proof = caller
                     .verified
@@ -249,6 +264,67 @@ impl Session<'_> {
             }
             _ => Err(ActionResult::ObjectUndefined),
         }
+    }
+
+    /// Invokes a method of Image transfer.
+    fn image(
+        &mut self,
+        caller: &Caller,
+        id: i8,
+        parameter: Option<RawData<'_>>,
+    ) -> Result<(), ActionResult> {
+        let device = &mut *self.device;
+        let firmware = device.firmware.as_mut();
+        let firmware = firmware.ok_or(ActionResult::ReadWriteDenied)?;
+        let parameter = parameter.and_then(|value| value.decode().ok());
+        let two = match parameter.as_ref() {
+            Some(Data::Structure(fields)) => match fields.as_slice() {
+                [one, two] => Some((one, two)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let own = caller.verified.as_ref().filter(|_| !caller.broadcast);
+        let event = match (id, two) {
+            (1, Some((Data::OctetString(identifier), Data::DoubleLongUnsigned(size)))) => {
+                own.ok_or(ActionResult::ReadWriteDenied)?;
+                firmware.initiate(identifier, *size).map(|()| None)
+            }
+            (2, Some((Data::DoubleLongUnsigned(number), Data::OctetString(octets)))) => {
+                firmware.block(*number, octets, own).map(|()| None)
+            }
+            (3, _) => {
+                own.ok_or(ActionResult::ReadWriteDenied)?;
+                firmware.verify().map(|()| Some(codes::FIRMWARE_READY))
+            }
+            (4, _) => {
+                let own = own.ok_or(ActionResult::ReadWriteDenied)?;
+                firmware
+                    .activate(own)
+                    .map(|()| Some(codes::FIRMWARE_ACTIVATED))
+            }
+            _ => return Err(ActionResult::TypeUnmatched),
+        };
+        let event = event.map_err(|error| {
+            tracing::debug!(%error, method = id, "image transfer");
+            match error {
+                FirmwareError::Disabled => ActionResult::ReadWriteDenied,
+                FirmwareError::Store(_) => ActionResult::HardwareFault,
+                _ => ActionResult::OtherReason,
+            }
+        })?;
+        let Some(code) = event else {
+            return Ok(());
+        };
+        let ran = firmware.name().map(|it| (firmware.running(), it.to_vec()));
+        device.ran = ran.or_else(|| device.ran.take());
+        // The image's own state is durable by now; the log follows with the next commit at the
+        // latest.
+        let logged = device
+            .store(Slot::Firmware, self.journal)
+            .and_then(|()| device.log(super::STANDARD_LOG, code, self.now, self.journal))
+            .and_then(|()| device.commit(self.journal));
+        logged.map_err(|_| ActionResult::TemporaryFailure)
     }
 
     /// Activates a policy for every association of a Security setup.
@@ -371,6 +447,47 @@ impl Device {
         }
     }
 
+    fn read_image_transfer(&mut self, id: i8, out: &mut Vec<u8>) -> Get {
+        let Some(firmware) = self.firmware.as_deref_mut() else {
+            // A meter that knows no maker takes no image, and says so.
+            match id {
+                2 => put_u32(out, BLOCK_LEN),
+                3 => out.extend_from_slice(&[Tag::BitString as u8, 0]),
+                4 => put_u32(out, 0),
+                5 => put_boolean(out, false),
+                6 => put_enum(out, ImageStatus::NotInitiated.number()),
+                7 => put_array(out, 0),
+                _ => return Err(DataAccessResult::ReadWriteDenied),
+            }
+            return Ok(());
+        };
+        let failed = |_| DataAccessResult::HardwareFault;
+        match id {
+            2 => put_u32(out, firmware.block_len()),
+            3 => {
+                let (count, blocks) = firmware.blocks_status().map_err(failed)?;
+                if let Some(bits) = BitStr::new(count, blocks) {
+                    put_bit_string(out, bits);
+                }
+            }
+            4 => put_u32(out, firmware.first_not_transferred().map_err(failed)?),
+            5 => put_boolean(out, firmware.enabled()),
+            6 => put_enum(out, firmware.status().number()),
+            7 => {
+                let image = firmware.to_activate();
+                put_array(out, usize::from(image.is_some()));
+                if let Some(image) = image {
+                    put_structure(out, 3);
+                    put_u32(out, image.size);
+                    put_octet_string(out, &image.identification);
+                    put_octet_string(out, &image.signature);
+                }
+            }
+            _ => return Err(DataAccessResult::ReadWriteDenied),
+        }
+        Ok(())
+    }
+
     fn identity(&self, identity: Identity) -> Vec<u8> {
         match identity {
             Identity::LogicalDeviceName => self.name.as_bytes().to_vec(),
@@ -383,7 +500,10 @@ impl Device {
                 let hex = self.title.iter().map(|octet| format!("{octet:02x}"));
                 hex.collect::<String>().into_bytes()
             }
-            Identity::Firmware => concat!("Gridward ", env!("CARGO_PKG_VERSION")).into(),
+            Identity::Firmware => match self.firmware.as_ref().and_then(|it| it.name()) {
+                Some(name) => name.to_vec(),
+                None => concat!("Gridward ", env!("CARGO_PKG_VERSION")).into(),
+            },
         }
     }
 
@@ -588,7 +708,8 @@ impl Device {
                 .iter()
                 .map(|method| MethodAccessItem {
                     method_id: method.id,
-                    access_mode: Self::method_access(object, method.id, index, required)
+                    access_mode: self
+                        .method_access(object, method.id, index, required)
                         .to_mode(version),
                 })
                 .collect();

@@ -66,6 +66,8 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
             what,
         };
         let held = match keys.client(client) {
+            // Without a broadcast key, nothing is sent to all of them.
+            Some(_) if association.pre_established && keys.broadcast_key.is_none() => continue,
             Some(held) => held,
             None if association.optional => continue,
             None => return Err(missing("an entry")),

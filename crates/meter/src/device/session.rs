@@ -155,12 +155,7 @@ impl Device {
                 Unseen::Undefined => ActionResult::ObjectUndefined,
                 Unseen::OtherClass => ActionResult::ObjectClassInconsistent,
             })?;
-        Ok(Self::method_access(
-            found.object,
-            method.method,
-            found.index,
-            found.required,
-        ))
+        Ok(self.method_access(found.object, method.method, found.index, found.required))
     }
 
     /// Returns the password of a client's association.
@@ -232,6 +227,7 @@ impl Device {
 
     /// Returns whether an association may invoke a method.
     pub(super) fn method_access(
+        &self,
         object: &ObjectTemplate,
         id: i8,
         index: AssociationIndex,
@@ -246,8 +242,17 @@ impl Device {
         let mut access = MethodAccess::ACCESS;
         // The reply to a challenge proves itself; it comes before anything else can.
         let reply = (object.class, id) == (15, 1);
-        // Whoever may switch must have shown that nobody else sent the command.
-        if required.authenticated() && !reply || object.class == 70 {
+        // A block may come under the key that all meters share, which proves nobody: the terms of
+        // that association see to its envelope.
+        let place = usize::from(index.0);
+        let association = self.template.associations.get(place);
+        let broadcast = association.is_some_and(|association| association.pre_established);
+        if (object.class, id) == (18, 2) && broadcast {
+            return access;
+        }
+        // Whoever may switch, or change what runs, must have shown that nobody else sent the
+        // command.
+        if required.authenticated() && !reply || matches!(object.class, 18 | 70) {
             access = access
                 .with(MethodAccess::AUTHENTICATED_REQUEST)
                 .with(MethodAccess::AUTHENTICATED_RESPONSE);
@@ -291,7 +296,7 @@ impl Device {
             pdu_len_max: self.template.pdu_len_max,
             protection: self.required(index, association.protection()),
             object: CURRENT_ASSOCIATION,
-            pre_established: false,
+            pre_established: association.pre_established,
         })
     }
 }

@@ -4,7 +4,7 @@
 //! what is missing keeps its value.
 
 use dlms::axdr::DateTime;
-use model::{BreakerState, IntervalStatus, Timestamp};
+use model::{BreakerState, IMAGE_NAME_LEN_MAX, IntervalStatus, Timestamp};
 
 use super::Device;
 use crate::breaker::{Breaker, ControlMode};
@@ -20,6 +20,8 @@ pub(super) enum Slot {
     Breaker,
     Message,
     Tally,
+    /// Version and name of the firmware that runs: the image store has them too, and may be lost.
+    Firmware,
     /// Keys and policy of an association, by its place in the model.
     Keys(u8),
     /// Counters of an association.
@@ -36,6 +38,7 @@ impl Slot {
             Self::Breaker => 2,
             Self::Message => 3,
             Self::Tally => 4,
+            Self::Firmware => 5,
             Self::Keys(index) => KEYS | index & 0x0F,
             Self::Counters(index) => COUNTERS | index & 0x0F,
         }
@@ -47,6 +50,7 @@ impl Slot {
             2 => Some(Self::Breaker),
             3 => Some(Self::Message),
             4 => Some(Self::Tally),
+            5 => Some(Self::Firmware),
             0x20..=0x2F => Some(Self::Keys(number & 0x0F)),
             0x40..=0x4F => Some(Self::Counters(number & 0x0F)),
             _ => None,
@@ -58,8 +62,10 @@ impl Device {
     /// Returns the slots that this meter has.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
         let secured = self.secured.iter().map(|secured| secured.index.0);
+        let ran = self.ran.is_some().then_some(Slot::Firmware);
         [Slot::Clock, Slot::Breaker, Slot::Message, Slot::Tally]
             .into_iter()
+            .chain(ran)
             .chain(secured.flat_map(|index| [Slot::Keys(index), Slot::Counters(index)]))
     }
 
@@ -117,6 +123,12 @@ impl Device {
                     put_u64(out, u64::from(value));
                 }
                 put_i64(out, self.tally.outages_until.millis());
+            }
+            Slot::Firmware => {
+                if let Some((version, name)) = &self.ran {
+                    put_u64(out, u64::from(*version));
+                    out.extend_from_slice(name);
+                }
             }
             Slot::Keys(index) => {
                 if let Some(secured) = self.secured.iter().find(|it| it.index.0 == index) {
@@ -206,6 +218,14 @@ impl Device {
                     long_power_failures: long,
                     outages_until: Timestamp::from_millis(take_i64(octets)?),
                 };
+            }
+            Slot::Firmware => {
+                let version = u32::try_from(take_u64(octets)?).ok()?;
+                // Versions only rise, whatever the journal lost.
+                if self.ran.as_ref().is_none_or(|(ran, _)| *ran <= version) {
+                    let name = octets.get(..IMAGE_NAME_LEN_MAX).unwrap_or(octets);
+                    self.ran = Some((version, name.to_vec()));
+                }
             }
             Slot::Keys(index) => {
                 let secured = self.secured.iter_mut().find(|it| it.index.0 == index)?;

@@ -31,6 +31,7 @@ const CLASSES: &[(u16, u8)] = &[
     (15, 2),
     (15, 3),
     (17, 0),
+    (18, 0),
     (64, 0),
     (64, 1),
     (70, 0),
@@ -260,6 +261,16 @@ impl Checker<'_> {
                     format!("association {name}: optional needs a security_setup"),
                 );
             }
+            let bare = mechanism == MechanismName::Lowest && security_setup.is_some();
+            if entry.pre_established && !(bare && authenticated) {
+                self.problem(
+                    &entry.name,
+                    format!(
+                        "association {name}: pre_established needs mechanism none, a \
+                         security_setup, and require auth or authenc"
+                    ),
+                );
+            }
             self.names.push(name.clone());
             sound.push(AssociationTemplate {
                 name: name.clone(),
@@ -270,6 +281,7 @@ impl Checker<'_> {
                 authenticated,
                 encrypted,
                 optional: entry.optional,
+                pre_established: entry.pre_established,
             });
         }
         sound
@@ -411,7 +423,10 @@ impl Checker<'_> {
         let writable = match &source {
             Some(Source::State(value)) => value.writable(),
             Some(_) => false,
-            None => matches!((object.class, id), (8, 2 | 3 | 5 | 6 | 8) | (70, 4)),
+            None => matches!(
+                (object.class, id),
+                (8, 2 | 3 | 5 | 6 | 8) | (18, 5) | (70, 4)
+            ),
         };
         if !set.is_empty() && !writable {
             self.problem(

@@ -53,6 +53,8 @@ pub(super) struct Association {
     pub(super) require: Option<String>,
     #[serde(default)]
     pub(super) optional: bool,
+    #[serde(default)]
+    pub(super) pre_established: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -51,7 +51,7 @@ fn log(world: &World, log: u8) -> Vec<u16> {
 #[test]
 fn the_object_list_tells_what_can_be_done() {
     let mut world = world();
-    for (sap, seen) in [(PUBLIC, 6), (READING, 39), (MANAGEMENT, 46)] {
+    for (sap, seen) in [(PUBLIC, 6), (READING, 39), (MANAGEMENT, 48)] {
         let mut peer = world.associate(0, sap);
         let list = peer.get(&mut world, "15 0.0.40.0.0.255 2").unwrap();
         let objects: Vec<ObjectListElement> = list

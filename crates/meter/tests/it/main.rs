@@ -9,6 +9,7 @@
 mod collector;
 mod device;
 mod disk;
+mod image;
 mod journal;
 mod metrology;
 mod pair;

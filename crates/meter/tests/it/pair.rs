@@ -20,6 +20,7 @@ use dlms::server::{self, Context, Server, Settings};
 use dlms::xdlms::{ActionResult, DataAccessResult};
 use link::{Entropy, KeyFile, MeterKeys};
 use meter::device::{DeviceConfig, Site};
+use meter::firmware::{FirmwareConfig, ImageStore, MemoryImages};
 use meter::fleet::Fleet;
 use meter::metrology::{Fixed, Source};
 use meter::registers::Outage;
@@ -57,6 +58,7 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) entropy: Counting,
     pub(crate) options: Options,
+    pub(crate) images: Arc<dyn ImageStore>,
     keys: KeyFile,
 }
 
@@ -99,8 +101,27 @@ impl World {
             keys.add_client(COLLECTOR, &entropy).unwrap();
         }
         let disk = Disk::default();
-        let fleet = open(&disk, &options, &keys, NOON, &entropy);
+        let images: Arc<dyn ImageStore> = Arc::new(MemoryImages::default());
+        Self::with_images(options, entropy, keys, disk, images)
+    }
+
+    /// Makes a world whose meters keep their images in `images`.
+    pub(crate) fn keeping(images: Arc<dyn ImageStore>) -> Self {
+        let (options, entropy) = (Options::default(), Counting::default());
+        let keys = KeyFile::generate(1, options.meters, &entropy).unwrap();
+        Self::with_images(options, entropy, keys, Disk::default(), images)
+    }
+
+    fn with_images(
+        options: Options,
+        entropy: Counting,
+        keys: KeyFile,
+        disk: Disk,
+        images: Arc<dyn ImageStore>,
+    ) -> Self {
+        let fleet = open(&disk, &options, &keys, &images, NOON, &entropy);
         Self {
+            images,
             fleet,
             disk,
             now: NOON,
@@ -120,6 +141,7 @@ impl World {
             &self.disk,
             &self.options,
             &self.keys,
+            &self.images,
             self.now,
             &self.entropy,
         );
@@ -173,6 +195,7 @@ fn open(
     disk: &Disk,
     options: &Options,
     keys: &KeyFile,
+    images: &Arc<dyn ImageStore>,
     now: Timestamp,
     entropy: &Counting,
 ) -> Fleet<Disk> {
@@ -194,7 +217,10 @@ fn open(
             drift_ppb: options.drift_ppb,
         })
         .collect();
-    Fleet::open(disk.clone(), configs, now, entropy).unwrap().0
+    let (mut fleet, _) = Fleet::open(disk.clone(), configs, now, entropy).unwrap();
+    let firmware = FirmwareConfig::new(crate::image::maker(), Arc::clone(images));
+    fleet.set_firmware(&firmware).unwrap();
+    fleet
 }
 
 /// One client of one meter, and the server machine of their link.
@@ -358,6 +384,16 @@ impl Peer {
 
     /// Sends octets to the meter as they are; returns its answer.
     pub(crate) fn raw(&mut self, world: &mut World, octets: &[u8]) -> Option<Vec<u8>> {
+        self.raw_to(world, octets, false)
+    }
+
+    /// Sends octets to all stations.
+    pub(crate) fn raw_to(
+        &mut self,
+        world: &mut World,
+        octets: &[u8],
+        broadcast: bool,
+    ) -> Option<Vec<u8>> {
         let now = instant(world.now);
         let mut session = world
             .fleet
@@ -367,7 +403,7 @@ impl Peer {
         self.server.handle(
             server::Input::Apdu {
                 client: self.sap,
-                broadcast: false,
+                broadcast,
                 octets,
             },
             now,

@@ -113,6 +113,20 @@ fn nobody_but_management_may_change_anything() {
         assert!(association.authenticated && association.encrypted);
         let breaker = &template.objects[&"0.0.96.3.10.255".parse().unwrap()];
         assert!(breaker.method(1).unwrap().invoke.contains(management));
+        let (broadcast, association) = template.association_of(102).unwrap();
+        assert!(association.pre_established && association.optional);
+        for object in template.objects.values() {
+            let mut attributes = object.attributes.iter();
+            assert!(
+                attributes.all(|it| !it.set.contains(broadcast) && !it.get.contains(broadcast)),
+                "{}",
+                object.obis
+            );
+            for method in &object.methods {
+                let block = (object.class, method.id) == (18, 2);
+                assert_eq!(method.invoke.contains(broadcast), block, "{}", object.obis);
+            }
+        }
         let (collector, association) = template.association_of(3).unwrap();
         assert!(association.authenticated && association.encrypted && association.optional);
         for object in template.objects.values() {

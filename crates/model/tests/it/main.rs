@@ -8,4 +8,5 @@
     reason = "a test that fails shall stop where it does; helpers are not test functions"
 )]
 
+mod image;
 mod xml;

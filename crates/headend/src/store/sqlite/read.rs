@@ -13,6 +13,7 @@ use model::{
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use crate::calendar::{Calendar, Day, DayBounds};
+use crate::campaigns::Kept;
 use crate::store::{
     BlockVersion, Channel, ClockReading, Conflict, CounterKey, DayCount, DayRows, DayTotal,
     DeviceKind, Enrolment, Failing, Failure, Gap, Meter, MeterState, Notice, ProfileLayout,
@@ -687,6 +688,20 @@ pub(super) fn versions(
         }
     }
     Ok(versions)
+}
+
+pub(super) fn campaigns(connection: &Connection) -> Result<Vec<Kept>, StoreError> {
+    let mut query =
+        connection.prepare_cached("SELECT id, record, image FROM campaign ORDER BY id")?;
+    let rows = query.query_map((), |row| {
+        let image: Vec<u8> = row.get(2)?;
+        Ok(Kept {
+            id: row.get(0)?,
+            record: row.get(1)?,
+            image: image.into(),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn counter_record(

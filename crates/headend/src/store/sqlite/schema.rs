@@ -10,7 +10,7 @@ use crate::store::StoreError;
 const APPLICATION_ID: i64 = 0x4757_4845;
 
 /// Each entry brings the schema one version up; entries are never changed once released.
-const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS, OUTLETS];
+const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS, OUTLETS, CAMPAIGNS];
 
 // A concentrator is a device with a number among the meters' and of another kind: kind 1. `told`
 // holds the layouts that a meter itself told, `via` which slots of a day a concentrator read, bit
@@ -73,6 +73,14 @@ CREATE TABLE supply(
     meters INTEGER NOT NULL,
     PRIMARY KEY(concentrator, at, feeder, phase)
 ) STRICT, WITHOUT ROWID;
+";
+
+const CAMPAIGNS: &str = "
+CREATE TABLE campaign(
+    id INTEGER PRIMARY KEY,
+    record BLOB NOT NULL,
+    image BLOB NOT NULL
+) STRICT;
 ";
 
 // Times: `at`-like columns in milliseconds since 1970 unless the name of the table says seconds:

@@ -232,7 +232,10 @@ impl Writer {
         key: CounterKey,
         record: &CounterRecord,
     ) -> Result<(), StoreError> {
-        self.known(key.meter)?;
+        // Numbers from 2^62 on are keys that many meters share.
+        if key.meter.number() >> 62 == 0 {
+            self.known(key.meter)?;
+        }
         let spent: Vec<u8> = record
             .spent
             .iter()
@@ -252,6 +255,25 @@ impl Writer {
                 spent,
                 record.hinted
             ])?;
+        Ok(())
+    }
+
+    pub(super) fn keep_campaign(
+        &self,
+        id: u32,
+        record: &[u8],
+        image: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
+        match image {
+            Some(image) => self
+                .connection
+                .prepare_cached("INSERT INTO campaign(id, record, image) VALUES(?1, ?2, ?3)")?
+                .execute(params![id, record, image])?,
+            None => self
+                .connection
+                .prepare_cached("UPDATE campaign SET record = ?2 WHERE id = ?1")?
+                .execute(params![id, record])?,
+        };
         Ok(())
     }
 

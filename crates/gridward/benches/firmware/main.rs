@@ -1,0 +1,78 @@
+//! Firmware for a street over a power line, in virtual time: the head end's campaign, the meters
+//! and the line; against the bound that follows from the line's parameters.
+//!
+//! `cargo bench -p gridward --bench firmware [-- METERS [KIB]]`
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::float_arithmetic,
+    dead_code,
+    reason = "a benchmark reads the clock, prints, and stops where it fails"
+)]
+
+#[path = "../../tests/it/firmware/bound.rs"]
+mod bound;
+#[path = "../../../meter/tests/it/disk.rs"]
+mod disk;
+#[path = "../../tests/it/firmware/line.rs"]
+mod line;
+
+use std::time::Instant;
+
+use line::Plan;
+use sim::powerline::{SFsk, Technology};
+
+fn main() {
+    let numbers: Vec<u32> = std::env::args()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let meters = u16::try_from(numbers.first().copied().unwrap_or(1_200)).unwrap();
+    let content = numbers.get(1).copied().unwrap_or(256) as usize * 1_024;
+    for credit in [0, 2] {
+        let technology = Technology::SFsk(SFsk {
+            credit,
+            ..SFsk::default()
+        });
+        let begun = Instant::now();
+        let found = line::run(Plan {
+            technology,
+            meters,
+            content,
+            loss: 50,
+            seed: 1,
+        });
+        println!(
+            "\nS-FSK, credit {credit}, {meters} meters, {} KiB, 5 % of the blocks lost\n{}",
+            content / 1_024,
+            found.bound
+        );
+        let [passes, asking, repair, finishing] = found.parts_s;
+        println!(
+            "measured {:.0} s = {:.2} h, {:.3} of the bound: passes {passes:.0} s, asking \
+             {asking:.0} s, repair {repair:.0} s, rest alone and verifying {finishing:.0} s",
+            found.transfer_s,
+            found.transfer_s / 3_600.0,
+            found.transfer_s / found.bound.all_s,
+        );
+        println!(
+            "before it {:.0} s to tell all meters; behind it {:.0} s to activate; {} of {meters} \
+             verified, {} run it",
+            found.initiate_s, found.activate_s, found.verified, found.active
+        );
+        println!(
+            "{} blocks broadcast, {} bitmaps read, at most {} of one meter; wire in use {:.0} s",
+            found.blocks_broadcast, found.bitmaps, found.bitmaps_of_one, found.airtime_s
+        );
+        println!("computed in {:.1} s", begun.elapsed().as_secs_f64());
+        if std::env::args().any(|word| word == "--sizes") {
+            println!(
+                "messages to (true) and from single meters, by octets: {:?}",
+                found.sizes
+            );
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `gridward image`: a maker's keys, signing firmware images and checking them.
+
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use clap::{Args, Subcommand};
+use dlms::security::{AwsLc, PublicKey};
+use link::MakerKeyError;
+use model::{IMAGE_LEN_MAX, Image, ImageHeader};
+use serde_json::json;
+
+use crate::Outcome;
+use crate::failure::Failure;
+use crate::output::{Ink, Output};
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  gridward image keys maker.pem
+  gridward image sign firmware.bin --key maker.pem --model smr5 \\
+      --identifier \"Gridward 2.0\" --version-number 2 --out firmware.img
+  gridward image check firmware.img --key maker.pem.pub --model smr5 --running 1
+  gridward meter --listen tcp://127.0.0.1:4059 --maker-key maker.pem.pub
+
+An image says its model, identifier, version and digest; the maker's signature
+is over all of that. docs/firmware.md tells how head end and meters use it.")]
+pub(crate) struct ImageOptions {
+    #[command(subcommand)]
+    command: ImageCommand,
+}
+
+/// What can be done with images.
+#[derive(Debug, Subcommand)]
+enum ImageCommand {
+    /// Make a maker's keys: FILE for its owner alone, FILE.pub for meters
+    Keys {
+        /// The file to make; one that is there already is left alone
+        file: PathBuf,
+    },
+    /// Sign a firmware: what a meter takes is made of it
+    #[command(
+        override_usage = "gridward image sign [OPTIONS] --key <FILE> --model <NAME> \\
+         --identifier <TEXT> --version-number <N> --out <FILE> <CONTENT>"
+    )]
+    Sign {
+        /// The firmware
+        content: PathBuf,
+        /// The maker's private key
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The model whose meters it is for
+        #[arg(long, value_name = "NAME")]
+        model: String,
+        /// What a meter calls itself with it
+        #[arg(long, value_name = "TEXT")]
+        identifier: String,
+        /// Its version: a meter takes none that is not above what it runs
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        version_number: u32,
+        /// Where the image goes
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Check an image as a meter does
+    Check {
+        /// The image
+        image: PathBuf,
+        /// The maker's public key
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The meter's model [default: the image's]
+        #[arg(long, value_name = "NAME")]
+        model: Option<String>,
+        /// The version that the meter runs
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        running: u32,
+    },
+}
+
+pub(crate) fn run(options: &ImageOptions, output: &mut Output<'_, '_>) -> Outcome {
+    match &options.command {
+        ImageCommand::Keys { file } => keys(file, output),
+        ImageCommand::Sign {
+            content,
+            key,
+            model,
+            identifier,
+            version_number,
+            out,
+        } => {
+            let content = read(content)?;
+            let header = ImageHeader::new(model, identifier, *version_number, &content)
+                .map_err(|error| Failure::new(error.to_string()))?;
+            sign(&header, &content, key, out, output)
+        }
+        ImageCommand::Check {
+            image,
+            key,
+            model,
+            running,
+        } => check(image, key, model.as_deref(), *running, output),
+    }
+}
+
+fn keys(path: &Path, output: &mut Output<'_, '_>) -> Outcome {
+    let made = Failure::new("the system gives no random octets");
+    let pkcs8 =
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map_err(|_| made)?;
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref())
+        .map_err(|_| Failure::new("the key just made is none"))?;
+    let public = PublicKey::from_octets(pair.public_key().as_ref())
+        .map_err(|error| Failure::new(error.to_string()))?;
+    let beside = link::save_maker_keys(path, pkcs8.as_ref(), &public).map_err(|e| failure(&e))?;
+    let (key, public) = (path.display().to_string(), beside.display().to_string());
+    if output.json() {
+        return output.write_json(&json!({ "key": key, "public_key": public }));
+    }
+    output.write(&format!(
+        "{key}: signs images; keep it where nothing else runs\n{public}: for meters and head ends\n"
+    ))
+}
+
+fn sign(
+    header: &ImageHeader,
+    content: &[u8],
+    key: &Path,
+    out: &Path,
+    output: &mut Output<'_, '_>,
+) -> Outcome {
+    let pkcs8 = link::load_maker_private_key(key).map_err(|error| failure(&error))?;
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8)
+        .map_err(|_| Failure::new(format!("{} holds no key on P-256", key.display())))?;
+    let signature = pair
+        .sign(&SystemRandom::new(), &header.to_octets())
+        .ok()
+        .and_then(|signature| <[u8; 64]>::try_from(signature.as_ref()).ok())
+        .ok_or_else(|| Failure::new("the image could not be signed"))?;
+    let image = header.seal(&signature, content);
+    std::fs::write(out, &image)
+        .map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
+    if output.json() {
+        let mut line = described(header);
+        if let Some(line) = line.as_object_mut() {
+            line.insert("image".to_owned(), json!(out.display().to_string()));
+            line.insert("octets".to_owned(), json!(image.len()));
+        }
+        return output.write_json(&line);
+    }
+    output.write(&format!(
+        "{}: {} octets, {} version {} for {}\n",
+        out.display(),
+        image.len(),
+        header.identifier(),
+        header.version(),
+        header.model()
+    ))
+}
+
+fn check(
+    path: &Path,
+    key: &Path,
+    model: Option<&str>,
+    running: u32,
+    output: &mut Output<'_, '_>,
+) -> Outcome {
+    let maker = link::load_maker_key(key).map_err(|error| failure(&error))?;
+    let octets = read(path)?;
+    let at = |error: model::ImageError| Failure::new(format!("{}: {error}", path.display()));
+    let image = Image::parse(&octets).map_err(at)?;
+    let header = image.header();
+    let _signed = image
+        .admit(
+            &AwsLc,
+            &maker,
+            model.unwrap_or_else(|| header.model()),
+            running,
+        )
+        .map_err(at)?;
+    if output.json() {
+        return output.write_json(&described(header));
+    }
+    let style = output.style();
+    output.write(&format!(
+        "{}: the maker signed it\n  {} version {} for {}, {} octets\n",
+        style.paint(Ink::Value, &path.display().to_string()),
+        header.identifier(),
+        header.version(),
+        header.model(),
+        header.length()
+    ))
+}
+
+fn described(header: &ImageHeader) -> serde_json::Value {
+    json!({
+        "model": header.model(),
+        "identifier": header.identifier(),
+        "version": header.version(),
+        "content_octets": header.length(),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let at = |error| Failure::new(format!("{}: {error}", path.display()));
+    let length = std::fs::metadata(path).map_err(at)?.len();
+    if length > u64::from(IMAGE_LEN_MAX) {
+        return Err(Failure::new(format!(
+            "{}: an image has at most {IMAGE_LEN_MAX} octets",
+            path.display()
+        )));
+    }
+    std::fs::read(path).map_err(at)
+}
+
+fn failure(error: &MakerKeyError) -> Failure {
+    Failure::new(error.to_string())
+}

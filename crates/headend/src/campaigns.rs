@@ -1,0 +1,17 @@
+//! Firmware campaigns: one image for many meters, from the first word to the last activation.
+//!
+//! [`Planner`] decides; the shell in [`Campaigns`] contacts meters through
+//! [`MeterAccess`](crate::collector::MeterAccess), broadcasts, and makes durable what the planner
+//! says must be. All that it sends has the class of usage data.
+
+mod planner;
+mod shell;
+pub mod wire;
+
+pub use planner::{
+    MEMBERS_MAX, Member, Next, Outcome, Planner, Progress, Reason, Settings, Step, Stopped, Task,
+};
+pub use shell::{
+    About, CAMPAIGNS_MAX, Campaign, CampaignError, CampaignStore, Campaigns, InStore, Kept, Parts,
+    Targets,
+};
