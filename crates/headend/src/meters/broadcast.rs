@@ -8,12 +8,13 @@ use dlms::security::{
     SecuritySuite, SendCounter, Wrapping,
 };
 use dlms::server::Context;
-use link::{ALL_STATIONS, Association, BROADCAST_CLIENT, Client, Endpoint};
+use link::{ALL_STATIONS, Association, BROADCAST_CLIENT, Client};
 use model::{MessageClass, MeterId};
 use sha2::{Digest as _, Sha256};
 
 use super::{Shared, StoredCounters, ended};
 use crate::collector::{AccessError, Answer, Broadcast, MeterTarget};
+use crate::dial_in::endpoint_of;
 use crate::keys::METER_ITSELF;
 use crate::store::{CounterKey, Failure};
 
@@ -77,11 +78,8 @@ impl Sender {
         target: &MeterTarget,
     ) -> Result<Self, AccessError> {
         let none = || AccessError::ended(Failure::NoSecrets);
-        let endpoint: Endpoint = target
-            .enrolment
-            .endpoint
-            .parse()
-            .map_err(|_| AccessError::ended(Failure::Unreachable))?;
+        let endpoint = endpoint_of(&target.enrolment.endpoint)
+            .ok_or(AccessError::ended(Failure::Unreachable))?;
         let keys = shared.broadcast_keys(target)?;
         // One counter for the key, whichever meters it is used with.
         let key = CounterKey {
