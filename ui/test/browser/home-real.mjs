@@ -2,10 +2,12 @@
 // telegrams from a socket, over HTTPS with the certificate and the password of its first start. What this is evidence
 // of: program, API and page together, and values compared with what the telegrams said; the telegrams are our own.
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { readFile } from "node:fs/promises";
-import { fail, finish, inspect, open, step, THEMES } from "./lib.mjs";
+import { chromium } from "playwright-core";
+import { fail, finish, inspect, LONG, open, step, THEMES } from "./lib.mjs";
 import { at, freePort, Role, sweep, until } from "./roles.mjs";
 
 const SIZES = [
@@ -105,6 +107,49 @@ async function start(config, data, listen) {
   const role = new Role(["homegate", "--config", at(`${data}.toml`), "--data", at(data), "--listen", listen]);
   const line = await role.line();
   return { role, line, origin: line.url.replace(/\/$/, "") };
+}
+
+/**
+ * Writes hours of history as a gateway keeps it, a row a minute: 100 Wh in the first hour, 200 in the second and so
+ * on, up to where the meter stands, and no reading between the minutes 20 and 40 of the last but one.
+ */
+function past(data, hours) {
+  const program = `
+import sqlite3, sys, time
+file, hours = sys.argv[1], int(sys.argv[2])
+now = int(time.time()) // 3600 * 3600
+top = 9513579_000
+total = sum(100_000 * (hour + 1) for hour in range(hours))
+store = sqlite3.connect(file)
+stood = top - total - 50_000
+for hour in range(hours):
+    for minute in range(60):
+        stood += 100_000 * (hour + 1) // 60
+        start = now - 3600 * (hours - hour) + 60 * minute
+        if hour == hours - 2 and 20 <= minute < 40:
+            continue
+        store.execute("INSERT OR REPLACE INTO minute VALUES(?,60,60,?,100,500,?,120377000,59000,?)",
+                      (start, 60 * 300, stood, (start + 59) * 1000))
+hole = now - 3600 * 2 + 20 * 60
+store.execute("INSERT INTO gap VALUES(?,?)", ((hole - 1) * 1000, (hole + 20 * 60) * 1000))
+store.commit()
+`;
+  execFileSync("python3", ["-c", program, `${data}/history.sqlite`, String(hours)]);
+}
+
+/** A browser with authorities of its own, in a folder of its own. */
+async function trusting(name, authority) {
+  const folder = at(name);
+  const store = `${folder}/.pki/nssdb`;
+  mkdirSync(store, { recursive: true });
+  execFileSync("certutil", ["-d", `sql:${store}`, "-N", "--empty-password"]);
+  if (authority !== null)
+    execFileSync("certutil", ["-d", `sql:${store}`, "-A", "-t", "C,,", "-n", "gridward", "-i", authority]);
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    env: { ...process.env, HOME: folder },
+    args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-quic"],
+  });
 }
 
 const port = await freePort();
@@ -269,6 +314,57 @@ per_kwh = 0.3
     await context.close();
   });
   await gateway.stop();
+
+  await step("Green Button over the whole history", async () => {
+    past(at("home"), 5);
+    ({ role: gateway, line: told } = await start(config, "home", listen));
+    const { context, page, wrong } = await view(wide, "light");
+    await signIn(page);
+    await live(page);
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByTestId("home-greenbutton").click(),
+    ]);
+    const feed = await readFile(await download.path(), "utf8");
+    assert.match(download.url(), /published-min=.*published-max=/);
+    const values = [...feed.matchAll(/<(?:\w+:)?value>(-?\d+)</g)].map((found) => Number(found[1]));
+    // Hours of 100, 200, 300 and 500 Wh, as whole hours or as their quarters; the hour with a hole has what is known.
+    const quarters = [25, 50, 75, 125];
+    assert.ok(
+      [100, 200, 300, 500].every((wh) => values.includes(wh)) || quarters.every((wh) => values.includes(wh)),
+      `${values.length} values: ${values.slice(0, 60)}`,
+    );
+    const [table] = await Promise.all([page.waitForEvent("download"), page.getByTestId("home-csv").click()]);
+    const rows = (await readFile(await table.path(), "utf8")).trim().split("\n");
+    assert.ok(rows.length > 5, rows.slice(0, 3).join(" | "));
+    assert.deepEqual(wrong, []);
+    await context.close();
+    await gateway.stop();
+  });
+
+  await step("a browser that trusts the gateway's authority opens the page without it", async () => {
+    ({ role: gateway, line: told } = await start(config, "home", listen));
+    const authority = at("home/ca.pem");
+    assert.ok(existsSync(authority), "the first start makes an authority");
+    const stranger = await trusting("stranger", null);
+    const refused = await (await stranger.newContext()).newPage();
+    await assert.rejects(refused.goto(origin), /ERR_CERT_AUTHORITY_INVALID/, "who does not trust it is told");
+    await stranger.close();
+    const browser = await trusting("trusting", authority);
+    const context = await browser.newContext({ viewport: wide, locale: "en-GB" });
+    context.setDefaultTimeout(LONG);
+    const page = await context.newPage();
+    await signIn(page);
+    await live(page);
+    await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+    await gateway.stop();
+    await page.getByTestId("banner-connection").waitFor();
+    await page.reload();
+    await page.getByTestId("banner-connection").waitFor();
+    assert.equal(await page.locator("h1").innerText(), "Last known power");
+    await reads(page, "home-power", /^486\s*W$/);
+    await browser.close();
+  });
 
   await step("a gateway without history has a page without those cards", async () => {
     const plain = `[homegate]\nzone = "${ZONE}"\nhistory = false\nsource = "p1+tcp://127.0.0.1:${port}"\n`;
