@@ -1,13 +1,14 @@
 //! `gridward concentrator` between head end and meters, each a process; and
 //! what a concentrator in the wrong hands can do.
 //!
-//! Evidence: self-agreement from end to end over real sockets, and a search of
-//! the process's memory. That strangers read through it: `interop/`.
+//! Evidence: self-agreement from end to end over real sockets. That strangers
+//! read through it: `interop/`; what is in its memory: `memory`.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -98,7 +99,7 @@ impl Street {
 }
 
 /// SAP and name of an entry of the list.
-fn entry(entry: &Value) -> (String, u64) {
+pub(crate) fn entry(entry: &Value) -> (String, u64) {
     let sap = entry[0].as_u64().unwrap();
     let name = entry[1].as_str().unwrap();
     let octets = (0..name.len()).step_by(2);
@@ -214,7 +215,7 @@ fn a_power_line_between_them_changes_nothing_but_the_time() {
 }
 
 /// Keys of a key file: all runs of 32 hexadecimal digits.
-fn keys_in(path: &str) -> Vec<Vec<u8>> {
+pub(crate) fn keys_in(path: &str) -> Vec<Vec<u8>> {
     let text = std::fs::read_to_string(path).unwrap();
     let words = text.split('"').filter(|word| word.len() == 32);
     words
@@ -225,65 +226,6 @@ fn keys_in(path: &str) -> Vec<Vec<u8>> {
                 .collect()
         })
         .collect()
-}
-
-/// Counts which of `needles` are in the memory of a process.
-fn in_memory(pid: u32, needles: &[Vec<u8>]) -> usize {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let mut memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
-    let mut by_start: BTreeMap<[u8; 4], Vec<usize>> = BTreeMap::new();
-    for (index, needle) in needles.iter().enumerate() {
-        by_start
-            .entry(needle[..4].try_into().unwrap())
-            .or_default()
-            .push(index);
-    }
-    let mut found = std::collections::BTreeSet::new();
-    for line in maps.lines().filter(|line| line.contains(" rw")) {
-        let range = line.split(' ').next().unwrap();
-        let (from, to) = range.split_once('-').unwrap();
-        let from = u64::from_str_radix(from, 16).unwrap();
-        let to = u64::from_str_radix(to, 16).unwrap();
-        let mut octets = vec![0; usize::try_from(to - from).unwrap()];
-        memory.seek(SeekFrom::Start(from)).unwrap();
-        if memory.read_exact(&mut octets).is_err() {
-            continue;
-        }
-        for (at, window) in octets.windows(4).enumerate() {
-            let start: [u8; 4] = window.try_into().unwrap();
-            for &index in by_start.get(&start).into_iter().flatten() {
-                if octets[at..].starts_with(&needles[index]) {
-                    found.insert(index);
-                }
-            }
-        }
-    }
-    found.len()
-}
-
-/// Requirement D5: what is on the pole is worth nothing to a thief.
-#[test]
-fn its_memory_holds_its_own_keys_and_none_of_a_meter() {
-    let street = Street::new(20, "medium = \"ip\"");
-    let saps = street.saps(20);
-    let state = street.at("state");
-    for number in 1..=20 {
-        let name = meter(number);
-        done(read_name(
-            &street.url,
-            &street.keys,
-            &name,
-            saps[&name],
-            &state,
-        ));
-    }
-    let pid = street.concentrator.child.id();
-    let own = keys_in(&street.at("own.toml"));
-    assert!(in_memory(pid, &own) > 0, "the search finds nothing at all");
-    let of_meters = keys_in(&street.keys);
-    assert!(of_meters.len() >= 60, "{}", of_meters.len());
-    assert_eq!(in_memory(pid, &of_meters), 0);
-    street.stop();
 }
 
 /// What a relay on the way does to one message: the wrapper's octets, and
@@ -628,25 +570,84 @@ fn a_head_end_follows_its_meters_by_name_in_the_list() {
     street.stop();
 }
 
+/// What a concentrator says instead of who is where; none of it is true of
+/// either meter, as far as the first entry of a name goes.
+fn lies(saps: [u16; 2]) -> Vec<Vec<(u16, String)>> {
+    let [one, two] = saps;
+    let (first, second) = (meter(1), meter(2));
+    let nobody = |sap: u16| (sap, format!("GWD{:013}", 70_000 + u32::from(sap)));
+    vec![
+        // The names are swapped.
+        vec![(one, second.clone()), (two, first.clone())],
+        // Each is there twice, first where the other is.
+        vec![
+            (two, first.clone()),
+            (one, second.clone()),
+            (one, first.clone()),
+            (two, second.clone()),
+        ],
+        // Both are gone, and others came.
+        (0x100..0x180).map(nobody).collect(),
+        // Nobody is there.
+        Vec::new(),
+        // Both at one SAP, at which neither is.
+        vec![(0x3000, first.clone()), (0x3000, second.clone())],
+        // At SAPs that are no meter's: all stations', its own, none.
+        vec![(0x7F, first.clone()), (1, second.clone())],
+        vec![(0, first), (0xFFFF, second)],
+    ]
+}
+
+/// Writes a list into the answer to who reads it, where this is one.
+fn with_list(message: &[u8], list: &[(u16, String)]) -> Option<Vec<u8>> {
+    // GET response, normal, with data: an array.
+    let (head, apdu) = message.split_at_checked(8)?;
+    let [0xC4, 1, invoke, 0, 1, ..] = apdu else {
+        return None;
+    };
+    let mut answer = vec![0xC4, 1, *invoke, 0, 1];
+    let count = u8::try_from(list.len()).unwrap();
+    if count >= 0x80 {
+        answer.push(0x81);
+    }
+    answer.push(count);
+    for (sap, name) in list {
+        answer.extend([2, 2, 0x12]);
+        answer.extend(sap.to_be_bytes());
+        answer.extend([9, u8::try_from(name.len()).unwrap()]);
+        answer.extend(name.bytes());
+    }
+    let mut message = head.to_vec();
+    let length = u16::try_from(answer.len()).unwrap();
+    message[6..8].copy_from_slice(&length.to_be_bytes());
+    message.extend(answer);
+    Some(message)
+}
+
 #[test]
 fn a_list_that_lies_leads_to_no_reading() {
     let street = Street::new(2, "medium = \"ip\"");
-    street.saps(2);
-    // Whatever comes from the concentrator itself has the two names swapped.
-    let lie = |_, down: bool, mut message: Vec<u8>| {
-        if !down && message[2..4] == [0, 1] {
-            let names = [meter(1).into_bytes(), meter(2).into_bytes()];
-            let length = names[0].len();
-            for at in 0..message.len().saturating_sub(length - 1) {
-                let found = &mut message[at..at + length];
-                if found == names[0].as_slice() {
-                    found.copy_from_slice(&names[1]);
-                } else if found == names[1].as_slice() {
-                    found.copy_from_slice(&names[0]);
-                }
-            }
+    let saps = street.saps(2);
+    let place = |number| u16::try_from(saps[&meter(number)]).unwrap();
+    let lies = lies([place(1), place(2)]);
+    let told = Arc::new(AtomicUsize::new(0));
+    let honest = Arc::new(AtomicBool::new(false));
+    let (count, truth) = (Arc::clone(&told), Arc::clone(&honest));
+    let number_of_lies = lies.len();
+    // Another lie each time that somebody looks.
+    let lie = move |_, down: bool, message: Vec<u8>| {
+        let own = !down && message[2..4] == [0, 1];
+        if !own || truth.load(Ordering::Relaxed) {
+            return vec![message];
         }
-        vec![message]
+        let turn = count.load(Ordering::Relaxed) % lies.len();
+        match with_list(&message, &lies[turn]) {
+            Some(lied) => {
+                count.fetch_add(1, Ordering::Relaxed);
+                vec![lied]
+            }
+            None => vec![message],
+        }
     };
     let relay = Relay::new(&street.url, Box::new(lie));
     let folder = street.folder.path().join("lied");
@@ -655,10 +656,25 @@ fn a_list_that_lies_leads_to_no_reading() {
         relay.url
     );
     let (role, url, token) = head_end(&folder, &relay.url, &street.keys, [0x3000, 0x3001], &more);
-    until_failed(&url, &token, 6.0);
+    // Every lie twice.
+    for _ in 0..2_400 {
+        if told.load(Ordering::Relaxed) >= 2 * number_of_lies {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(
+        told.load(Ordering::Relaxed) >= 2 * number_of_lies,
+        "nobody looks"
+    );
+    until_failed(&url, &token, 4.0);
     for (name, row) in rows(&url, &token) {
         assert!(row["last_read"].is_null(), "{name}: {row}");
+        assert!(row["power_w"].is_null(), "{name}: {row}");
     }
+    // The control: with the truth, by the same way, both are read.
+    honest.store(true, Ordering::Relaxed);
+    all_read(&url, &token);
     role.stop();
     street.stop();
 }

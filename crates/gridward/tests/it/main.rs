@@ -22,6 +22,7 @@ mod keys;
 mod layering;
 mod literal;
 mod local;
+mod memory;
 mod outlets;
 mod process;
 mod program;

@@ -18,7 +18,24 @@ pub(crate) struct Role {
 
 impl Role {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gridward"))
+        Self::begin(Command::new(env!("CARGO_BIN_EXE_gridward")), arguments)
+    }
+
+    /// Starts it in a folder in which the kernel may put a core dump.
+    pub(crate) fn start_dumpable(
+        arguments: &[&str],
+        folder: &Path,
+        environment: Vec<(String, std::ffi::OsString)>,
+    ) -> Self {
+        let mut command = Command::new("sh");
+        let script = "ulimit -c unlimited; exec \"$0\" \"$@\"";
+        command.args(["-c", script, env!("CARGO_BIN_EXE_gridward")]);
+        command.current_dir(folder).envs(environment);
+        Self::begin(command, arguments)
+    }
+
+    fn begin(mut command: Command, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(arguments)
             .args(["--json", "--stop-at-eof"])
             .stdin(Stdio::piped())
