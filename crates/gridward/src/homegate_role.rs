@@ -2,7 +2,7 @@
 
 mod setup;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +122,7 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
             .await
             .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
         let address = gateway.address();
-        let url = format!("https://{address}/");
+        let url = format!("https://{}/", opened_at(address));
         let told = if output.json() {
             output.write_json(&json!({
                 "url": url,
@@ -175,6 +175,25 @@ async fn settle() {
     tokio::time::sleep(SETTLING).await;
     let octets = sys::release_text();
     tracing::debug!(octets, "the text of the start is given back");
+}
+
+/// Where others open what listens on all addresses: the address that this
+/// machine has towards the rest of its network. Nothing is sent to find out.
+fn opened_at(listening: SocketAddr) -> SocketAddr {
+    if !listening.ip().is_unspecified() {
+        return listening;
+    }
+    let towards = |from: &str, to: &str| {
+        let socket = UdpSocket::bind((from, 0)).ok()?;
+        socket.connect((to, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    // Addresses kept for documentation (RFC 5737, RFC 3849): of nobody, and
+    // behind the default route.
+    let ip = towards("0.0.0.0", "192.0.2.1")
+        .or_else(|| listening.is_ipv6().then(|| towards("::", "2001:db8::1"))?)
+        .unwrap_or(Ipv4Addr::LOCALHOST.into());
+    SocketAddr::new(ip, listening.port())
 }
 
 /// Takes a source's URL; its kind is what stands before the place.
@@ -269,4 +288,24 @@ fn token(name: &str, history: bool, output: &mut Output<'_, '_>) -> Outcome {
     output.write(&format!(
         "[[third_party]]\nname = \"{name}\"\ntoken_sha256 = \"{digest}\"\nhistory = {history}\n"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement.
+
+    use std::net::SocketAddr;
+
+    use super::opened_at;
+
+    #[test]
+    fn an_address_is_told_that_can_be_opened() {
+        let one = SocketAddr::from(([192, 0, 2, 7], 8443));
+        assert_eq!(opened_at(one), one);
+        for all in ["0.0.0.0:8443", "[::]:8443"] {
+            let told = opened_at(all.parse().unwrap());
+            assert!(!told.ip().is_unspecified(), "{told}");
+            assert_eq!(told.port(), 8443);
+        }
+    }
 }
