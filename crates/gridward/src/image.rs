@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use dlms::security::{AwsLc, PublicKey};
+use headend::campaigns::{BOUND_FACTOR, Bound, Line, Medium, Settings};
 use link::MakerKeyError;
+use meter::firmware::BLOCK_LEN;
 use model::{IMAGE_LEN_MAX, Image, ImageHeader};
 use serde_json::json;
 
 use crate::Outcome;
 use crate::failure::Failure;
 use crate::output::{Ink, Output};
+use crate::text::pad_left;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -22,6 +25,7 @@ Examples:
       --identifier \"Gridward 2.0\" --version-number 2 --out firmware.img
   gridward image check firmware.img --key maker.pem.pub --model smr5 --running 1
   gridward meter --listen tcp://127.0.0.1:4059 --maker-key maker.pem.pub
+  gridward image plan --meters 1200 --segment s-fsk firmware.img
 
 An image says its model, identifier, version and digest; the maker's signature
 is over all of that. docs/firmware.md tells how head end and meters use it.")]
@@ -76,6 +80,60 @@ enum ImageCommand {
         #[arg(long, value_name = "N", default_value_t = 0)]
         running: u32,
     },
+    /// Tell how long a campaign may take on a segment: the bound it is held to
+    Plan(PlanOptions),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  gridward image plan firmware.img --meters 1200
+  gridward image plan --size 262252 --segment s-fsk --credit 2 --json
+
+Nothing is asked or sent: all of it follows from what a message takes on the
+medium. With --json, `settings` is what a campaign over the API is given.")]
+struct PlanOptions {
+    /// The image
+    #[arg(required_unless_present = "size", conflicts_with = "size")]
+    image: Option<PathBuf>,
+    /// The image's octets, instead of the image
+    #[arg(long, value_name = "OCTETS",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(IMAGE_LEN_MAX)))]
+    size: Option<u32>,
+    /// The medium
+    #[arg(long, value_enum, default_value_t = Segment::SFsk)]
+    segment: Segment,
+    /// How often S-FSK frames are repeated
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u8).range(0..=7))]
+    credit: u8,
+    /// Meters that pass on what goes to the farthest, with PRIME and G3
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u8).range(0..=15))]
+    hops: u8,
+    /// Meters that share the segment and a broadcast key
+    #[arg(long, value_name = "N", default_value_t = 1_200,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    meters: u32,
+    /// Thousandths of the blocks of a pass that a meter does not hear
+    #[arg(long, value_name = "PERMILLE", default_value_t = 50,
+          value_parser = clap::value_parser!(u16).range(0..=500))]
+    loss: u16,
+    /// How often all blocks are broadcast before any meter is asked
+    #[arg(long, value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u8).range(1..=4))]
+    passes: u8,
+}
+
+/// A medium.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Segment {
+    /// IEC 61334-5-1, 2,400 bit/s
+    SFsk,
+    /// PRIME 1.3.6
+    Prime,
+    /// G3-PLC in CENELEC A
+    G3,
 }
 
 pub(crate) fn run(options: &ImageOptions, output: &mut Output<'_, '_>) -> Outcome {
@@ -100,6 +158,7 @@ pub(crate) fn run(options: &ImageOptions, output: &mut Output<'_, '_>) -> Outcom
             model,
             running,
         } => check(image, key, model.as_deref(), *running, output),
+        ImageCommand::Plan(options) => plan(options, output),
     }
 }
 
@@ -190,6 +249,105 @@ fn check(
         header.model(),
         header.length()
     ))
+}
+
+fn plan(options: &PlanOptions, output: &mut Output<'_, '_>) -> Outcome {
+    let size = match (&options.image, options.size) {
+        (Some(path), _) => {
+            let octets = read(path)?;
+            let at =
+                |error: model::ImageError| Failure::new(format!("{}: {error}", path.display()));
+            Image::parse(&octets).map_err(at)?;
+            u32::try_from(octets.len()).unwrap_or(IMAGE_LEN_MAX)
+        }
+        (None, size) => size.unwrap_or(IMAGE_LEN_MAX),
+    };
+    let (medium, name) = match options.segment {
+        Segment::SFsk => (Medium::SFsk, "S-FSK"),
+        Segment::Prime => (Medium::Prime, "PRIME"),
+        Segment::G3 => (Medium::G3, "G3"),
+    };
+    let line = Line {
+        medium,
+        credit: options.credit,
+        hops: options.hops,
+        loss_permille: options.loss,
+    };
+    let bound = Bound::of(&line, options.meters, size, BLOCK_LEN, options.passes);
+    let pace_ms = line.pace_ms(BLOCK_LEN);
+    if output.json() {
+        let settings = Settings {
+            passes: options.passes,
+            pace_ms,
+            line: Some(line),
+            ..Settings::default()
+        };
+        return output.write_json(&json!({
+            "meters": options.meters,
+            "image_octets": size,
+            "block_octets": BLOCK_LEN,
+            "blocks": bound.blocks,
+            "pass_s": bound.pass_s,
+            "passes_s": bound.passes_s,
+            "association_s": bound.association_s,
+            "bitmap_s": bound.bitmap_s,
+            "round_s": bound.round_s,
+            "rounds_s": bound.rounds_s,
+            "repair_s": bound.repair_s,
+            "alone_s": bound.alone_s,
+            "bound_s": bound.all_s,
+            "factor": BOUND_FACTOR,
+            "allowed_s": bound.all_s * BOUND_FACTOR,
+            "unicast_s": bound.unicast_s,
+            "settings": settings,
+        }));
+    }
+    let way = match options.segment {
+        Segment::SFsk => format!("credit {}", options.credit),
+        Segment::Prime | Segment::G3 => format!("{} hops", options.hops),
+    };
+    let mut text = format!(
+        "{name}, {way}, {} meters; {size} octets in {} blocks of {BLOCK_LEN}\n\
+         each meter does not hear {:.1} % of the blocks of a pass\n\n",
+        options.meters,
+        bound.blocks,
+        f64::from(options.loss) / 10.0,
+    );
+    let passes = format!(
+        "{} passes of all blocks, before any meter is asked",
+        options.passes
+    );
+    let allowed = format!("what a campaign may take, {BOUND_FACTOR} of it");
+    let rows = [
+        (passes.as_str(), bound.passes_s),
+        ("two rounds of reading every meter's bitmap", bound.rounds_s),
+        ("what anybody lacks, broadcast once more", bound.repair_s),
+        ("what is lacking then, to each meter alone", bound.alone_s),
+        ("bound", bound.all_s),
+        (allowed.as_str(), bound.all_s * BOUND_FACTOR),
+        ("all blocks to each meter alone, instead", bound.unicast_s),
+    ];
+    for (what, seconds) in rows {
+        let seconds_text = pad_left(&format!("{seconds:.0} s"), 14);
+        text += &format!("{what:<52}{seconds_text}{}\n", pad_left(&span(seconds), 14));
+    }
+    text += &format!(
+        "\nReading a bitmap takes {:.2} s, the association around it {:.2} s.\n\
+         For the campaign: \"pace_ms\": {pace_ms}\n",
+        bound.bitmap_s, bound.association_s
+    );
+    output.write(&text)
+}
+
+/// A time in the unit that people would choose.
+fn span(seconds: f64) -> String {
+    if seconds < 7_200.0 {
+        format!("{:.1} min", seconds / 60.0)
+    } else if seconds < 172_800.0 {
+        format!("{:.2} h", seconds / 3_600.0)
+    } else {
+        format!("{:.1} days", seconds / 86_400.0)
+    }
 }
 
 fn described(header: &ImageHeader) -> serde_json::Value {

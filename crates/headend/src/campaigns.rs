@@ -4,12 +4,15 @@
 //! [`MeterAccess`](crate::collector::MeterAccess), broadcasts, and makes durable what the planner
 //! says must be. All that it sends has the class of usage data.
 
+mod bound;
 mod planner;
 mod shell;
 pub mod wire;
 
+pub use bound::{BOUND_FACTOR, Bound, Line, Medium};
 pub use planner::{
-    MEMBERS_MAX, Member, Next, Outcome, Planner, Progress, Reason, Settings, Step, Stopped, Task,
+    GroupProgress, MEMBERS_MAX, Member, Next, Outcome, Planner, Progress, Reason, Round, Settings,
+    Step, Stopped, Task,
 };
 pub use shell::{
     About, CAMPAIGNS_MAX, Campaign, CampaignError, CampaignStore, Campaigns, InStore, Kept, Parts,

@@ -110,6 +110,8 @@ pub struct Firmware {
     unkept: u32,
     /// Blocks that were refused.
     refused: u64,
+    /// How often attribute 3 was read.
+    bitmaps: u64,
 }
 
 /// All that is durable beside the image's octets.
@@ -237,6 +239,7 @@ impl Firmware {
             state,
             unkept: 0,
             refused: 0,
+            bitmaps: 0,
         })
     }
 
@@ -277,6 +280,11 @@ impl Firmware {
     /// Returns how many blocks were refused since the meter started.
     pub const fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Returns how often attribute 3 was read since the meter started.
+    pub const fn bitmaps_read(&self) -> u64 {
+        self.bitmaps
     }
 
     /// Sets attribute 5.
@@ -424,6 +432,7 @@ impl Firmware {
     /// # Errors
     /// [`FirmwareError::Store`].
     pub fn blocks_status(&mut self) -> Result<(u32, &[u8]), FirmwareError> {
+        self.bitmaps += 1;
         self.keep()?;
         Ok((self.blocks(), &self.state.blocks))
     }

@@ -14,8 +14,6 @@
     reason = "a benchmark reads the clock, prints, and stops where it fails"
 )]
 
-#[path = "../../tests/it/firmware/bound.rs"]
-mod bound;
 #[path = "../../../meter/tests/it/disk.rs"]
 mod disk;
 #[path = "../../tests/it/firmware/line.rs"]
@@ -23,8 +21,8 @@ mod line;
 
 use std::time::Instant;
 
+use headend::campaigns::BOUND_FACTOR;
 use line::Plan;
-use sim::powerline::{SFsk, Technology};
 
 fn main() {
     let numbers: Vec<u32> = std::env::args()
@@ -33,22 +31,27 @@ fn main() {
     let meters = u16::try_from(numbers.first().copied().unwrap_or(1_200)).unwrap();
     let content = numbers.get(1).copied().unwrap_or(256) as usize * 1_024;
     for credit in [0, 2] {
-        let technology = Technology::SFsk(SFsk {
-            credit,
-            ..SFsk::default()
-        });
         let begun = Instant::now();
         let found = line::run(Plan {
-            technology,
+            credit,
             meters,
             content,
             loss: 50,
             seed: 1,
         });
+        let bound = found.bound;
         println!(
-            "\nS-FSK, credit {credit}, {meters} meters, {} KiB, 5 % of the blocks lost\n{}",
+            "\nS-FSK, credit {credit}, {meters} meters, {} KiB, 5 % of the blocks lost\n\
+             bound {:.0} s = {:.2} h: passes {:.0} s, two rounds {:.0} s, repair by broadcast \
+             {:.0} s, alone {:.0} s; by unicast {:.1} days",
             content / 1_024,
-            found.bound
+            bound.all_s,
+            bound.all_s / 3_600.0,
+            bound.passes_s,
+            bound.rounds_s,
+            bound.repair_s,
+            bound.alone_s,
+            bound.unicast_s / 86_400.0
         );
         let [passes, asking, repair, finishing] = found.parts_s;
         println!(
@@ -64,8 +67,19 @@ fn main() {
             found.initiate_s, found.activate_s, found.verified, found.active
         );
         println!(
-            "{} blocks broadcast, {} bitmaps read, at most {} of one meter; wire in use {:.0} s",
-            found.blocks_broadcast, found.bitmaps, found.bitmaps_of_one, found.airtime_s
+            "{} blocks broadcast; wire in use {:.0} s",
+            found.blocks_broadcast, found.airtime_s
+        );
+        for (round, what) in found.rounds.iter().zip(["asking", "finishing"]) {
+            println!(
+                "bitmaps, by the head end's record: {what}, {} of {} meters, at most {} of one",
+                round.reads, round.meters, round.most
+            );
+        }
+        println!(
+            "bitmaps, by the meters' count: {}, at most {} of one; answers of that length on the \
+             line: {}, at most {} of one",
+            found.bitmaps, found.bitmaps_of_one, found.as_long, found.as_long_of_one
         );
         println!("computed in {:.1} s", begun.elapsed().as_secs_f64());
         if std::env::args().any(|word| word == "--sizes") {
@@ -74,5 +88,9 @@ fn main() {
                 found.sizes
             );
         }
+        let within = found.transfer_s < BOUND_FACTOR * bound.all_s;
+        assert!(within && found.active == usize::from(meters));
+        assert!(found.rounds.iter().all(|round| round.most <= 1) && found.bitmaps_of_one <= 2);
+        assert!(found.first_bitmap_after_s > 0.0);
     }
 }

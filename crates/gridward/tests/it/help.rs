@@ -33,6 +33,7 @@ const COMMANDS: &[&[&str]] = &[
     &["image", "keys"],
     &["image", "sign"],
     &["image", "check"],
+    &["image", "plan"],
 ];
 
 #[test]

@@ -17,7 +17,10 @@ use utoipa::ToSchema;
 use super::App;
 use super::error::{ApiError, ErrorBody};
 use crate::calendar::rfc3339;
-use crate::campaigns::{Campaign, CampaignError, Reason, Settings, Step};
+use crate::campaigns::{
+    BOUND_FACTOR, Bound, Campaign, CampaignError, GroupProgress, Line, Medium, Reason, Round,
+    Settings, Step,
+};
 use crate::collector::MeterTarget;
 
 /// The longest image in base64, and as much as the names of many meters take.
@@ -26,7 +29,7 @@ pub(super) const BODY_LEN_MAX: usize = (IMAGE_LEN_MAX as usize) * 4 / 3 + (4 << 
 /// Characters of a campaign's name.
 const NAME_LEN_MAX: usize = 80;
 
-/// Meters that are named one by one in an answer.
+/// Meters, and groups of them, that are named one by one in an answer.
 const NAMED_MAX: usize = 1_000;
 
 /// A campaign to begin.
@@ -71,6 +74,21 @@ pub(crate) struct CampaignSettings {
     pace_ms: u32,
     /// Meters that must lack a block for it to be broadcast again.
     broadcast_from: u16,
+    /// What the segment is like, where that is known: then the campaign tells its bound.
+    line: Option<CampaignLine>,
+}
+
+/// What a segment is like, as far as it says how long things take.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CampaignLine {
+    /// One of s-fsk, prime, g3.
+    medium: &'static str,
+    /// How often S-FSK frames are repeated, 0 to 7.
+    credit: u8,
+    /// Meters that pass on what goes to the farthest, on the other two, 0 to 15.
+    hops: u8,
+    /// Thousandths of the blocks of a pass that a meter does not hear, 0 to 500.
+    loss_permille: u16,
 }
 
 /// All campaigns.
@@ -128,6 +146,57 @@ pub(crate) struct ProgressView {
     blocks_sent: u64,
     /// Blocks of the passes before any meter is asked, over all endpoints that share.
     blocks_blind: u64,
+    /// The round of asking behind the passes, and the one within which each is sent the rest.
+    rounds: Vec<CampaignRound>,
+    /// Of meters that share an endpoint and a broadcast key, at most 1,000 groups.
+    groups: Vec<CampaignGroup>,
+}
+
+/// A round in which meters are asked which blocks they lack.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CampaignRound {
+    /// Meters whose bitmap was asked for.
+    meters: usize,
+    /// How often that was, over all of them.
+    reads: u64,
+    /// How often of one of them: more than once only where a contact broke off.
+    most_of_one: u16,
+}
+
+/// Meters that share an endpoint and a broadcast key.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CampaignGroup {
+    endpoint: String,
+    meters: u32,
+    blocks_sent: u64,
+    /// 0 where nothing is broadcast.
+    blocks_blind: u64,
+    /// Seconds from the first block until the last meter had verified the image.
+    taken_s: Option<i64>,
+    /// How long that may take, where the settings say what the segment is like.
+    bound: Option<CampaignBound>,
+}
+
+/// How long a transfer may take, computed from what the segment is like; all times in seconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CampaignBound {
+    blocks: u32,
+    /// One pass of all blocks.
+    pass_s: f64,
+    /// All passes before any meter is asked.
+    passes_s: f64,
+    /// Two rounds of reading every meter's bitmap, in an association each.
+    rounds_s: f64,
+    /// What anybody is expected to lack, broadcast once more.
+    repair_s: f64,
+    /// What is expected to be lacking then, to each meter alone.
+    alone_s: f64,
+    /// All of it.
+    bound_s: f64,
+    /// So many times the bound it may take.
+    factor: f64,
+    /// All blocks to each meter alone, without any broadcast.
+    unicast_s: f64,
 }
 
 /// A meter that is out.
@@ -339,6 +408,7 @@ fn view(app: &App, campaign: Campaign) -> CampaignView {
             failures_permille: settings.failures_permille,
             pace_ms: settings.pace_ms,
             broadcast_from: settings.broadcast_from,
+            line: settings.line.map(line_view),
         },
         progress: ProgressView {
             meters: progress.meters,
@@ -349,10 +419,62 @@ fn view(app: &App, campaign: Campaign) -> CampaignView {
             active: count(Step::Active),
             failed: count(Step::Failed),
             ring: progress.ring,
-            blocks_sent: progress.groups.iter().map(|(_, sent, _)| sent).sum(),
-            blocks_blind: progress.groups.iter().map(|(_, _, blind)| blind).sum(),
+            blocks_sent: progress.groups.iter().map(|group| group.sent).sum(),
+            blocks_blind: progress.groups.iter().map(|group| group.blind).sum(),
+            rounds: progress.rounds.into_iter().map(round_view).collect(),
+            groups: {
+                let groups = progress.groups.into_iter();
+                let shared = groups.filter(|group| group.meters > 1);
+                shared.take(NAMED_MAX).map(group_view).collect()
+            },
         },
         failed,
+    }
+}
+
+const fn line_view(line: Line) -> CampaignLine {
+    CampaignLine {
+        medium: match line.medium {
+            Medium::SFsk => "s-fsk",
+            Medium::Prime => "prime",
+            Medium::G3 => "g3",
+        },
+        credit: line.credit,
+        hops: line.hops,
+        loss_permille: line.loss_permille,
+    }
+}
+
+const fn round_view(round: Round) -> CampaignRound {
+    CampaignRound {
+        meters: round.meters,
+        reads: round.reads,
+        most_of_one: round.most,
+    }
+}
+
+fn group_view(group: GroupProgress) -> CampaignGroup {
+    CampaignGroup {
+        endpoint: group.endpoint,
+        meters: group.meters,
+        blocks_sent: group.sent,
+        blocks_blind: group.blind,
+        taken_s: group.taken_s,
+        bound: group.bound.map(bound_view),
+    }
+}
+
+const fn bound_view(bound: Bound) -> CampaignBound {
+    CampaignBound {
+        blocks: bound.blocks,
+        pass_s: bound.pass_s,
+        passes_s: bound.passes_s,
+        rounds_s: bound.rounds_s,
+        repair_s: bound.repair_s,
+        alone_s: bound.alone_s,
+        bound_s: bound.all_s,
+        factor: BOUND_FACTOR,
+        unicast_s: bound.unicast_s,
     }
 }
 

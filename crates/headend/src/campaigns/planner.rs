@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, VecDeque};
 use model::{MeterId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::bound::{Bound, Line};
+
 /// How a campaign goes about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -43,6 +45,8 @@ pub struct Settings {
     pub pace_ms: u32,
     /// How many meters must lack a block that is broadcast again; below, it goes to each alone.
     pub broadcast_from: u16,
+    /// What the segment is like, where that is known: then the campaign tells its bound.
+    pub line: Option<Line>,
 }
 
 impl Default for Settings {
@@ -57,6 +61,7 @@ impl Default for Settings {
             failures_permille: 50,
             pace_ms: 50,
             broadcast_from: 1,
+            line: None,
         }
     }
 }
@@ -80,7 +85,7 @@ impl Settings {
         } else if self.pace_ms > 60_000 {
             Some("pace_ms is 0 to 60000")
         } else {
-            None
+            self.line.and_then(|line| line.fault())
         }
     }
 }
@@ -157,6 +162,9 @@ struct State {
     /// Whether activate was sent.
     #[serde(default)]
     told: bool,
+    /// How often its bitmap was asked for in each of the two rounds.
+    #[serde(default)]
+    bitmaps: [u16; 2],
     #[serde(skip)]
     busy: bool,
     /// What it lacked when it was asked.
@@ -189,6 +197,11 @@ struct Group {
     /// Blocks broadcast so far.
     #[serde(default)]
     sent: u64,
+    /// When the first pass began and when the last meter had verified, in milliseconds since 1970.
+    #[serde(default)]
+    began_ms: Option<i64>,
+    #[serde(default)]
+    ended_ms: Option<i64>,
     #[serde(skip)]
     sending: bool,
     #[serde(skip)]
@@ -316,6 +329,8 @@ impl Planner {
                     block_len: None,
                     burst: VecDeque::new(),
                     sent: 0,
+                    began_ms: None,
+                    ended_ms: None,
                     sending: false,
                     running: 0,
                 });
@@ -330,6 +345,7 @@ impl Planner {
                 tries: 0,
                 not_before: 0,
                 told: false,
+                bitmaps: [0; 2],
                 busy: false,
                 holes: Vec::new(),
             });
@@ -440,6 +456,7 @@ impl Planner {
                 {
                     state.step = Step::Asked;
                     group.phase = Phase::Finish;
+                    group.ended_ms = None;
                     self.ring = None;
                 }
             }
@@ -455,7 +472,7 @@ impl Planner {
         let mut wake: Option<i64> = None;
         for group in 0..self.groups.len() {
             // Phases that have nothing left end at once, one after the other.
-            while self.advance(group) {}
+            while self.advance(group, now) {}
             if let Some(next) = self.next_of(group, now, &mut wake) {
                 return next;
             }
@@ -489,7 +506,7 @@ impl Planner {
     }
 
     /// Ends a group's phase where nothing is left of it.
-    fn advance(&mut self, number: usize) -> bool {
+    fn advance(&mut self, number: usize, now: Timestamp) -> bool {
         let Some(group) = self.groups.get(number) else {
             return false;
         };
@@ -529,6 +546,13 @@ impl Planner {
         if let Some(group) = self.groups.get_mut(number) {
             group.phase = next;
             group.burst = burst;
+            match next {
+                Phase::Pass(_) => {
+                    group.began_ms = group.began_ms.or(Some(now.millis()));
+                }
+                Phase::Done => group.ended_ms = Some(now.millis()),
+                Phase::Initiate | Phase::Ask | Phase::Repair | Phase::Finish => {}
+            }
         }
         self.each_of(number, |state| {
             state.tries = 0;
@@ -727,6 +751,22 @@ impl Planner {
         }
     }
 
+    /// Hears that a meter's bitmap was asked for so many times within one contact, answered or
+    /// not.
+    pub fn asked(&mut self, meter: MeterId, task: Task, count: u16) {
+        let place = self.places.get(&meter.number()).copied();
+        let Some(state) = place.and_then(|place| self.members.get_mut(place)) else {
+            return;
+        };
+        let [asking, finishing] = &mut state.bitmaps;
+        let round = match task {
+            Task::Ask => asking,
+            Task::Finish => finishing,
+            Task::Initiate | Task::Activate => return,
+        };
+        *round = round.saturating_add(count);
+    }
+
     /// Stops where more fail than may.
     fn judge(&mut self) {
         let of = match self.ring {
@@ -757,10 +797,20 @@ impl Planner {
     pub fn progress(&self) -> Progress {
         let mut steps = BTreeMap::new();
         let mut reasons = BTreeMap::new();
+        let mut rounds = [Round::default(); 2];
+        let mut counts = vec![0_u32; self.groups.len()];
         for state in &self.members {
             *steps.entry(state.step).or_insert(0) += 1;
             if let Some(reason) = state.reason {
                 *reasons.entry(reason).or_insert(0) += 1;
+            }
+            for (round, reads) in rounds.iter_mut().zip(state.bitmaps) {
+                round.meters += usize::from(reads > 0);
+                round.reads += u64::from(reads);
+                round.most = round.most.max(reads);
+            }
+            if let Some(count) = counts.get_mut(group_of(state)) {
+                *count += 1;
             }
         }
         let first = self.groups.iter().map(|group| group.phase);
@@ -783,12 +833,21 @@ impl Planner {
             (.., Some(Phase::Repair)) => "repairing",
             _ => "finishing",
         };
-        let groups = self.groups.iter().enumerate().map(|(number, group)| {
-            (
-                group.endpoint.clone(),
-                group.sent,
-                u64::from(self.blocks(number)) * u64::from(self.settings.passes),
-            )
+        let groups = self.groups.iter().zip(counts).map(|(group, meters)| {
+            let shared = group.block_len.filter(|_| group.key.is_some());
+            let blocks = shared.map_or(0, |len| self.image_len.div_ceil(len.max(1)));
+            let passes = self.settings.passes;
+            let line = self.settings.line.as_ref().zip(shared);
+            let of = |(line, len)| Bound::of(line, meters, self.image_len, len, passes);
+            let span = group.began_ms.zip(group.ended_ms);
+            GroupProgress {
+                endpoint: group.endpoint.clone(),
+                meters,
+                sent: group.sent,
+                blind: u64::from(blocks) * u64::from(passes),
+                bound: line.map(of),
+                taken_s: span.map(|(began, ended)| ended.saturating_sub(began) / 1_000),
+            }
         });
         Progress {
             phase,
@@ -796,6 +855,7 @@ impl Planner {
             steps,
             reasons,
             ring: self.ring,
+            rounds,
             groups: groups.collect(),
         }
     }
@@ -808,8 +868,36 @@ impl Planner {
     }
 }
 
+/// A round in which meters are asked which blocks they lack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// Meters whose bitmap was asked for.
+    pub meters: usize,
+    /// How often that was, over all of them.
+    pub reads: u64,
+    /// How often of one of them: more than once only where a contact broke off.
+    pub most: u16,
+}
+
+/// How far the meters are that share an endpoint and a broadcast key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupProgress {
+    /// Where they are reached.
+    pub endpoint: String,
+    /// How many there are.
+    pub meters: u32,
+    /// Blocks broadcast so far.
+    pub sent: u64,
+    /// Blocks of the blind passes; 0 where nothing is broadcast.
+    pub blind: u64,
+    /// How long the transfer may take, where the settings say what the segment is like.
+    pub bound: Option<Bound>,
+    /// Seconds from the first block until the last meter had verified the image, or was given up.
+    pub taken_s: Option<i64>,
+}
+
 /// How far a campaign is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// What it does: `initiating`, `broadcasting`, `asking`, `repairing`, `finishing`,
     /// `activating`, `done`, `stopped`, `stopped_by_failures`.
@@ -822,8 +910,10 @@ pub struct Progress {
     pub reasons: BTreeMap<Reason, usize>,
     /// The ring that is under way, counted from 0.
     pub ring: Option<u16>,
-    /// Of each group: endpoint, blocks broadcast, blocks of the blind passes.
-    pub groups: Vec<(String, u64, u64)>,
+    /// The round behind the blind passes, and the one within which each is sent the rest.
+    pub rounds: [Round; 2],
+    /// Of each group.
+    pub groups: Vec<GroupProgress>,
 }
 
 fn group_of(state: &State) -> usize {

@@ -352,7 +352,7 @@ fn shown(entry: &Entry) -> Campaign {
 
 /// What a task under way came to.
 enum Done {
-    Contact(MeterId, Outcome),
+    Contact(MeterId, Task, u16, Outcome),
     Broadcast(usize, usize),
 }
 
@@ -384,7 +384,8 @@ async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, mut stop: watch::Receiver
             Next::Contact(meter, task) => {
                 let (shared, entry) = (Arc::clone(&shared), Arc::clone(&entry));
                 tasks.spawn(async move {
-                    Done::Contact(meter, contact(&shared, &entry, meter, task).await)
+                    let (bitmaps, outcome) = contact(&shared, &entry, meter, task).await;
+                    Done::Contact(meter, task, bitmaps, outcome)
                 });
                 continue;
             }
@@ -410,10 +411,12 @@ async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, mut stop: watch::Receiver
             _ = stop.changed() => {}
             () = entry.wake.notified() => {}
             Some(joined) = tasks.join_next(), if !tasks.is_empty() => match joined {
-                Ok(Done::Contact(meter, outcome)) => {
+                Ok(Done::Contact(meter, task, bitmaps, outcome)) => {
                     let now = parts.clock.now();
                     tracing::debug!(%meter, ?outcome, "a contact of a campaign");
-                    entry.held().planner.contacted(meter, outcome, now);
+                    let mut held = entry.held();
+                    held.planner.asked(meter, task, bitmaps);
+                    held.planner.contacted(meter, outcome, now);
                 }
                 Ok(Done::Broadcast(group, sent)) => entry.held().planner.broadcast(group, sent),
                 Err(error) => tracing::error!(%error, "a contact ended abnormally"),
@@ -498,15 +501,24 @@ impl From<AccessError> for Trouble {
     }
 }
 
-async fn contact(shared: &Shared, entry: &Entry, meter: MeterId, task: Task) -> Outcome {
+/// What a contact has done so far, however it ends.
+#[derive(Default)]
+struct Spent {
+    /// Activate was sent.
+    told: bool,
+    /// So many times the bitmap of blocks was asked for.
+    bitmaps: u16,
+}
+
+async fn contact(shared: &Shared, entry: &Entry, meter: MeterId, task: Task) -> (u16, Outcome) {
     let Some(target) = shared.parts.targets.target(meter) else {
-        return Outcome::Failed(Reason::Unreachable);
+        return (0, Outcome::Failed(Reason::Unreachable));
     };
     let _lease = shared.parts.leases.take(meter).await;
-    let mut told = false;
+    let mut spent = Spent::default();
     let outcome = match shared.parts.access.open(&target).await {
         Ok(mut talk) => {
-            let outcome = talk_about(&mut *talk, entry, task, &mut told).await;
+            let outcome = talk_about(&mut *talk, entry, task, &mut spent).await;
             if !matches!(outcome, Err(Trouble::Broken)) {
                 // What was said counts, whether or not the release is confirmed.
                 talk.close().await.unwrap_or_default();
@@ -515,25 +527,26 @@ async fn contact(shared: &Shared, entry: &Entry, meter: MeterId, task: Task) -> 
         }
         Err(error) => Err(error.into()),
     };
-    match outcome {
+    let outcome = match outcome {
         Ok(outcome) => outcome,
-        Err(Trouble::Broken) => Outcome::Broken { told },
+        Err(Trouble::Broken) => Outcome::Broken { told: spent.told },
         Err(Trouble::Refused) => Outcome::Failed(match task {
             Task::Activate => Reason::NotActivated,
             _ => Reason::Refused,
         }),
-    }
+    };
+    (spent.bitmaps, outcome)
 }
 
 async fn talk_about(
     talk: &mut dyn Conversation,
     entry: &Entry,
     task: Task,
-    told: &mut bool,
+    spent: &mut Spent,
 ) -> Result<Outcome, Trouble> {
     let runs = |name: &Option<String>| name.as_deref() == Some(entry.identifier.as_str());
     if task == Task::Activate {
-        return activate(talk, entry, told, runs).await;
+        return activate(talk, entry, &mut spent.told, runs).await;
     }
     let client = talk.client().ok_or(Trouble::Refused)?;
     match task {
@@ -552,16 +565,22 @@ async fn talk_about(
                 block_len: state.block_len,
             })
         }
-        Task::Ask => Ok(Outcome::Lacks(wire::missing(client).await?)),
+        Task::Ask => Ok(Outcome::Lacks(missing(client, spent).await?)),
         Task::Finish | Task::Activate => {
             let state = wire::state(client).await?;
             if state.status == wire::STATUS_ACTIVATED && runs(&talk.firmware().await?) {
                 return Ok(Outcome::Active);
             }
             let client = talk.client().ok_or(Trouble::Refused)?;
-            finish(client, entry, state).await
+            finish(client, entry, state, spent).await
         }
     }
+}
+
+/// Asks which blocks are missing.
+async fn missing(client: &mut link::Client, spent: &mut Spent) -> Result<Vec<u32>, ClientError> {
+    spent.bitmaps = spent.bitmaps.saturating_add(1);
+    wire::missing(client).await
 }
 
 /// Sends what is missing, lets the meter verify, and where that fails sends all of it once more:
@@ -570,19 +589,20 @@ async fn finish(
     client: &mut link::Client,
     entry: &Entry,
     mut state: wire::ImageState,
+    spent: &mut Spent,
 ) -> Result<Outcome, Trouble> {
     if state.block_len == 0 {
         return Ok(Outcome::Failed(Reason::Refused));
     }
     let image_len = u32::try_from(entry.image.len()).unwrap_or(u32::MAX);
     let blocks = image_len.div_ceil(state.block_len);
-    let mut anew = false;
+    let (mut refused, mut anew) = (false, false);
     loop {
         match state.status {
             wire::STATUS_VERIFIED if is_ours(client, entry).await? => {
                 return Ok(Outcome::Verified);
             }
-            wire::STATUS_INITIATED if state.first_missing <= blocks => {}
+            wire::STATUS_INITIATED if !refused && state.first_missing <= blocks => {}
             _ if anew => return Ok(Outcome::Failed(Reason::NotVerified)),
             // Another image, or what came does not verify: all of it from us alone.
             _ => {
@@ -595,7 +615,7 @@ async fn finish(
             let missing = if anew {
                 (0..blocks).collect()
             } else {
-                wire::missing(client).await?
+                missing(client, spent).await?
             };
             for number in missing {
                 if entry.halted.load(Ordering::Relaxed) {
@@ -611,6 +631,7 @@ async fn finish(
                 return Ok(Outcome::Failed(Reason::NotVerified));
             }
             Err(ClientError::NotDone(_)) => {
+                refused = true;
                 state = wire::state(client).await?;
                 continue;
             }

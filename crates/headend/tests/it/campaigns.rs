@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headend::campaigns::{Member, Next, Outcome, Planner, Reason, Settings, Step, Task};
+use headend::campaigns::{
+    Bound, Line, Medium, Member, Next, Outcome, Planner, Reason, Settings, Step, Task,
+};
 use model::{MeterId, Timestamp};
 
 const BLOCK: u32 = 80;
@@ -45,6 +47,8 @@ struct Field {
     broadcast: u64,
     alone: u64,
     bitmaps: BTreeMap<u64, u32>,
+    /// After so many activations no meter comes back any more.
+    good: usize,
     /// When each meter was activated, in milliseconds.
     activated: BTreeMap<u64, i64>,
     order: Vec<&'static str>,
@@ -64,6 +68,7 @@ impl Field {
             broadcast: 0,
             alone: 0,
             bitmaps: BTreeMap::new(),
+            good: usize::MAX,
             activated: BTreeMap::new(),
             order: Vec::new(),
         }
@@ -127,7 +132,7 @@ impl Field {
                     "meter {number} is told to activate what it has not verified"
                 );
                 self.activated.insert(number, self.now);
-                if it.dies {
+                if it.dies || self.activated.len() > self.good {
                     return Outcome::Broken { told: true };
                 }
                 it.active = true;
@@ -173,6 +178,9 @@ impl Field {
             match next {
                 Next::Contact(meter, task) => {
                     let outcome = self.contact(meter, task);
+                    let asked = matches!(task, Task::Ask | Task::Finish)
+                        && !matches!(outcome, Outcome::Broken { .. });
+                    planner.asked(meter, task, u16::from(asked));
                     planner.contacted(meter, outcome, self.now());
                 }
                 Next::Broadcast {
@@ -205,7 +213,7 @@ fn quick() -> Settings {
 fn two_blind_passes_then_a_question_then_what_is_lacking() {
     let mut field = Field::new(300, 1, 50, 1);
     let planner = field.plan(quick());
-    let planner = field.run(planner, None);
+    let mut planner = field.run(planner, None);
     let progress = planner.progress();
     assert_eq!(progress.phase, "done");
     assert_eq!(progress.steps[&Step::Active], 300);
@@ -215,6 +223,12 @@ fn two_blind_passes_then_a_question_then_what_is_lacking() {
     let bursts = usize::try_from(BLOCKS.div_ceil(256)).unwrap();
     assert_eq!(first, 2 * bursts);
     assert!(field.bitmaps.values().filter(|count| **count > 2).count() < 60);
+    // The campaign's own record says the same, and survives a restart.
+    let rounds = Planner::restore(&planner.record()).unwrap();
+    let rounds = rounds.progress().rounds;
+    for round in rounds {
+        assert_eq!((round.meters, round.reads, round.most), (300, 300, 1));
+    }
     // A block is lost twice with 1/400: with 300 meters about half of all blocks by somebody.
     let blind = u64::from(2 * BLOCKS);
     let again = field.broadcast - blind;
@@ -313,6 +327,20 @@ fn too_many_failures_stop_it_in_the_first_ring() {
 }
 
 #[test]
+fn failures_in_a_later_ring_keep_the_image_from_the_last() {
+    let mut field = Field::new(1_000, 2, 0, 9);
+    field.good = 10;
+    let planner = field.plan(quick());
+    let planner = field.run(planner, None);
+    let progress = planner.progress();
+    assert_eq!(progress.phase, "stopped_by_failures");
+    // The first ring runs it; of the second, up to a tenth of all, some were told; no more.
+    assert_eq!(progress.steps[&Step::Active], 10);
+    assert!((11..=100).contains(&field.activated.len()));
+    assert!(progress.steps[&Step::Verified] >= 900);
+}
+
+#[test]
 fn silent_meters_are_given_up_do_not_stop_it_and_are_taken_up_again() {
     let mut field = Field::new(50, 1, 50, 6);
     for meter in field.meters.values_mut().take(20) {
@@ -357,6 +385,61 @@ fn a_stopped_campaign_begins_nothing_and_goes_on_when_told() {
     let planner = field.run(planner, None);
     assert_eq!(planner.progress().phase, "done");
     assert!(field.meters.values().all(|meter| meter.active));
+}
+
+const SFSK: Line = Line {
+    medium: Medium::SFsk,
+    credit: 0,
+    hops: 0,
+    loss_permille: 50,
+};
+
+#[test]
+fn each_group_tells_its_bound_where_the_line_is_known() {
+    let mut field = Field::new(300, 2, 50, 8);
+    let settings = Settings {
+        line: Some(SFSK),
+        ..quick()
+    };
+    let planner = field.plan(settings);
+    assert!(
+        planner
+            .progress()
+            .groups
+            .iter()
+            .all(|it| it.bound.is_none())
+    );
+    let planner = field.run(planner, None);
+    let groups = planner.progress().groups;
+    assert_eq!(groups.len(), 2);
+    for group in groups {
+        assert_eq!((group.meters, group.blind), (150, u64::from(2 * BLOCKS)));
+        let bound = group.bound.unwrap();
+        assert_eq!(bound, Bound::of(&SFSK, 150, IMAGE, BLOCK, 2));
+        // Four slots of 150 ms for each block.
+        assert!((bound.pass_s - f64::from(BLOCKS) * 0.6).abs() < 1e-9);
+        assert!(group.taken_s.unwrap() > 0);
+    }
+    // More meters, losses or repetitions make it longer; nobody lost anything without losses.
+    let all = |line: &Line, meters| Bound::of(line, meters, IMAGE, BLOCK, 2).all_s;
+    let repeated = Line { credit: 2, ..SFSK };
+    let lossy = Line {
+        loss_permille: 100,
+        ..SFSK
+    };
+    let clean = Line {
+        loss_permille: 0,
+        ..SFSK
+    };
+    assert!(all(&SFSK, 150) < all(&SFSK, 151));
+    assert!((all(&repeated, 150) / all(&SFSK, 150) - 3.0).abs() < 1e-9);
+    assert!(all(&SFSK, 150) < all(&lossy, 150));
+    let clean = Bound::of(&clean, 150, IMAGE, BLOCK, 2);
+    assert!(clean.repair_s.abs() < 1e-9 && clean.alone_s.abs() < 1e-9);
+    // A meter may say what it likes of its blocks.
+    for block_len in [0, 1, u32::MAX] {
+        assert!(Bound::of(&SFSK, 150, u32::MAX, block_len, 4).all_s > 0.0);
+    }
 }
 
 #[test]
@@ -404,6 +487,17 @@ fn settings_out_of_bounds_are_named() {
         },
         Settings {
             pace_ms: 60_001,
+            ..Settings::default()
+        },
+        Settings {
+            line: Some(Line { credit: 8, ..SFSK }),
+            ..Settings::default()
+        },
+        Settings {
+            line: Some(Line {
+                loss_permille: 501,
+                ..SFSK
+            }),
             ..Settings::default()
         },
     ];

@@ -24,7 +24,7 @@ use meter::firmware::{
 use model::{IMAGE_LEN_MAX, Image, ImageError, ImageHeader};
 
 use crate::disk::Random;
-use crate::pair::{MANAGEMENT, PUBLIC, Peer, READING, World};
+use crate::pair::{COLLECTOR, MANAGEMENT, Options, PUBLIC, Peer, READING, World};
 
 const BLOCKS: &str = "18 0.0.44.0.0.255 3";
 const FIRST: &str = "18 0.0.44.0.0.255 4";
@@ -163,7 +163,7 @@ fn status(peer: &mut Peer, world: &mut World) -> u8 {
 
 #[test]
 fn an_image_comes_by_broadcast_is_repaired_verified_and_activated() {
-    let mut world = World::new(crate::pair::Options::default());
+    let mut world = World::new(Options::default());
     let image = image(3, 10_000);
     let mut peer = world.associate(0, MANAGEMENT);
     assert_eq!(status(&mut peer, &mut world), 0);
@@ -184,6 +184,8 @@ fn an_image_comes_by_broadcast_is_repaired_verified_and_activated() {
     }
     let lost: Vec<u32> = (0..).step_by(3).take_while(|n| *n < 128).collect();
     assert_eq!(missing(&mut peer, &mut world), lost);
+    let device = world.fleet.device(0).unwrap();
+    assert_eq!(device.firmware().unwrap().bitmaps_read(), 1);
     assert_eq!(peer.get(&mut world, FIRST), Ok(Data::DoubleLongUnsigned(0)));
 
     // Verifying too early leaves the transfer as it is.
@@ -469,7 +471,7 @@ fn what_the_maker_did_not_sign_or_is_not_newer_is_activated_nowhere() {
 
 #[test]
 fn nobody_but_management_can_begin_verify_or_activate() {
-    let mut world = World::new(crate::pair::Options::default());
+    let mut world = World::new(Options::default());
     let image = image(3, 1_000);
     let acts = [
         (INITIATE, initiate(&image)),
@@ -575,7 +577,7 @@ fn nobody_but_management_can_begin_verify_or_activate() {
 
 #[test]
 fn whoever_has_the_broadcast_key_spoils_a_transfer_at_most() {
-    let mut world = World::new(crate::pair::Options::default());
+    let mut world = World::new(Options::default());
     let image = image(3, 1_000);
     let mut peer = world.associate(0, MANAGEMENT);
     assert_eq!(
@@ -629,9 +631,123 @@ fn whoever_has_the_broadcast_key_spoils_a_transfer_at_most() {
     );
 }
 
+/// Brings an image end to end, up to its verification.
+fn bring(peer: &mut Peer, world: &mut World, image: &[u8]) -> ActionResult {
+    assert_eq!(
+        peer.invoke(world, INITIATE, initiate(image)),
+        ActionResult::Success
+    );
+    for (number, octets) in blocks(image) {
+        assert_eq!(
+            peer.invoke(world, BLOCK, block(number, octets)),
+            ActionResult::Success
+        );
+    }
+    peer.invoke(world, VERIFY, Some(NOTHING.into()))
+}
+
+/// All that a concentrator has: the keys of its collector, which the operator allowed it; the
+/// broadcast key, had it taken that out of a meter; and every message that it carried.
+#[test]
+fn a_concentrator_cannot_activate() {
+    let mut world = World::new(Options {
+        meters: 2,
+        collector: true,
+        ..Options::default()
+    });
+    let image = image(3, 1_000);
+    let mut peers: Vec<Peer> = (0..2)
+        .map(|place| world.associate(place, MANAGEMENT))
+        .collect();
+    for peer in &mut peers {
+        assert_eq!(bring(peer, &mut world, &image), ActionResult::Success);
+    }
+    // The other meter is told to activate, and that message is carried.
+    let mut carried = peers.pop().unwrap();
+    assert_eq!(
+        carried.invoke(&mut world, ACTIVATE, Some(NOTHING.into())),
+        ActionResult::Success
+    );
+    let mut peer = peers.pop().unwrap();
+    let held_back = |world: &mut World| {
+        let mut asking = world.associate(0, MANAGEMENT);
+        assert_eq!(status(&mut asking, world), 3);
+        assert_ne!(
+            asking.get(world, FIRMWARE),
+            Ok(Data::octet_string(b"Gridward 3"))
+        );
+        asking.release(world);
+    };
+
+    // As its own client.
+    let mut own = world.connect(0, COLLECTOR, 1);
+    own.associate(&mut world).unwrap();
+    for method in [INITIATE, BLOCK, VERIFY, ACTIVATE] {
+        let refused = own.invoke(&mut world, method, Some(NOTHING.into()));
+        assert_ne!(refused, ActionResult::Success, "{method}");
+    }
+    // With its own keys and the broadcast key as whoever else there is.
+    let keys = world.keys(0).clone();
+    let collector = keys.client(COLLECTOR).unwrap();
+    let authentication = collector.authentication_key.clone().unwrap();
+    for encryption in [
+        collector.encryption_key.clone().unwrap(),
+        keys.broadcast_key.clone().unwrap(),
+    ] {
+        let with = Keys::new(encryption, authentication.clone());
+        let title = keys.system_title;
+        let stranger = world.connect(0, MANAGEMENT, 1 << 24);
+        let mut stranger = stranger.with_keys(&with, title, 1 << 24);
+        assert!(stranger.associate(&mut world).is_err());
+    }
+    let mut forger = Broadcaster::new(&keys, SystemTitle(*b"HES\0\0\0\0\x01"));
+    // Verifying does no harm: activating would.
+    for sap in [MANAGEMENT, COLLECTOR, BROADCAST_CLIENT] {
+        let mut link = world.connect(0, sap, 0);
+        let apdu = forger.action(4, &NOTHING);
+        for broadcast in [true, false] {
+            link.raw_to(&mut world, &apdu, broadcast);
+            peer.raw_to(&mut world, &apdu, broadcast);
+            own.raw_to(&mut world, &apdu, broadcast);
+        }
+    }
+    held_back(&mut world);
+    // With what it carried, in the association that is open and in links of its own.
+    let heard: Vec<Vec<u8>> = carried.sent.iter().chain(&peer.sent).cloned().collect();
+    for sap in [MANAGEMENT, COLLECTOR, BROADCAST_CLIENT, PUBLIC] {
+        let mut link = world.connect(0, sap, 0);
+        for message in heard.iter().rev() {
+            for broadcast in [false, true] {
+                link.raw_to(&mut world, message, broadcast);
+            }
+        }
+    }
+    let mut other = world.connect(0, MANAGEMENT, 0);
+    for message in &heard {
+        other.raw(&mut world, message);
+        peer.raw(&mut world, message);
+    }
+    held_back(&mut world);
+    assert_eq!(
+        world.fleet.device(0).unwrap().firmware().unwrap().running(),
+        0
+    );
+
+    // The control: the head end can.
+    let mut peer = world.associate(0, MANAGEMENT);
+    assert_eq!(
+        peer.invoke(&mut world, ACTIVATE, Some(NOTHING.into())),
+        ActionResult::Success
+    );
+    assert_eq!(
+        world.fleet.device(0).unwrap().firmware().unwrap().running(),
+        3
+    );
+}
+
 #[test]
 fn wrong_numbers_sizes_and_floods_are_refused() {
-    let mut world = World::new(crate::pair::Options::default());
+    let mut world = World::new(Options::default());
     let image = image(3, 1_000);
     let last = u32::try_from(image.len()).unwrap() / BLOCK_LEN;
     let mut peer = world.associate(0, MANAGEMENT);

@@ -21,7 +21,8 @@ use dlms::security::{
 };
 use dlms::server::Context as Cosem;
 use headend::campaigns::{
-    CampaignStore, Campaigns, Kept, Parts, Progress, Settings, Step, Targets,
+    Bound, CampaignStore, Campaigns, Kept, Line, Medium, Parts, Progress, Round, Settings, Step,
+    Targets,
 };
 use headend::collector::{
     AccessError, Answer, Broadcast, Conversation, Leases, MeterAccess, MeterTarget, ProfileAnswer,
@@ -34,18 +35,17 @@ use link::{
     ALL_STATIONS, Association, BROADCAST_CLIENT, Client, Clock as _, CounterStore, KeyFile, Link,
     LinkError, Message, Node, Segment as _, SegmentEvent, Service, Surroundings,
 };
-use meter::firmware::{FirmwareConfig, MemoryImages};
+use meter::firmware::{BLOCK_LEN, FirmwareConfig, MemoryImages};
 use meter::fleet::Fleet;
 use meter::metrology::Fixed;
 use meter::population::{Outages, Population};
 use meter::shell::SharedFleet;
 use meter::template::Template;
 use model::{BreakerState, Event, ImageHeader, MessageClass, MeterId, Timestamp};
-use sim::powerline::{NodeConfig, PowerLine, PowerLineConfig, PowerLineSegment, Technology};
+use sim::powerline::{NodeConfig, PowerLine, PowerLineConfig, PowerLineSegment};
 use sim::{SeededEntropy, SimClock, draw};
 use tokio::sync::{mpsc, watch};
 
-use super::bound::Bound;
 use super::disk::Disk;
 
 /// 2026-11-21T00:00:00Z.
@@ -54,7 +54,8 @@ const START: i64 = 1_795_219_200;
 /// What a run is like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    pub(crate) technology: Technology,
+    /// Repetitions of each S-FSK frame.
+    pub(crate) credit: u8,
     pub(crate) meters: u16,
     /// Octets of the image's content.
     pub(crate) content: usize,
@@ -71,6 +72,8 @@ pub(crate) struct Found {
     pub(crate) initiate_s: f64,
     /// Seconds from the first block until the last meter had verified the image.
     pub(crate) transfer_s: f64,
+    /// The same as the campaign tells it.
+    pub(crate) taken_s: i64,
     /// Seconds of the blind passes, of the first round of asking, of the repair by broadcast, and
     /// of the second round with what is sent alone and the verification.
     pub(crate) parts_s: [f64; 4],
@@ -80,9 +83,14 @@ pub(crate) struct Found {
     pub(crate) active: usize,
     /// Blocks that were broadcast, the blind passes included.
     pub(crate) blocks_broadcast: u64,
-    /// Bitmaps read, over all meters, and the most of one meter.
-    pub(crate) bitmaps: usize,
-    pub(crate) bitmaps_of_one: usize,
+    /// Bitmaps asked for in each round, as the head end's campaign keeps it.
+    pub(crate) rounds: [Round; 2],
+    /// Bitmaps read as the meters count it, over all of them, and the most of one.
+    pub(crate) bitmaps: u64,
+    pub(crate) bitmaps_of_one: u64,
+    /// Answers as long as a bitmap's that came over the line, and the most of one meter's.
+    pub(crate) as_long: usize,
+    pub(crate) as_long_of_one: usize,
     /// When the first bitmap was read, in seconds after the last block of the blind passes.
     pub(crate) first_bitmap_after_s: f64,
     /// Messages that went to single meters, by their length.
@@ -111,7 +119,7 @@ struct Hub {
 
 struct Seen {
     sizes: BTreeMap<(bool, usize), u64>,
-    /// A bitmap is the only answer of its length: the image is chosen so.
+    /// About as long as a bitmap's answer is.
     bitmap_len: RangeInclusive<usize>,
     bitmaps: BTreeMap<Node, usize>,
     first_bitmap_s: Option<f64>,
@@ -535,12 +543,15 @@ async fn campaign(plan: Plan) -> Found {
     let keys =
         KeyFile::generate(1, u32::from(plan.meters), &SeededEntropy::new(plan.seed)).unwrap();
     let (image, maker) = image(plan.content);
-    let bound = Bound::of(
-        &plan.technology,
-        u32::from(plan.meters),
-        image.len(),
-        plan.loss,
-    );
+    let line = Line {
+        medium: Medium::SFsk,
+        credit: plan.credit,
+        hops: 0,
+        loss_permille: plan.loss,
+    };
+    let technology = line.technology();
+    let image_len = u32::try_from(image.len()).unwrap();
+    let bound = Bound::of(&line, u32::from(plan.meters), image_len, BLOCK_LEN, 2);
 
     // The meters.
     let template = Arc::new(Template::built_in("smr5").unwrap());
@@ -574,8 +585,8 @@ async fn campaign(plan: Plan) -> Found {
         loss: plan.loss,
         appears: Duration::ZERO,
     });
-    let config = PowerLineConfig::quiet(plan.technology, nodes.collect(), draw(plan.seed, 2));
-    let (line, segment, plugs) = PowerLine::new(config);
+    let config = PowerLineConfig::quiet(technology, nodes.collect(), draw(plan.seed, 2));
+    let (wire, segment, plugs) = PowerLine::new(config);
     let mut service = Service {
         idle: Duration::from_secs(1 << 30),
         ..Service::default()
@@ -633,11 +644,11 @@ async fn campaign(plan: Plan) -> Found {
         stopped,
     )
     .unwrap();
-    let pace = plan.technology.airtime(130, 0);
     let settings = Settings {
         rings: vec![1_000],
         soak_s: 0,
-        pace_ms: u32::try_from(pace.as_millis()).unwrap() + 1,
+        pace_ms: line.pace_ms(BLOCK_LEN) + 1,
+        line: Some(line),
         ..Settings::default()
     };
     let begun = hub.now_s();
@@ -663,14 +674,14 @@ async fn campaign(plan: Plan) -> Found {
     let seen = hub.seen.lock().unwrap();
     let verified = progress.steps.get(&Step::Active).copied().unwrap_or(0)
         + progress.steps.get(&Step::Verified).copied().unwrap_or(0);
-    let running = (0..count).filter(|place| {
-        let runs = |device: &meter::device::Device| {
-            device
-                .firmware()
-                .is_some_and(|firmware| firmware.running() == 2)
+    let firmwares = (0..count).map(|place| {
+        let of = |device: &meter::device::Device| {
+            let firmware = device.firmware().unwrap();
+            (firmware.running(), firmware.bitmaps_read())
         };
-        fleet.with_device(*place, runs).unwrap()
+        fleet.with_device(place, of).unwrap()
     });
+    let (running, bitmaps): (Vec<u32>, Vec<u64>) = firmwares.unzip();
     Found {
         bound,
         initiate_s: at("broadcasting") - begun,
@@ -683,12 +694,16 @@ async fn campaign(plan: Plan) -> Found {
         ],
         activate_s: at("done") - at("activating"),
         verified,
-        active: running.count(),
-        blocks_broadcast: progress.groups.iter().map(|(_, sent, _)| sent).sum(),
-        bitmaps: seen.bitmaps.values().sum(),
-        bitmaps_of_one: seen.bitmaps.values().copied().max().unwrap_or(0),
+        active: running.iter().filter(|version| **version == 2).count(),
+        blocks_broadcast: progress.groups.iter().map(|group| group.sent).sum(),
+        taken_s: progress.groups[0].taken_s.unwrap(),
+        rounds: progress.rounds,
+        bitmaps: bitmaps.iter().sum(),
+        bitmaps_of_one: bitmaps.iter().copied().max().unwrap_or(0),
+        as_long: seen.bitmaps.values().sum(),
+        as_long_of_one: seen.bitmaps.values().copied().max().unwrap_or(0),
         first_bitmap_after_s: seen.first_bitmap_s.unwrap_or(f64::NAN) - at("asking"),
         sizes: seen.sizes.clone(),
-        airtime_s: line.statistics().airtime.as_secs_f64(),
+        airtime_s: wire.statistics().airtime.as_secs_f64(),
     }
 }

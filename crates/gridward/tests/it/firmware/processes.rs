@@ -305,6 +305,7 @@ fn a_campaign_goes_through_a_concentrator_and_outlives_the_head_end() {
 
     let settings = json!({
         "pace_ms": 20, "rings": [200, 1_000], "soak_s": 1, "retry_s": 1, "tries": 20,
+        "line": { "medium": "s-fsk", "credit": 1, "loss_permille": 50 },
     });
     let (status, begun) = town.begin(&image, &settings);
     assert_eq!(status, 201, "{begun}");
@@ -324,6 +325,21 @@ fn a_campaign_goes_through_a_concentrator_and_outlives_the_head_end() {
         campaign["progress"]["blocks_sent"].as_u64().unwrap() >= 600,
         "{campaign:#}"
     );
+    // It tells the bound that goes with what was said of the segment, as the program plans it.
+    let group = &campaign["progress"]["groups"][0];
+    let (size, count) = (image.len().to_string(), METERS.to_string());
+    let planned = done(run(&[
+        "image", "plan", "--size", &size, "--meters", &count, "--credit", "1", "--json",
+    ]));
+    assert_eq!(
+        group["bound"]["bound_s"],
+        planned.json()["bound_s"],
+        "{group:#}"
+    );
+    assert!(group["taken_s"].as_i64().unwrap() > 0, "{group:#}");
+    // Who was asked is on record, in both rounds.
+    let rounds = &campaign["progress"]["rounds"];
+    assert_eq!(rounds[0]["meters"], METERS, "{campaign:#}");
     // Nobody counts under the same keys beside this test.
     town.head_end.take().unwrap().stop();
     for number in 1..=METERS {

@@ -45,7 +45,10 @@ const CAMPAIGNS: &str = "/api/v1/campaigns";
 async fn a_campaign_is_begun_shown_stopped_and_kept() {
     let fixture = Fixture::start().await;
     assert_eq!(fixture.json(CAMPAIGNS).await["campaigns"], json!([]));
-    let begun = post(&fixture, CAMPAIGNS, &json!({ "image": image() })).await;
+    let line = json!({ "medium": "prime", "credit": 0, "hops": 2, "loss_permille": 50 });
+    let settings = json!({ "line": line });
+    let wanted = json!({ "image": image(), "settings": settings });
+    let begun = post(&fixture, CAMPAIGNS, &wanted).await;
     assert_eq!(begun.status, 201, "{}", begun.text());
     assert_eq!(begun.json()["id"], 1);
     // These meters know no image transfer: each is asked once, and that is too many failures.
@@ -62,6 +65,7 @@ async fn a_campaign_is_begun_shown_stopped_and_kept() {
     assert_eq!(shown["name"], "Gridward 2");
     assert_eq!(shown["image"]["version"], 2);
     assert_eq!(shown["settings"]["rings"], json!([10, 100, 1000]));
+    assert_eq!(shown["settings"]["line"], line);
     assert_eq!(shown["failed"][0]["reason"], "refused");
     assert_eq!(fixture.json(CAMPAIGNS).await["campaigns"][0], shown);
     let stopped = post(&fixture, &format!("{path}/stop"), &json!({})).await;
@@ -115,6 +119,14 @@ async fn what_is_no_campaign_is_refused_with_a_reason() {
         (
             json!({ "image": image(), "settings": { "passes": 9 } }),
             "passes",
+        ),
+        (
+            json!({ "image": image(), "settings": { "line": { "medium": "s-fsk", "credit": 8 } } }),
+            "credit",
+        ),
+        (
+            json!({ "image": image(), "settings": { "line": { "medium": "smoke" } } }),
+            "smoke",
         ),
         (
             json!({ "image": image(), "settings": { "pases": 2 } }),
