@@ -646,6 +646,93 @@ fn bring(peer: &mut Peer, world: &mut World, image: &[u8]) -> ActionResult {
     peer.invoke(world, VERIFY, Some(NOTHING.into()))
 }
 
+#[test]
+fn forged_altered_and_older_images_under_the_broadcast_key_run_nowhere() {
+    let mut world = World::new(Options::default());
+    let mut peer = world.associate(0, MANAGEMENT);
+    let running = image(5, 1_000);
+    assert_eq!(
+        bring(&mut peer, &mut world, &running),
+        ActionResult::Success
+    );
+    assert_eq!(
+        peer.invoke(&mut world, ACTIVATE, Some(NOTHING.into())),
+        ActionResult::Success
+    );
+
+    let content = content(1_000);
+    let forger_key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let header = ImageHeader::new("smr5", "Gridward 9", 9, &content).unwrap();
+    let forged = signed(&forger_key, &header, &content);
+    let mut altered = image(9, 1_000);
+    *altered.last_mut().unwrap() ^= 1;
+    let mut renumbered = image(4, 1_000);
+    let version = header.to_octets();
+    renumbered[..version.len()].copy_from_slice(&version);
+    let mut forger = Broadcaster::new(world.keys(0), SystemTitle(*b"HES\0\0\0\0\x02"));
+    let mut all = world.connect(0, BROADCAST_CLIENT, 0);
+    for (what, image) in [
+        ("forged", forged),
+        ("altered", altered),
+        ("older", image(4, 1_000)),
+        ("older, said to be newer", renumbered),
+        ("what runs already", running),
+    ] {
+        // The head end has begun a transfer of that length, and the forger is first.
+        assert_eq!(
+            peer.invoke(&mut world, INITIATE, initiate(&image)),
+            ActionResult::Success
+        );
+        for (number, octets) in blocks(&image) {
+            forger.block(&mut world, &mut all, number, octets);
+        }
+        assert_eq!(missing(&mut peer, &mut world), [], "{what}");
+        for method in [3, 4] {
+            let apdu = forger.action(method, &NOTHING);
+            for broadcast in [true, false] {
+                all.raw_to(&mut world, &apdu, broadcast);
+                peer.raw_to(&mut world, &apdu, broadcast);
+            }
+        }
+        // Not even where the head end itself wants it.
+        for method in [VERIFY, ACTIVATE] {
+            let refused = peer.invoke(&mut world, method, Some(NOTHING.into()));
+            assert_ne!(refused, ActionResult::Success, "{what}");
+        }
+        assert_eq!(status(&mut peer, &mut world), 4, "{what}");
+        world.restart();
+        // A meter that starts takes counters only above those that it may have seen.
+        forger.counter += 1 << 20;
+        peer = world.associate(0, MANAGEMENT);
+        assert_eq!(
+            peer.get(&mut world, FIRMWARE),
+            Ok(Data::octet_string(b"Gridward 5")),
+            "{what}"
+        );
+        assert_eq!(
+            world.fleet.device(0).unwrap().firmware().unwrap().running(),
+            5
+        );
+    }
+    // The control: a true one goes the same way.
+    let next = image(6, 1_000);
+    assert_eq!(
+        peer.invoke(&mut world, INITIATE, initiate(&next)),
+        ActionResult::Success
+    );
+    for (number, octets) in blocks(&next) {
+        forger.block(&mut world, &mut all, number, octets);
+    }
+    for method in [VERIFY, ACTIVATE] {
+        let done = peer.invoke(&mut world, method, Some(NOTHING.into()));
+        assert_eq!(done, ActionResult::Success);
+    }
+    assert_eq!(
+        peer.get(&mut world, FIRMWARE),
+        Ok(Data::octet_string(b"Gridward 6"))
+    );
+}
+
 /// All that a concentrator has: the keys of its collector, which the operator allowed it; the
 /// broadcast key, had it taken that out of a meter; and every message that it carried.
 #[test]
