@@ -110,6 +110,13 @@ pub(super) const WINDOW: usize = 32;
 /// Messages that a meter may have waiting in either direction.
 const PER_NODE_MAX: usize = 64;
 
+/// Messages that a meter may answer one with: blocks that need no request.
+const ANSWERS_MAX: u32 = 64;
+
+/// Events of a meter that are urgent: so many at once, and one in so long.
+const EVENTS_AT_ONCE: Micros = 4;
+const EVENTS_EVERY: Micros = 60_000_000;
+
 /// Octets of the longest message.
 pub(super) const MESSAGE_LENGTH_MAX: usize = 65_535;
 
@@ -155,8 +162,10 @@ struct Meter {
     inbox: VecDeque<Message>,
     outbox: VecDeque<Up>,
     waker: Option<Waker>,
-    /// The class of what each client asked last.
-    classes: BTreeMap<u16, MessageClass>,
+    /// The class of what each client asked last, and the answers since then.
+    classes: BTreeMap<u16, (MessageClass, u32)>,
+    /// Until when what nobody asked for has used up what it may.
+    unasked: Micros,
     /// A running mean of frames heard, in permille.
     quality: u32,
     told: u32,
@@ -190,6 +199,26 @@ pub(super) struct Medium {
     pub(super) statistics: Statistics,
 }
 
+impl Meter {
+    /// The class of a message to a client: that of what he asked, for as many
+    /// answers as that may have; else it is an event, and a meter that has many
+    /// of those comes behind all others.
+    fn class(&mut self, client: u16, now: Micros) -> MessageClass {
+        if let Some((class, answers)) = self.classes.get_mut(&client)
+            && *answers < ANSWERS_MAX
+        {
+            *answers += 1;
+            return *class;
+        }
+        let from = self.unasked.max(now);
+        if from - now > EVENTS_AT_ONCE * EVENTS_EVERY {
+            return MessageClass::Usage;
+        }
+        self.unasked = from + EVENTS_EVERY;
+        MessageClass::Warning
+    }
+}
+
 impl Medium {
     pub(super) fn new(config: PowerLineConfig) -> Self {
         let meters: Vec<_> = config
@@ -204,6 +233,7 @@ impl Medium {
                 outbox: VecDeque::new(),
                 waker: None,
                 classes: BTreeMap::new(),
+                unasked: 0,
                 quality: 1_000,
                 told: 1_000,
             })
@@ -262,7 +292,7 @@ impl Medium {
         }
         if let Some(node) = node {
             let meter = self.meter(node).ok_or(LinkError::Closed)?;
-            meter.classes.insert(message.source, message.class);
+            meter.classes.insert(message.source, (message.class, 0));
             // A client's SAP has 16 bits; who uses many is forgotten.
             if meter.classes.len() > PER_NODE_MAX {
                 meter.classes.pop_first();
@@ -294,9 +324,7 @@ impl Medium {
         self.number += 1;
         let number = self.number;
         let meter = self.meter(node).ok_or(LinkError::Closed)?;
-        let class = meter.classes.get(&message.destination).copied();
-        // What nobody asked for is an event.
-        message.class = class.unwrap_or(MessageClass::Warning);
+        message.class = meter.class(message.destination, now);
         if meter.outbox.len() >= PER_NODE_MAX {
             return Err(LinkError::Full(message.class));
         }
@@ -598,9 +626,13 @@ impl Medium {
             }
         }
         let up = meter.outbox.pop_front();
-        let next = meter.outbox.front().map(|up| (up.message.class, up.number));
         self.ready.remove(&key);
-        if let Some((class, number)) = next {
+        // The next one takes its turn behind what others wait with.
+        self.number += 1;
+        let number = self.number;
+        if let Some(next) = self.meter(node).and_then(|it| it.outbox.front_mut()) {
+            next.number = number;
+            let class = next.message.class;
             self.ready.insert((class, number, Source::Up(node)));
         }
         if lost {

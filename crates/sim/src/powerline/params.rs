@@ -3,8 +3,9 @@
 //! Sources: (G) the PLC frames of the public library gurux-dlms 1.0.203 (facts
 //! only); (B) "From Smart Grid to Internet of Energy", table 4.6 (ITU-T
 //! G.9903); (Z) ZIV's page on PRIME 1.3.6; (E) Energies 8(12) 13481; (O) ON
-//! Semiconductor, AMIS-49587, table 40; (D) derived from those; (N) no source
-//! at hand: recalled or assumed, listed in STATUS.md.
+//! Semiconductor, AMIS-49587, table 40; (T) the frame layouts of PRIME 1.3 in
+//! the public analyser TarlogicSecurity/PLCTool (facts only); (D) derived from
+//! those; (N) no source at hand: recalled or assumed, listed in STATUS.md.
 
 use std::time::Duration;
 
@@ -81,8 +82,9 @@ pub struct Prime {
     /// Bits of payload in a symbol: 48 are 21.4 kbit/s, DBPSK with
     /// convolutional code (D of Z).
     pub symbol_bits: u32,
-    /// Octets of a data frame that are not of the message: MAC headers,
-    /// segmentation, checksum (N).
+    /// Octets of a data frame that are not of the message: generic MAC header 3,
+    /// packet header 6, segmentation 1 (T); checksum 4, which is the beacon's
+    /// (T) and taken for data too (D).
     pub overhead: u32,
     /// The mean time until the wire is free and one's own (N).
     pub access: Duration,
@@ -97,7 +99,7 @@ impl Default for Prime {
             data_symbols: 14,
             control_symbols: 3,
             symbol_bits: 48,
-            overhead: 20,
+            overhead: 14,
             access: Duration::from_millis(15),
         }
     }
