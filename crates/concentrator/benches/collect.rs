@@ -1,6 +1,6 @@
 //! What conventional mode costs: memory and disk of 60 days of 1,200 meters,
 //! and how long the day profiles of 1,200 meters take in both modes on each
-//! medium, in virtual time.
+//! medium that is slow, in virtual time. On IP: gridward's bench `concentrator`.
 //!
 //! `cargo bench -p concentrator --bench collect [-- METERS [MEDIUM]]`
 #![expect(
@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use concentrator::collector::state::{Bounds, Record, State};
@@ -25,14 +26,16 @@ use dlms::axdr::{ClockStatus, Data, DateTime};
 use dlms::client::{self, Associate, Client, Event, GetItem, Request, Response};
 use dlms::codec::Wire as _;
 use dlms::cosem::{AttributeDescriptor, Obis, ProfileSelection, RangeDescriptor};
+use dlms::hdlc::station::{self, StationOutput};
+use dlms::hdlc::{self, Address, Station, secondary};
 use dlms::security::{
     AwsLc, CounterRecord, CounterRestart, KeyRing, Keys, PeerCounter, Protection, ReplayWindow,
     SecuritySuite, SendCounter, SystemTitle,
 };
 use dlms::server::{self, Context, Server};
 use link::{
-    Clock, KeyFile, Link, LinkExt as _, Message, MeterKeys, Sap, Segment, SystemClock,
-    SystemEntropy,
+    Clock, KeyFile, Link, LinkExt as _, Message, MeterKeys, MultidropConfig, MultidropMeter,
+    MultidropSegment, Sap, Segment, SystemClock, SystemEntropy,
 };
 use meter::device::{Device, DeviceConfig, Session, Site};
 use meter::journal::{Durable, JournalError, SegmentNumber, Title};
@@ -40,6 +43,7 @@ use meter::metrology::Fixed;
 use meter::template::Template;
 use model::{LogicalDeviceName, MessageClass, Phase, Timestamp};
 use sim::powerline::{G3, PowerLine, PowerLineConfig, Prime, SFsk, Technology, street};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const LOAD: Obis = Obis([1, 0, 99, 1, 0, 255]);
 const SEGMENT: SegmentId = SegmentId(0);
@@ -64,19 +68,35 @@ fn main() {
         ("G3", Technology::G3(G3::default()), 2),
     ];
     for (name, technology, hops) in all {
-        if medium
-            .as_ref()
-            .is_some_and(|it| !name.contains(it.as_str()))
-        {
-            continue;
-        }
-        let mut cells = Vec::new();
-        for direct in [false, true] {
-            let (hours, airtime) = run(meters, technology, hops, direct);
-            cells.push(format!("{hours:.2}, {airtime:.2}"));
-        }
-        println!("| {name} | {} | {} |", cells[0], cells[1]);
+        let kind = Kind::PowerLine(technology, hops);
+        row(medium.as_deref(), name, meters, &kind);
     }
+    // As many as one line may have; others hang on lines of their own beside it.
+    let count = meters.min(LINE);
+    let name = format!("RS-485, a line of {count} at 9,600 bit/s");
+    row(medium.as_deref(), &name, count, &Kind::Rs485);
+}
+
+/// Meters of an RS-485 line.
+const LINE: u16 = 240;
+const BAUD: u32 = 9_600;
+
+/// What the meters hang on.
+enum Kind {
+    PowerLine(Technology, u8),
+    Rs485,
+}
+
+fn row(medium: Option<&str>, name: &str, meters: u16, kind: &Kind) {
+    if medium.is_some_and(|it| !name.contains(it)) {
+        return;
+    }
+    let mut cells = Vec::new();
+    for direct in [false, true] {
+        let (hours, airtime) = run(meters, kind, direct);
+        cells.push(format!("{hours:.2}, {airtime:.2}"));
+    }
+    println!("| {name} | {} | {} |", cells[0], cells[1]);
 }
 
 fn sfsk(credit: u8) -> Technology {
@@ -175,8 +195,8 @@ impl Durable for Nowhere {
     }
 }
 
-/// A meter of which a day is known, at the end of its plug.
-async fn answer(mut plug: Box<dyn Link>, keys: MeterKeys, template: Arc<Template>) {
+/// A meter of which a day is known.
+fn meter(keys: MeterKeys, template: Arc<Template>) -> (Device, Server) {
     let config = DeviceConfig {
         template,
         keys,
@@ -200,10 +220,16 @@ async fn answer(mut plug: Box<dyn Link>, keys: MeterKeys, template: Arc<Template
     device.tick(at, &mut Nowhere).unwrap();
     device.committed();
     // Sessions of a slow line outlast what is usual.
-    let mut server = Server::new(server::Settings {
+    let server = Server::new(server::Settings {
         inactivity: None,
         lossy: true,
     });
+    (device, server)
+}
+
+/// A meter at the end of its plug.
+async fn answer(mut plug: Box<dyn Link>, keys: MeterKeys, template: Arc<Template>) {
+    let (mut device, mut server) = meter(keys, template);
     let clock = SystemClock::new();
     while let Ok(message) = plug.receive().await {
         // The meter is turned before the next wait.
@@ -213,6 +239,66 @@ async fn answer(mut plug: Box<dyn Link>, keys: MeterKeys, template: Arc<Template
         drop(plug.flush().await);
     }
 }
+
+/// A line of meters with HDLC stations, whose octets take their time: eight bits
+/// with a start and a stop bit each.
+async fn line(mut line: tokio::io::DuplexStream, keys: Vec<MeterKeys>, used: Arc<AtomicU64>) {
+    let template = Arc::new(Template::built_in("idis-like").unwrap());
+    let mut meters: Vec<(Station, (Device, Server))> = (FIRST..)
+        .zip(keys)
+        .map(|(address, keys)| {
+            let address = Address::two(1, address).unwrap();
+            let station = Station::new(station::Config::new(vec![address]));
+            (station, meter(keys, Arc::clone(&template)))
+        })
+        .collect();
+    let clock = SystemClock::new();
+    let mut octets = [0; 4_096];
+    let takes = async |count: usize| {
+        let micros = u64::try_from(count).unwrap() * 10_000_000 / u64::from(BAUD);
+        used.fetch_add(micros, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_micros(micros)).await;
+    };
+    while let Ok(count @ 1..) = line.read(&mut octets).await {
+        takes(count).await;
+        let mut answers = Vec::new();
+        for (station, (device, server)) in &mut meters {
+            let now = clock.now();
+            let heard = station::Input::Octets(&octets[..count]);
+            station.handle(heard, now).unwrap();
+            loop {
+                match station.poll() {
+                    StationOutput::Transmit(octets) => answers.extend(octets),
+                    StationOutput::Event {
+                        link,
+                        event: hdlc::Event::Message(payload),
+                    } => {
+                        let message = Message {
+                            source: link.client.upper(),
+                            destination: 1,
+                            class: MessageClass::Usage,
+                            payload,
+                        };
+                        for answer in turn(device, server, &message, now) {
+                            let input = secondary::Input::Message(&answer.payload);
+                            let input = station::Input::Link { link, input };
+                            station.handle(input, now).unwrap();
+                        }
+                    }
+                    StationOutput::Event { .. } => {}
+                    StationOutput::Timeout(_) => break,
+                }
+            }
+        }
+        takes(answers.len()).await;
+        if line.write_all(&answers).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The first HDLC address of a line.
+const FIRST: u16 = 0x10;
 
 /// Lets a meter answer a message.
 fn turn(
@@ -244,24 +330,56 @@ fn turn(
 
 /// Reads the last day of all meters; gives the hours from the first request
 /// to the last answer, and the hours that the line was in use for that.
-fn run(count: u16, technology: Technology, hops: u8, direct: bool) -> (f64, f64) {
+fn run(count: u16, kind: &Kind, direct: bool) -> (f64, f64) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(read(count, technology, hops, direct))
+    runtime.block_on(read(count, kind, direct))
 }
 
-async fn read(count: u16, technology: Technology, hops: u8, direct: bool) -> (f64, f64) {
+/// A segment with its meters, and what tells for how long it was in use.
+type Made = (Box<dyn Segment>, Box<dyn Fn() -> Duration>);
+
+fn make(kind: &Kind, keys: &KeyFile, count: u16) -> Made {
+    match *kind {
+        Kind::PowerLine(technology, hops) => {
+            let template = Arc::new(Template::built_in("idis-like").unwrap());
+            let config = PowerLineConfig::quiet(technology, street(count, hops, 0, 11), 3);
+            let (line, segment, plugs) = PowerLine::new(config);
+            for (plug, keys) in plugs.into_iter().zip(&keys.meters) {
+                tokio::spawn(answer(plug, keys.clone(), Arc::clone(&template)));
+            }
+            (
+                Box::new(segment),
+                Box::new(move || line.statistics().airtime),
+            )
+        }
+        Kind::Rs485 => {
+            let (near, far) = tokio::io::duplex(4_096);
+            let used = Arc::new(AtomicU64::new(0));
+            tokio::spawn(line(far, keys.meters.clone(), Arc::clone(&used)));
+            let config = MultidropConfig {
+                meters: (FIRST..)
+                    .take(usize::from(count))
+                    .map(|address| MultidropMeter { address, server: 1 })
+                    .collect(),
+                baud: BAUD,
+                ..MultidropConfig::default()
+            };
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+            let segment = MultidropSegment::over(near, config, clock).unwrap();
+            let used = move || Duration::from_micros(used.load(Ordering::Relaxed));
+            (Box::new(segment), Box::new(used))
+        }
+    }
+}
+
+async fn read(count: u16, kind: &Kind, direct: bool) -> (f64, f64) {
     let mut keys = KeyFile::generate(1, u32::from(count), &SystemEntropy).unwrap();
     keys.add_client(3, &SystemEntropy).unwrap();
-    let template = Arc::new(Template::built_in("idis-like").unwrap());
-    let config = PowerLineConfig::quiet(technology, street(count, hops, 0, 11), 3);
-    let (line, mut segment, plugs) = PowerLine::new(config);
-    for (plug, keys) in plugs.into_iter().zip(&keys.meters) {
-        tokio::spawn(answer(plug, keys.clone(), Arc::clone(&template)));
-    }
+    let (mut segment, airtime) = make(kind, &keys, count);
     let settings = Settings {
         name: "GWD1DC0000000001".parse().unwrap(),
         client: 3,
@@ -309,15 +427,14 @@ async fn read(count: u16, technology: Technology, hops: u8, direct: bool) -> (f6
         };
         assert!(
             seconds < 2 * 86_400,
-            "not read in two days: {:?} {:?}, {} in the table",
+            "not read in two days: {:?}, {} in the table",
             core.counters(),
-            line.statistics(),
             core.table().len()
         );
         let there = core.status().values().filter(|it| it.place.is_some());
         if begun.is_none() && there.count() == names.len() {
             // Everybody is there: now they are read.
-            begun = Some((now, line.statistics().airtime));
+            begun = Some((now, airtime()));
             if direct {
                 core.handle(Input::Opened(Connection(1)), now, MIDNIGHT);
                 head_end.begin(&keys, |name| core.table().sap_of(name).unwrap());
@@ -329,7 +446,7 @@ async fn read(count: u16, technology: Technology, hops: u8, direct: bool) -> (f6
             }
             continue;
         }
-        if let Some((begun, airtime)) = begun {
+        if let Some((begun, before)) = begun {
             let counts = core.collector().unwrap().counts();
             assert_eq!(counts.failed, 0, "a meter was not read");
             let done = if direct {
@@ -339,7 +456,7 @@ async fn read(count: u16, technology: Technology, hops: u8, direct: bool) -> (f6
             };
             if done == names.len() {
                 let hours = |it: Duration| it.as_secs_f64() / 3_600.0;
-                let used = line.statistics().airtime.checked_sub(airtime).unwrap();
+                let used = airtime().checked_sub(before).unwrap();
                 return (hours(now.since(begun)), hours(used));
             }
             let mut more = false;

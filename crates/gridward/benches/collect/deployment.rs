@@ -202,7 +202,7 @@ pub(crate) struct Role {
 }
 
 impl Role {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gridward"))
             .args(arguments)
             .args(["--json", "--stop-at-eof"])
@@ -220,10 +220,15 @@ impl Role {
         }
     }
 
-    fn line(&mut self) -> Value {
+    pub(crate) fn line(&mut self) -> Value {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// Names the folder that the system keeps about the process.
+    pub(crate) fn folder(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.child.id()))
     }
 
     /// Reads a file that the system keeps about the process.

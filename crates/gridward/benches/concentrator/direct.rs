@@ -1,0 +1,130 @@
+//! A head end that reads day profiles through a concentrator, and one that looks what it has read.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dlms::acse::MechanismName;
+use dlms::axdr::{Data, RawData};
+use dlms::cosem::{AttributeDescriptor, EntryDescriptor, ProfileSelection};
+use dlms::security::{
+    AwsLc, CounterRecord, CounterRestart, KeyRing, Keys, PeerCounter, Protection, ReplayWindow,
+    SecuritySuite, SendCounter, SystemTitle,
+};
+use dlms::server::Context;
+use link::{Association, Client, Endpoint, KeyFile, MeterKeys, Surroundings};
+
+use crate::LOAD;
+
+const LIMIT: Duration = Duration::from_secs(120);
+const AT_ONCE: usize = 64;
+const DAY: u32 = 96;
+
+/// Counters that nobody needs afterwards.
+struct Forgotten;
+
+impl link::CounterStore for Forgotten {
+    fn store<'a>(
+        &'a self,
+        _: &'a CounterRecord,
+    ) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn association(keys: &MeterKeys, server: u16) -> Association {
+    let held = keys.client(1).unwrap();
+    let both = Keys::new(
+        held.encryption_key.clone().unwrap(),
+        held.authentication_key.clone().unwrap(),
+    );
+    Association {
+        client: 1,
+        config: dlms::client::Config {
+            context: Context::LogicalNameCiphered,
+            mechanism: MechanismName::HighGmac,
+            protection: Protection::AuthenticatedEncrypted,
+            timeout: LIMIT,
+            ..dlms::client::Config::default()
+        },
+        security: Some(dlms::client::Security {
+            title: SystemTitle(*b"GWDHES\0\x01"),
+            server_title: Some(SystemTitle(keys.system_title.0)),
+            keys: KeyRing::new(&AwsLc, SecuritySuite::Suite0, &both).unwrap(),
+            send: SendCounter::resume(CounterRecord {
+                end: 1,
+                ..CounterRecord::default()
+            }),
+            received: PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse),
+        }),
+        counters: Some(Arc::new(Forgotten)),
+        ..Association::public(server)
+    }
+}
+
+/// Reads the last 96 rows of every meter.
+pub(crate) fn read_all(url: &str, keys: &str, saps: &BTreeMap<String, u16>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let endpoint: Endpoint = url.parse().unwrap();
+    let file = KeyFile::load(Path::new(keys)).unwrap();
+    runtime.block_on(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for keys in file.meters {
+            let sap = saps[keys.logical_device_name.as_str()];
+            if tasks.len() >= AT_ONCE {
+                tasks.join_next().await.unwrap().unwrap();
+            }
+            tasks.spawn(read(endpoint.clone(), keys, sap));
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+    });
+}
+
+async fn read(endpoint: Endpoint, keys: MeterKeys, sap: u16) {
+    let around = Surroundings::system();
+    let client = Client::connect(&endpoint, association(&keys, sap), &around, LIMIT).await;
+    let mut client = client.unwrap();
+    let buffer = AttributeDescriptor::new(7, LOAD, 2);
+    let last = ProfileSelection::Entry(EntryDescriptor::rows(97, 96 + DAY));
+    let read = client.read_octets(buffer, Some(&last), &mut |_| {}).await;
+    let rows = RawData::new(&read.unwrap()).decode().unwrap();
+    let Data::Array(rows) = rows else {
+        panic!("no profile");
+    };
+    assert_eq!(rows.len(), usize::try_from(DAY).unwrap());
+    client.release().await;
+}
+
+/// Waits until the page tells a day of every meter.
+pub(crate) fn until_collected(status: &str, count: usize) {
+    let address = status.trim_start_matches("http://").trim_end_matches('/');
+    loop {
+        std::thread::sleep(Duration::from_secs(2));
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "GET /status.json HTTP/1.0\r\nHost: {address}\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let told: serde_json::Value = serde_json::from_str(body).unwrap();
+        let meters = told["meters"].as_array().unwrap();
+        let full = meters.iter().filter(|it| it["rows"].as_u64() >= Some(90));
+        if full.count() == count {
+            return;
+        }
+    }
+}
