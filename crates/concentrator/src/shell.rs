@@ -574,7 +574,8 @@ impl Wan {
                     let Some(accepted) = accepted else { return };
                     let wan = Arc::clone(&self);
                     links.spawn(async move {
-                        wan.serve(accepted.link, Side::Came).await;
+                        // Who came comes again, or sees himself why not.
+                        drop(wan.serve(accepted.link, Side::Came).await);
                         drop(accepted.permit);
                     });
                 }
@@ -588,6 +589,7 @@ impl Wan {
     /// is ever reached again.
     async fn dial(self: Arc<Self>, configured: Endpoint, dial: WanConfig, first: bool) {
         let mut failed = 0_u32;
+        let mut trouble = Trouble::default();
         loop {
             let written = self.device().setup().destination.clone();
             let endpoint = match written.filter(|_| first && failed.is_multiple_of(2)) {
@@ -605,11 +607,16 @@ impl Wan {
             match connect(&endpoint, (OWN_SAP, OWN_SAP), &self.clock, CONNECTING).await {
                 Ok(link) => {
                     failed = 0;
-                    Arc::clone(&self).serve(link, Side::Made(stay)).await;
+                    let served = Arc::clone(&self).serve(link, Side::Made(stay)).await;
+                    trouble.tell(&endpoint, served.as_ref().err());
+                    if served.is_ok() && stay.is_some() {
+                        // The window is over; the next one is waited for.
+                        continue;
+                    }
                 }
                 Err(error) => {
                     failed = failed.wrapping_add(1);
-                    tracing::info!(%endpoint, %error, "the head end cannot be reached");
+                    trouble.tell(&endpoint, Some(&error));
                 }
             }
             tokio::time::sleep(CONNECTING).await;
@@ -617,7 +624,7 @@ impl Wan {
     }
 
     /// Serves one connection until it ends, or for as long as it may stay.
-    async fn serve(self: Arc<Self>, link: Box<dyn Link>, side: Side) {
+    async fn serve(self: Arc<Self>, link: Box<dyn Link>, side: Side) -> Result<(), LinkError> {
         let (outgoing, waiting) = mpsc::channel(OUTGOING_MAX);
         let peer = link.peer();
         let mut line = WanLine {
@@ -644,6 +651,7 @@ impl Wan {
             connection
         };
         tracing::info!(%peer, "a head end is connected");
+        let mut served = Ok(());
         if self.inputs.send(Input::Opened(connection)).await.is_ok() {
             let stay = async {
                 match side {
@@ -651,17 +659,18 @@ impl Wan {
                     Side::Made(None) | Side::Came => std::future::pending().await,
                 }
             };
-            let ended = tokio::select! {
+            served = tokio::select! {
                 ended = self.carry(&mut line, connection) => ended,
                 () = stay => Ok(()),
                 () = go.notified() => Err(LinkError::Closed),
             };
-            let ended = ended.err().map(|error| error.to_string());
+            let ended = served.as_ref().err().map(reason);
             tracing::info!(%peer, ended, "a connection to a head end has ended");
         }
         self.connections().open.remove(&connection);
         // Where the core is gone there is nothing to tell.
         drop(self.inputs.send(Input::Closed(connection)).await);
+        served
     }
 
     async fn carry(&self, line: &mut WanLine, connection: Connection) -> Result<(), LinkError> {
@@ -798,6 +807,45 @@ enum Side {
     Came,
     /// This concentrator; and how long it stays, where there are windows.
     Made(Option<Duration>),
+}
+
+/// Why a head end was not reached, or hung up, the last time: told once, and
+/// again when it is another reason.
+#[derive(Default)]
+struct Trouble(Option<String>);
+
+impl Trouble {
+    fn tell(&mut self, endpoint: &Endpoint, error: Option<&LinkError>) {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        // A peer that hangs up is one that was reached.
+        let now = match error {
+            None | Some(LinkError::Closed) => None,
+            Some(LinkError::Io(it))
+                if [BrokenPipe, ConnectionReset, UnexpectedEof].contains(&it.kind()) =>
+            {
+                None
+            }
+            Some(error) => Some(reason(error)),
+        };
+        if let Some(reason) = now.as_deref().filter(|_| now != self.0) {
+            // Without the files that the endpoint names.
+            let at = endpoint.host_port().map(ToString::to_string);
+            tracing::warn!(
+                head_end = at,
+                reason,
+                "no connection to the head end: it is tried again and again"
+            );
+        }
+        self.0 = now;
+    }
+}
+
+/// An error with its cause.
+fn reason(error: &LinkError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 /// One connection, as its task has it.

@@ -3,7 +3,7 @@
 mod broadcast;
 mod profile;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
@@ -58,8 +58,13 @@ struct Shared {
     title: SystemTitle,
     timeout: Duration,
     known: Mutex<BTreeMap<MeterId, Known>>,
+    /// Places, and what is wrong there with a certificate, that people were told of.
+    told: Mutex<BTreeSet<(String, Box<str>)>>,
     figures: Figures,
 }
+
+/// Of how many wrong certificates people are told before the program is started again.
+const TOLD_MAX: usize = 1_024;
 
 #[derive(Default)]
 struct Figures {
@@ -125,6 +130,7 @@ impl LinkAccess {
                 title,
                 timeout,
                 known: Mutex::new(BTreeMap::new()),
+                told: Mutex::default(),
                 figures: Figures::default(),
             }),
         }
@@ -230,7 +236,7 @@ impl Shared {
         let (association, with) = (Association::public(1), &self.surroundings);
         let mut client = Client::connect(&endpoint, association, with, self.timeout)
             .await
-            .map_err(|error| ended(&error))?;
+            .map_err(|error| self.ended(&endpoint, &error))?;
         let octets = client
             .read_octets(
                 AttributeDescriptor::new(class, object, 2),
@@ -238,9 +244,23 @@ impl Shared {
                 &mut |_| {},
             )
             .await
-            .map_err(|error| ended(&error))?;
+            .map_err(|error| self.ended(&endpoint, &error))?;
         client.release().await;
         Ok(octets)
+    }
+
+    /// Says what an error means for the collector. People mend certificates, so they are told what
+    /// is wrong with one, once.
+    fn ended(&self, endpoint: &Endpoint, error: &ClientError) -> AccessError {
+        if let ClientError::Link(LinkError::Tls(reason)) = error {
+            let at = endpoint.host_port().map(ToString::to_string);
+            let at = at.unwrap_or_default();
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.len() < TOLD_MAX && told.insert((at.clone(), reason.clone())) {
+                tracing::warn!(endpoint = at, %reason, "no connection: TLS");
+            }
+        }
+        ended(error)
     }
 
     /// Asks the key service for the secrets of a meter.
@@ -489,7 +509,7 @@ impl Talk {
             }
             outcome => outcome,
         }
-        .map_err(|error| ended(&error))?;
+        .map_err(|error| reach.shared.ended(&reach.endpoint, &error))?;
         client.set_class(MessageClass::Usage);
         let mut talk = Self {
             shared,

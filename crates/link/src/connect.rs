@@ -99,7 +99,7 @@ async fn open(
             let stream = TlsConnector::from(config)
                 .connect(name, tcp(at).await?)
                 .await
-                .map_err(|error| LinkError::Tls(error.to_string().into()))?;
+                .map_err(|error| tls::failed(&error))?;
             Box::new(WrapperStream::new(stream, format!("tls://{at}")))
         }
         Endpoint::Udp(at) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -90,17 +91,13 @@ impl Listener {
                 )
             }
             Endpoint::Tls(at, options) => {
+                let refusals = Arc::new(Refusals::new(clock));
                 let acceptor = TlsAcceptor::from(tls::server(options, tls::ALL)?);
+                let arming = Arming::Tls(acceptor, refusals);
                 let (socket, port) = tcp(at).await?;
                 (
                     port,
-                    tokio::spawn(accept_streams(
-                        socket,
-                        Arming::Tls(acceptor),
-                        limits,
-                        slots,
-                        ready,
-                    )),
+                    tokio::spawn(accept_streams(socket, arming, limits, slots, ready)),
                 )
             }
             Endpoint::HdlcTcp(at, options) => {
@@ -167,7 +164,7 @@ impl Drop for Listener {
 #[derive(Clone)]
 enum Arming {
     Plain,
-    Tls(TlsAcceptor),
+    Tls(TlsAcceptor, Arc<Refusals>),
     Hdlc(Arc<[Sap]>, HdlcOptions, Arc<dyn Clock>),
 }
 
@@ -254,14 +251,45 @@ async fn arm(
             options,
             clock,
         )?,
-        Arming::Tls(acceptor) => {
-            let stream = acceptor
-                .accept(stream)
-                .await
-                .map_err(|error| LinkError::Tls(error.to_string().into()))?;
+        Arming::Tls(acceptor, refusals) => {
+            let accepted = acceptor.accept(stream).await;
+            let stream = accepted.map_err(|error| {
+                let error = tls::failed(&error);
+                refusals.tell(remote, &error);
+                error
+            })?;
             Box::new(WrapperStream::new(stream, format!("tls://{remote}")))
         }
     })
+}
+
+/// Peers that TLS refused. People mend certificates, so they are told; not of
+/// each one, since anybody may knock.
+struct Refusals {
+    clock: Arc<dyn Clock>,
+    /// When the next is told, in microseconds of the clock.
+    next: AtomicU64,
+}
+
+/// Between two refusals that are told.
+const REFUSALS_EVERY: Duration = Duration::from_secs(60);
+
+impl Refusals {
+    const fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            next: AtomicU64::new(0),
+        }
+    }
+
+    fn tell(&self, remote: SocketAddr, error: &LinkError) {
+        let now = self.clock.now();
+        if now.as_micros() >= self.next.load(Ordering::Relaxed) {
+            let next = now + REFUSALS_EVERY;
+            self.next.store(next.as_micros(), Ordering::Relaxed);
+            tracing::warn!(%remote, %error, "a connection was refused; more within a minute are not told");
+        }
+    }
 }
 
 /// Datagrams of one peer that may wait; more are dropped.

@@ -138,7 +138,7 @@ pub enum LinkError {
     Closed,
     /// The operating system's error.
     #[error("the connection broke")]
-    Io(#[from] std::io::Error),
+    Io(#[source] std::io::Error),
     /// The peer sent what is no frame of this transport.
     #[error("the peer sent octets that are no frame of this transport")]
     Malformed(#[from] dlms::codec::DecodeError),
@@ -170,4 +170,10 @@ pub enum LinkError {
         /// How long it was waited for.
         seconds: u64,
     },
+}
+
+impl From<std::io::Error> for LinkError {
+    fn from(error: std::io::Error) -> Self {
+        crate::tls::find(&error).unwrap_or(Self::Io(error))
+    }
 }

@@ -7,7 +7,10 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    ALL_VERSIONS, AlertDescription, CertificateError, ClientConfig, Error, RootCertStore,
+    ServerConfig, SupportedProtocolVersion,
+};
 use zeroize::Zeroizing;
 
 use crate::{HostPort, LinkError, TlsOptions};
@@ -147,3 +150,106 @@ fn unusable(file: &Path, reason: &str) -> LinkError {
 fn refuse(reason: &str) -> LinkError {
     LinkError::Tls(reason.into())
 }
+
+/// Says why a handshake failed, and what to do about it.
+pub(crate) fn failed(error: &std::io::Error) -> LinkError {
+    find(error).unwrap_or_else(|| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset => refuse(
+            "the peer hung up in the handshake: check the scheme and the port, and what it logs",
+        ),
+        _ => refuse(&error.to_string()),
+    })
+}
+
+/// Finds an error of TLS in one of the operating system's: in TLS 1.3 a client
+/// learns only with the first answer that its certificate was refused.
+pub(crate) fn find(error: &std::io::Error) -> Option<LinkError> {
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(told(error))
+}
+
+/// Says what an error of TLS means, and what to do about it.
+pub(crate) fn told(error: &Error) -> LinkError {
+    match error {
+        Error::InvalidCertificate(reason) => certificate(reason),
+        Error::NoCertificatesPresented => {
+            refuse("the peer showed no certificate: it must be given one, with its key")
+        }
+        Error::InvalidMessage(_) => {
+            refuse("the peer does not speak TLS: check the scheme and the port")
+        }
+        Error::AlertReceived(alert) => match alert {
+            AlertDescription::CertificateRequired => {
+                refuse("the peer wants a certificate of this side: give cert=FILE and key=FILE")
+            }
+            AlertDescription::CertificateExpired => refuse(
+                "the peer says that the certificate of this side has expired, or is not valid \
+                 yet: renew what cert= names, and check both clocks",
+            ),
+            AlertDescription::UnknownCA | AlertDescription::DecryptError => refuse(
+                "the peer does not trust who signed the certificate of this side: what cert= names \
+                 must be signed by the authority that the peer has as its ca=, and key= be its key",
+            ),
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::AccessDenied => refuse(&format!(
+                "the peer refuses the certificate of this side ({alert:?}): what cert= names must \
+                 be for the name that the peer asks for, and key= must be its key"
+            )),
+            _ => refuse(&format!("the peer ended the handshake ({alert:?})")),
+        },
+        _ => refuse(&error.to_string()),
+    }
+}
+
+fn certificate(reason: &CertificateError) -> LinkError {
+    match reason {
+        CertificateError::Expired => {
+            refuse("the certificate of the peer has expired: renew it, or check the clock here")
+        }
+        CertificateError::ExpiredContext { time, not_after } => refuse(&format!(
+            "the certificate of the peer has expired, {} days ago: renew it, or check the clock here",
+            time.as_secs().saturating_sub(not_after.as_secs()) / 86_400
+        )),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            refuse("the certificate of the peer is not valid yet: check the clock here")
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => refuse(
+            "the certificate of the peer is not signed by the authority in ca=: name the file of \
+             the one that signed it, or somebody else answers here",
+        ),
+        CertificateError::NotValidForName => {
+            refuse("the certificate of the peer is for another name: give that as name=NAME")
+        }
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            let names: Vec<&str> = presented
+                .iter()
+                .take(NAMES_SHOWN)
+                .map(String::as_str)
+                .collect();
+            refuse(&format!(
+                "the certificate of the peer is for {}, not for {}: if that is whom you mean, give \
+                 it as name=NAME",
+                names.join(", "),
+                expected.to_str()
+            ))
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            refuse(
+                "the certificate of the peer is for another purpose: it needs the extended key usage \
+             of a TLS server or client",
+            )
+        }
+        _ => refuse(&format!(
+            "the certificate of the peer cannot be used: {reason}"
+        )),
+    }
+}
+
+/// Names of a certificate that an error shows.
+const NAMES_SHOWN: usize = 3;

@@ -16,10 +16,10 @@ use crate::demo::get;
 use crate::program::run;
 use crate::session::{Role, done};
 
-const NAME: &str = "GWD1DC0000000001";
+pub(crate) const NAME: &str = "GWD1DC0000000001";
 
 /// Waits until `what` gives something.
-fn until<T>(why: &str, mut what: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(why: &str, mut what: impl FnMut() -> Option<T>) -> T {
     for _ in 0..1_800 {
         if let Some(it) = what() {
             return it;
@@ -30,15 +30,15 @@ fn until<T>(why: &str, mut what: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Keys and meters, without anything between.
-struct Street {
-    folder: tempfile::TempDir,
-    meters: Role,
+pub(crate) struct Street {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) meters: Role,
     url: String,
     count: usize,
 }
 
 impl Street {
-    fn new(count: usize, seed: u32) -> Self {
+    pub(crate) fn new(count: usize, seed: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let (number, seed) = (count.to_string(), seed.to_string());
@@ -55,13 +55,13 @@ impl Street {
         }
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(crate) fn at(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Starts a concentrator with this way to the WAN; gives its own address, if it has one, and
     /// that of its page.
-    fn concentrator(&self, wan: &str, data: &str, own: &str) -> (Role, String, String) {
+    pub(crate) fn concentrator(&self, wan: &str, data: &str, own: &str) -> (Role, String, String) {
         let config = format!(
             "[concentrator]\nname = \"{NAME}\"\ndata = \"{}\"\nkeys = \"{own}\"\nanswer_s = 10\n\
              [concentrator.collect]\nkeys = \"{}\"\nall = true\nevery_s = 2\nbackfill_days = 1\n\
@@ -83,13 +83,13 @@ impl Street {
     }
 
     /// Starts a head end whose meters are behind `endpoint`.
-    fn head_end(&self, endpoint: &str, more: &str) -> HeadEnd {
+    pub(crate) fn head_end(&self, endpoint: &str, more: &str) -> HeadEnd {
         self.configure(endpoint, more, 1);
         HeadEnd::start(self, None)
     }
 
     /// Writes the head end's configuration; it has everything delivered that often, or never.
-    fn configure(&self, endpoint: &str, more: &str, collect_s: u32) {
+    pub(crate) fn configure(&self, endpoint: &str, more: &str, collect_s: u32) {
         let mut enrolment = String::from("logical_device_name,endpoint,server,client\n");
         for number in 1..=self.count {
             // At SAPs that are nobody's: they follow by name.
@@ -142,7 +142,7 @@ impl Street {
 }
 
 /// Makes keys of a concentrator's own logical device.
-fn own_keys(path: &str) {
+pub(crate) fn own_keys(path: &str) {
     done(run(&["keys", "generate", "--first", "900001", path]));
     let text = std::fs::read_to_string(path).unwrap();
     std::fs::write(path, text.replace("GWD0000000900001", NAME)).unwrap();
@@ -167,16 +167,25 @@ fn meters(keys: &str, count: &str, seed: &str) -> (String, Role) {
     (urls.last().unwrap(), meters)
 }
 
-struct HeadEnd {
-    role: Role,
+pub(crate) struct HeadEnd {
+    pub(crate) role: Role,
     url: String,
     token: String,
-    dial_in: Option<String>,
+    pub(crate) dial_in: Option<String>,
 }
 
 impl HeadEnd {
-    fn start(street: &Street, token: Option<String>) -> Self {
-        let mut role = Role::start(&[
+    pub(crate) fn start(street: &Street, token: Option<String>) -> Self {
+        Self::start_with(street, token, Role::start)
+    }
+
+    /// Starts it in a way of one's own.
+    pub(crate) fn start_with(
+        street: &Street,
+        token: Option<String>,
+        start: impl FnOnce(&[&str]) -> Role,
+    ) -> Self {
+        let mut role = start(&[
             "headend",
             "--config",
             &street.at("headend.toml"),
@@ -209,7 +218,7 @@ impl HeadEnd {
     }
 
     /// The rows of the list of meters, by number.
-    fn meter(&self, number: usize) -> Value {
+    pub(crate) fn meter(&self, number: usize) -> Value {
         rows(&self.url, &self.token)[&meter(number)].clone()
     }
 
@@ -226,13 +235,13 @@ impl HeadEnd {
     }
 
     /// Waits until it has tried in vain several times more.
-    fn fails_on(&self) {
+    pub(crate) fn fails_on(&self) {
         let now = failed(&self.url, &self.token);
         until_failed(&self.url, &self.token, now + 6.0);
     }
 
     /// Waits until the head end has read every meter itself.
-    fn read(&self) {
+    pub(crate) fn read(&self) {
         until("all meters are read", || {
             let rows = rows(&self.url, &self.token);
             rows.values()
@@ -243,7 +252,7 @@ impl HeadEnd {
 }
 
 /// What the page of a concentrator tells of its meters, once `what` holds for each.
-fn page(status: &str, count: usize, what: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn page(status: &str, count: usize, what: impl Fn(&Value) -> bool) -> Value {
     let address = status.trim_start_matches("http://").trim_end_matches('/');
     until("the concentrator has it so", || {
         let (_, body) = get(address, "/status.json", "");
@@ -253,7 +262,7 @@ fn page(status: &str, count: usize, what: impl Fn(&Value) -> bool) -> Value {
     })
 }
 
-fn kept(meter: &Value) -> u64 {
+pub(crate) fn kept(meter: &Value) -> u64 {
     meter["rows"].as_u64().unwrap_or(0)
 }
 
@@ -263,14 +272,20 @@ fn time(at: i64) -> String {
 
 /// A span that is over, 20 hours to two before the newest row; a head end that is new has read
 /// less.
-fn span(status: &Value) -> (String, String) {
+pub(crate) fn span(status: &Value) -> (String, String) {
     let newest = status["meters"][0]["newest_row"].as_i64().unwrap();
     let newest = newest - newest % 900;
     (time(newest - 20 * 3_600), time(newest - 2 * 3_600))
 }
 
 /// Checks that what is stored of a meter is what it holds, read by whom `source` says.
-fn check(street: &Street, head_end: &HeadEnd, number: usize, span: [&str; 2], source: &str) {
+pub(crate) fn check(
+    street: &Street,
+    head_end: &HeadEnd,
+    number: usize,
+    span: [&str; 2],
+    source: &str,
+) {
     let profile = head_end.profile(number, span);
     let intervals = profile["intervals"].as_array().unwrap();
     let times: Vec<&str> = intervals

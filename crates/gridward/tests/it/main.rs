@@ -28,3 +28,4 @@ mod process;
 mod program;
 mod session;
 mod strangers;
+mod wan;

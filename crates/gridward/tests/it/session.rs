@@ -34,6 +34,13 @@ impl Role {
         Self::begin(command, arguments)
     }
 
+    /// Starts it with a file for what it logs.
+    pub(crate) fn start_logged(arguments: &[&str], log: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gridward"));
+        command.stderr(std::fs::File::create(log).unwrap());
+        Self::begin(command, arguments)
+    }
+
     fn begin(mut command: Command, arguments: &[&str]) -> Self {
         let mut child = command
             .args(arguments)

@@ -553,7 +553,7 @@ impl Pair {
 }
 
 fn refused(error: rustls::Error) -> LinkError {
-    LinkError::Tls(error.to_string().into())
+    tls::told(&error)
 }
 
 /// Tells whether a wrapped APDU is ciphered and authenticated by DLMS itself,
