@@ -224,6 +224,7 @@ impl Client {
             Input::Release => self.release(now),
             Input::Cancel => self.give_up(),
             Input::Timeout => self.on_timeout(now),
+            Input::Repeat => drop(self.repeat(now)),
             Input::LinkLost => {
                 if !matches!(self.state, State::Idle) {
                     self.end(Failure::LinkLost);
@@ -657,7 +658,11 @@ impl Client {
             let failure = Failure::NotOffered("answers to what is sent to all");
             return self.event(Event::RequestFailed(failure));
         }
-        let room = self.session.server_pdu_len.saturating_sub(self.overhead());
+        let room = self
+            .session
+            .server_pdu_len
+            .min(usize::from(self.config.send_len_max))
+            .saturating_sub(self.overhead());
         match Exchange::new(request, self.session.conformance, room, confirmed) {
             Ok(exchange) => {
                 self.state = State::Requesting(exchange);
@@ -722,26 +727,37 @@ impl Client {
         self.go_on(now);
     }
 
-    fn on_timeout(&mut self, now: Instant) {
+    /// Sends again what waits for its answer, if that may be; tells whether.
+    fn repeat(&mut self, now: Instant) -> bool {
         let Some(sent) = &mut self.session.sent else {
-            return;
+            return false;
         };
-        if now < sent.deadline {
-            return;
-        }
         let may = match self.config.repeat {
             Repeat::Nothing => false,
             Repeat::Reads => matches!(sent.plain.first(), None | Some(0xC0)),
             Repeat::Everything => true,
         };
-        if may && sent.repeats < self.config.repeats_max {
-            sent.repeats += 1;
-            sent.deadline = now + self.config.timeout;
-            let octets = sent.octets.clone();
-            self.counts.repeated += 1;
-            self.output.push_back(Output::Transmit(octets));
+        if !may || sent.repeats >= self.config.repeats_max {
+            return false;
+        }
+        sent.repeats += 1;
+        sent.deadline = now + self.config.timeout;
+        let octets = sent.octets.clone();
+        self.counts.repeated += 1;
+        self.output.push_back(Output::Transmit(octets));
+        true
+    }
+
+    fn on_timeout(&mut self, now: Instant) {
+        let Some(sent) = &mut self.session.sent else {
+            return;
+        };
+        if now < sent.deadline || self.repeat(now) {
             return;
         }
+        let Some(sent) = &mut self.session.sent else {
+            return;
+        };
         let said = sent.said;
         let phase = match self.state {
             State::Associating(_) => Phase::Associating,

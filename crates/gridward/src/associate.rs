@@ -24,6 +24,7 @@ use crate::config;
 use crate::counters::{self, Counters};
 use crate::failure::Failure;
 use crate::profile::{self, Form, Mechanism, Profile, Protect};
+use crate::scion::ScionArgs;
 use crate::secret::Secret;
 
 /// How often an association is tried where somebody else moves the counter, or
@@ -50,6 +51,9 @@ const INVOCATION_COUNTER: AttributeDescriptor =
 pub(crate) struct AssociationOptions {
     #[command(flatten)]
     given: Profile,
+
+    #[command(flatten)]
+    scion: ScionArgs,
 
     /// Take what is not given from this file: TOML, one KEY = VALUE for each
     /// of these options, with _ for -
@@ -107,10 +111,12 @@ impl AssociationOptions {
         profile
             .check()
             .map_err(|reason| Failure::usage(format!("{place}: {reason}")))?;
+        let mut endpoint: Endpoint = url
+            .parse()
+            .map_err(|error| Failure::usage(format!("{url}: {error}")))?;
+        self.scion.put(&mut endpoint)?;
         Ok(Destination {
-            endpoint: url
-                .parse()
-                .map_err(|error| Failure::usage(format!("{url}: {error}")))?,
+            endpoint,
             profile,
             counter: self.counter,
             trace: self.trace.clone(),
@@ -494,9 +500,7 @@ struct Line<'l> {
 
 impl Line<'_> {
     async fn associate(&self, mut association: Association) -> Result<Client, ClientError> {
-        if self.endpoint.loses_messages() && association.config.repeat == Repeat::Nothing {
-            association.config.repeat = Repeat::Reads;
-        }
+        self.endpoint.suit(&mut association.config, Repeat::Reads);
         let ends = (association.client, association.server);
         let mut link =
             link::connect(self.endpoint, ends, &self.surroundings.clock, self.limit).await?;

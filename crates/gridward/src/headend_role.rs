@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use headend::{HeadEnd, LinkAccess, Options};
-use link::Surroundings;
+use link::{Surroundings, SystemConnector};
 use model::Timestamp;
 use serde_json::json;
 
@@ -52,6 +52,15 @@ pub(crate) struct HeadendOptions {
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 
+    /// The daemon of the own AS, for meters with a scion:// URL
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "SCION_DAEMON",
+        hide_env_values = true
+    )]
+    scion_daemon: Option<String>,
+
     /// Stop at the end of standard input, as a supervisor wants it
     #[arg(long, hide = true)]
     stop_at_eof: bool,
@@ -90,7 +99,11 @@ pub(crate) fn run(options: &HeadendOptions, output: &mut Output<'_, '_>) -> Outc
     role::block_on(async {
         let stop = role::stopped(options.stop_at_eof)?;
         let clock: Arc<dyn headend::Clock> = Arc::new(WallClock);
-        let surroundings = Surroundings::system();
+        let connector = SystemConnector::default().with_scion_daemon(options.scion_daemon.clone());
+        let surroundings = Surroundings {
+            connector: Arc::new(connector),
+            ..Surroundings::system()
+        };
         let started = HeadEnd::start(Options {
             config,
             data: data.clone(),

@@ -27,6 +27,7 @@ mod papers;
 mod profile;
 mod read;
 mod role;
+mod scion;
 mod secret;
 mod target;
 mod text;

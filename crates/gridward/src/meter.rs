@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use dlms::server::Settings;
 use link::{Clock, Endpoint, KeyFile, Limits, Listener, Sap, Service, SystemClock, SystemEntropy};
 use meter::firmware::{DirImages, FirmwareConfig};
 use meter::fleet::{Fleet, FleetError};
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::failure::Failure;
 use crate::output::{COLUMNS, Ink, Output};
+use crate::scion::ScionArgs;
 use crate::{Outcome, role, text};
 
 /// Meters behind one address: SAP 1 and up, below those that are reserved in
@@ -40,6 +42,9 @@ pub(crate) struct MeterOptions {
     /// Where to listen
     #[arg(long, value_name = "URL")]
     listen: String,
+
+    #[command(flatten)]
+    scion: ScionArgs,
 
     /// How many meters
     #[arg(long, value_name = "N", default_value_t = 1,
@@ -96,10 +101,18 @@ pub(crate) struct MeterOptions {
 }
 
 pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcome {
-    let endpoint: Endpoint = options
+    let mut endpoint: Endpoint = options
         .listen
         .parse()
         .map_err(|error| Failure::usage(format!("{}: {error}", options.listen)))?;
+    options.scion.put(&mut endpoint)?;
+    let service = Service {
+        settings: Settings {
+            lossy: endpoint.loses_messages(),
+            ..Settings::default()
+        },
+        ..Service::default()
+    };
     if i64::from(options.count) > COUNT_MAX && !options.spread {
         return Err(Failure::usage(format!(
             "one address tells {COUNT_MAX} meters apart at most"
@@ -199,12 +212,7 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
                 Some(Arc::clone(&fleet) as Arc<dyn link::Devices>)
             };
             if let Some(devices) = devices {
-                serving.spawn(serve(
-                    listener,
-                    devices,
-                    Service::default(),
-                    Arc::clone(&clock),
-                ));
+                serving.spawn(serve(listener, devices, service, Arc::clone(&clock)));
             }
         }
         let outcome = tokio::select! {

@@ -9,7 +9,7 @@ use dlms::cosem::{
     RangeDescriptor, ScalerUnit,
 };
 use dlms::xdlms::DataAccessResult;
-use link::{Client, Endpoint};
+use link::{Client, Endpoint, PathReceipt};
 use model::MessageClass;
 use serde_json::{Map, Value, json};
 
@@ -130,6 +130,8 @@ struct Reading {
     attribute: i8,
     value: Result<Data, DataAccessResult>,
     scaler_unit: Option<ScalerUnit>,
+    /// The paths that it took, over SCION.
+    paths: Option<PathReceipt>,
 }
 
 async fn attributes(
@@ -244,6 +246,7 @@ async fn read_one(
         attribute,
         value,
         scaler_unit,
+        paths: client.scion().map(|status| status.receipt),
     }))
 }
 
@@ -295,6 +298,9 @@ impl Reading {
         object.insert("attribute".to_owned(), json!(self.attribute));
         if let Some(name) = name(self.obis) {
             object.insert("name".to_owned(), json!(name.to_string()));
+        }
+        if let Some(paths) = &self.paths {
+            object.insert("paths".to_owned(), crate::scion::receipt(paths));
         }
         match &self.value {
             Err(refusal) => {

@@ -416,13 +416,10 @@ impl Reach<'_> {
         association.config = Config {
             mechanism: self.mechanism,
             timeout: shared.timeout,
-            repeat: if self.endpoint.loses_messages() {
-                Repeat::Everything
-            } else {
-                Repeat::Nothing
-            },
             ..association.config
         };
+        self.endpoint
+            .suit(&mut association.config, Repeat::Everything);
         let (clock, connector) = (&shared.surroundings.clock, &shared.surroundings.connector);
         let begun = clock.now();
         let ends = (association.client, association.server);

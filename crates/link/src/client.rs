@@ -1,15 +1,16 @@
 //! The client that the command line and the head end both use.
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use dlms::axdr::{Data, RawData};
 use dlms::client::{
     ActionItem, ActionOutcome, Associate, Associated, Config, Counts, Event, Failure, GetItem,
-    Input, Notification, Output, Request, Response, Security, SetItem,
+    Input, Notification, Output, Repeat, Request, Response, Security, SetItem,
 };
 use dlms::codec::{DecodeError, Wire};
 use dlms::cosem::{AttributeDescriptor, MethodDescriptor, ProfileSelection};
@@ -19,7 +20,7 @@ use model::MessageClass;
 
 use crate::{
     Clock, Connector, Endpoint, Entropy, Link, LinkError, LinkExt as _, Message, Password, Sap,
-    SctpStatus, SystemClock, SystemConnector, SystemEntropy,
+    ScionStatus, SctpStatus, SystemClock, SystemConnector, SystemEntropy,
 };
 
 /// Where invocation counters are made durable.
@@ -127,9 +128,7 @@ impl Client {
         surroundings: &Surroundings,
         limit: Duration,
     ) -> Result<Self, ClientError> {
-        if endpoint.loses_messages() && association.config.repeat == dlms::client::Repeat::Nothing {
-            association.config.repeat = dlms::client::Repeat::Reads;
-        }
+        endpoint.suit(&mut association.config, Repeat::Reads);
         let ends = (association.client, association.server);
         let clock = &surroundings.clock;
         let link = surroundings.connector.connect(endpoint, ends, clock, limit);
@@ -229,6 +228,12 @@ impl Client {
     #[must_use]
     pub fn sctp(&self) -> Option<SctpStatus> {
         self.link.sctp()
+    }
+
+    /// Tells the paths of the last messages in both directions, over SCION.
+    #[must_use]
+    pub fn scion(&self) -> Option<ScionStatus> {
+        self.link.scion()
     }
 
     /// Reads attributes, each with its own result in A-XDR.
@@ -495,17 +500,28 @@ impl Client {
 
     /// Waits for a message or for the deadline, and tells the machine.
     async fn wait(&mut self, deadline: Option<dlms::Instant>) -> Result<(), ClientError> {
-        let arrived = match deadline {
-            None => self.link.receive().await.map(Some),
+        let link = &mut self.link;
+        let next = poll_fn(|cx| match link.poll_receive(cx) {
+            Poll::Ready(arrived) => Poll::Ready(arrived.map(Some)),
+            Poll::Pending => link.poll_lost(cx).map(|()| Ok(None)),
+        });
+        let happened = match deadline {
+            None => Some(next.await),
             Some(deadline) => {
                 let left = deadline.since(self.clock.now());
-                match tokio::time::timeout(left, self.link.receive()).await {
-                    Ok(arrived) => arrived.map(Some),
-                    Err(_) => Ok(None),
-                }
+                tokio::time::timeout(left, next).await.ok()
             }
         };
         let now = self.clock.now();
+        let arrived = match happened {
+            Some(Ok(None)) => {
+                tracing::debug!("repeats on another path what is lost");
+                self.machine.handle(Input::Repeat, now);
+                return Ok(());
+            }
+            Some(arrived) => arrived,
+            None => Ok(None),
+        };
         match arrived {
             // What is for other ends is not ours.
             Ok(Some(message))

@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
 
+use crate::scion::ScionDialer;
 use crate::sctp::SctpLink;
 use crate::stream::WrapperStream;
 use crate::udp::UdpLink;
@@ -34,10 +35,28 @@ pub trait Connector: Send + Sync {
 }
 
 /// The operating system's sockets and serial ports. Links over SCTP that leave
-/// from the same addresses share their sockets.
+/// from the same addresses share their sockets, links over SCION what a daemon
+/// tells.
 #[derive(Clone, Debug, Default)]
 pub struct SystemConnector {
-    dialer: SctpDialer,
+    dialers: Dialers,
+}
+
+/// What links of the same transport share.
+#[derive(Clone, Debug, Default)]
+struct Dialers {
+    sctp: SctpDialer,
+    scion: ScionDialer,
+}
+
+impl SystemConnector {
+    /// Names the daemon of the own AS, `HOST:PORT`, for endpoints in SCION that
+    /// name none.
+    #[must_use]
+    pub fn with_scion_daemon(mut self, daemon: Option<String>) -> Self {
+        self.dialers.scion.daemon = daemon;
+        self
+    }
 }
 
 impl Connector for SystemConnector {
@@ -48,7 +67,7 @@ impl Connector for SystemConnector {
         clock: &'a Arc<dyn Clock>,
         limit: Duration,
     ) -> Connecting<'a> {
-        Box::pin(connect_with(&self.dialer, endpoint, ends, clock, limit))
+        Box::pin(connect_with(&self.dialers, endpoint, ends, clock, limit))
     }
 }
 
@@ -65,17 +84,17 @@ pub async fn connect(
     clock: &Arc<dyn Clock>,
     limit: Duration,
 ) -> Result<Box<dyn Link>, LinkError> {
-    connect_with(&SctpDialer::default(), endpoint, ends, clock, limit).await
+    connect_with(&Dialers::default(), endpoint, ends, clock, limit).await
 }
 
 async fn connect_with(
-    dialer: &SctpDialer,
+    dialers: &Dialers,
     endpoint: &Endpoint,
     ends: (Sap, Sap),
     clock: &Arc<dyn Clock>,
     limit: Duration,
 ) -> Result<Box<dyn Link>, LinkError> {
-    tokio::time::timeout(limit, open(dialer, endpoint, ends, clock))
+    tokio::time::timeout(limit, open(dialers, endpoint, ends, clock))
         .await
         .unwrap_or_else(|_| {
             Err(LinkError::Timeout {
@@ -86,7 +105,7 @@ async fn connect_with(
 }
 
 async fn open(
-    dialer: &SctpDialer,
+    dialers: &Dialers,
     endpoint: &Endpoint,
     ends: (Sap, Sap),
     clock: &Arc<dyn Clock>,
@@ -116,9 +135,11 @@ async fn open(
         Endpoint::HdlcTcp(at, options) => {
             hdlc::open(tcp(at).await?, peer, ends, *options, Arc::clone(clock)).await?
         }
-        Endpoint::Sctp(..) | Endpoint::Sctps(..) => {
-            Box::new(SctpLink::new(dialer.connect(endpoint, clock).await?, peer))
-        }
+        Endpoint::Sctp(..) | Endpoint::Sctps(..) => Box::new(SctpLink::new(
+            dialers.sctp.connect(endpoint, clock).await?,
+            peer,
+        )),
+        Endpoint::Scion(at, options) => Box::new(dialers.scion.connect(at, options, clock).await?),
         Endpoint::Serial(port, options) => {
             hdlc::open(serial(port)?, peer, ends, *options, Arc::clone(clock)).await?
         }

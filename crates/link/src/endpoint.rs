@@ -4,6 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use dlms::client::{Config, Repeat};
+
+use crate::scion::{REPEATS_MAX, SCION_PDU_LEN_MAX, ScionOptions};
+
 /// The port that IANA registers for DLMS/COSEM over TCP and UDP.
 pub const DLMS_PORT: u16 = 4059;
 
@@ -18,6 +22,7 @@ pub const DLMS_PORT: u16 = 4059;
 /// | `serial:///dev/ttyUSB0?baud=9600` | HDLC over a serial port |
 /// | `sctp://HOST[,HOST…][:4059]?udp=9899&local=ADDRESS,…` | wrapper over SCTP with a stream for each class |
 /// | `sctps://…?ca=FILE&cert=FILE&key=FILE&name=NAME` | the same, protected by TLS |
+/// | `scion://[ISD-AS,ADDRESS][:4059]?daemon=HOST:PORT&fence=ACL&pattern=HOPS&local=ADDRESS` | wrapper over SCION/UDP |
 ///
 /// The HDLC forms take `address=N` (the physical device, the server's lower
 /// address), `window=1..7`, `info=N` (octets of information in a frame) and
@@ -38,6 +43,8 @@ pub enum Endpoint {
     Sctp(HostPort, SctpOptions),
     /// Wrapper over SCTP, protected by TLS.
     Sctps(HostPort, SctpOptions, TlsOptions),
+    /// Wrapper over SCION/UDP. The host is one in the options' AS.
+    Scion(HostPort, ScionOptions),
 }
 
 /// What an SCTP endpoint has beside its first address and its port.
@@ -157,6 +164,7 @@ impl Endpoint {
             Self::Serial(..) => "serial",
             Self::Sctp(..) => "sctp",
             Self::Sctps(..) => "sctps",
+            Self::Scion(..) => "scion",
         }
     }
 
@@ -169,7 +177,8 @@ impl Endpoint {
             | Self::Tls(at, _)
             | Self::HdlcTcp(at, _)
             | Self::Sctp(at, _)
-            | Self::Sctps(at, ..) => Some(at),
+            | Self::Sctps(at, ..)
+            | Self::Scion(at, _) => Some(at),
             Self::Serial(..) => None,
         }
     }
@@ -199,7 +208,8 @@ impl Endpoint {
             | Self::Tls(at, _)
             | Self::HdlcTcp(at, _)
             | Self::Sctp(at, _)
-            | Self::Sctps(at, ..) => Some(at),
+            | Self::Sctps(at, ..)
+            | Self::Scion(at, _) => Some(at),
             Self::Serial(..) => None,
         }
     }
@@ -228,7 +238,35 @@ impl Endpoint {
     /// worth repeating.
     #[must_use]
     pub const fn loses_messages(&self) -> bool {
-        matches!(self, Self::Udp(_))
+        matches!(self, Self::Udp(_) | Self::Scion(..))
+    }
+
+    /// Tells what a SCION endpoint has beside its place.
+    #[must_use]
+    pub const fn scion_mut(&mut self) -> Option<&mut ScionOptions> {
+        match self {
+            Self::Scion(_, options) => Some(options),
+            _ => None,
+        }
+    }
+
+    /// Suits a client's configuration to the transport: what may be repeated
+    /// where messages are lost, and how long they may be.
+    pub const fn suit(&self, config: &mut Config, repeat: Repeat) {
+        if self.loses_messages() && matches!(config.repeat, Repeat::Nothing) {
+            config.repeat = repeat;
+        }
+        if matches!(self, Self::Scion(..)) {
+            if config.pdu_len_max > SCION_PDU_LEN_MAX {
+                config.pdu_len_max = SCION_PDU_LEN_MAX;
+            }
+            if config.send_len_max > SCION_PDU_LEN_MAX {
+                config.send_len_max = SCION_PDU_LEN_MAX;
+            }
+            if config.repeats_max < REPEATS_MAX {
+                config.repeats_max = REPEATS_MAX;
+            }
+        }
     }
 }
 
@@ -259,6 +297,10 @@ impl fmt::Display for Endpoint {
                 write!(f, "sctps://{}", options.place(at))?;
                 query.sctp(options);
                 query.tls(tls);
+            }
+            Self::Scion(at, options) => {
+                write!(f, "scion://{}", options.place(at))?;
+                options.put(&mut query);
             }
             Self::HdlcTcp(at, hdlc) => {
                 write!(f, "hdlc+tcp://{at}")?;
@@ -379,6 +421,10 @@ impl FromStr for Endpoint {
                 let (at, others) = hosts(place)?;
                 let sctp = options.sctp(others)?;
                 Self::Sctps(at, sctp, options.tls())
+            }
+            "scion" => {
+                let (at, own) = ScionOptions::parse(place, &mut options)?;
+                Self::Scion(at, own)
             }
             "hdlc+tcp" => Self::HdlcTcp(place.parse()?, options.hdlc()?),
             "serial" => {
@@ -608,7 +654,7 @@ pub enum EndpointError {
     #[error("an endpoint is a URL such as tcp://192.0.2.7:4059")]
     NoScheme,
     /// The scheme is none that this program knows.
-    #[error("unknown scheme '{0}': use tcp, udp, tls, hdlc+tcp, serial, sctp or sctps")]
+    #[error("unknown scheme '{0}': use tcp, udp, tls, hdlc+tcp, serial, sctp, sctps or scion")]
     Scheme(Box<str>),
     /// No host, or characters that no host has.
     #[error("no host in the endpoint: write SCHEME://HOST:PORT")]
@@ -619,6 +665,12 @@ pub enum EndpointError {
     /// The port is no number from 0 to 65,535.
     #[error("the port is a number from 1 to 65535")]
     Port,
+    /// No AS and address in brackets.
+    #[error("write a place in SCION as scion://[1-ff00:0:111,192.0.2.7]:4059")]
+    Scion,
+    /// A fence or a pattern that cannot be read.
+    #[error("fence or pattern: {0}")]
+    Policy(Box<scion::policy::PolicyError>),
     /// The serial device has no absolute path.
     #[error("a serial endpoint names a device file: serial:///dev/ttyUSB0?baud=9600")]
     SerialPath,
@@ -691,6 +743,33 @@ mod tests {
         check("serial:///dev/ttyUSB0", "serial:///dev/ttyUSB0?baud=9600");
         check("sctp://h", "sctp://h:4059");
         check(
+            "scion://[1-ff00:0:111,192.0.2.7]",
+            "scion://[1-ff00:0:111,192.0.2.7]:4059",
+        );
+        check(
+            "scion://[1-ff00:0:111,2001:db8::7]:40?fence=- 3 +&daemon=10.0.0.1:30255&local=10.0.0.2",
+            "scion://[1-ff00:0:111,2001:db8::7]:40?daemon=10.0.0.1:30255&fence=-%203%20%2B&local=10.0.0.2",
+        );
+        check(
+            "scion://[1-ff00:0:111,192.0.2.7]?pattern=2%2B 1*",
+            "scion://[1-ff00:0:111,192.0.2.7]:4059?pattern=2%2B%201%2A",
+        );
+        for wrong in [
+            "192.0.2.7:4059",
+            "[1-ff00:0:111]",
+            "[1,192.0.2.7]",
+            "[1-ff00:0:111,name]:1",
+        ] {
+            check(
+                &format!("scion://{wrong}"),
+                "! write a place in SCION as scion://[1-ff00:0:111,192.0.2.7]:4059",
+            );
+        }
+        check(
+            "scion://[1-ff00:0:111,192.0.2.7]?fence=3",
+            "! fence or pattern: at character 1: \"3\" begins with neither + nor -",
+        );
+        check(
             "sctp://a,[2001:db8::7]:4060?udp=9900&local=192.0.2.1,2001:db8::1&pace=fast",
             "sctp://a,[2001:db8::7]:4060?udp=9900&local=192.0.2.1,2001:db8::1&pace=fast",
         );
@@ -708,7 +787,7 @@ mod tests {
         );
         check(
             "http://x",
-            "! unknown scheme 'http': use tcp, udp, tls, hdlc+tcp, serial, sctp or sctps",
+            "! unknown scheme 'http': use tcp, udp, tls, hdlc+tcp, serial, sctp, sctps or scion",
         );
         check(
             "tcp://2001:db8::7",

@@ -18,6 +18,7 @@ mod listen;
 mod maker;
 mod message;
 mod queue;
+mod scion;
 mod sctp;
 mod segment;
 mod serve;
@@ -48,6 +49,10 @@ pub use keyfile::{
 pub use listen::{Accepted, Limits, Listener};
 pub use maker::{MakerKeyError, load_maker_key, load_maker_private_key, save_maker_keys};
 pub use message::{Link, LinkError, LinkExt, Message, Sap};
+pub use scion::{
+    PathReceipt, SCION_PDU_LEN_MAX, ScionCounters, ScionError, ScionOptions, ScionPath,
+    ScionStatus, ScionTrust,
+};
 pub use sctp::{
     ClassFigures, HEARTBEATS_PER_SECOND_MAX, MESSAGE_LEN_MAX, PPID_DLMS, PPID_ENVELOPE, PPID_OPEN,
     PPID_TLS, PPID_XML, Received, SctpAssociation, SctpDialer, SctpEvent, SctpSocket, SctpStatus,

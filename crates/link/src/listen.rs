@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::connect::serial;
+use crate::scion::ScionListener;
 use crate::sctp::{SctpLink, SctpSocket};
 use crate::stream::WrapperStream;
 use crate::udp::{DATAGRAM_SIZE_MAX, UdpLink};
@@ -122,6 +123,11 @@ impl Listener {
                         }
                     }),
                 )
+            }
+            Endpoint::Scion(at, options) => {
+                let listener = ScionListener::bind(at, options, clock).await?;
+                let port = listener.port();
+                (port, tokio::spawn(listener.accept(slots, ready)))
             }
             Endpoint::Sctp(..) | Endpoint::Sctps(..) => {
                 return Err(LinkError::Unsupported("this transport"));

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use model::MessageClass;
 
-use crate::SctpStatus;
+use crate::{ScionError, ScionStatus, SctpStatus};
 
 /// A service access point: a logical device's or a client's address.
 pub type Sap = u16;
@@ -68,6 +68,18 @@ pub trait Link: Send {
     fn sctp(&self) -> Option<SctpStatus> {
         None
     }
+
+    /// Is ready once whenever the link has found out that what was sent last is
+    /// lost most likely, and has taken another path: a repetition is worth it.
+    /// To be polled after [`poll_receive`](Self::poll_receive).
+    fn poll_lost(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    /// Tells the paths of the last messages in both directions, over SCION.
+    fn scion(&self) -> Option<ScionStatus> {
+        None
+    }
 }
 
 impl Link for Box<dyn Link> {
@@ -97,6 +109,14 @@ impl Link for Box<dyn Link> {
 
     fn sctp(&self) -> Option<SctpStatus> {
         (**self).sctp()
+    }
+
+    fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        (**self).poll_lost(cx)
+    }
+
+    fn scion(&self) -> Option<ScionStatus> {
+        (**self).scion()
     }
 }
 
@@ -159,6 +179,9 @@ pub enum LinkError {
     /// TLS refused one of the two sides.
     #[error("TLS: {0}")]
     Tls(Box<str>),
+    /// No way through a SCION network, or none that the policy allows.
+    #[error(transparent)]
+    Scion(#[from] ScionError),
     /// A transport that cannot be used in this way.
     #[error("{0} cannot be used here")]
     Unsupported(&'static str),

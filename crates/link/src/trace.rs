@@ -180,4 +180,12 @@ impl<L: Link> Link for Traced<L> {
     fn sctp(&self) -> Option<crate::SctpStatus> {
         self.inner.sctp()
     }
+
+    fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inner.poll_lost(cx)
+    }
+
+    fn scion(&self) -> Option<crate::ScionStatus> {
+        self.inner.scion()
+    }
 }

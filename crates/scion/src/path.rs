@@ -183,6 +183,18 @@ impl Path {
         })
     }
 
+    /// Turns the path around: what comes back along it crosses the same ASes
+    /// in this order.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        let mut reversed = self.clone();
+        reversed.hops.reverse();
+        for hop in &mut reversed.hops {
+            core::mem::swap(&mut hop.ingress, &mut hop.egress);
+        }
+        reversed
+    }
+
     /// Counts the interfaces that this path and another both cross: 0 where
     /// no single link can take both away.
     #[must_use]

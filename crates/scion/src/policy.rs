@@ -160,6 +160,16 @@ impl Policy {
         Ok(())
     }
 
+    /// Tells whether it says anything of where a path may go, so that a path
+    /// that is not known cannot be allowed.
+    #[must_use]
+    pub const fn is_fence(&self) -> bool {
+        self.acl.is_some()
+            || self.sequence.is_some()
+            || self.verified_only
+            || self.max_latency.is_some()
+    }
+
     /// Gives the allowed paths in order of preference.
     #[must_use]
     pub fn allowed<'a>(&self, paths: &'a [Path], now: u64) -> Vec<&'a Path> {

@@ -22,6 +22,9 @@ pub struct Config {
     pub conformance: Conformance,
     /// Octets of the longest APDU that we take, 64 to 65,535.
     pub pdu_len_max: u16,
+    /// Octets of the longest APDU that the link carries, 64 to 65,535:
+    /// requests that are longer go in blocks.
+    pub send_len_max: u16,
     /// The association object that takes pass 3.
     pub object: Obis,
     /// Whether the association is there without being made: nothing is asked
@@ -60,6 +63,7 @@ impl Default for Config {
                 | Conformance::DATA_NOTIFICATION
                 | Conformance::PRIORITY_MGMT_SUPPORTED,
             pdu_len_max: u16::MAX,
+            send_len_max: u16::MAX,
             object: Obis([0, 0, 40, 0, 0, 255]),
             pre_established: false,
             broadcast: false,

@@ -33,6 +33,9 @@ pub enum Input<'a> {
     Cancel,
     /// Time has passed.
     Timeout,
+    /// The link says that what was sent is lost most likely, and that it has
+    /// another way: what may be repeated is, before its time.
+    Repeat,
     /// The link is gone.
     LinkLost,
 }

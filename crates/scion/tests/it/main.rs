@@ -11,10 +11,14 @@
 
 mod address;
 mod choice;
+mod daemon;
 mod drkey;
 mod network;
+mod packet;
 mod policy;
 mod reference;
+mod routes;
+mod session;
 mod sig;
 
 /// Octets of hexadecimal digits.

@@ -1,0 +1,254 @@
+//! An AS that is known by its daemon, and the paths that it tells.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use scion::address::IsdAs;
+use scion::daemon::{self, Route};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::AbortHandle;
+
+use super::ScionError;
+use super::grpc::call;
+
+/// How long a daemon may take: it asks other ASes itself.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often paths are asked for anew: segments live for hours, new ones come
+/// within minutes.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// How long it is waited after a question that failed or found nothing, and at
+/// least between two questions.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// ASes whose paths are known at once; more are refused.
+const DESTINATIONS_MAX: usize = 256;
+
+/// Questions to a daemon at once.
+const CALLS_MAX: usize = 8;
+
+/// What is known of the paths to an AS.
+#[derive(Clone, Debug)]
+pub(super) enum Known {
+    /// Nothing yet.
+    Asked,
+    /// These.
+    Paths(Arc<Vec<Route>>),
+    /// Nothing, and why.
+    Failed(Arc<str>),
+}
+
+/// The paths to one AS, as they become known.
+pub(super) struct Feed {
+    known: watch::Receiver<Known>,
+    keeper: Arc<Keeper>,
+}
+
+impl Feed {
+    /// Waits until something is known.
+    pub(super) async fn first(&mut self) -> Known {
+        let known = self
+            .known
+            .wait_for(|known| !matches!(known, Known::Asked))
+            .await;
+        known.map_or(Known::Asked, |known| known.clone())
+    }
+
+    /// Gives the paths where they were told anew since the last call.
+    pub(super) fn news(&mut self) -> Option<Arc<Vec<Route>>> {
+        if !self.known.has_changed().unwrap_or(false) {
+            return None;
+        }
+        match &*self.known.borrow_and_update() {
+            Known::Paths(routes) => Some(Arc::clone(routes)),
+            Known::Asked | Known::Failed(_) => None,
+        }
+    }
+
+    /// Gives the paths that are known.
+    pub(super) fn paths(&mut self) -> Option<Arc<Vec<Route>>> {
+        match &*self.known.borrow_and_update() {
+            Known::Paths(routes) => Some(Arc::clone(routes)),
+            Known::Asked | Known::Failed(_) => None,
+        }
+    }
+
+    /// Has the paths asked for anew soon: those that are known fail.
+    pub(super) fn hurry(&self) {
+        self.keeper.wish.notify_one();
+    }
+}
+
+/// Keeps the task that asks for the paths to an AS.
+struct Keeper {
+    wish: Arc<Notify>,
+    task: Option<AbortHandle>,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// An AS that is known by its daemon.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    daemon: Arc<str>,
+    isd_as: IsdAs,
+    calls: Arc<Semaphore>,
+    destinations: Mutex<BTreeMap<IsdAs, (Weak<Keeper>, watch::Receiver<Known>)>>,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+impl Attachment {
+    /// Asks a daemon which AS it is of.
+    pub(super) async fn open(daemon: &str) -> Result<Arc<Self>, ScionError> {
+        let error = |why: String| ScionError::Daemon {
+            at: daemon.into(),
+            why: why.into(),
+        };
+        let answer = ask(daemon, "AS", &daemon::as_request()).await;
+        let answer = answer.map_err(error)?;
+        let isd_as = daemon::as_answer(&answer).map_err(|why| error(why.to_string()))?;
+        Ok(Arc::new(Self {
+            daemon: daemon.into(),
+            isd_as,
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            destinations: Mutex::new(BTreeMap::new()),
+        }))
+    }
+
+    pub(super) const fn isd_as(&self) -> IsdAs {
+        self.isd_as
+    }
+
+    pub(super) fn daemon(&self) -> &str {
+        &self.daemon
+    }
+
+    pub(super) fn error(&self, why: &str) -> ScionError {
+        ScionError::Daemon {
+            at: self.daemon().into(),
+            why: why.into(),
+        }
+    }
+
+    /// Gives the paths to an AS; they are asked for as long as somebody keeps
+    /// what this gives.
+    pub(super) fn paths(&self, to: IsdAs) -> Result<Feed, ScionError> {
+        let mut all = self
+            .destinations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((keeper, known)) = all.get(&to)
+            && let Some(keeper) = keeper.upgrade()
+        {
+            return Ok(Feed {
+                known: known.clone(),
+                keeper,
+            });
+        }
+        all.retain(|_, (keeper, _)| keeper.strong_count() > 0);
+        if all.len() >= DESTINATIONS_MAX {
+            return Err(ScionError::Busy);
+        }
+        let wish = Arc::new(Notify::new());
+        let (keeper, known) = if to == self.isd_as {
+            let within = Known::Paths(Arc::new(vec![Route::within(to)]));
+            (Keeper { wish, task: None }, watch::channel(within).1)
+        } else {
+            let (tell, known) = watch::channel(Known::Asked);
+            let asking = Asking {
+                daemon: Arc::clone(&self.daemon),
+                from: self.isd_as,
+                to,
+                calls: Arc::clone(&self.calls),
+                wish: Arc::clone(&wish),
+                tell,
+            };
+            let task = tokio::spawn(asking.run()).abort_handle();
+            let task = Some(task);
+            (Keeper { wish, task }, known)
+        };
+        let keeper = Arc::new(keeper);
+        all.insert(to, (Arc::downgrade(&keeper), known.clone()));
+        Ok(Feed { known, keeper })
+    }
+}
+
+/// Asks for the paths to an AS again and again.
+struct Asking {
+    daemon: Arc<str>,
+    from: IsdAs,
+    to: IsdAs,
+    calls: Arc<Semaphore>,
+    wish: Arc<Notify>,
+    tell: watch::Sender<Known>,
+}
+
+impl Asking {
+    async fn run(self) {
+        let (mut refresh, mut failing) = (false, false);
+        loop {
+            let asked = self.once(refresh).await;
+            let pause = match asked {
+                Ok(routes) => {
+                    failing = false;
+                    let pause = if routes.is_empty() { AGAIN } else { REFRESH };
+                    self.tell.send_replace(Known::Paths(Arc::new(routes)));
+                    pause
+                }
+                Err(why) => {
+                    let (to, at) = (self.to, &self.daemon);
+                    if !failing {
+                        tracing::warn!(%to, %at, why, "the daemon tells no paths");
+                    }
+                    failing = true;
+                    // Those that were told stay until they end; telling them
+                    // again has their ends looked at.
+                    self.tell.send_modify(|known| {
+                        if !matches!(known, Known::Paths(_)) {
+                            *known = Known::Failed(why.into());
+                        }
+                    });
+                    AGAIN
+                }
+            };
+            tokio::time::sleep(AGAIN).await;
+            refresh = tokio::time::timeout(pause.saturating_sub(AGAIN), self.wish.notified())
+                .await
+                .is_ok();
+        }
+    }
+
+    async fn once(&self, refresh: bool) -> Result<Vec<Route>, String> {
+        let _permit = self.calls.acquire().await.map_err(|why| why.to_string())?;
+        let request = daemon::paths_request(self.from, self.to, refresh);
+        let answer = ask(&self.daemon, "Paths", &request).await?;
+        let (routes, left_out) =
+            daemon::paths_answer(&answer, self.from, self.to).map_err(|why| why.to_string())?;
+        if left_out > 0 {
+            tracing::info!(left_out, to = %self.to, "the daemon told paths that cannot be used");
+        }
+        tracing::debug!(paths = routes.len(), to = %self.to, "the daemon told paths");
+        Ok(routes)
+    }
+}
+
+async fn ask(at: &str, method: &str, request: &[u8]) -> Result<Vec<u8>, String> {
+    let call = call(at, daemon::SERVICE, method, request, daemon::MAX_ANSWER);
+    match tokio::time::timeout(CALL_LIMIT, call).await {
+        Ok(answer) => answer.map_err(|why| why.to_string()),
+        Err(_) => Err(format!("no answer within {} s", CALL_LIMIT.as_secs())),
+    }
+}

@@ -1,0 +1,558 @@
+//! Messages with one peer: which path each takes, and what silence means.
+//!
+//! A sans-IO machine. [`Session::send`] gives the packets of a message;
+//! [`Session::handle`] takes a packet that came; [`Session::deadline`] tells
+//! when silence is a failure, and [`Session::silent`] is asked then. It repeats
+//! nothing: whoever speaks above it is told that a repetition is worth it, and
+//! the repetition takes another path.
+//!
+//! Who asks chooses the path. Who answers sends back along the path that the
+//! request came by, where its own policy allows that, else on the best that it
+//! allows; so the one who waits for an answer moves both directions at once.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::address::InterfaceId;
+use crate::choice::{Choice, Failure, NoPath};
+use crate::daemon::Route;
+use crate::packet::{self, Carried, Packet, PacketError, Place, Report};
+use crate::path::{Fingerprint, Path};
+use crate::policy::Policy;
+
+/// The shortest silence that is a failure: far above what a meter takes to
+/// answer, and still three tries within half a second.
+pub const SILENCE_MIN: Duration = Duration::from_millis(150);
+
+/// The longest silence that is waited for on one path.
+pub const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// Silence on a path of which nothing is known.
+const SILENCE_UNKNOWN: Duration = Duration::from_millis(500);
+
+/// Doubled messages that are remembered, to drop their second copies.
+const DOUBLED_MAX: usize = 32;
+
+/// Attempts of one message that are remembered.
+const ATTEMPTS_MAX: usize = 16;
+
+/// Who begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Chooses paths, and takes silence for a failure.
+    Asks,
+    /// Answers along the path that it was asked by.
+    Answers,
+}
+
+/// A packet for a router, or within an AS for the peer itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where it goes first.
+    pub to: SocketAddr,
+    /// The packet.
+    pub octets: Vec<u8>,
+}
+
+/// What a packet that came was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A message, with its traffic class.
+    Message {
+        /// The message.
+        payload: Vec<u8>,
+        /// Traffic class of the packet.
+        traffic_class: u8,
+    },
+    /// The network reports that what was sent is lost; another path is taken
+    /// for its repetition.
+    Lost,
+    /// Nothing for who is above.
+    Nothing,
+}
+
+/// The paths that the last message and the last answer took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathReceipt {
+    /// Where the last message went; of a doubled one the preferred path.
+    pub sent: Option<Path>,
+    /// Where the last one came from, in the order of the ASes that it
+    /// crossed; none where its path is none that the network told of.
+    pub received: Option<Path>,
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets sent, second copies among them.
+    pub sent: u64,
+    /// Messages taken.
+    pub received: u64,
+    /// Moves to another path because nothing was heard.
+    pub silences: u64,
+    /// Moves to another path because the network reported a failure.
+    pub reports: u64,
+    /// Second copies of doubled messages that were dropped.
+    pub doubled: u64,
+    /// Messages dropped because they came on a path that is not allowed.
+    pub fenced: u64,
+    /// What is no packet from the peer for this end.
+    pub strange: u64,
+}
+
+/// What went out and was not answered.
+#[derive(Debug)]
+struct Waiting {
+    /// The paths that it went on, in order, and when.
+    attempts: Vec<(Fingerprint, Duration)>,
+    /// When silence is a failure; none once it was told.
+    deadline: Option<Duration>,
+}
+
+/// How long answers take on a path (RFC 6298).
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    smoothed: Duration,
+    deviation: Duration,
+}
+
+/// The messages with one peer. Times are durations since any fixed moment.
+#[derive(Debug)]
+pub struct Session {
+    role: Role,
+    local: Place,
+    remote: Place,
+    choice: Choice,
+    routes: Vec<Route>,
+    /// Those before the last update: an answer may still come along one.
+    former: Vec<Route>,
+    waiting: Option<Waiting>,
+    paces: BTreeMap<Fingerprint, Pace>,
+    /// Silences in a row.
+    backoff: u32,
+    /// The path to answer on.
+    mirror: Option<Fingerprint>,
+    flow: u32,
+    doubled: VecDeque<[u8; 32]>,
+    receipt: PathReceipt,
+    counters: Counters,
+}
+
+impl Session {
+    /// Starts without paths: nothing can be sent before
+    /// [`update`](Self::update). `flow` is random: it keeps the messages of
+    /// this session apart from those of one before it between the same ends.
+    #[must_use]
+    pub const fn new(role: Role, local: Place, remote: Place, policy: Policy, flow: u32) -> Self {
+        Self {
+            role,
+            local,
+            remote,
+            choice: Choice::new(policy),
+            routes: Vec::new(),
+            former: Vec::new(),
+            waiting: None,
+            paces: BTreeMap::new(),
+            backoff: 0,
+            mirror: None,
+            flow: flow & 0xf_ffff,
+            doubled: VecDeque::new(),
+            receipt: PathReceipt {
+                sent: None,
+                received: None,
+            },
+            counters: Counters {
+                sent: 0,
+                received: 0,
+                silences: 0,
+                reports: 0,
+                doubled: 0,
+                fenced: 0,
+                strange: 0,
+            },
+        }
+    }
+
+    /// Takes the paths that the network now knows to the peer's AS; `unix` is
+    /// the time in seconds since 1970.
+    pub fn update(&mut self, routes: Vec<Route>, unix: u64) {
+        let paths: Vec<Path> = routes.iter().map(|route| route.path.clone()).collect();
+        self.choice.update(&paths, unix);
+        self.former = core::mem::replace(&mut self.routes, routes);
+        let choice = &self.choice;
+        self.paces
+            .retain(|path, _| choice.allowed().iter().any(|at| at.fingerprint() == *path));
+    }
+
+    /// Tells the peer.
+    #[must_use]
+    pub const fn remote(&self) -> Place {
+        self.remote
+    }
+
+    /// Shows the choice: allowed paths, and the one in use.
+    #[must_use]
+    pub const fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// Shows the paths of the last messages.
+    #[must_use]
+    pub const fn receipt(&self) -> &PathReceipt {
+        &self.receipt
+    }
+
+    /// Tells what was counted.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Gives the packets of a message: one, or two on paths apart where it is
+    /// `doubled` and there are two.
+    ///
+    /// # Errors
+    /// [`NoPath`] where no path may be taken; nothing is sent then.
+    pub fn send(
+        &mut self,
+        payload: &[u8],
+        traffic_class: u8,
+        doubled: bool,
+        now: Duration,
+    ) -> Result<Vec<Transmit>, NoPath> {
+        let mirrored = self.mirror.filter(|mirror| {
+            let allowed = self.choice.allowed();
+            allowed.iter().any(|path| path.fingerprint() == *mirror)
+        });
+        let first = match mirrored {
+            Some(path) if self.role == Role::Answers => path,
+            _ => self.choice.best(now)?.fingerprint(),
+        };
+        let mut paths = Vec::from([first]);
+        if doubled {
+            let second = self.choice.second(now).map(Path::fingerprint);
+            let second = match second {
+                // The mirrored path need not be the best one.
+                Some(path) if path == first => self.choice.best(now).ok().map(Path::fingerprint),
+                other => other,
+            };
+            paths.extend(second.filter(|path| *path != first));
+        }
+        self.flow = (self.flow + 1) & 0xf_ffff;
+        // A flow of 0 is none.
+        self.flow = self.flow.max(1);
+        let mut packets = Vec::new();
+        for path in &paths {
+            let Some(route) = find(&self.routes, *path) else {
+                continue;
+            };
+            let label = (traffic_class, self.flow);
+            let packet = packet::datagram(self.local, self.remote, route.octets(), label, payload);
+            if let Ok(octets) = packet {
+                let to = route.next(self.remote.host, self.remote.port);
+                packets.push(Transmit { to, octets });
+            }
+        }
+        if packets.is_empty() {
+            return Err(NoPath::Unknown);
+        }
+        self.counters.sent += u64::try_from(packets.len()).unwrap_or(0);
+        self.receipt.sent = find(&self.routes, first).map(|route| route.path.clone());
+        if self.role == Role::Asks {
+            let limit = self.limit(first);
+            let waiting = self.waiting.get_or_insert(Waiting {
+                attempts: Vec::new(),
+                deadline: None,
+            });
+            waiting.deadline = Some(now.saturating_add(limit));
+            if waiting.attempts.len() + paths.len() > ATTEMPTS_MAX {
+                waiting.attempts.remove(0);
+            }
+            waiting
+                .attempts
+                .extend(paths.into_iter().map(|path| (path, now)));
+        }
+        Ok(packets)
+    }
+
+    /// Takes a packet that came.
+    ///
+    /// # Errors
+    /// [`PacketError`] where it is none; it is counted and forgotten.
+    pub fn handle(&mut self, octets: &[u8], now: Duration) -> Result<Arrival, PacketError> {
+        let taken = self.take(octets, now);
+        if taken.is_err() {
+            self.counters.strange += 1;
+        }
+        taken
+    }
+
+    fn take(&mut self, octets: &[u8], now: Duration) -> Result<Arrival, PacketError> {
+        let packet = Packet::decode(octets)?;
+        let carried = packet.carried()?;
+        if packet.destination != (self.local.isd_as, self.local.host) {
+            self.counters.strange += 1;
+            return Ok(Arrival::Nothing);
+        }
+        match carried {
+            Carried::Udp {
+                source_port,
+                destination_port,
+                payload,
+            } => {
+                let to_us = destination_port == self.local.port;
+                let peer = (self.remote.isd_as, self.remote.host);
+                if !to_us || packet.source != peer || source_port != self.remote.port {
+                    self.counters.strange += 1;
+                    return Ok(Arrival::Nothing);
+                }
+                let crossed = packet::crossed(packet.path)?;
+                Ok(self.message(&packet, &crossed, payload, now))
+            }
+            Carried::Report(report, quote) => self.reported(report, quote, now),
+            Carried::Scmp(..) => Ok(Arrival::Nothing),
+        }
+    }
+
+    fn message(
+        &mut self,
+        packet: &Packet<'_>,
+        crossed: &[InterfaceId],
+        payload: &[u8],
+        now: Duration,
+    ) -> Arrival {
+        let came = self.came_by(crossed).map(|route| route.path.clone());
+        let allowed = match &came {
+            // 0: whether it has expired is not the question for what has come.
+            Some(path) => self.choice.policy().judge(path, 0).is_ok(),
+            None => !self.choice.policy().is_fence(),
+        };
+        // What a peer asks has come, whatever its way; what is answered goes
+        // an allowed way. An answer is only taken from one.
+        if !allowed && self.role == Role::Asks {
+            self.counters.fenced += 1;
+            return Arrival::Nothing;
+        }
+        if self.is_second_copy(packet, payload) {
+            self.counters.doubled += 1;
+            return Arrival::Nothing;
+        }
+        let fingerprint = came.as_ref().map(Path::fingerprint);
+        match self.role {
+            Role::Asks => self.answered(fingerprint, now),
+            Role::Answers => self.mirror = fingerprint,
+        }
+        self.receipt.received = came.map(|path| path.reversed());
+        self.counters.received += 1;
+        Arrival::Message {
+            payload: payload.to_vec(),
+            traffic_class: packet.traffic_class,
+        }
+    }
+
+    fn came_by(&self, crossed: &[InterfaceId]) -> Option<&Route> {
+        let mut all = self.routes.iter().chain(&self.former);
+        all.find(|route| route.is_reverse_of(crossed))
+    }
+
+    /// Tells whether this is the second copy of a doubled message: the same
+    /// octets under the same flow. Each message has a flow of its own, a
+    /// repetition too; who labels all messages alike doubles none, and marks
+    /// none as urgent.
+    fn is_second_copy(&mut self, packet: &Packet<'_>, payload: &[u8]) -> bool {
+        if packet.traffic_class == 0 {
+            return false;
+        }
+        let mut digest = Sha256::new();
+        digest.update(packet.flow.to_be_bytes());
+        digest.update([packet.traffic_class]);
+        digest.update(payload);
+        let digest: [u8; 32] = digest.finalize().into();
+        if self.doubled.contains(&digest) {
+            return true;
+        }
+        if self.doubled.len() == DOUBLED_MAX {
+            self.doubled.pop_front();
+        }
+        self.doubled.push_back(digest);
+        false
+    }
+
+    /// Notes an answer, and that it came on a path.
+    fn answered(&mut self, came: Option<Fingerprint>, now: Duration) {
+        self.backoff = 0;
+        let Some(waiting) = self.waiting.take() else {
+            return;
+        };
+        let tried = |path: &Fingerprint| waiting.attempts.iter().any(|(at, _)| at == path);
+        // A peer that answers on a path of its own choice has still been
+        // reached on the last one.
+        let good = came
+            .filter(tried)
+            .or_else(|| waiting.attempts.last().map(|(path, _)| *path));
+        let Some(good) = good else { return };
+        self.choice.answered(good);
+        // Which of several attempts was answered is not known (Karn).
+        let mut sent = waiting.attempts.iter().filter(|(path, _)| *path == good);
+        if let (Some((_, sent)), None) = (sent.next(), sent.next()) {
+            let took = now.saturating_sub(*sent);
+            let pace = self.paces.entry(good).or_insert(Pace {
+                smoothed: took,
+                deviation: took / 2,
+            });
+            let off = pace.smoothed.abs_diff(took);
+            pace.deviation = (pace.deviation * 3 + off) / 4;
+            pace.smoothed = (pace.smoothed * 7 + took) / 8;
+        }
+    }
+
+    /// How long an answer on this path may take.
+    fn limit(&self, path: Fingerprint) -> Duration {
+        let known = self
+            .paces
+            .get(&path)
+            .map(|pace| pace.smoothed + 4 * pace.deviation);
+        let told = || {
+            let route = find(&self.routes, path)?;
+            Some(4 * route.path.latency?.min(SILENCE_MAX))
+        };
+        let limit = known.or_else(told).unwrap_or(SILENCE_UNKNOWN);
+        let limit = limit.clamp(SILENCE_MIN, SILENCE_MAX);
+        let doubled = 1_u32.checked_shl(self.backoff).unwrap_or(u32::MAX);
+        limit.saturating_mul(doubled).min(SILENCE_MAX)
+    }
+
+    /// Tells when silence is a failure.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        self.waiting.as_ref().and_then(|waiting| waiting.deadline)
+    }
+
+    /// Takes the silence until now for a failure, once the deadline is over:
+    /// the next message takes another path. Tells whether it was.
+    pub fn silent(&mut self, now: Duration) -> bool {
+        let Some(waiting) = &mut self.waiting else {
+            return false;
+        };
+        if waiting.deadline.is_none_or(|deadline| now < deadline) {
+            return false;
+        }
+        waiting.deadline = None;
+        let last = waiting.attempts.last().map(|(_, at)| *at);
+        let failed: Vec<Fingerprint> = waiting
+            .attempts
+            .iter()
+            .filter(|(_, at)| Some(*at) == last)
+            .map(|(path, _)| *path)
+            .collect();
+        for path in failed {
+            // Without a path the next message says so.
+            drop(self.choice.failed(path, Failure::Silence, now).ok());
+        }
+        self.backoff = (self.backoff + 1).min(8);
+        self.counters.silences += 1;
+        true
+    }
+
+    fn reported(
+        &mut self,
+        report: Report,
+        quote: &[u8],
+        now: Duration,
+    ) -> Result<Arrival, PacketError> {
+        let quote = Packet::decode_quote(quote)?;
+        let ours = quote.source == (self.local.isd_as, self.local.host)
+            && quote.destination == (self.remote.isd_as, self.remote.host)
+            && quote.quoted_ports()? == (self.local.port, self.remote.port);
+        let crossed = packet::crossed(quote.path)?;
+        let Some(went) = self.routes.iter().find(|route| route.is(&crossed)) else {
+            return Ok(Arrival::Nothing);
+        };
+        // Anybody may have made the report: it moves what it can be about, to
+        // other allowed paths, and for a while.
+        if !ours || !report.is_about(&went.path) {
+            self.counters.strange += 1;
+            return Ok(Arrival::Nothing);
+        }
+        let went = went.path.fingerprint();
+        let harmed: Vec<Fingerprint> = self
+            .choice
+            .allowed()
+            .iter()
+            .filter(|path| path.fingerprint() == went || report.takes(path))
+            .map(Path::fingerprint)
+            .collect();
+        for path in harmed {
+            drop(self.choice.failed(path, Failure::Reported, now).ok());
+        }
+        let Some(waiting) = &mut self.waiting else {
+            return Ok(Arrival::Nothing);
+        };
+        // Of what went on two paths, one is still under way.
+        let last = waiting.attempts.last().map(|(_, at)| *at);
+        let mut latest = waiting.attempts.iter().filter(|(_, at)| Some(*at) == last);
+        let lost = waiting.deadline.is_some() && latest.all(|(path, _)| *path == went);
+        if !lost {
+            return Ok(Arrival::Nothing);
+        }
+        waiting.deadline = None;
+        self.counters.reports += 1;
+        Ok(Arrival::Lost)
+    }
+}
+
+impl Report {
+    /// Tells whether a packet on this path can have met what is reported.
+    fn is_about(&self, path: &Path) -> bool {
+        matches!(self, Self::Other { .. }) || self.takes(path)
+    }
+
+    /// Tells whether a path cannot be used while this lasts.
+    fn takes(&self, path: &Path) -> bool {
+        match *self {
+            Self::ExternalInterfaceDown { isd_as, interface } => path
+                .interfaces()
+                .any(|(at, through, _)| (at, through) == (isd_as, interface)),
+            Self::InternalConnectivityDown {
+                isd_as,
+                ingress,
+                egress,
+            } => path
+                .hops()
+                .iter()
+                .any(|hop| hop.isd_as == isd_as && (hop.ingress, hop.egress) == (ingress, egress)),
+            Self::Other { .. } => false,
+        }
+    }
+}
+
+/// Tells whom a packet for one's own host concerns: who sent it, or of a
+/// report to whom the quoted packet went. None where it is no packet.
+#[must_use]
+pub fn peer_of(octets: &[u8]) -> Option<Place> {
+    let packet = Packet::decode(octets).ok()?;
+    match packet.carried().ok()? {
+        Carried::Udp { source_port, .. } => Some(Place {
+            isd_as: packet.source.0,
+            host: packet.source.1,
+            port: source_port,
+        }),
+        Carried::Report(_, quote) => {
+            let quote = Packet::decode_quote(quote).ok()?;
+            Some(Place {
+                isd_as: quote.destination.0,
+                host: quote.destination.1,
+                port: quote.quoted_ports().ok()?.1,
+            })
+        }
+        Carried::Scmp(..) => None,
+    }
+}
+
+fn find(routes: &[Route], path: Fingerprint) -> Option<&Route> {
+    routes.iter().find(|route| route.path.fingerprint() == path)
+}
