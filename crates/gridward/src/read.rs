@@ -29,7 +29,8 @@ Examples:
   gridward read tcp://10.0.0.7 1-0:99.1.0 --profile --from 2026-11-20 --keys k.toml
   gridward read kitchen 1-0:1.8.0      (what it means: gridward config default)
 
-URL: tcp:// udp:// tls:// hdlc+tcp://HOST[:4059], serial:///dev/ttyUSB0?baud=9600.
+URL: tcp:// udp:// tls:// hdlc+tcp://HOST[:4059], serial:///dev/ttyUSB0?baud=9600,
+scion://[ISD-AS,ADDRESS][:4059]; with --json each reading then tells its paths.
 Without an attribute, 2 is read. Scaler and unit of registers are read along.
 Times without an offset are the meter's own. Entries count from 1, the oldest.")]
 pub(crate) struct ReadOptions {

@@ -16,7 +16,9 @@ use crate::scion::ScionListener;
 use crate::sctp::{SctpLink, SctpSocket};
 use crate::stream::WrapperStream;
 use crate::udp::{DATAGRAM_SIZE_MAX, UdpLink};
-use crate::{Clock, Endpoint, HdlcOptions, HostPort, Link, LinkError, Sap, hdlc, tls};
+use crate::{
+    Clock, Endpoint, HdlcOptions, HostPort, Link, LinkError, Sap, ScionOptions, hdlc, tls,
+};
 
 /// How much a listener takes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,11 +143,15 @@ impl Listener {
                 )
             }
         };
-        Ok(Self {
-            local: endpoint.clone().with_port(port),
-            links,
-            task,
-        })
+        let mut local = endpoint.clone().with_port(port);
+        if let Some(options) = local.scion_mut() {
+            // Daemon and fence are this end's; who connects has others.
+            *options = ScionOptions {
+                isd_as: options.isd_as,
+                ..ScionOptions::default()
+            };
+        }
+        Ok(Self { local, links, task })
     }
 
     /// Tells where it listens, with the port that the system chose.

@@ -9,7 +9,7 @@
 //! the calls to the daemon and the clock.
 //!
 //! The class of a message is in the traffic class of its packets
-//! ([`Treatment`]): routers may use it, and the peer's answers have it too.
+//! ([`crate::Treatment`]): routers may use it, and the peer's answers have it too.
 
 mod attachment;
 mod grpc;
@@ -31,7 +31,7 @@ pub use self::options::ScionOptions;
 pub use ::scion::path::{Path as ScionPath, Trust as ScionTrust};
 pub use ::scion::session::{Counters as ScionCounters, PathReceipt};
 
-use self::attachment::{Attachment, Feed, Known};
+use self::attachment::{Attachment, Known};
 use self::link::{Parts, ScionLink, Source};
 use crate::{Accepted, Clock, Entropy as _, HostPort, LinkError, SystemEntropy};
 

@@ -195,14 +195,38 @@ impl Choice {
         Ok(next)
     }
 
+    /// Gives the least harmed path that is not among those `tried` for one
+    /// message, in order; of equals the one that shares least with the last of
+    /// them. None where all were tried.
+    #[must_use]
+    pub fn untried(&self, tried: &[Fingerprint], now: Duration) -> Option<&Path> {
+        let last = self.position(tried.last().copied()).map(|(_, path)| path);
+        let others = self.allowed.iter().enumerate();
+        others
+            .filter(|(_, path)| !tried.contains(&path.fingerprint()))
+            .min_by_key(|(index, path)| {
+                let shared = last.map(|last| {
+                    (
+                        path.same_first_interface(last),
+                        path.shared_interfaces(last),
+                    )
+                });
+                (self.penalty(path, now), shared, *index)
+            })
+            .map(|(_, path)| path)
+    }
+
     /// Notes that an answer came to what was sent on a path. Where it is
-    /// preferred to the one in use, it is taken again.
+    /// preferred to the one in use, or that one has failed since, it is taken.
     pub fn answered(&mut self, path: Fingerprint) {
         self.penalties.remove(&path);
         let Some((index, _)) = self.position(Some(path)) else {
             return;
         };
-        let active = self.position(self.active).map(|(index, _)| index);
+        let active = self
+            .position(self.active)
+            .filter(|(_, active)| !self.penalties.contains_key(&active.fingerprint()))
+            .map(|(index, _)| index);
         if active.is_none_or(|active| index < active) {
             self.active = Some(path);
         }

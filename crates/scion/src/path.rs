@@ -184,13 +184,20 @@ impl Path {
     }
 
     /// Turns the path around: what comes back along it crosses the same ASes
-    /// in this order.
+    /// in this order, and has the fingerprint that the other end would print.
     #[must_use]
     pub fn reversed(&self) -> Self {
         let mut reversed = self.clone();
         reversed.hops.reverse();
         for hop in &mut reversed.hops {
             core::mem::swap(&mut hop.ingress, &mut hop.egress);
+        }
+        let interfaces: Vec<_> = reversed
+            .interfaces()
+            .map(|(isd_as, interface, _)| (isd_as, interface))
+            .collect();
+        if !interfaces.is_empty() {
+            reversed.fingerprint = crate::daemon::fingerprint(&interfaces);
         }
         reversed
     }

@@ -107,10 +107,28 @@ pub struct Counters {
 /// What went out and was not answered.
 #[derive(Debug)]
 struct Waiting {
-    /// The paths that it went on, in order, and when.
-    attempts: Vec<(Fingerprint, Duration)>,
+    /// The paths that it went on, in order.
+    attempts: Vec<Attempt>,
     /// When silence is a failure; none once it was told.
     deadline: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    path: Fingerprint,
+    at: Duration,
+    /// Tells apart what was sent at once from what was sent again.
+    flow: u32,
+}
+
+impl Waiting {
+    /// The paths of the last message.
+    fn last(&self) -> impl Iterator<Item = Fingerprint> {
+        let flow = self.attempts.last().map(|attempt| attempt.flow);
+        let last = self.attempts.iter();
+        last.filter(move |attempt| Some(attempt.flow) == flow)
+            .map(|attempt| attempt.path)
+    }
 }
 
 /// How long answers take on a path (RFC 6298).
@@ -230,7 +248,7 @@ impl Session {
         });
         let first = match mirrored {
             Some(path) if self.role == Role::Answers => path,
-            _ => self.choice.best(now)?.fingerprint(),
+            _ => self.next(now)?,
         };
         let mut paths = Vec::from([first]);
         if doubled {
@@ -269,14 +287,33 @@ impl Session {
                 deadline: None,
             });
             waiting.deadline = Some(now.saturating_add(limit));
-            if waiting.attempts.len() + paths.len() > ATTEMPTS_MAX {
-                waiting.attempts.remove(0);
-            }
-            waiting
-                .attempts
-                .extend(paths.into_iter().map(|path| (path, now)));
+            let over = (waiting.attempts.len() + paths.len()).saturating_sub(ATTEMPTS_MAX);
+            waiting.attempts.drain(..over.min(waiting.attempts.len()));
+            let (at, flow) = (now, self.flow);
+            let attempts = paths.into_iter().map(|path| Attempt { path, at, flow });
+            waiting.attempts.extend(attempts);
         }
         Ok(packets)
+    }
+
+    /// The path of the next message: the best one; of a repetition one that
+    /// was not tried for it, in turns where all were.
+    fn next(&mut self, now: Duration) -> Result<Fingerprint, NoPath> {
+        let best = self.choice.best(now)?.fingerprint();
+        let lost = |waiting: &&Waiting| waiting.deadline.is_none();
+        let Some(waiting) = self.waiting.as_ref().filter(lost) else {
+            return Ok(best);
+        };
+        let mut tried = Vec::new();
+        for attempt in waiting.attempts.iter().rev() {
+            let all = tried.len() + 1 >= self.choice.allowed().len();
+            if !all && !tried.contains(&attempt.path) {
+                tried.push(attempt.path);
+            }
+        }
+        tried.reverse();
+        let next = self.choice.untried(&tried, now).map(Path::fingerprint);
+        Ok(next.unwrap_or(best))
     }
 
     /// Takes a packet that came.
@@ -388,18 +425,18 @@ impl Session {
         let Some(waiting) = self.waiting.take() else {
             return;
         };
-        let tried = |path: &Fingerprint| waiting.attempts.iter().any(|(at, _)| at == path);
+        let tried = |path: &Fingerprint| waiting.attempts.iter().any(|one| one.path == *path);
         // A peer that answers on a path of its own choice has still been
         // reached on the last one.
         let good = came
             .filter(tried)
-            .or_else(|| waiting.attempts.last().map(|(path, _)| *path));
+            .or_else(|| waiting.attempts.last().map(|attempt| attempt.path));
         let Some(good) = good else { return };
         self.choice.answered(good);
         // Which of several attempts was answered is not known (Karn).
-        let mut sent = waiting.attempts.iter().filter(|(path, _)| *path == good);
-        if let (Some((_, sent)), None) = (sent.next(), sent.next()) {
-            let took = now.saturating_sub(*sent);
+        let mut sent = waiting.attempts.iter().filter(|one| one.path == good);
+        if let (Some(sent), None) = (sent.next(), sent.next()) {
+            let took = now.saturating_sub(sent.at);
             let pace = self.paces.entry(good).or_insert(Pace {
                 smoothed: took,
                 deviation: took / 2,
@@ -442,16 +479,9 @@ impl Session {
             return false;
         }
         waiting.deadline = None;
-        let last = waiting.attempts.last().map(|(_, at)| *at);
-        let failed: Vec<Fingerprint> = waiting
-            .attempts
-            .iter()
-            .filter(|(_, at)| Some(*at) == last)
-            .map(|(path, _)| *path)
-            .collect();
-        for path in failed {
+        for path in waiting.last() {
             // Without a path the next message says so.
-            drop(self.choice.failed(path, Failure::Silence, now).ok());
+            self.choice.failed(path, Failure::Silence, now).ok();
         }
         self.backoff = (self.backoff + 1).min(8);
         self.counters.silences += 1;
@@ -487,15 +517,13 @@ impl Session {
             .map(Path::fingerprint)
             .collect();
         for path in harmed {
-            drop(self.choice.failed(path, Failure::Reported, now).ok());
+            self.choice.failed(path, Failure::Reported, now).ok();
         }
         let Some(waiting) = &mut self.waiting else {
             return Ok(Arrival::Nothing);
         };
         // Of what went on two paths, one is still under way.
-        let last = waiting.attempts.last().map(|(_, at)| *at);
-        let mut latest = waiting.attempts.iter().filter(|(_, at)| Some(*at) == last);
-        let lost = waiting.deadline.is_some() && latest.all(|(path, _)| *path == went);
+        let lost = waiting.deadline.is_some() && waiting.last().all(|path| path == went);
         if !lost {
             return Ok(Arrival::Nothing);
         }

@@ -68,9 +68,9 @@ impl ScionOptions {
             host: host.to_string(),
             port,
         };
-        let fence = options.take("fence").map(|text| text.parse());
-        let pattern = options.take("pattern").map(|text| text.parse());
-        let local = options.take("local").map(|text| text.parse());
+        let fence = options.take("fence").map(|text| text.parse::<Acl>());
+        let pattern = options.take("pattern").map(|text| text.parse::<Sequence>());
+        let local = options.take("local").map(|text| text.parse::<IpAddr>());
         let own = Self {
             isd_as: isd_as.parse().map_err(|_| EndpointError::Scion)?,
             daemon: options.take("daemon").filter(|text| !text.is_empty()),

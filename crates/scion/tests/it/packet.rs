@@ -145,8 +145,12 @@ fn extensions_are_passed_over_and_what_is_no_datagram_is_refused() {
         Ok(Carried::Udp { source_port: 1280, destination_port: 80, payload }) if payload.len() == 1024
     ));
     let octets = golden("scion-bfd");
-    // Routers among themselves: a path of one hop, type 2.
-    assert_eq!(Packet::decode(&octets), Err(PacketError::PathType(2)));
+    // Routers among themselves.
+    let packet = Packet::decode(&octets).unwrap();
+    assert_eq!(packet.carried(), Err(PacketError::Protocol(203)));
+    let mut one_hop = golden("scion-udp");
+    one_hop[8] = 2;
+    assert_eq!(Packet::decode(&one_hop), Err(PacketError::PathType(2)));
 }
 
 #[test]

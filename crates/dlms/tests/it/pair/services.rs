@@ -265,3 +265,59 @@ fn a_counter_that_is_behind_catches_up_by_the_counter_object_and_no_forgery_exha
     let last = pair.records.last().unwrap();
     assert!((70_001..71_000).contains(&last.end), "{last:?}");
 }
+
+#[test]
+fn a_link_that_reports_a_loss_has_reads_repeated_at_once_and_writes_not() {
+    let mut config = config(device::PUBLIC, Protection::None, Wrapping::Glo);
+    config.repeat = Repeat::Reads;
+    config.repeats_max = 2;
+    let mut pair = Pair::new(config, device::PUBLIC, Faults::default());
+    // Nothing is under way: nothing is sent.
+    pair.input(Input::Repeat);
+    assert!(pair.sent.is_empty());
+    pair.associate().unwrap();
+    let begun = pair.now;
+    pair.tamper = Some(Box::new(|_, _| Vec::new()));
+    pair.input(Input::Request(get(&[SHORT])));
+    pair.input(Input::Repeat);
+    pair.tamper = None;
+    pair.input(Input::Repeat);
+    // There are two repetitions, whoever asks for them.
+    pair.input(Input::Repeat);
+    let last: Vec<_> = pair.sent.iter().rev().take(4).collect();
+    assert_eq!(last[0], last[1]);
+    assert_eq!(last[1], last[2]);
+    assert_ne!(last[2], last[3]);
+    pair.drive();
+    assert!(matches!(
+        pair.events.pop_front(),
+        Some(dlms::client::Event::Response(Response::Get(_)))
+    ));
+    assert!(pair.now.since(begun) < dlms::Duration::from_secs(1));
+    let before = pair.sent.len();
+    pair.tamper = Some(Box::new(|_, _| Vec::new()));
+    pair.input(Input::Request(set(&[(WRITABLE, octets(4))])));
+    pair.input(Input::Repeat);
+    assert_eq!(pair.sent.len(), before + 1);
+}
+
+#[test]
+fn requests_are_no_longer_than_the_link_carries() {
+    let mut config = config(
+        device::MANAGER,
+        Protection::AuthenticatedEncrypted,
+        Wrapping::Glo,
+    );
+    config.send_len_max = 200;
+    let mut pair = Pair::new(config, device::MANAGER, Faults::default());
+    pair.associate().unwrap();
+    let value = octets(3_000);
+    let Ok(Response::Set(results)) = pair.request(set(&[(WRITABLE, value.clone())])) else {
+        panic!()
+    };
+    assert_eq!(results, [DataAccessResult::Success]);
+    assert_eq!(pair.device.values[&WRITABLE.instance], value);
+    let longest = pair.sent.iter().filter(|(client, _)| *client);
+    let longest = longest.map(|(_, octets)| octets.len()).max().unwrap();
+    assert!((150..=200).contains(&longest), "{longest}");
+}
