@@ -78,7 +78,8 @@ pub enum Arrival {
 /// The paths that the last message and the last answer took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathReceipt {
-    /// Where the last message went; of a doubled one the preferred path.
+    /// Where the last message went; of one that was repeated or doubled the
+    /// path that the answer came back along.
     pub sent: Option<Path>,
     /// Where the last one came from, in the order of the ASes that it
     /// crossed; none where its path is none that the network told of.
@@ -433,6 +434,8 @@ impl Session {
             .or_else(|| waiting.attempts.last().map(|attempt| attempt.path));
         let Some(good) = good else { return };
         self.choice.answered(good);
+        // Of several attempts the one that was answered is what counts.
+        self.receipt.sent = find(&self.routes, good).map(|route| route.path.clone());
         // Which of several attempts was answered is not known (Karn).
         let mut sent = waiting.attempts.iter().filter(|one| one.path == good);
         if let (Some(sent), None) = (sent.next(), sent.next()) {

@@ -235,7 +235,7 @@ async fn a_router_that_swallows_is_left_and_every_answer_comes() {
         }
     }
     let status = client.scion().unwrap();
-    assert!(status.counters.silences >= 5, "{:?}", status.counters);
+    assert!(status.counters.silences >= 3, "{:?}", status.counters);
     assert_eq!((status.known, status.allowed), (2, 2));
     assert_eq!(client.counts().repeated, status.counters.silences);
     client.release().await;
