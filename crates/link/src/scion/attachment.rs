@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use scion::address::IsdAs;
+use scion::choice::MAX_PATHS;
 use scion::daemon::{self, Route};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::ScionError;
 use super::grpc::call;
@@ -22,6 +24,11 @@ const REFRESH: Duration = Duration::from_secs(60);
 /// How long it is waited after a question that failed or found nothing, and at
 /// least between two questions.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// How long a path is kept that the daemon no longer tells. It leaves out what
+/// somebody reported as down, for a while, and at times tells none at all; what
+/// is down is found out by trying, and a path that has ended is never taken.
+const KEPT: Duration = Duration::from_secs(300);
 
 /// ASes whose paths are known at once; more are refused.
 const DESTINATIONS_MAX: usize = 256;
@@ -199,12 +206,14 @@ struct Asking {
 impl Asking {
     async fn run(self) {
         let (mut refresh, mut failing) = (false, false);
+        let mut told = Told::default();
         loop {
             let asked = self.once(refresh).await;
             let pause = match asked {
                 Ok(routes) => {
                     failing = false;
                     let pause = if routes.is_empty() { AGAIN } else { REFRESH };
+                    let routes = told.with(routes);
                     self.tell.send_replace(Known::Paths(Arc::new(routes)));
                     pause
                 }
@@ -245,10 +254,52 @@ impl Asking {
     }
 }
 
+/// What the daemon told, and when it did so last.
+#[derive(Default)]
+struct Told(Vec<(Route, Instant)>);
+
+impl Told {
+    /// Adds an answer; gives its paths, then those that are kept.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long ago something was told is held against tokio's clock, as its timers are"
+    )]
+    fn with(&mut self, routes: Vec<Route>) -> Vec<Route> {
+        let now = Instant::now();
+        self.0.retain(|(old, at)| {
+            let known = old.path.fingerprint();
+            now.duration_since(*at) < KEPT
+                && routes.iter().all(|new| new.path.fingerprint() != known)
+        });
+        let told = routes.into_iter().map(|route| (route, now));
+        self.0.splice(0..0, told);
+        self.0.truncate(MAX_PATHS);
+        self.0.iter().map(|(route, _)| route.clone()).collect()
+    }
+}
+
 async fn ask(at: &str, method: &str, request: &[u8]) -> Result<Vec<u8>, String> {
     let call = call(at, daemon::SERVICE, method, request, daemon::MAX_ANSWER);
     match tokio::time::timeout(CALL_LIMIT, call).await {
         Ok(answer) => answer.map_err(|why| why.to_string()),
         Err(_) => Err(format!("no answer within {} s", CALL_LIMIT.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_path_that_is_no_longer_told_is_kept_for_a_while() {
+        let route = |number: u64| Route::within(IsdAs::from_u64(number));
+        let mut told = Told::default();
+        // Ways within an AS have one fingerprint: the newer takes the place.
+        assert_eq!(told.with(vec![route(1)]), [route(1)]);
+        assert_eq!(told.with(vec![route(2)]), [route(2)]);
+        tokio::time::advance(KEPT / 2).await;
+        assert_eq!(told.with(Vec::new()), [route(2)]);
+        tokio::time::advance(KEPT / 2).await;
+        assert_eq!(told.with(Vec::new()), []);
     }
 }

@@ -209,9 +209,9 @@ async fn a_link_carries_whole_sessions_in_short_datagrams() {
         check(&net.endpoint(&meter, ""), sap).await;
     }
     let seen = net.seen.lock().unwrap();
-    // The wrapper's header has eight octets.
+    // The wrapper's header has eight octets; the device's own limit is 500.
     let longest = seen.iter().map(|(_, length)| *length).max().unwrap();
-    assert!((900..=1_024 + 8).contains(&longest), "{longest}");
+    assert!((400..=1_024 + 8).contains(&longest), "{longest}");
     // The quicker link, where nothing is lost for long.
     assert!(seen.iter().any(|(link, _)| *link == 1));
 }
@@ -486,6 +486,8 @@ mod reference {
                 status.counters
             );
             reference.tool("start", router).await;
+            // The network takes this long to use a router that is back.
+            tokio::time::sleep(Duration::from_secs(4)).await;
         }
         client.release().await;
     }
