@@ -300,6 +300,6 @@ mod tests {
         tokio::time::advance(KEPT / 2).await;
         assert_eq!(told.with(Vec::new()), [route(2)]);
         tokio::time::advance(KEPT / 2).await;
-        assert_eq!(told.with(Vec::new()), []);
+        assert!(told.with(Vec::new()).is_empty());
     }
 }
