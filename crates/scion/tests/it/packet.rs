@@ -204,12 +204,14 @@ proptest! {
         }
         for octets in [octets, changed] {
             if let Ok(packet) = Packet::decode_quote(&octets) {
-                let _ = packet.carried();
-                let _ = packet.quoted_ports();
-                let _ = crossed(packet.path);
+                packet.carried().ok();
+                packet.quoted_ports().ok();
+                crossed(packet.path).ok();
             }
-            let _ = crossed(&octets);
-            let _ = peer_of(&octets);
+            crossed(&octets).ok();
+            if let Some(peer) = peer_of(&octets) {
+                prop_assert_eq!(place(&peer.to_string()), peer);
+            }
         }
     }
 }
