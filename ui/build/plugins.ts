@@ -24,6 +24,7 @@ export const ICONS = [
   "log-out",
   "menu",
   "moon",
+  "network",
   "pause",
   "play",
   "refresh-cw",

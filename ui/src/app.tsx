@@ -13,11 +13,14 @@ import { FleetPage } from "./pages/fleet.tsx";
 import { NotFound } from "./pages/not-found.tsx";
 import { SignIn } from "./pages/sign-in.tsx";
 import { t } from "./texts/en.ts";
+import { network } from "./texts/network.en.ts";
 
 const MeterPage = lazy(() => import("./pages/meter.tsx").then((m) => m.MeterPage));
 const OutletMetersPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletMetersPage));
 const OutletMeterPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletMeterPage));
 const OutletOrderPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletOrderPage));
+const ConcentratorsPage = lazy(() => import("./pages/concentrators.tsx").then((m) => m.ConcentratorsPage));
+const ConcentratorPage = lazy(() => import("./pages/concentrators.tsx").then((m) => m.ConcentratorPage));
 const StatesPage = __STATES__ ? lazy(() => import("./pages/states.tsx").then((m) => m.StatesPage)) : null;
 
 const startFailure = new Store<ApiError | null>(null);
@@ -112,6 +115,21 @@ function Page({ path }: { path: string }) {
         ) : (
           <OutletOrderPage key={id} id={id} />
         )}
+      </Suspense>
+    );
+  }
+  if (/^\/concentrators\/?$/.test(path)) {
+    return (
+      <Suspense what={network.concentrators}>
+        <ConcentratorsPage />
+      </Suspense>
+    );
+  }
+  const concentrator = /^\/concentrators\/([A-Za-z0-9_]{1,80})\/?$/.exec(path);
+  if (concentrator?.[1]) {
+    return (
+      <Suspense what={network.concentrators}>
+        <ConcentratorPage key={concentrator[1]} id={concentrator[1]} />
       </Suspense>
     );
   }

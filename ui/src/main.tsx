@@ -7,6 +7,7 @@ import "./styles/status.css";
 import "./styles/cards.css";
 import "./styles/tables.css";
 import "./styles/charts.css";
+import "./styles/segment.css";
 import "./styles/states.css";
 import "./styles/gate.css";
 import "./styles/outlets.css";

@@ -5,6 +5,7 @@
 )]
 
 mod campaigns;
+mod concentrators;
 mod error;
 mod fleet;
 mod guard;
@@ -17,6 +18,7 @@ mod profile;
 mod serve;
 mod session;
 mod stream;
+mod substation;
 
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +37,7 @@ use web::Pages;
 use crate::campaigns::Campaigns;
 use crate::clock::Clock;
 use crate::collector::CollectorHandle;
-use crate::concentrators::Concentrators;
+use crate::concentrators::{Board, Concentrators};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::hub::Hub;
@@ -58,6 +60,8 @@ pub struct App {
     pub(crate) fleet: Arc<Fleet>,
     /// Holds the concentrators that are devices of their own.
     pub concentrators: Arc<Concentrators>,
+    /// Holds what each of them said last.
+    pub board: Arc<Board>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) live: Arc<Live>,
@@ -84,6 +88,8 @@ pub struct AppParts {
     pub fleet: Arc<Fleet>,
     /// Holds the concentrators that are devices of their own.
     pub concentrators: Arc<Concentrators>,
+    /// Holds what each of them said last.
+    pub board: Arc<Board>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Reads live power.
@@ -120,6 +126,7 @@ impl App {
             store: parts.store,
             fleet: parts.fleet,
             concentrators: parts.concentrators,
+            board: parts.board,
             clock: parts.clock,
             live: parts.live,
             collector: parts.collector,
@@ -177,6 +184,13 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/campaigns/{id}", get(campaigns::campaign))
         .route("/campaigns/{id}/stop", post(campaigns::stop))
         .route("/campaigns/{id}/resume", post(campaigns::resume))
+        .route("/concentrators", get(concentrators::concentrators))
+        .route("/concentrators/{id}", get(concentrators::concentrator))
+        .route("/concentrators/{id}/meters", get(concentrators::behind))
+        .route("/concentrators/{id}/look", post(concentrators::look))
+        .route("/concentrators/{id}/outages", get(substation::outages))
+        .route("/concentrators/{id}/notices", get(substation::notices))
+        .route("/concentrators/{id}/balance", get(substation::balance))
         .route("/find", get(meters::find))
         .route("/stream", get(stream::stream))
         .route_layer(from_fn_with_state(Arc::clone(app), guard::signed_in));

@@ -4,7 +4,11 @@
 //! which SAP of the same endpoint a meter that is enrolled there is tried. That it is the one is
 //! proved by its keys and its system title, each time, before anything is read or switched.
 
+pub mod balance;
+mod board;
 pub(crate) mod delivery;
+pub mod outages;
+mod status;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +22,12 @@ use crate::collector::{CollectorHandle, MeterAccess, MeterTarget};
 use crate::config::ConcentratorConfig;
 use crate::fleet::Fleet;
 use crate::store::{Enrolment, Store, StoreError};
+
+pub(crate) use board::{AT_ONCE, Watcher};
+pub use board::{Board, Digest, State};
+pub use status::{
+    Collection, Connection, Feeder, Forwarded, METERS_MAX, MeterLine, Meters, Report, Segment,
+};
 
 /// The concentrators that are enrolled as devices of their own, each with keys of the head end at
 /// its logical device. One has an id that no meter has, so that leases, counters, states and

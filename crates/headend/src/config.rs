@@ -154,9 +154,15 @@ pub struct ConcentratorConfig {
     /// Holds the time between two deliveries of what it read on its own, in seconds; 0: none.
     #[serde(default = "every_quarter")]
     pub collect_s: u32,
+    /// Holds the time between two looks at what it says of itself and its meters, in seconds.
+    #[serde(default = "every_minute")]
+    pub status_s: u32,
     /// Lists the profiles that it reads of its meters, in its own order.
     #[serde(default = "its_profiles")]
     pub profiles: Vec<String>,
+    /// Holds the percent of what a feeder is supplied with that may be lost on the way.
+    #[serde(default = "lost_at_most")]
+    pub loss_percent: u8,
 }
 
 impl ConcentratorConfig {
@@ -185,6 +191,13 @@ fn its_profiles() -> Vec<String> {
 
 const fn every_minute() -> u32 {
     60
+}
+
+/// As concentrators have it. What all of a country's distribution lost in 2022, with what was
+/// stolen, began at 2 % (1.95 to 22.63 %, 3rd CEER report on power losses): a sound feeder of low
+/// voltage, and the errors of its meters, leave room below 8 %.
+const fn lost_at_most() -> u8 {
+    8
 }
 
 /// How meters are collected.
@@ -308,8 +321,14 @@ impl Config {
                     "a logical device name: 1 to 16 printable characters",
                 );
             }
+            if !(1..=86_400).contains(&concentrator.status_s) {
+                return out_of_range("concentrator.status_s", "1 to 86400");
+            }
             if concentrator.collect_s > 86_400 {
                 return out_of_range("concentrator.collect_s", "up to 86400");
+            }
+            if !(1..=50).contains(&concentrator.loss_percent) {
+                return out_of_range("concentrator.loss_percent", "1 to 50");
             }
             let profiles = concentrator.profiles();
             if profiles.is_none_or(|all| all.len() > PROFILES_MAX) {
@@ -446,7 +465,9 @@ mod tests {
             "[dial_in]\nconnections = 0",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nname = \"a name that is far too long\"",
             "[[concentrator]]\nendpoint = \"tcp://h\"\ncollect_s = 86401",
+            "[[concentrator]]\nendpoint = \"tcp://h\"\nstatus_s = 0",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nprofiles = [\"load\"]",
+            "[[concentrator]]\nendpoint = \"tcp://h\"\nloss_percent = 0",
             "[outlets]\nlisten = \"sctp://127.0.0.1\"\nmeters = \"meters.toml\"",
             "[outlets]\nlisten = \"sctps://127.0.0.1\"\nmeters = \"meters.toml\"",
             "[outlets]\ndays = 0",

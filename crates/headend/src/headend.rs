@@ -16,7 +16,7 @@ use crate::campaigns::{self, Campaigns};
 use crate::clock::Clock;
 use crate::collector::{Collector, CollectorHandle, Leases, MeterAccess};
 use crate::concentrators::delivery::Deliverer;
-use crate::concentrators::{Concentrators, Follower};
+use crate::concentrators::{AT_ONCE, Board, Concentrators, Follower, Watcher};
 use crate::config::{Config, ConfigError, DialInConfig};
 use crate::dial_in::Porter;
 use crate::fleet::Fleet;
@@ -123,10 +123,12 @@ impl HeadEnd {
             .iter()
             .map(|it| tokio::spawn(Arc::clone(&follower).follow(it.clone(), stopped.clone())))
             .collect();
+        let board = Arc::new(Board::new(&concentrators));
         let deliverer = Arc::new(Deliverer {
             access: Arc::clone(&access),
             store: Arc::clone(&store),
             fleet: Arc::clone(&fleet),
+            board: Arc::clone(&board),
             clock: Arc::clone(&clock),
             leases: leases.clone(),
             timeout: Duration::from_secs(u64::from(config.collector.timeout_s)),
@@ -160,6 +162,19 @@ impl HeadEnd {
             },
             stopped.clone(),
         )?;
+        let watcher = Arc::new(Watcher {
+            board: Arc::clone(&board),
+            access: Arc::clone(&access),
+            leases: leases.clone(),
+            hub: Arc::clone(fleet.hub()),
+            clock: Arc::clone(&clock),
+            timeout: Duration::from_secs(u64::from(config.collector.timeout_s)),
+            places: tokio::sync::Semaphore::new(AT_ONCE),
+        });
+        let watched: Vec<_> = concentrators
+            .iter()
+            .map(|it| tokio::spawn(Arc::clone(&watcher).watch(it.clone(), stopped.clone())))
+            .collect();
         let live = Live::new(
             access,
             Arc::clone(&fleet),
@@ -186,6 +201,7 @@ impl HeadEnd {
             store: Arc::clone(&store),
             fleet: Arc::clone(&fleet),
             concentrators: Arc::clone(&concentrators),
+            board,
             clock: Arc::clone(&clock),
             live,
             collector: handle.clone(),
@@ -198,7 +214,8 @@ impl HeadEnd {
         let limits = limits(connections);
         let served = web::serve(listener, None, router(&app), limits, stopped.clone());
         let mut tasks = vec![tokio::spawn(collector.run(stopped)), tokio::spawn(served)];
-        tasks.extend(followed.into_iter().chain(delivering).chain(taking));
+        let followed = followed.into_iter().chain(delivering).chain(taking);
+        tasks.extend(followed.chain(watched));
         let head_end = Self {
             address,
             dial_in,

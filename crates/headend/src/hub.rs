@@ -30,6 +30,8 @@ pub enum Change {
     Power(MeterId, Power),
     /// Something about an outlet meter.
     Outlet(SmartMeterId),
+    /// What is known of a concentrator.
+    Concentrator(MeterId),
     /// A watched meter did not give its power.
     PowerError(MeterId, Timestamp, &'static str),
 }

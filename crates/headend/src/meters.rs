@@ -923,6 +923,18 @@ impl Conversation for Talk {
         self.client.as_mut()
     }
 
+    fn attributes<'a>(&'a mut self, wanted: &'a [RegisterRef]) -> Answer<'a, Vec<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            let wanted: Vec<_> = wanted.iter().map(attribute_of).collect();
+            let monotonic = Arc::clone(&self.shared.surroundings.clock);
+            let before = monotonic.now();
+            let values = self.values(&wanted).await?;
+            let trip = monotonic.now().since(before);
+            self.rtt_us = u32::try_from(trip.as_micros()).ok();
+            Ok(values.into_iter().map(Result::ok).collect())
+        })
+    }
+
     fn rtt_us(&self) -> Option<u32> {
         self.rtt_us
     }

@@ -173,6 +173,25 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         Ok(Vec::new())
     }
 
+    /// Returns a window of a concentrator's notices, those stored last first, and how many there
+    /// are.
+    fn notice_page(
+        &self,
+        concentrator: MeterId,
+        offset: u32,
+        limit: u32,
+    ) -> Result<(u64, Vec<Notice>), StoreError> {
+        let _ = (concentrator, offset, limit);
+        Ok((0, Vec::new()))
+    }
+
+    /// Returns a concentrator's notices of meters that fell silent or are there again, those
+    /// stored last first: at most 2,000, and of 4 MiB.
+    fn outage_notices(&self, concentrator: MeterId) -> Result<Vec<Notice>, StoreError> {
+        let _ = concentrator;
+        Ok(Vec::new())
+    }
+
     /// Returns the sums of a concentrator's feeders of intervals that ended in `range` (seconds),
     /// in ascending order, at most 100,000.
     fn supply(&self, concentrator: MeterId, range: Range<i64>) -> Result<Vec<Supply>, StoreError> {

@@ -1,4 +1,5 @@
 import { t } from "../texts/en.ts";
+import { network } from "../texts/network.en.ts";
 import type { IconName } from "./icons.tsx";
 
 /** A place in the navigation. */
@@ -34,6 +35,20 @@ export const NAV: NavGroup[] = [
         short: t.nav.fleet,
         testid: "nav-fleet",
         keys: "g f",
+      },
+    ],
+  },
+  {
+    title: network.title,
+    items: [
+      {
+        href: "/concentrators",
+        at: /^\/concentrators(?:\/|$)/,
+        icon: "network",
+        text: network.concentrators,
+        short: network.title,
+        testid: "nav-concentrators",
+        keys: "g c",
       },
     ],
   },

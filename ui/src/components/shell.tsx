@@ -10,6 +10,7 @@ import { useStore } from "../lib/store.ts";
 import { theme, toggleTheme } from "../lib/theme.ts";
 import { age, clockSeconds } from "../lib/time.ts";
 import { t } from "../texts/en.ts";
+import { network } from "../texts/network.en.ts";
 import { Dialog } from "./dialog.tsx";
 import { Find } from "./find.tsx";
 import { Icon, Mark } from "./icons.tsx";
@@ -300,7 +301,7 @@ function KeyboardHelp({ onClose }: { onClose: () => void }) {
   return (
     <Dialog title={t.keyboard.title} onClose={onClose} testid="keyboard-help">
       <div class="keys">
-        {t.keyboard.groups.map((group) => (
+        {[...t.keyboard.groups, network.keys].map((group) => (
           <section key={group.name}>
             <h3>{group.name}</h3>
             <dl>

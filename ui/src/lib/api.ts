@@ -1,11 +1,17 @@
 import type {
   BreakerPreview,
+  Balance,
+  BehindMeters,
+  Concentrator,
+  ConcentratorList,
   Events,
   FindGroup,
   Fleet,
   Meter,
   MeterList,
+  Notices,
   OrderAnswer,
+  Outages,
   OutletMeter,
   OutletMeterList,
   OutletOrders,
@@ -137,6 +143,7 @@ export interface MeterQuery {
 }
 
 const outletPath = (id: number): string => `/outlet-meters/${id}`;
+const concentratorPath = (id: string): string => `/concentrators/${encodeURIComponent(id)}`;
 const meterPath = (id: string): string => `/meters/${encodeURIComponent(id)}`;
 
 export const api = {
@@ -167,6 +174,22 @@ export const api = {
   registers: (id: string, signal?: AbortSignal) => get<Registers>(`${meterPath(id)}/registers`, signal),
   events: (id: string, limit: number, before: string | null, signal?: AbortSignal) =>
     get<Events>(`${meterPath(id)}/events${query({ limit, before })}`, signal),
+  concentrators: (q: string, limit: number, signal?: AbortSignal) =>
+    get<ConcentratorList>(`/concentrators${query({ q, limit })}`, signal),
+  concentrator: (id: string, signal?: AbortSignal) => get<Concentrator>(concentratorPath(id), signal),
+  behind: (id: string, signal?: AbortSignal) => get<BehindMeters>(`${concentratorPath(id)}/meters`, signal),
+  outages: (id: string, limit: number, signal?: AbortSignal) =>
+    get<Outages>(`${concentratorPath(id)}/outages${query({ limit })}`, signal),
+  notices: (id: string, limit: number, signal?: AbortSignal) =>
+    get<Notices>(`${concentratorPath(id)}/notices${query({ limit })}`, signal),
+  balance: (id: string, signal?: AbortSignal) => get<Balance>(`${concentratorPath(id)}/balance`, signal),
+
+  /** Asks the head end to look at a concentrator now. */
+  async look(id: string): Promise<void> {
+    const response = await send(`${concentratorPath(id)}/look`, { method: "POST" });
+    if (!response.ok) throw await failureOf(response);
+  },
+
   find: (q: string, signal?: AbortSignal) => get<{ groups: FindGroup[] }>(`/find${query({ q })}`, signal),
 
   outletMeters: (signal?: AbortSignal) => get<OutletMeterList>("/outlet-meters", signal),

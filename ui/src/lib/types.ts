@@ -75,6 +75,8 @@ export interface Meter {
   feeder: string;
   phase: string;
   via: string;
+  /** The concentrator through which it is reached. */
+  concentrator: { id: string; name: string } | null;
   endpoint: string;
   system_title: string;
   state: StateName;
@@ -92,6 +94,168 @@ export interface Meter {
   path: { hops: string[]; rtt_ms: number | null };
   previous: string | null;
   next: string | null;
+}
+
+export interface ConcentratorRow {
+  id: string;
+  name: string;
+  endpoint: string;
+  via: string;
+  state: StateName;
+  state_text: string;
+  as_of: string | null;
+  rtt_ms: number | null;
+  media: string[];
+  meters: number | null;
+  there: number | null;
+  enrolled: number;
+  read_today: { received: number; expected: number };
+  collected: number | null;
+  held_rows: number | null;
+  firmware: string | null;
+  outages: number;
+  meters_out: number;
+  out_since: string | null;
+  balance: {
+    state: StateName;
+    state_text: string;
+    feeder: string;
+    phase: string;
+    loss_permille: number | null;
+  } | null;
+}
+
+export interface Outage {
+  number: number;
+  began: string;
+  ended: string | null;
+  meters: number;
+  out: number;
+  sites: string[];
+  first: { name: string; id: string | null; place: string; out: boolean }[];
+}
+
+export interface Outages {
+  total: number;
+  open: number;
+  meters_out: number;
+  offset: number;
+  rows: Outage[];
+}
+
+export interface Notices {
+  total: number;
+  offset: number;
+  rows: {
+    number: number;
+    at: string;
+    code: number;
+    state: StateName;
+    title: string;
+    detail: string;
+    meters: number | null;
+  }[];
+}
+
+export interface BalancePoint {
+  t: string;
+  supplied_wh: number | null;
+  metered_wh: number;
+  meters: number;
+  weight: "weighed" | "incomplete" | "unmetered" | "fed_back";
+}
+
+export interface Branch {
+  feeder: string;
+  phase: string;
+  state: StateName;
+  state_text: string;
+  supplied_wh: number | null;
+  metered_wh: number | null;
+  loss_permille: number | null;
+  meters: number;
+  told: number;
+  weighed: number;
+  incomplete: number;
+  unmetered: number;
+  fed_back: number;
+  points: BalancePoint[];
+}
+
+export interface Balance {
+  from: string;
+  to: string;
+  loss_percent: number;
+  excess_percent: number;
+  least_wh: number;
+  run: number;
+  total: number;
+  offset: number;
+  rows: Branch[];
+}
+
+export interface ConcentratorList {
+  total: number;
+  offset: number;
+  rows: ConcentratorRow[];
+}
+
+export interface SegmentView {
+  number: number;
+  medium: string;
+  open: boolean;
+  waiting: number;
+  there: number;
+}
+
+export interface Concentrator {
+  row: ConcentratorRow;
+  system_title: string;
+  serial: string | null;
+  failing: string | null;
+  failing_since: string | null;
+  clock_offset_s: number | null;
+  sap_changes: number | null;
+  port: number | null;
+  every_s: number;
+  segments: SegmentView[];
+  connections: { peer: string; dialled: boolean; since: string }[];
+  metering: { feeder: string; voltage_mv: number[]; current_ma: number[]; energy_wh: number[] }[];
+  forwarded: Record<
+    "down" | "up" | "unknown" | "full" | "expired" | "unasked" | "nobody" | "unfit" | "conflicts",
+    number
+  > | null;
+  collection: { rounds: number; failed: number; held_octets: number; dropped: number } | null;
+  notices: string[];
+  previous: string | null;
+  next: string | null;
+}
+
+export interface BehindMeter {
+  name: string;
+  sap: number;
+  id: string | null;
+  place: string;
+  feeder: string;
+  phase: string;
+  state: StateName | null;
+  state_text: string;
+  segment: number | null;
+  there: boolean;
+  heard: string | null;
+  hops: number;
+  quality_permille: number | null;
+  mode: "direct" | "conventional";
+  has_keys: boolean;
+  held_rows: number;
+  read_today: { received: number; expected: number } | null;
+}
+
+export interface BehindMeters {
+  as_of: string | null;
+  total: number;
+  offset: number;
+  rows: BehindMeter[];
 }
 
 export interface Power {

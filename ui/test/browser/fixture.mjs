@@ -62,10 +62,15 @@ export class Fixture {
     this.powerError = null;
     this.openStreams = new Set();
     this.lastEventIds = [];
+    /** How often a look at a concentrator was asked for. */
+    this.looks = 0;
+    /** Whether the outage that is open ended. */
+    this.outageOver = false;
     this.eventId = 0;
     this.log = [];
     this.rows = this.makeRows();
     this.outlets = new OutletFixture(() => this.now());
+    this.concentrators = this.makeConcentrators();
     this.server = createServer((request, response) => {
       this.handle(request, response).catch((cause) => {
         response.statusCode = 500;
@@ -293,6 +298,7 @@ export class Fixture {
       feeder: row.feeder,
       phase: row.phase,
       via: row.via,
+      concentrator: at === 12 ? { id: "m_0000c017", name: "GWD1DC0000000017" } : null,
       endpoint: "tcp://127.0.0.1:14059",
       system_title: `4757440000${String(at + 1).padStart(6, "0")}`,
       state: row.state,
@@ -316,7 +322,10 @@ export class Fixture {
           ? { intervals: 0, oldest: null }
           : { intervals: 13, oldest: "2026-11-18T09:30:00Z" },
       power: off ? { w: null, l1_w: null, l2_w: null, l3_w: null, at: null } : this.powerOf(row),
-      path: { hops: ["Head end", "Meter"], rtt_ms: off ? null : 18.4 },
+      path: {
+        hops: at === 12 ? ["Head end", "GWD1DC0000000017", "Meter"] : ["Head end", "Meter"],
+        rtt_ms: off ? null : 18.4,
+      },
       previous: this.rows[at - 1]?.id ?? null,
       next: this.rows[at + 1]?.id ?? null,
     };
@@ -486,6 +495,258 @@ export class Fixture {
     return { total: all.length, rows: rest.slice(0, Math.min(500, Number(search.get("limit") ?? 50))) };
   }
 
+  /** Meters behind a concentrator: seeded, with links of each kind. */
+  makeBehind(number, count, medium) {
+    const rnd = random(number * 31);
+    const hopsMax = medium === "ip" ? 0 : 2;
+    return Array.from({ length: count }, (_, i) => {
+      const row = i < 60 && number === 1 ? this.rows[i] : undefined;
+      const hops = hopsMax === 0 ? 0 : Math.min(3, Math.floor(rnd() * (hopsMax + 1.08)));
+      const there = medium === "ip" || i % 23 !== 7;
+      const quality =
+        medium === "ip" ? null : Math.floor(1000 - rnd() ** 3 * 330 - hops * 40 - (i % 19 === 4 ? 300 : 0));
+      const conventional = i % 3 !== 0;
+      return {
+        name: row?.name ?? `GWD${String(number * 10_000 + i + 1).padStart(13, "0")}`,
+        sap: 256 + i,
+        id: row?.id ?? null,
+        place: row?.place ?? "",
+        feeder: row?.feeder ?? "",
+        phase: row?.phase ?? "",
+        state: row?.state === "pend" ? "warn" : (row?.state ?? null),
+        state_text: row?.state_text ?? "",
+        segment: there ? 0 : null,
+        there,
+        heard: new Date(START - (there ? 4_000 + rnd() * 200_000 : 42 * MINUTE)).toISOString(),
+        hops,
+        quality_permille: quality,
+        mode: conventional ? "conventional" : "direct",
+        has_keys: true,
+        held_rows: conventional ? Math.floor(rnd() * 300) : 0,
+        read_today: row ? { received: there ? 58 : 41, expected: 58 } : null,
+      };
+    });
+  }
+
+  makeConcentrators() {
+    const made = [
+      ["m_0000c017", "GWD1DC0000000017", "s-fsk", 318, "warn", "14 meters silent"],
+      ["m_0000c018", "GWD1DC0000000018", "ip", 50, "ok", "Answers"],
+      ["m_0000c019", "GWD1DC0000000019", "g3", 96, "off", "Silent 42 min"],
+      ["m_0000c020", "GWD1DC0000000020", "", 0, "new", "New"],
+    ];
+    return made.map(([id, name, medium, count, state, state_text], i) => ({
+      id,
+      name,
+      medium,
+      state,
+      state_text,
+      meters: this.makeBehind(i + 1, count, medium),
+    }));
+  }
+
+  concentratorRow(one) {
+    const known = one.state !== "new";
+    const rows = one.meters;
+    const there = rows.filter((row) => row.there).length;
+    return {
+      id: one.id,
+      name: one.name,
+      endpoint: "tcp://192.0.2.17:4059",
+      via: "TCP",
+      state: one.state,
+      state_text: one.state === "warn" ? `${rows.length - there} meters silent` : one.state_text,
+      as_of: known
+        ? new Date(one.state === "off" ? START - 42 * MINUTE : this.now() - 4_000).toISOString()
+        : null,
+      rtt_ms: known ? 48.2 : null,
+      media: known ? [one.medium] : [],
+      meters: known ? rows.length : null,
+      there: known ? there : null,
+      enrolled: rows.filter((row) => row.id !== null).length,
+      read_today: known ? { received: 3290, expected: 3480 } : { received: 0, expected: 0 },
+      collected: known ? rows.filter((row) => row.mode === "conventional").length : null,
+      held_rows: known ? rows.reduce((sum, row) => sum + row.held_rows, 0) : null,
+      firmware: known ? "gridward-concentrator 0.1.0" : null,
+      ...this.told(one),
+    };
+  }
+
+  /** What its notices and sums come to, in a row. */
+  told(one) {
+    const open = this.outagesOf(one).filter((it) => it.ended === null);
+    const [worst] = this.branches(one);
+    return {
+      outages: open.length,
+      meters_out: open.reduce((sum, it) => sum + it.out, 0),
+      out_since: open[0]?.began ?? null,
+      balance: worst
+        ? {
+            state: worst.state,
+            state_text: worst.state_text,
+            feeder: worst.feeder,
+            phase: worst.phase,
+            loss_permille: worst.loss_permille,
+          }
+        : null,
+    };
+  }
+
+  /** Outages: one that is not over and many that are; none elsewhere. */
+  outagesOf(one) {
+    const at = this.concentrators.indexOf(one);
+    if (at !== 0 || this.mode === "empty") return [];
+    const of = (number, beganAgo, lasted, meters, out, sites) => ({
+      number,
+      began: new Date(START - beganAgo).toISOString(),
+      ended: lasted === null ? null : new Date(START - beganAgo + lasted).toISOString(),
+      meters,
+      out,
+      sites,
+      first: one.meters.slice(number % 7, (number % 7) + Math.min(meters, 50)).map((meter, i) => ({
+        name: meter.name,
+        id: meter.id,
+        place: meter.place,
+        out: i < out,
+      })),
+    });
+    const open = of(41, 42 * MINUTE, null, 64, this.outageOver ? 0 : 14, [
+      "F2 L1",
+      "F2 L3",
+      "F3 L1",
+      "F4 L2",
+    ]);
+    if (this.outageOver) open.ended = new Date(this.now()).toISOString();
+    const past = Array.from({ length: 8 }, (_, i) =>
+      of(40 - i, (i + 1) * 31 * HOUR, (7 + i * 13) * MINUTE, i === 2 ? 1 : 12 + i, 0, ["F2 L1"]),
+    );
+    return [open, ...past];
+  }
+
+  noticesOf(one) {
+    if (this.concentrators.indexOf(one) !== 0 || this.mode === "empty") return [];
+    const kinds = [
+      [1, "warn", "Meters fell silent", "", 64],
+      [4, "warn", "More was supplied than metered", "F2 L2: 3090 Wh supplied, 2210 Wh metered", null],
+      [2, "ok", "Meters are there again", "", 12],
+      [8, "warn", "A phase is overloaded", "F2 L1, 104.2 A", null],
+      [9, "ok", "A phase is no longer overloaded", "F2 L1, 91.0 A", null],
+      [6, "crit", "A phase is gone", "F3 L2", null],
+      [14, "info", "The clock was set", "by -3 s", null],
+    ];
+    return Array.from({ length: 23 }, (_, i) => {
+      const [code, state, title, detail, meters] = kinds[i % kinds.length];
+      const at = new Date(START - 42 * MINUTE - i * 5 * HOUR).toISOString();
+      return { number: 41 - i, at, code, state, title, detail, meters };
+    });
+  }
+
+  /** The phases of feeders, those that need somebody first. */
+  branches(one) {
+    const at = this.concentrators.indexOf(one);
+    if (at > 0 || this.mode === "empty") return [];
+    const rnd = random(91);
+    const from = START - DAY;
+    const of = (feeder, phase, state, state_text, meters, told, loss) => {
+      const points = Array.from({ length: 96 }, (_, i) => {
+        const supplied = Math.round(2400 + 900 * Math.sin(i / 12) + 200 * rnd());
+        const lost = loss(i);
+        return {
+          t: new Date(from + (i + 1) * QUARTER).toISOString(),
+          supplied_wh: lost === null && told === meters ? null : supplied,
+          metered_wh: Math.round(supplied * (1 - (lost ?? 0.5))),
+          meters: lost === null ? told : meters,
+          weight: lost !== null ? "weighed" : told < meters ? "incomplete" : "unmetered",
+        };
+      });
+      const weighed = points.filter((point) => point.weight === "weighed");
+      const sum = (key) =>
+        weighed.length === 0 ? null : weighed.reduce((all, point) => all + point[key], 0);
+      const [supplied_wh, metered_wh] = [sum("supplied_wh"), sum("metered_wh")];
+      return {
+        feeder,
+        phase,
+        state,
+        state_text,
+        supplied_wh,
+        metered_wh,
+        loss_permille:
+          supplied_wh === null ? null : Math.trunc(((supplied_wh - metered_wh) * 1000) / supplied_wh),
+        meters,
+        told,
+        weighed: weighed.length,
+        incomplete: points.filter((point) => point.weight === "incomplete").length,
+        unmetered: points.filter((point) => point.weight === "unmetered").length,
+        fed_back: 0,
+        points,
+      };
+    };
+    const stolen = of("F2", "L2", "warn", "", 38, 38, (i) => 0.03 + 0.02 * rnd() + (i > 61 ? 0.24 : 0));
+    stolen.state_text = `${(stolen.loss_permille / 10).toFixed(1)} % lost`;
+    const elsewhere = of("F3", "L1", "warn", "", 21, 21, () => -0.05 + 0.02 * rnd());
+    elsewhere.state_text = `${(-elsewhere.loss_permille / 10).toFixed(1)} % more metered than supplied`;
+    return [
+      stolen,
+      elsewhere,
+      of("F3", "L2", "miss", "17 of 24 meters told", 24, 17, () => null),
+      of("F2", "L1", "ok", "Loss in range", 41, 41, (i) => (i > 30 && i < 38 ? null : 0.02 + 0.03 * rnd())),
+      of("F2", "L3", "ok", "Loss in range", 33, 33, () => 0.01 + 0.03 * rnd()),
+    ];
+  }
+
+  concentrator(one) {
+    const row = this.concentratorRow(one);
+    const at = this.concentrators.indexOf(one);
+    const known = one.state !== "new";
+    return {
+      row,
+      system_title: `4757440000DC00${17 + at}`,
+      serial: known ? one.name : null,
+      failing: one.state === "off" ? "It did not answer in time: check the way to it." : null,
+      failing_since: one.state === "off" ? new Date(START - 41 * MINUTE).toISOString() : null,
+      clock_offset_s: known ? (at === 1 ? 3 : 0) : null,
+      sap_changes: known ? row.meters : null,
+      port: known ? 4059 : null,
+      every_s: 60,
+      segments: known
+        ? [{ number: 0, medium: one.medium, open: true, waiting: at === 0 ? 4 : 0, there: row.there }]
+        : [],
+      connections: known
+        ? [
+            { peer: "192.0.2.1:41822", dialled: false, since: new Date(START - 3 * HOUR).toISOString() },
+            { peer: "198.51.100.7:4059", dialled: true, since: new Date(START - 42 * MINUTE).toISOString() },
+          ]
+        : [],
+      metering: known
+        ? [
+            {
+              feeder: "F2",
+              voltage_mv: [231_400, 229_800, 230_600],
+              current_ma: [84_200, 91_700, 77_300],
+              energy_wh: [182_043_170, 196_710_420, 171_553_120],
+            },
+          ]
+        : [],
+      forwarded: known
+        ? {
+            down: 48_213,
+            up: 47_988,
+            unknown: 0,
+            full: 0,
+            expired: 12,
+            unasked: 3,
+            nobody: 0,
+            unfit: 0,
+            conflicts: 0,
+          }
+        : null,
+      collection: known ? { rounds: 7_412, failed: 31, held_octets: 91_204, dropped: 0 } : null,
+      notices: at === 0 ? ["Meters fell silent", "More was supplied than metered"] : [],
+      previous: this.concentrators[at - 1]?.id ?? null,
+      next: this.concentrators[at + 1]?.id ?? null,
+    };
+  }
+
   json(response, status, body, headers = {}) {
     response.writeHead(status, {
       "content-type": "application/json",
@@ -558,6 +819,49 @@ export class Fixture {
         body === "" ? null : JSON.parse(body),
       );
       return this.json(response, ...answer);
+    }
+    if (path === "/concentrators") {
+      const q = (url.searchParams.get("q") ?? "").toLowerCase();
+      const all = this.mode === "empty" ? [] : this.concentrators;
+      const rows = all.filter((one) => one.name.toLowerCase().includes(q));
+      const found = rows.map((one) => this.concentratorRow(one));
+      return this.json(response, 200, { total: rows.length, offset: 0, rows: found });
+    }
+    const behind = /^\/concentrators\/([a-z0-9_]+)(?:\/(meters|look|outages|notices|balance))?$/.exec(path);
+    if (behind) {
+      const one = this.concentrators.find((it) => it.id === behind[1]);
+      if (!one)
+        return this.problem(response, 404, "no_such_concentrator", "No concentrator has this address.");
+      if (behind[2] === "look") {
+        this.looks += 1;
+        response.writeHead(202);
+        return response.end();
+      }
+      const limit = Number(url.searchParams.get("limit") ?? 20);
+      const page = (all) => ({ total: all.length, offset: 0, rows: all.slice(0, limit) });
+      if (behind[2] === "outages") {
+        const all = this.outagesOf(one);
+        const { outages: open, meters_out } = this.told(one);
+        return this.json(response, 200, { ...page(all), open, meters_out });
+      }
+      if (behind[2] === "notices") return this.json(response, 200, page(this.noticesOf(one)));
+      if (behind[2] === "balance") {
+        const rows = this.branches(one);
+        return this.json(response, 200, {
+          from: new Date(START - DAY).toISOString(),
+          to: new Date(START).toISOString(),
+          loss_percent: 8,
+          excess_percent: 2,
+          least_wh: 50,
+          run: 4,
+          total: rows.length,
+          offset: 0,
+          rows,
+        });
+      }
+      if (behind[2] !== "meters") return this.json(response, 200, this.concentrator(one));
+      const { as_of } = this.concentratorRow(one);
+      return this.json(response, 200, { as_of, total: one.meters.length, offset: 0, rows: one.meters });
     }
     const match = /^\/meters\/([a-z0-9_]+)(?:\/(profile|profile\.csv|registers|events))?$/.exec(path);
     const row = match ? this.rows.find((r) => r.id === match[1]) : undefined;
@@ -640,9 +944,14 @@ export class Fixture {
       } else if (this.power) send("power", { id: row.id, ...this.powerOf(row) });
     }, 1000);
     const two = setInterval(fleet, 2000);
+    const five = setInterval(() => {
+      if (topics.includes("concentrators"))
+        for (const one of this.concentrators.slice(0, 2)) send("concentrator", this.concentratorRow(one));
+    }, 5000);
     response.on("close", () => {
       clearInterval(second);
       clearInterval(two);
+      clearInterval(five);
       this.openStreams.delete(response);
     });
   }

@@ -245,6 +245,193 @@ await step("the keyboard reaches everything", async () => {
   await context.close();
 });
 
+await step("concentrators: list, one of them, its segment", async () => {
+  for (const size of WIDTHS) {
+    for (const theme of THEMES) {
+      const { context, page, wrong } = await open(origin, size, theme);
+      const tag = `${size.width}-${theme}`;
+      const seen = (testid) => page.getByTestId(testid).locator("visible=true").first();
+      await signIn(page, origin, TOKEN, "/concentrators");
+      await seen("conc-row").waitFor();
+      await inspect(page, wrong, `concentrators-${tag}`);
+      for (const [name, { id }] of Object.entries({
+        fsk: fixture.concentrators[0],
+        ip: fixture.concentrators[1],
+        silent: fixture.concentrators[2],
+        new: fixture.concentrators[3],
+      })) {
+        await page.goto(`${origin}/concentrators/${id}`);
+        await page.getByTestId("conc-identity").waitFor();
+        await seen(name === "new" ? "state-empty" : "conc-meter").waitFor();
+        await inspect(page, wrong, `concentrator-${name}-${tag}`);
+      }
+      await page.goto(`${origin}/concentrators/${fixture.concentrators[0].id}?node=260`);
+      await page.locator('[data-testid=conc-meter][data-chosen="true"]').waitFor();
+      await inspect(page, wrong, `concentrator-chosen-${tag}`, { full: true });
+      await page.goto(`${origin}/concentrators/m_00nosuch`);
+      await page.getByTestId("state-empty").waitFor();
+      await inspect(page, wrong, `concentrator-unknown-${tag}`);
+      await context.close();
+    }
+  }
+});
+
+await step("concentrators by keyboard", async () => {
+  const { context, page, wrong } = await open(origin, wide, "light");
+  await signIn(page, origin, TOKEN);
+  await page.getByTestId("meter-row").first().waitFor();
+  await page.keyboard.press("g");
+  await page.keyboard.press("c");
+  await page.waitForURL("**/concentrators");
+  await page.waitForFunction(() => document.activeElement?.tagName === "H1");
+  const [first, second] = fixture.concentrators;
+  await page.getByTestId("conc-table").getByRole("link", { name: first.name }).click();
+  await page.waitForURL(`**/concentrators/${first.id}`);
+  await page.getByTestId("conc-picture").waitFor();
+  // The picture is one stop, in which arrows move; what is chosen is in the address and in the table.
+  await page.getByTestId("conc-picture").focus();
+  await page.keyboard.press("ArrowRight");
+  await page.waitForURL(/\?node=/);
+  const chosen = () => page.getByTestId("conc-picture").getAttribute("data-chosen");
+  const before = await chosen();
+  await page.keyboard.press("ArrowDown");
+  await page.waitForFunction(
+    (old) => document.querySelector("[data-testid=conc-picture]")?.dataset.chosen !== old,
+    before,
+  );
+  await page.keyboard.press("ArrowRight");
+  const sap = await chosen();
+  await page.locator(`[data-testid=conc-meter][data-id="${sap}"][data-chosen="true"]`).waitFor();
+  const name = first.meters.find((one) => String(one.sap) === sap).name;
+  await page.getByTestId("conc-chosen").getByText(name).waitFor();
+  await page.keyboard.press("j");
+  await page.waitForFunction(
+    (old) => document.querySelector("[data-testid=conc-picture]")?.dataset.chosen !== old,
+    sap,
+  );
+  await page.keyboard.press("t");
+  await page.getByTestId("conc-levels").waitFor();
+  await page.keyboard.press("t");
+  await page.getByTestId("conc-picture").waitFor();
+  const looks = fixture.looks;
+  await page.keyboard.press("r");
+  await page.getByTestId("toasts").getByText("being read").waitFor();
+  assert.equal(fixture.looks, looks + 1);
+  await page.keyboard.press("]");
+  await page.waitForURL(`**/concentrators/${second.id}`);
+  await page.getByTestId("conc-identity").waitFor();
+  await page.keyboard.press("[");
+  await page.waitForURL(`**/concentrators/${first.id}`);
+  // A level folds, and more of it is drawn when asked for.
+  await page.getByTestId("conc-meter").first().waitFor();
+  const rows = await page.getByTestId("conc-meter").count();
+  await page.getByTestId("conc-tree-more").first().click();
+  await page.waitForFunction((n) => document.querySelectorAll("[data-testid=conc-meter]").length > n, rows);
+  await page.getByTestId("conc-tree").getByRole("button", { expanded: true }).first().click();
+  await page.waitForFunction((n) => document.querySelectorAll("[data-testid=conc-meter]").length < n, rows);
+  // A meter behind it leads here.
+  await page.goto(`${origin}/meters/${fixture.rows[12].id}`);
+  await page.getByTestId("meter-identity").getByRole("link", { name: first.name }).click();
+  await page.waitForURL(`**/concentrators/${first.id}`);
+  await page.goto(`${origin}/concentrators`);
+  await page.getByTestId("conc-filter").fill("nobody");
+  await page.getByTestId("state-nomatch").waitFor();
+  assert.equal(new URL(page.url()).search, "?q=nobody");
+  await inspect(page, wrong, "concentrators-nomatch-1440-light");
+  await context.close();
+});
+
+await step("outages and balance of a concentrator", async () => {
+  for (const size of WIDTHS) {
+    for (const theme of THEMES) {
+      const own = new Fixture({ dist });
+      const url = await own.listen();
+      const { context, page, wrong } = await open(url, size, theme);
+      const tag = `${size.width}-${theme}`;
+      const [first, second, , last] = own.concentrators;
+      await signIn(page, url, TOKEN, `/concentrators/${first.id}`);
+      const open_ = page.locator('[data-testid=conc-outage][data-state="open"]');
+      await open_.waitFor();
+      assert.match(await open_.innerText(), /14 of 64 meters are out[\s\S]*for 4\d min now[\s\S]*and 1 more/);
+      assert.match(await page.getByTestId("conc-outages").innerText(), /14 meters out/);
+      await open_.getByTestId("conc-outage-open").click();
+      assert.equal(await open_.getByTestId("conc-outage-open").getAttribute("aria-expanded"), "true");
+      await open_.getByText("and 54 more meters").waitFor();
+      // Theft stands first, and what could not be weighed has no figure.
+      const branches = page.getByTestId("conc-branch");
+      await branches.first().waitFor();
+      const states = await branches.evaluateAll((all) =>
+        all.map((one) => [one.dataset.id, one.dataset.state]),
+      );
+      assert.deepEqual(states[0], ["F2 L2", "warn"]);
+      assert.match(await branches.first().innerText(), /% lost/);
+      assert.match(await branches.nth(2).innerText(), /17 of 24 meters told[\s\S]*no value/);
+      assert.match(await page.getByTestId("conc-stats").innerText(), /Balance[\s\S]*% lost[\s\S]*F2 L2/);
+      await page.getByTestId("conc-balance").scrollIntoViewIfNeeded();
+      await inspect(page, wrong, `concentrator-balance-${tag}`, { full: true });
+      await page.getByTestId("conc-outages-more").click();
+      await page.waitForFunction(() => document.querySelectorAll("[data-testid=conc-outage]").length === 9);
+      await page.getByTestId("conc-notices-more").click();
+      await page.waitForFunction(() => document.querySelectorAll("[data-testid=conc-notice]").length === 23);
+      // What is told comes without being asked for.
+      own.outageOver = true;
+      await page.getByTestId("conc-outages").getByText("none now").waitFor();
+      assert.equal(await open_.count(), 0);
+      await page.goto(`${url}/concentrators/${second.id}`);
+      for (const card of ["conc-outages", "conc-balance", "conc-notices"])
+        await page.getByTestId(card).getByTestId("state-empty").waitFor();
+      await page.getByTestId("conc-balance").getByText("Nothing to weigh yet").waitFor();
+      await inspect(page, wrong, `concentrator-nothing-told-${tag}`, { full: true });
+      await page.goto(`${url}/concentrators/${last.id}`);
+      await page.getByTestId("conc-balance").getByText("It meters no feeder itself").waitFor();
+      // One card that cannot be read leaves the others as they are.
+      await page.route("**/balance", (route) => route.fulfill({ status: 500, body: "" }));
+      await page.goto(`${url}/concentrators/${first.id}`);
+      await page.getByTestId("conc-balance").getByTestId("state-error").waitFor();
+      await page.getByTestId("conc-outage").first().waitFor();
+      await inspect(page, wrong, `concentrator-no-balance-${tag}`, { full: true });
+      await context.close();
+      own.close();
+    }
+  }
+});
+
+await step("concentrators that cannot be read", async () => {
+  for (const [size, theme] of [
+    [wide, "dark"],
+    [phone, "light"],
+  ]) {
+    const own = new Fixture({ dist });
+    const url = await own.listen();
+    const { context, page, wrong } = await open(url, size, theme);
+    const tag = `${size.width}-${theme}`;
+    await signIn(page, url, TOKEN);
+    const { id } = own.concentrators[0];
+    for (const [mode, state] of [
+      ["error", "state-error"],
+      ["forbidden", "state-forbidden"],
+    ]) {
+      own.mode = mode;
+      for (const path of ["", `/${id}`]) {
+        await page.goto(`${url}/concentrators${path}`);
+        await page.getByTestId(state).first().waitFor();
+        await inspect(page, wrong, `concentrators-${mode}${path === "" ? "" : "-one"}-${tag}`);
+      }
+    }
+    own.mode = "empty";
+    await page.goto(`${url}/concentrators`);
+    await page.getByTestId("state-empty").waitFor();
+    await inspect(page, wrong, `concentrators-empty-${tag}`);
+    own.mode = "slow";
+    await page.goto(`${url}/concentrators/${id}`);
+    await page.getByTestId("state-loading").first().waitFor();
+    await inspect(page, wrong, `concentrator-loading-${tag}`);
+    own.mode = "ok";
+    await context.close();
+    own.close();
+  }
+});
+
 await step("states of failure", async () => {
   // Side by side, since an interrupted connection is offline only after half a minute.
   const all = [
@@ -474,6 +661,15 @@ await step("narrow and wide", async () => {
     await signIn(page, origin, TOKEN);
     await page.getByTestId("meter-row").first().waitFor();
     await inspect(page, wrong, `fleet-${width}-light`, { axe: false });
+    for (const path of ["", `/${fixture.concentrators[0].id}?node=260`]) {
+      await page.goto(`${origin}/concentrators${path}`);
+      await page
+        .locator("[data-testid=conc-row], [data-testid=conc-meter]")
+        .locator("visible=true")
+        .first()
+        .waitFor();
+      await inspect(page, wrong, `concentrators${path === "" ? "" : "-one"}-${width}-light`, { axe: false });
+    }
     for (const tab of ["", "/profile", "/registers", "/events"]) {
       await page.goto(`${origin}/meters/${meter.id}${tab}`);
       await page

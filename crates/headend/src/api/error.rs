@@ -22,6 +22,9 @@ pub enum ApiError {
     /// There is no such campaign.
     #[error("no such campaign")]
     NoSuchCampaign,
+    /// There is no such concentrator.
+    #[error("no such concentrator")]
+    NoSuchConcentrator,
     /// There is no such meter.
     #[error("no such meter")]
     NoSuchMeter,
@@ -113,6 +116,11 @@ impl From<&ApiError> for Public {
                 StatusCode::NOT_FOUND,
                 "no_such_campaign",
                 "No campaign has this number. /api/v1/campaigns lists them.",
+            ),
+            ApiError::NoSuchConcentrator => public(
+                StatusCode::NOT_FOUND,
+                "no_such_concentrator",
+                "No concentrator has this address. Look it up by name.",
             ),
             ApiError::NoSuchMeter => public(
                 StatusCode::NOT_FOUND,

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use axum::Json;
 use axum::extract::State;
-use model::{MeterId, Severity, Timestamp};
+use model::{LogicalDeviceName, MeterId, Severity, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -181,6 +181,8 @@ impl App {
             })
             .collect();
         let under = |day: &&DayCounts| day.received * 1_000 < day.expected * target;
+        // What a disk does not tell is not there; whoever asks for it is told why.
+        let outage = self.outage_need().unwrap_or_default();
         FleetView {
             as_of: rfc3339(now),
             meters: tally.meters,
@@ -198,8 +200,26 @@ impl App {
             queue: self.collector.queued(),
             meter_days_per_s: rate,
             days,
-            needs: tally.needs(),
+            needs: tally.needs(outage),
             feeders: tally.feeders.into_iter().collect(),
+        }
+    }
+}
+
+impl Need {
+    /// One line for all meters that are out behind a concentrator.
+    pub(super) fn outage(
+        meters: usize,
+        name: &LogicalDeviceName,
+        since: Timestamp,
+        id: MeterId,
+    ) -> Self {
+        Self {
+            state: "off",
+            title: format!("{meters} meters are out"),
+            detail: format!("Behind {name}"),
+            since: rfc3339(since),
+            href: format!("/concentrators/{id}"),
         }
     }
 }
@@ -320,11 +340,12 @@ impl Tally {
         }
     }
 
-    fn needs(&self) -> Vec<Need> {
+    fn needs(&self, outage: Option<Need>) -> Vec<Need> {
         let alarm = self.alarm.map_or("Alarm", |alarm| alarm.known.title);
         [
             self.alarms
                 .need("crit", alarm, "with a critical alarm", "alarms"),
+            outage,
             self.silent
                 .need("off", "A meter does not answer", "do not answer", "silent"),
             self.late

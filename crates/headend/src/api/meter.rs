@@ -33,6 +33,8 @@ pub(crate) struct MeterView {
     phase: &'static str,
     /// How it is reached.
     via: &'static str,
+    /// The concentrator through which it is reached, where that is a device of its own.
+    concentrator: Option<ConcentratorRef>,
     /// The endpoint's URL; it holds no secrets.
     endpoint: String,
     /// The system title in hex; empty where it is not known.
@@ -59,6 +61,13 @@ pub(crate) struct MeterView {
     previous: Option<String>,
     /// The meter after this one in the registry.
     next: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConcentratorRef {
+    /// The registry id.
+    id: String,
+    name: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -113,7 +122,7 @@ pub(crate) struct PowerView {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PathView {
-    hops: Vec<&'static str>,
+    hops: Vec<String>,
     rtt_ms: Option<f64>,
 }
 
@@ -158,6 +167,7 @@ fn view(app: &App, id: MeterId) -> Result<MeterView, ApiError> {
         client: enrolment.client,
     })?;
     let protection = meter.protection.as_ref();
+    let concentrator = app.concentrators.at(&enrolment.endpoint);
     Ok(MeterView {
         id: id.to_string(),
         name: enrolment.name.to_string(),
@@ -168,7 +178,11 @@ fn view(app: &App, id: MeterId) -> Result<MeterView, ApiError> {
             .map_or("", Feeder::as_str)
             .to_owned(),
         phase: enrolment.phase.map_or("", Phase::name),
-        via: via(&enrolment.endpoint),
+        via: via(&app.concentrators, &enrolment.endpoint),
+        concentrator: concentrator.map(|one| ConcentratorRef {
+            id: one.target.id.to_string(),
+            name: one.target.enrolment.name.to_string(),
+        }),
         endpoint: enrolment.endpoint.clone(),
         system_title: enrolment
             .system_title
@@ -204,7 +218,11 @@ fn view(app: &App, id: MeterId) -> Result<MeterView, ApiError> {
         },
         power: PowerView::of(&Power::of(&registers), state.power),
         path: PathView {
-            hops: vec!["Head end", "Meter"],
+            hops: {
+                let between = concentrator.map(|one| one.target.enrolment.name.as_str());
+                let hops = ["Head end"].into_iter().chain(between).chain(["Meter"]);
+                hops.map(str::to_owned).collect()
+            },
             rtt_ms: state
                 .rtt_us
                 .map(|rtt| (f64::from(rtt) / 100.0).round() / 10.0),

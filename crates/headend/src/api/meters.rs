@@ -13,6 +13,7 @@ use super::App;
 use super::error::{ApiError, ErrorBody};
 use super::guard::Params;
 use crate::calendar::rfc3339;
+use crate::concentrators::Concentrators;
 use crate::fleet::{FleetMeter, Health, HealthKind, Judge};
 
 /// Which meters, in which order.
@@ -180,7 +181,7 @@ fn list(app: &App, query: &MetersQuery) -> MeterList {
             total,
             offset: query.offset,
             rows: window
-                .map(|(meter, health)| row(&judge, meter, health))
+                .map(|(meter, health)| row(app, &judge, meter, health))
                 .collect(),
         }
     })
@@ -202,7 +203,7 @@ fn sort_by<K: Ord>(
 }
 
 /// Compares texts with numbers in them by these numbers: flat 3 comes before flat 12.
-fn natural(a: &str, b: &str) -> Ordering {
+pub(super) fn natural(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.chars().peekable(), b.chars().peekable());
     loop {
         let (left, right) = match (a.peek(), b.peek()) {
@@ -260,7 +261,7 @@ fn read_permille(judge: &Judge, meter: &FleetMeter) -> Option<u16> {
     all.permille()
 }
 
-fn row(judge: &Judge, meter: &FleetMeter, health: Health) -> MeterRow {
+fn row(app: &App, judge: &Judge, meter: &FleetMeter, health: Health) -> MeterRow {
     let enrolment = &meter.meter.enrolment;
     MeterRow {
         id: meter.meter.id.to_string(),
@@ -268,7 +269,7 @@ fn row(judge: &Judge, meter: &FleetMeter, health: Health) -> MeterRow {
         place: enrolment.place.as_str().to_owned(),
         feeder: feeder(meter).to_owned(),
         phase: enrolment.phase.map_or("", Phase::name),
-        via: via(&enrolment.endpoint),
+        via: via(&app.concentrators, &enrolment.endpoint),
         state: health.kind.state(),
         state_text: health.text,
         power_w: meter.state.power.map(|(watts, _)| watts),
@@ -288,12 +289,15 @@ impl App {
         let judge = self.fleet.judge(self.clock.now());
         let (meter, _, _) = self.fleet.meter(id)?;
         let health = judge.health(&meter);
-        Some(row(&judge, &meter, health))
+        Some(row(self, &judge, &meter, health))
     }
 }
 
-/// Says how a meter is reached, from the scheme of its endpoint.
-pub(super) fn via(endpoint: &str) -> &'static str {
+/// Says how a meter is reached: through a concentrator, or by the scheme of its endpoint.
+pub(super) fn via(concentrators: &Concentrators, endpoint: &str) -> &'static str {
+    if concentrators.at(endpoint).is_some() {
+        return "Concentrator";
+    }
     match endpoint.split_once("://").map(|(scheme, _)| scheme) {
         Some("tcp") => "Direct TCP",
         Some("tls") => "Direct TLS",
@@ -304,6 +308,20 @@ pub(super) fn via(endpoint: &str) -> &'static str {
         Some("hdlc+tcp") => "HDLC over TCP",
         Some("dial") => "Concentrator that connects",
         _ => "Direct",
+    }
+}
+
+/// Names what an endpoint is reached over.
+pub(super) fn scheme(endpoint: &str) -> &'static str {
+    match endpoint.split_once("://").map(|(scheme, _)| scheme) {
+        Some("tcp") => "TCP",
+        Some("tls") => "TLS",
+        Some("udp") => "UDP",
+        Some("sctp") => "SCTP",
+        Some("sctps") => "SCTP with TLS",
+        Some("hdlc+tcp") => "HDLC over TCP",
+        Some("serial") => "Serial line",
+        _ => "",
     }
 }
 
@@ -339,7 +357,7 @@ pub(crate) struct Hit {
 
 const HITS_MAX: usize = 8;
 
-/// Finds meters by name or place.
+/// Finds concentrators by name, and meters by name or place.
 #[utoipa::path(get, path = "/api/v1/find", tag = "fleet", params(FindQuery),
     responses(
         (status = 200, description = "Hits", body = Found),
@@ -384,14 +402,30 @@ pub(super) async fn find(
             }
         });
         names.truncate(HITS_MAX);
+        let concentrators: Vec<Hit> = app
+            .concentrators
+            .iter()
+            .map(|one| &one.target)
+            .filter(|target| {
+                let name = target.enrolment.name.as_str();
+                name.to_lowercase().contains(&text)
+            })
+            .take(2)
+            .map(|target| Hit {
+                title: target.enrolment.name.to_string(),
+                detail: target.enrolment.endpoint.clone(),
+                href: format!("/concentrators/{}", target.id),
+            })
+            .collect();
+        names.truncate(HITS_MAX - concentrators.len());
         places.sort_by(|a, b| natural(&a.title, &b.title));
-        places.truncate(HITS_MAX - names.len());
+        places.truncate(HITS_MAX - names.len() - concentrators.len());
         let mut outlets = Vec::new();
         if let Some(served) = &app.outlets {
             for (id, (entry, _)) in served.meters() {
                 let (title, place) = (format!("Outlet meter {id}"), entry.place.as_str());
                 if title.to_lowercase().contains(&text) || place.to_lowercase().contains(&text) {
-                    let left = HITS_MAX - names.len() - places.len();
+                    let left = HITS_MAX - names.len() - places.len() - concentrators.len();
                     if outlets.len() >= left {
                         break;
                     }
@@ -404,6 +438,7 @@ pub(super) async fn find(
             }
         }
         let groups = [
+            ("Concentrators", concentrators),
             ("Meters", names),
             ("Places", places),
             ("Outlet meters", outlets),

@@ -33,7 +33,7 @@ use crate::power::Power;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
-    /// Topics with commas between: `fleet`, `meter:ID`, `outlets`; at most 40.
+    /// Topics with commas between: `fleet`, `concentrators`, `meter:ID`, `outlets`; at most 40.
     #[param(example = "fleet,meter:m_00000001")]
     #[serde(default)]
     topics: String,
@@ -49,7 +49,8 @@ const PING: Duration = Duration::from_secs(15);
 /// Rows sent a second; of more, the rest is left to the page's next look at the list.
 const ROWS_MAX: usize = 100;
 
-/// Follows fleet, meters and outlet meters: events `fleet`, `row`, `meter`, `power`, `power_error`, `outlet`.
+/// Follows fleet, concentrators, meters and outlet meters: events `fleet`, `row`, `concentrator`,
+/// `meter`, `power`, `power_error`, `outlet`.
 #[utoipa::path(get, path = "/api/v1/stream", tag = "live", params(StreamQuery),
     responses(
         (status = 200, description = "Events", content_type = "text/event-stream", body = String),
@@ -81,6 +82,7 @@ pub(super) async fn stream(
 struct Topics {
     fleet: bool,
     outlets: bool,
+    concentrators: bool,
     meters: BTreeSet<MeterId>,
 }
 
@@ -89,6 +91,7 @@ impl Topics {
         let mut topics = Self {
             fleet: false,
             outlets: false,
+            concentrators: false,
             meters: BTreeSet::new(),
         };
         for (index, topic) in text.split(',').filter(|t| !t.is_empty()).enumerate() {
@@ -99,13 +102,15 @@ impl Topics {
             match topic.split_once(':') {
                 None if topic == "fleet" => topics.fleet = true,
                 None if topic == "outlets" => topics.outlets = true,
+                None if topic == "concentrators" => topics.concentrators = true,
                 Some(("meter", id)) => {
                     let id = meter_id(id)?;
                     let (_meter, ..) = app.fleet.meter(id).ok_or(ApiError::NoSuchMeter)?;
                     topics.meters.insert(id);
                 }
                 _ => {
-                    let message = "A topic is fleet, outlets, or meter: and a registry id.";
+                    let message =
+                        "A topic is fleet, concentrators, outlets, or meter: and a registry id.";
                     return Err(ApiError::BadRequest(message.to_owned()));
                 }
             }
@@ -126,6 +131,7 @@ struct Follower {
     seen: u64,
     last_fleet: Option<(FleetUpdate, u32)>,
     rows: BTreeSet<MeterId>,
+    concentrators: BTreeSet<MeterId>,
     meters: BTreeSet<MeterId>,
     outlets: BTreeSet<SmartMeterId>,
     ready: VecDeque<Event>,
@@ -155,6 +161,7 @@ impl Follower {
             tick: 0,
             last_fleet: None,
             rows: BTreeSet::new(),
+            concentrators: BTreeSet::new(),
             meters: BTreeSet::new(),
             outlets: BTreeSet::new(),
             ready: VecDeque::new(),
@@ -208,6 +215,11 @@ impl Follower {
                     self.rows.insert(id);
                 }
             }
+            Change::Concentrator(id) if self.topics.concentrators => {
+                if self.concentrators.len() < ROWS_MAX {
+                    self.concentrators.insert(id);
+                }
+            }
             Change::Meter(id) if self.topics.meters.contains(&id) => {
                 self.meters.insert(id);
             }
@@ -224,6 +236,7 @@ impl Follower {
             }
             Change::Outlet(_)
             | Change::Row(_)
+            | Change::Concentrator(_)
             | Change::Meter(_)
             | Change::Power(..)
             | Change::PowerError(..) => {}
@@ -241,6 +254,18 @@ impl Follower {
             let rows: Vec<_> = read.await.unwrap_or_default();
             for row in &rows {
                 self.push("row", row);
+            }
+        }
+        let concentrators = std::mem::take(&mut self.concentrators);
+        if !concentrators.is_empty() {
+            let read = self.app.blocking(move |app| {
+                let rows = concentrators.iter();
+                let rows = rows.map(|id| app.concentrator_row(*id));
+                rows.filter_map(Result::transpose).collect()
+            });
+            let rows: Vec<_> = read.await.unwrap_or_default();
+            for row in &rows {
+                self.push("concentrator", row);
             }
         }
         for id in std::mem::take(&mut self.meters) {

@@ -116,6 +116,13 @@ pub trait Conversation: Send {
     /// Reads the firmware's name; `None` where the meter has none to tell.
     fn firmware(&mut self) -> Answer<'_, Option<String>>;
 
+    /// Reads attributes as they stand, in A-XDR, as many at once as the device allows; `None` for
+    /// each that it does not have or does not give.
+    fn attributes<'a>(&'a mut self, wanted: &'a [RegisterRef]) -> Answer<'a, Vec<Option<Vec<u8>>>> {
+        let _ = wanted;
+        Box::pin(async { Err(AccessError::denied()) })
+    }
+
     /// Reads how the meter is: what [`Status`] holds, in as few exchanges as the meter allows.
     fn status<'a>(&'a mut self, wanted: &'a StatusWanted<'a>) -> Answer<'a, Status> {
         Box::pin(async move {

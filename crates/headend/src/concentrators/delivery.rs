@@ -19,10 +19,11 @@ use link::{Client, ClientError};
 use model::{Event, EventKind, EventSource, Interval, LogicalDeviceName, MeterId, Timestamp};
 use tokio::sync::watch;
 
-use super::Enrolled;
+use super::{Board, Enrolled};
 use crate::clock::Clock;
 use crate::collector::{AccessError, Conversation, Lease, Leases, MeterAccess, MeterTarget};
 use crate::fleet::Fleet;
+use crate::hub::Change;
 use crate::meters::{self, Columns, date_time};
 use crate::store::{
     Contact, Delivery, Failure, Notice, ProfileLayout, ProfileRows, Source, Store, StoreError,
@@ -34,6 +35,7 @@ pub(crate) struct Deliverer {
     pub(crate) access: Arc<dyn MeterAccess>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) board: Arc<Board>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) leases: Leases,
     /// How long one answer may take.
@@ -470,6 +472,7 @@ impl Deliverer {
             let new = self.store.deliver(delivery).await?;
             taken.events += u64::try_from(new.len()).unwrap_or(0);
             self.fleet.tell(&new);
+            self.delivered_by(id);
             let confirmed = Data::DoubleLongUnsigned(last);
             if !self.delivered(talk, NOTICES, confirmed).await? || last >= newest {
                 return Ok(());
@@ -551,8 +554,15 @@ impl Deliverer {
             events: Vec::new(),
         };
         self.store.deliver(delivery).await?;
+        self.delivered_by(id);
         marks.sums = Some(last.min(now.secs()));
         Ok(())
+    }
+
+    /// Tells pages that notices or sums are new.
+    fn delivered_by(&self, id: MeterId) {
+        self.board.delivered(id);
+        self.fleet.hub().send(Change::Concentrator(id));
     }
 
     /// Keeps when a concentrator answered last, or that it does not.
@@ -726,7 +736,7 @@ fn sums(buffer: &[u8]) -> Option<Vec<Supply>> {
 }
 
 /// Reads an array of names; what is none is left out.
-fn names(detail: &[u8]) -> Vec<LogicalDeviceName> {
+pub(super) fn names(detail: &[u8]) -> Vec<LogicalDeviceName> {
     let data = RawData::new(detail).decode().ok();
     let all = data.as_ref().and_then(Data::as_array).unwrap_or_default();
     let all = all.iter().filter_map(Data::as_octets);

@@ -285,6 +285,19 @@ impl Store for SqliteStore {
         self.read(|connection| read::notices(connection, concentrator, limit))
     }
 
+    fn notice_page(
+        &self,
+        concentrator: MeterId,
+        offset: u32,
+        limit: u32,
+    ) -> Result<(u64, Vec<Notice>), StoreError> {
+        self.read(|connection| read::notice_page(connection, concentrator, offset, limit))
+    }
+
+    fn outage_notices(&self, concentrator: MeterId) -> Result<Vec<Notice>, StoreError> {
+        self.read(|connection| read::outage_notices(connection, concentrator))
+    }
+
     fn supply(&self, concentrator: MeterId, range: Range<i64>) -> Result<Vec<Supply>, StoreError> {
         self.read(|connection| read::supply(connection, concentrator, &range))
     }

@@ -2,11 +2,13 @@
 //! description, which is kept as a file.
 
 mod campaigns;
+mod concentrators;
 mod live;
 mod outlets;
 mod pages;
 mod schema;
 mod sign_in;
+mod substation;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -91,6 +93,15 @@ impl Fixture {
         )
         .await;
         schema::check("get", path, &answer);
+        answer
+    }
+
+    pub(crate) async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let bearer = format!("Bearer {}", self.token);
+        let mut all = vec![("authorization", bearer.as_str())];
+        all.extend(headers);
+        let answer = request(self.address, "POST", path, &all, b"").await;
+        schema::check("post", path, &answer);
         answer
     }
 

@@ -1,7 +1,7 @@
 //! Meters that answer from a formula, for tests of what stands above the seam.
 
 use dlms::cosem::Obis;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -48,6 +48,8 @@ pub(crate) struct FakeMeters {
     pub(crate) holes: Mutex<BTreeSet<i64>>,
     /// Numbers of meters that do not answer.
     pub(crate) silent: Mutex<BTreeSet<u64>>,
+    /// What a concentrator says, by object.
+    pub(crate) told: Mutex<BTreeMap<Obis, Vec<u8>>>,
     pub(crate) open: AtomicUsize,
     pub(crate) opened: AtomicUsize,
 }
@@ -58,6 +60,7 @@ impl FakeMeters {
             clock,
             holes: Mutex::default(),
             silent: Mutex::default(),
+            told: Mutex::default(),
             open: AtomicUsize::new(0),
             opened: AtomicUsize::new(0),
         })
@@ -166,6 +169,12 @@ impl Conversation for Talk {
 
     fn firmware(&mut self) -> Answer<'_, Option<String>> {
         answer(Some("1.2.3".to_owned()))
+    }
+
+    fn attributes<'a>(&'a mut self, wanted: &'a [RegisterRef]) -> Answer<'a, Vec<Option<Vec<u8>>>> {
+        let told = self.meters.told.lock().unwrap();
+        let values = wanted.iter().map(|one| told.get(&one.object).cloned());
+        answer(values.collect())
     }
 
     fn rtt_us(&self) -> Option<u32> {

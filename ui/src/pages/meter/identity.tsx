@@ -78,7 +78,13 @@ export function Identity({ meter }: { meter: Meter }) {
             <span class="mono">{meter.system_title}</span>
           )}
         </Row>
-        <Row name={t.meter.via}>{meter.via}</Row>
+        <Row name={t.meter.via}>
+          {meter.concentrator === null ? (
+            meter.via
+          ) : (
+            <a href={`/concentrators/${meter.concentrator.id}`}>{meter.concentrator.name}</a>
+          )}
+        </Row>
         <Row name={t.meter.endpoint}>
           <span class="mono">{meter.endpoint}</span>
         </Row>
@@ -96,7 +102,13 @@ export function PathCard({ meter }: { meter: Meter }) {
           {meter.path.hops.map((hop, i) => (
             <li key={`${i}-${hop}`}>
               {i > 0 ? <Icon name="chevron-right" /> : null}
-              <span class="as">{hop}</span>
+              <span class="as">
+                {hop === meter.concentrator?.name ? (
+                  <a href={`/concentrators/${meter.concentrator.id}`}>{hop}</a>
+                ) : (
+                  hop
+                )}
+              </span>
             </li>
           ))}
         </ol>

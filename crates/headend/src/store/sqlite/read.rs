@@ -407,15 +407,60 @@ pub(super) fn notices(
         "SELECT number, at, code, detail FROM notice WHERE concentrator = ?1
          ORDER BY id DESC LIMIT ?2",
     )?;
-    let notices = statement.query_map(params![number(concentrator), limit], |row| {
-        Ok(Notice {
-            number: row.get(0)?,
-            at: Timestamp::from_millis(row.get(1)?),
-            code: row.get(2)?,
-            detail: row.get(3)?,
-        })
-    })?;
+    let notices = statement.query_map(params![number(concentrator), limit], notice)?;
     Ok(notices.collect::<Result<_, _>>()?)
+}
+
+fn notice(row: &SqlRow<'_>) -> rusqlite::Result<Notice> {
+    Ok(Notice {
+        number: row.get(0)?,
+        at: Timestamp::from_millis(row.get(1)?),
+        code: row.get(2)?,
+        detail: row.get(3)?,
+    })
+}
+
+pub(super) fn notice_page(
+    connection: &Connection,
+    concentrator: MeterId,
+    offset: u32,
+    limit: u32,
+) -> Result<(u64, Vec<Notice>), StoreError> {
+    let total: i64 = connection
+        .prepare_cached("SELECT count(*) FROM notice WHERE concentrator = ?1")?
+        .query_row(params![number(concentrator)], |row| row.get(0))?;
+    let mut statement = connection.prepare_cached(
+        "SELECT number, at, code, detail FROM notice WHERE concentrator = ?1
+         ORDER BY id DESC LIMIT ?2 OFFSET ?3",
+    )?;
+    let page = statement.query_map(params![number(concentrator), limit, offset], notice)?;
+    let page = page.collect::<Result<_, _>>()?;
+    Ok((u64::try_from(total).unwrap_or(0), page))
+}
+
+/// The notices that outages are made of, and their octets.
+const OUTAGE_NOTICES_MAX: u32 = 2_000;
+const OUTAGE_OCTETS_MAX: usize = 4 << 20;
+
+pub(super) fn outage_notices(
+    connection: &Connection,
+    concentrator: MeterId,
+) -> Result<Vec<Notice>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, at, code, detail FROM notice
+         WHERE concentrator = ?1 AND code IN (1, 2) ORDER BY id DESC LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![number(concentrator), OUTAGE_NOTICES_MAX])?;
+    let (mut notices, mut octets) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let notice = notice(row)?;
+        octets += notice.detail.len();
+        if octets > OUTAGE_OCTETS_MAX {
+            break;
+        }
+        notices.push(notice);
+    }
+    Ok(notices)
 }
 
 pub(super) fn supply(

@@ -7,7 +7,7 @@ use super::Fixture;
 use crate::http::{Event, Events};
 
 impl Fixture {
-    async fn follow(&self, topics: &str, seen: Option<u64>) -> Result<Events, u16> {
+    pub(super) async fn follow(&self, topics: &str, seen: Option<u64>) -> Result<Events, u16> {
         let bearer = format!("Bearer {}", self.token);
         let seen = seen.map(|id| id.to_string());
         let mut headers = vec![("authorization", bearer.as_str())];
@@ -18,7 +18,7 @@ impl Fixture {
     }
 }
 
-async fn next(events: &mut Events, name: &str) -> Event {
+pub(super) async fn next(events: &mut Events, name: &str) -> Event {
     let next = tokio::time::timeout(Duration::from_secs(60), events.next(name));
     next.await.expect("no event within a minute").unwrap()
 }

@@ -1,0 +1,235 @@
+//! Looks at each concentrator now and then, and keeps what it said last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use model::{MeterId, Timestamp};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::balance::{Site, Verdict};
+use super::outages::Outage;
+use super::status::{self, LOOK, METERS, Meters, Report};
+use super::{Concentrators, Enrolled};
+use crate::clock::Clock;
+use crate::collector::{AccessError, Leases, MeterAccess};
+use crate::hub::{Change, Hub};
+use crate::store::{Failing, Failure};
+
+/// What each concentrator said last, in memory; it is asked again after a start.
+///
+/// One lock, held for a copy of an [`Arc`]; of each concentrator one report and one list of
+/// meters are kept, both bounded.
+pub struct Board {
+    states: RwLock<BTreeMap<MeterId, State>>,
+    asked: BTreeMap<MeterId, Notify>,
+    digests: Mutex<BTreeMap<MeterId, (Timestamp, Arc<Digest>)>>,
+}
+
+/// What the notices and sums of one concentrator come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Digest {
+    /// Counts outages that are not over.
+    pub outages: usize,
+    /// Counts the meters that are out.
+    pub out: usize,
+    /// Says since when the first of them is.
+    pub since: Option<Timestamp>,
+    /// Holds the branch that needs somebody most, and its loss in thousandths.
+    pub worst: Option<(Site, Verdict, Option<i64>)>,
+}
+
+impl Digest {
+    /// Takes what outages come to; a meter that is out in several counts once.
+    #[must_use]
+    pub fn with_outages(self, all: &[Outage]) -> Self {
+        let open = || all.iter().filter(|it| it.ended.is_none());
+        let out: BTreeSet<_> = open().flat_map(|it| &it.out).collect();
+        Self {
+            outages: open().count(),
+            out: out.len(),
+            since: open().map(|it| it.began).min(),
+            ..self
+        }
+    }
+}
+
+/// What is known of one concentrator.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Holds what it said last.
+    pub report: Option<Arc<Report>>,
+    /// Holds what it said of its meters, and when.
+    pub meters: Option<(Arc<Meters>, Timestamp)>,
+    /// Says since when it does not answer, and why.
+    pub failing: Option<Failing>,
+}
+
+/// What looking takes.
+pub(crate) struct Watcher {
+    pub(crate) board: Arc<Board>,
+    pub(crate) access: Arc<dyn MeterAccess>,
+    pub(crate) leases: Leases,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timeout: Duration,
+    /// Those that are looked at together.
+    pub(crate) places: Semaphore,
+}
+
+/// Concentrators that are looked at together.
+pub(crate) const AT_ONCE: usize = 16;
+
+/// A long list of meters is read in every so many looks, or where it has changed.
+const LOOKS: u32 = 5;
+/// A list of so many is read in every look.
+const SHORT: usize = 128;
+/// A digest is this old at most, also where nothing was delivered since.
+const DIGEST_MS: i64 = 60_000;
+/// Failures in a row after which one counts as silent.
+const SILENT: u32 = 2;
+
+impl Board {
+    /// Makes a board for these.
+    pub fn new(all: &Concentrators) -> Self {
+        Self {
+            states: RwLock::default(),
+            asked: all.iter().map(|it| (it.target.id, Notify::new())).collect(),
+            digests: Mutex::default(),
+        }
+    }
+
+    /// Notes that one delivered notices or sums.
+    pub fn delivered(&self, id: MeterId) {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.remove(&id);
+    }
+
+    /// Returns the digest of one, unless it is too old or something was delivered since.
+    pub fn digest(&self, id: MeterId, now: Timestamp) -> Option<Arc<Digest>> {
+        let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, digest) = digests.get(&id)?;
+        (0..DIGEST_MS)
+            .contains(&now.millis_since(*at))
+            .then(|| Arc::clone(digest))
+    }
+
+    /// Keeps the digest of one.
+    pub fn keep_digest(&self, id: MeterId, now: Timestamp, digest: Arc<Digest>) {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.insert(id, (now, digest));
+    }
+
+    /// Returns what is known of one.
+    pub fn state(&self, id: MeterId) -> State {
+        let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
+        states.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Asks for a look now.
+    pub fn look_now(&self, id: MeterId) {
+        if let Some(asked) = self.asked.get(&id) {
+            asked.notify_one();
+        }
+    }
+
+    async fn asked(&self, id: MeterId) {
+        match self.asked.get(&id) {
+            Some(asked) => asked.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn change(&self, id: MeterId, change: impl FnOnce(&mut State)) {
+        let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
+        change(states.entry(id).or_default());
+    }
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Says since when it does not answer, where it failed often enough in a row.
+    pub fn silent_since(&self) -> Option<Timestamp> {
+        let failing = self.failing.filter(|it| it.attempts >= SILENT)?;
+        Some(self.report.as_ref().map_or(failing.since, |it| it.at))
+    }
+}
+
+impl Watcher {
+    /// Looks at one until `stop` says so.
+    pub(crate) async fn watch(self: Arc<Self>, one: Enrolled, mut stop: watch::Receiver<bool>) {
+        let id = one.target.id;
+        let every = Duration::from_secs(u64::from(one.config.status_s));
+        let mut looks = 0_u32;
+        while !*stop.borrow() {
+            let looked = {
+                let Ok(_place) = self.places.acquire().await else {
+                    return;
+                };
+                let lease = self.leases.take(id).await;
+                let look = tokio::time::timeout(self.timeout, self.look(&one, looks));
+                let looked = tokio::select! {
+                    looked = look => looked,
+                    _ = stop.changed() => return,
+                };
+                drop(lease);
+                looked.unwrap_or(Err(AccessError::ended(Failure::NoAnswer)))
+            };
+            looks = looks.wrapping_add(1);
+            let now = self.clock.now();
+            self.board.change(id, |state| match looked {
+                Ok((report, meters)) => {
+                    state.failing = None;
+                    if let Some(meters) = meters {
+                        state.meters = Some((Arc::new(meters), report.at));
+                    }
+                    state.report = Some(Arc::new(report));
+                }
+                Err(error) => {
+                    let failing = state.failing.get_or_insert(Failing {
+                        since: now,
+                        attempts: 0,
+                        reason: error.reason,
+                    });
+                    failing.attempts = failing.attempts.saturating_add(1);
+                    failing.reason = error.reason;
+                }
+            });
+            self.hub.send(Change::Concentrator(id));
+            tokio::select! {
+                _ = stop.changed() => {}
+                () = self.board.asked(id) => {}
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        one: &Enrolled,
+        looks: u32,
+    ) -> Result<(Report, Option<Meters>), AccessError> {
+        let mut talk = self.access.open(&one.target).await?;
+        let answers = talk.attributes(&LOOK).await?;
+        let report = Report::decode(&answers, self.clock.now(), talk.rtt_us());
+        let before = self.board.state(one.target.id);
+        let changed = before
+            .report
+            .is_none_or(|before| before.sap_changes != report.sap_changes);
+        let short = before.meters.is_none_or(|(all, _)| all.len() <= SHORT);
+        let meters = if changed || short || looks.is_multiple_of(LOOKS) {
+            status::meters(&talk.attributes(&METERS).await?)
+        } else {
+            None
+        };
+        // What came counts whether or not the release is confirmed.
+        talk.close().await.unwrap_or_default();
+        Ok((report, meters))
+    }
+}

@@ -1,0 +1,435 @@
+import { Fragment } from "preact";
+import { useState } from "preact/hooks";
+import { Card } from "../../components/card.tsx";
+import { Segments } from "../../components/controls.tsx";
+import { Icon } from "../../components/icons.tsx";
+import { Bars, LINK_SHAPE, LinkWord } from "../../components/link.tsx";
+import { NoValue, Num } from "../../components/number.tsx";
+import { Load, Notice } from "../../components/states.tsx";
+import { Status, StatusShape, shapeOf } from "../../components/status.tsx";
+import { Time } from "../../components/time.tsx";
+import { percent, percentOfPermille } from "../../lib/format.ts";
+import { useKey, useMedia, useNow, type Loaded } from "../../lib/hooks.ts";
+import { navigate } from "../../lib/router.ts";
+import { levelsOf, layOut, linkOf, type Level } from "../../lib/segment.ts";
+import { parse } from "../../lib/time.ts";
+import type { BehindMeter, BehindMeters } from "../../lib/types.ts";
+import { concentrators as T } from "../../texts/concentrators.en.ts";
+import { t } from "../../texts/en.ts";
+import { SegmentPicture } from "./picture.tsx";
+
+const FEW = 10;
+const LINKS = ["good", "fair", "poor", "silent"] as const;
+
+/** A SAP as the concentrator's list has it. */
+export const hex = (sap: number): string => `0x${sap.toString(16).toUpperCase().padStart(4, "0")}`;
+
+export function Heard({ at, now }: { at: string | null; now: number }) {
+  const ms = parse(at);
+  return ms === null ? <NoValue /> : <Time at={ms} now={now} />;
+}
+
+export function ReadShare({ of }: { of: { received: number; expected: number } | null }) {
+  const share = of === null ? null : percent(of.received, of.expected);
+  return share === null ? <NoValue /> : <Num text={share} unit="%" />;
+}
+
+function LevelWorst({ level }: { level: Level }) {
+  const { worst, counts } = level;
+  const well = worst === "good" || worst === "up";
+  return (
+    <Status shape={LINK_SHAPE[worst]}>{well ? T.allWell : T.levelState(counts[worst], T.link[worst])}</Status>
+  );
+}
+
+function Empty({ read }: { read: boolean }) {
+  return (
+    <Notice
+      kind="empty"
+      icon="inbox"
+      title={read ? T.emptySegment : T.notRead}
+      text={read ? T.emptySegmentText : T.notReadText}
+    />
+  );
+}
+
+/** The segment as a picture, and its levels as a table. */
+export function SegmentCard({
+  name,
+  loaded,
+  chosen,
+  onChoose,
+}: {
+  name: string;
+  loaded: Loaded<BehindMeters>;
+  chosen: number | null;
+  onChoose: (sap: number) => void;
+}) {
+  const [view, setView] = useState("picture");
+  const narrow = useMedia("(max-width: 599px)");
+  useKey("t", () => setView((old) => (old === "picture" ? "table" : "picture")));
+  const rows = loaded.data?.rows ?? [];
+  const picture = rows.length > 0 && view === "picture" && !narrow;
+  const named = picture ? layOut(levelsOf(rows)).named : 0;
+  return (
+    <Card
+      id="seg"
+      title={T.segment}
+      testid="conc-segment"
+      aside={picture ? <span class="t3 hide-n">{T.shown(named, rows.length)}</span> : null}
+      end={
+        narrow ? null : (
+          <Segments
+            label={t.chart.showAs}
+            value={view}
+            options={[
+              { value: "picture", text: T.picture },
+              { value: "table", text: T.table },
+            ]}
+            onChange={setView}
+            testid="conc-segment-view"
+          />
+        )
+      }
+      footer={
+        rows.length === 0 ? null : (
+          <>
+            <ul class="legend">
+              {LINKS.map((link) => (
+                <li key={link}>
+                  <Bars link={link} />
+                  <b>{T.linkLong[link]}</b>
+                  <span class="hide-n">{T.legend[link]}</span>
+                </li>
+              ))}
+            </ul>
+            <span class="hide-n">{T.repeats}</span>
+          </>
+        )
+      }
+    >
+      <Load of={loaded} what={T.whatMeters}>
+        {(data) =>
+          data.rows.length === 0 ? (
+            <Empty read={data.as_of !== null} />
+          ) : picture ? (
+            <SegmentPicture
+              name={name}
+              meters={data.rows}
+              chosen={chosen}
+              onChoose={onChoose}
+              onOpen={(meter) => {
+                if (meter.id !== null) navigate(`/meters/${meter.id}`);
+              }}
+            />
+          ) : narrow ? (
+            <dl class="kv" data-testid="conc-levels">
+              {levelsOf(data.rows).map((level) => (
+                <div key={level.hops}>
+                  <dt>{T.level(level.hops)}</dt>
+                  <dd>
+                    {T.meters(level.meters.length)}, <LevelWorst level={level} />
+                  </dd>
+                </div>
+              ))}
+            </dl>
+          ) : (
+            <LevelsTable levels={levelsOf(data.rows)} />
+          )
+        }
+      </Load>
+    </Card>
+  );
+}
+
+function LevelsTable({ levels }: { levels: Level[] }) {
+  return (
+    <table class="tbl plain" data-testid="conc-levels">
+      <caption class="vh">{T.levelsCaption}</caption>
+      <thead>
+        <tr>
+          <th scope="col">{T.levelHead}</th>
+          {LINKS.map((link) => (
+            <th key={link} scope="col" class="r">
+              {T.linkLong[link]}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {levels.map((level) => (
+          <tr key={level.hops}>
+            <th scope="row">{T.level(level.hops)}</th>
+            {LINKS.map((link) => (
+              <td key={link} class="r">
+                <Num text={String(level.counts[link] + (link === "good" ? level.counts.up : 0))} />
+              </td>
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** The tree as a table: a line for each number of hops that folds out to its meters, worst first. */
+export function TreeCard({
+  loaded,
+  chosen,
+  onChoose,
+}: {
+  loaded: Loaded<BehindMeters>;
+  chosen: number | null;
+  onChoose: (sap: number, scroll?: boolean) => void;
+}) {
+  const now = useNow(10_000);
+  const rows = loaded.data?.rows ?? [];
+  const levels = levelsOf(rows);
+  const [closed, setClosed] = useState<ReadonlySet<number>>(new Set());
+  const [whole, setWhole] = useState<ReadonlySet<number>>(new Set());
+  const flip = (set: ReadonlySet<number>, value: number): ReadonlySet<number> => {
+    const next = new Set(set);
+    if (!next.delete(value)) next.add(value);
+    return next;
+  };
+  const shown = (level: Level): BehindMeter[] => {
+    if (closed.has(level.hops)) return [];
+    if (whole.has(level.hops)) return level.meters;
+    const few = level.meters.slice(0, FEW);
+    const other = level.meters.find((meter) => meter.sap === chosen);
+    return other && !few.includes(other) ? [...few, other] : few;
+  };
+  const all = levels.flatMap(shown);
+  const step = (by: 1 | -1): void => {
+    const at = all.findIndex((meter) => meter.sap === chosen);
+    const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by];
+    if (next) onChoose(next.sap, true);
+  };
+  useKey("j", () => step(1));
+  useKey("k", () => step(-1));
+  const choose = (sap: number): void => onChoose(sap);
+  return (
+    <Card
+      id="tree"
+      title={T.tree}
+      testid="conc-tree"
+      flush
+      end={rows.length === 0 ? null : <span class="t3">{rows.length}</span>}
+    >
+      <Load of={loaded} what={T.whatMeters}>
+        {(data) =>
+          data.rows.length === 0 ? (
+            <Empty read={data.as_of !== null} />
+          ) : (
+            <table class="tbl plain tree" data-testid="conc-tree-table">
+              <caption class="vh">{T.treeCaption}</caption>
+              <thead>
+                <tr>
+                  <th scope="col">{T.node}</th>
+                  <th scope="col" class="hide-m hide-n">
+                    {T.place}
+                  </th>
+                  <th scope="col">{T.linkHead}</th>
+                  <th scope="col" class="hide-n">
+                    {T.sap}
+                  </th>
+                  <th scope="col" class="hide-n">
+                    {T.mode}
+                  </th>
+                  <th scope="col" class="r hide-xs">
+                    {T.seen}
+                  </th>
+                  <th scope="col" class="r hide-n">
+                    {T.readHead}
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                {levels.map((level) => (
+                  <Fragment key={level.hops}>
+                    <tr class="group">
+                      <th scope="row">
+                        <button
+                          type="button"
+                          class="fold"
+                          aria-expanded={!closed.has(level.hops)}
+                          onClick={() => setClosed((old) => flip(old, level.hops))}
+                        >
+                          <Icon name={closed.has(level.hops) ? "chevron-right" : "chevron-down"} />
+                          <span class="vh">{T.levelWord(1)}</span>
+                          {T.level(level.hops)}
+                        </button>
+                      </th>
+                      <td class="hide-m hide-n" />
+                      <td>
+                        <LevelWorst level={level} />
+                      </td>
+                      <td class="hide-n" />
+                      <td class="hide-n" />
+                      <td class="r t2 hide-xs">{T.meters(level.meters.length)}</td>
+                      <td class="r hide-n" />
+                    </tr>
+                    {shown(level).map((meter) => (
+                      <Row
+                        key={meter.sap}
+                        meter={meter}
+                        now={now}
+                        chosen={meter.sap === chosen}
+                        onChoose={choose}
+                      />
+                    ))}
+                    {!closed.has(level.hops) && !whole.has(level.hops) && level.meters.length > FEW ? (
+                      <tr>
+                        <td colSpan={7}>
+                          <button
+                            type="button"
+                            class="btn ghost sm"
+                            onClick={() => setWhole((old) => flip(old, level.hops))}
+                            data-testid="conc-tree-more"
+                          >
+                            {T.showAll(level.meters.length)}
+                          </button>
+                        </td>
+                      </tr>
+                    ) : null}
+                  </Fragment>
+                ))}
+              </tbody>
+            </table>
+          )
+        }
+      </Load>
+    </Card>
+  );
+}
+
+function Row({
+  meter,
+  now,
+  chosen,
+  onChoose,
+}: {
+  meter: BehindMeter;
+  now: number;
+  chosen: boolean;
+  onChoose: (sap: number) => void;
+}) {
+  const link = linkOf(meter);
+  return (
+    <tr
+      class="pick"
+      data-testid="conc-meter"
+      data-id={meter.sap}
+      data-state={link}
+      data-chosen={chosen}
+      onClick={(event) => {
+        if (!(event.target as Element).closest("a")) onChoose(meter.sap);
+      }}
+    >
+      <th scope="row">
+        <span class="row lvl2">
+          <span class="vh">{T.levelWord(2)}</span>
+          {meter.id === null ? meter.name : <a href={`/meters/${meter.id}`}>{meter.name}</a>}
+        </span>
+      </th>
+      <td class="t2 hide-m hide-n clip">{meter.place === "" ? <NoValue /> : meter.place}</td>
+      <td>
+        <LinkWord link={link} />{" "}
+        <span class="t3 hide-n">
+          {meter.quality_permille !== null && meter.there ? (
+            <Num text={percentOfPermille(meter.quality_permille)} unit="%" />
+          ) : null}
+        </span>
+      </td>
+      <td class="t2 hide-n mono">{hex(meter.sap)}</td>
+      <td class="t2 hide-n">{T.modeShort[meter.mode]}</td>
+      <td class="r t2 hide-xs">
+        <Heard at={meter.heard} now={now} />
+      </td>
+      <td class="r hide-n">
+        <ReadShare of={meter.read_today} />
+      </td>
+    </tr>
+  );
+}
+
+/** What is known of the meter that was chosen. */
+export function ChosenCard({ meter }: { meter: BehindMeter | null }) {
+  const now = useNow(10_000);
+  if (meter === null) {
+    return (
+      <Card id="node" title={T.chosen} testid="conc-chosen">
+        <p class="chosen-none">{T.choose}</p>
+      </Card>
+    );
+  }
+  const link = linkOf(meter);
+  return (
+    <Card
+      id="node"
+      title={meter.name}
+      testid="conc-chosen"
+      end={meter.id === null ? null : <a href={`/meters/${meter.id}`}>{T.openMeter}</a>}
+    >
+      <dl class="kv">
+        <div>
+          <dt>{T.linkRow}</dt>
+          <dd>
+            <LinkWord link={link} />{" "}
+            {meter.quality_permille !== null && meter.there ? (
+              <span class="t3">{T.frames(percentOfPermille(meter.quality_permille))}</span>
+            ) : null}
+          </dd>
+        </div>
+        <div>
+          <dt>{T.hopsRow}</dt>
+          <dd>{meter.hops === 0 ? T.direct : meter.hops}</dd>
+        </div>
+        <div>
+          <dt>{T.sap}</dt>
+          <dd class="mono">{hex(meter.sap)}</dd>
+        </div>
+        <div>
+          <dt>{T.seen}</dt>
+          <dd>
+            <Heard at={meter.heard} now={now} />
+          </dd>
+        </div>
+        <div>
+          <dt>{T.mode}</dt>
+          <dd>{T.modes[meter.mode]}</dd>
+        </div>
+        {meter.mode === "conventional" ? (
+          <div>
+            <dt>{T.rowsHeld}</dt>
+            <dd>
+              <Num text={String(meter.held_rows)} />
+            </dd>
+          </div>
+        ) : null}
+        <div>
+          <dt>{T.stateRow}</dt>
+          <dd>
+            {meter.state === null ? (
+              <Status shape="todo">{T.notEnrolled}</Status>
+            ) : (
+              <span
+                class={`st st-${meter.state === "off" ? "crit" : meter.state === "new" ? "miss" : meter.state}`}
+              >
+                <StatusShape shape={shapeOf(meter.state)} />
+                {meter.state_text}
+              </span>
+            )}
+          </dd>
+        </div>
+        <div>
+          <dt>{T.readRow}</dt>
+          <dd>
+            <ReadShare of={meter.read_today} />
+          </dd>
+        </div>
+      </dl>
+      {meter.place === "" ? null : <p class="t3">{meter.place}</p>}
+    </Card>
+  );
+}
