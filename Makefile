@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo     a head end and a hundred secured meters, live in a browser'
+	@echo 'make demo     a head end, two hundred secured meters, two concentrators, in a browser'
 	@echo 'make test     everything that must hold (what continuous integration runs)'
 	@echo 'make bench    the figures of docs/perf.md'
 	@echo 'make experiment  SCTP beside others, into docs/experiments (root)'

@@ -84,6 +84,15 @@ pub struct MeterStatus {
     pub quality: Option<u16>,
 }
 
+/// What is known of a segment, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentStatus {
+    /// The kind of medium.
+    pub medium: &'static str,
+    /// Whether its line is there.
+    pub open: bool,
+}
+
 /// After how long a meter is asked again that said the name of another.
 const CONFLICT: Duration = Duration::from_secs(600);
 
@@ -109,6 +118,7 @@ pub struct Core {
     outputs: VecDeque<Output>,
     conflicts: u64,
     collector: Option<Collector>,
+    segments: BTreeMap<SegmentId, SegmentStatus>,
 }
 
 impl Core {
@@ -134,6 +144,7 @@ impl Core {
             outputs: VecDeque::new(),
             conflicts: 0,
             collector: None,
+            segments: BTreeMap::new(),
             table,
         }
     }
@@ -173,6 +184,18 @@ impl Core {
         self.router.add_segment(segment, window, payload_max);
     }
 
+    /// Tells the medium of a segment, whose line is there.
+    pub fn describe_segment(&mut self, segment: SegmentId, medium: &'static str) {
+        let status = SegmentStatus { medium, open: true };
+        self.segments.insert(segment, status);
+    }
+
+    /// Tells what is known of the segments.
+    #[must_use]
+    pub const fn segments(&self) -> &BTreeMap<SegmentId, SegmentStatus> {
+        &self.segments
+    }
+
     /// Shows the SAP table.
     #[must_use]
     pub const fn table(&self) -> &Table {
@@ -183,6 +206,12 @@ impl Core {
     #[must_use]
     pub const fn status(&self) -> &BTreeMap<LogicalDeviceName, MeterStatus> {
         &self.status
+    }
+
+    /// Counts the messages that wait for a segment.
+    #[must_use]
+    pub fn waiting(&self, segment: SegmentId) -> usize {
+        self.router.waiting(segment)
     }
 
     /// Tells what was forwarded and dropped.
@@ -210,6 +239,9 @@ impl Core {
                     self.left(place, now, unix);
                 }
                 self.router.lost(segment);
+                if let Some(status) = self.segments.get_mut(&segment) {
+                    status.open = false;
+                }
             }
             Input::FromSegment(segment, event) => self.segment(segment, event, now, unix),
             Input::Stored => self.stored(now),

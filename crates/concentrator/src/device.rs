@@ -9,7 +9,7 @@ mod values;
 mod wan;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use dlms::acse::MechanismName;
@@ -103,6 +103,21 @@ pub const SUMS: Obis = Obis([0, 0, 128, 0, 9, 255]);
 /// range. Only named as what the event log captures.
 pub const EVENT_DETAIL: Obis = Obis([0, 0, 128, 0, 10, 255]);
 
+/// The segments; manufacturer's range. An array of structures of number, kind of
+/// medium, whether its line is there, messages that wait for it, and an array of
+/// the SAPs of the meters that are there.
+pub const SEGMENTS: Obis = Obis([0, 0, 128, 0, 11, 255]);
+
+/// The connections of the WAN; manufacturer's range. An array of structures of
+/// the head end's address, whether the connection was opened from here, and
+/// since when it is there, in seconds since 1970-01-01.
+pub const CONNECTIONS: Obis = Obis([0, 0, 128, 0, 12, 255]);
+
+/// What the own metering measures now; manufacturer's range. An array of
+/// structures of feeder, value group B of its registers, and arrays of three
+/// voltages in mV, currents in mA and energies in Wh.
+pub const METERING: Obis = Obis([0, 0, 128, 0, 13, 255]);
+
 /// Octets of the longest APDU taken and sent: what does not fit goes in blocks.
 const PDU_LEN_MAX: u16 = 2_048;
 
@@ -134,6 +149,7 @@ pub struct Device {
     dials: Option<HostPort>,
     /// Whether what is to be pushed is to go at once.
     push_now: bool,
+    wan: Option<Weak<dyn crate::status::Wan>>,
 }
 
 struct Secured {
@@ -238,6 +254,7 @@ impl Device {
             listens: None,
             dials: None,
             push_now: false,
+            wan: None,
             name,
             core,
             changed,
@@ -387,6 +404,11 @@ impl Device {
         })?;
         self.setup = setup;
         Ok(())
+    }
+
+    /// Shows the connections of the WAN from now on.
+    pub(crate) fn show_wan(&mut self, wan: Weak<dyn crate::status::Wan>) {
+        self.wan = Some(wan);
     }
 
     fn set_clock(&self, time: Option<i64>) -> Result<(), DataAccessResult> {
@@ -682,6 +704,12 @@ impl ObjectStore for Device {
             Kind::Collected => values::put_collected(&core, out),
             Kind::Delivered => put_u32(out, collector.map_or(0, |it| it.state().noticed())),
             Kind::Collection => values::put_collection(&core, out),
+            Kind::Segments => values::put_segments(&core, out),
+            Kind::Connections => {
+                let wan = self.wan.as_ref().and_then(Weak::upgrade);
+                values::put_connections(&wan.map(|it| it.peers()).unwrap_or_default(), out);
+            }
+            Kind::Metering => values::put_metering(&core, out),
             Kind::Energy(..) | Kind::Current(..) | Kind::Voltage(..) => {
                 values::put_register(&core, &object.kind, id, out)?;
             }

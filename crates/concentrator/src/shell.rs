@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -145,6 +145,7 @@ impl Concentrator {
         }
         for (number, segment) in (0_u16..).zip(&segments) {
             core.add_segment(SegmentId(number), segment.window(), segment.payload_max());
+            core.describe_segment(SegmentId(number), segment.medium());
         }
         let core = Arc::new(Mutex::new(core));
         let changed = Arc::new(Notify::new());
@@ -241,6 +242,12 @@ impl Concentrator {
             connections: Mutex::default(),
             credits: self.credits,
         });
+        let known: Weak<dyn status::Wan> =
+            Arc::downgrade(&(Arc::clone(&wan) as Arc<dyn status::Wan>));
+        wan.device
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .show_wan(known);
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
             tasks.spawn(Arc::clone(&wan).listen(listener));
@@ -249,8 +256,7 @@ impl Concentrator {
             tasks.spawn(Arc::clone(&wan).dial(endpoint, dial, number == 0));
         }
         if let Some(listener) = self.status {
-            let media = self.segments.iter().map(|it| it.medium).collect();
-            let page = status::Page::new(self.name, Arc::clone(&self.core), media);
+            let page = status::Page::new(self.name, Arc::clone(&self.core));
             let page = page.with_wan(Arc::clone(&wan) as Arc<dyn status::Wan>);
             tasks.spawn(status::serve(listener, page, Arc::clone(&self.clock)));
         }
@@ -322,7 +328,6 @@ const EVENTS_AT_ONCE: usize = 128;
 /// A segment, or the place of one that was lost.
 struct Port {
     segment: Option<Box<dyn Segment>>,
-    medium: &'static str,
     reopen: Option<Reopen>,
     /// When it is opened anew, and the wait after that.
     again: Option<(dlms::Instant, Duration)>,
@@ -331,7 +336,6 @@ struct Port {
 impl Port {
     fn of(segment: Box<dyn Segment>) -> Self {
         Self {
-            medium: segment.medium(),
             segment: Some(segment),
             reopen: None,
             again: None,
@@ -430,6 +434,10 @@ impl Driver {
                 match reopen() {
                     Ok(segment) => {
                         tracing::info!(segment = number, "a segment is open again");
+                        let id = SegmentId(u16::try_from(number).unwrap_or(u16::MAX));
+                        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+                        core.describe_segment(id, segment.medium());
+                        drop(core);
                         port.segment = Some(segment);
                         port.again = None;
                         // The new segment is to be driven at once.
@@ -512,6 +520,7 @@ struct Open {
     heard: Arc<AtomicU64>,
     /// Says that it has to make room.
     go: Arc<Notify>,
+    peer: status::Peer,
 }
 
 impl Connections {
@@ -645,6 +654,11 @@ impl Wan {
                 from: line.came.then(|| address(&peer)),
                 heard: Arc::clone(&line.heard),
                 go: Arc::clone(&go),
+                peer: status::Peer {
+                    peer: peer.clone(),
+                    dialled: !line.came,
+                    since: self.clock.unix_seconds(),
+                },
             };
             connections.open.insert(connection, open);
             connections.make_room();
@@ -796,8 +810,13 @@ impl Wan {
 }
 
 impl status::Wan for Wan {
-    fn connections(&self) -> usize {
-        self.connections().open.len()
+    fn peers(&self) -> Vec<status::Peer> {
+        let connections = self.connections();
+        connections
+            .open
+            .values()
+            .map(|it| it.peer.clone())
+            .collect()
     }
 }
 

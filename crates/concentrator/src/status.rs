@@ -34,8 +34,19 @@ const STYLE: &str = include_str!("status.css");
 
 /// What the page knows of the WAN.
 pub trait Wan: Send + Sync {
-    /// Counts the connections to head ends.
-    fn connections(&self) -> usize;
+    /// Lists the connections to head ends, oldest first.
+    fn peers(&self) -> Vec<Peer>;
+}
+
+/// A connection to a head end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it is.
+    pub peer: String,
+    /// Whether the connection was opened from here.
+    pub dialled: bool,
+    /// Since when it is there, in seconds since 1970-01-01T00:00:00Z.
+    pub since: i64,
 }
 
 /// What is shown.
@@ -43,18 +54,16 @@ pub trait Wan: Send + Sync {
 pub struct Page {
     name: LogicalDeviceName,
     core: SharedCore,
-    media: Vec<&'static str>,
     wan: Option<Arc<dyn Wan>>,
 }
 
 impl Page {
-    /// Shows a concentrator whose segments are of these media.
+    /// Shows a concentrator.
     #[must_use]
-    pub const fn new(name: LogicalDeviceName, core: SharedCore, media: Vec<&'static str>) -> Self {
+    pub const fn new(name: LogicalDeviceName, core: SharedCore) -> Self {
         Self {
             name,
             core,
-            media,
             wan: None,
         }
     }
@@ -69,6 +78,7 @@ impl Page {
     /// Makes the status as JSON.
     #[must_use]
     pub fn json(&self, unix: i64) -> Value {
+        let peers = self.wan.as_ref().map(|it| it.peers());
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let own = core.own_time(unix);
         let collector = core.collector();
@@ -98,16 +108,15 @@ impl Page {
                 })
             })
             .collect();
-        let segments: Vec<Value> = self
-            .media
+        let segments: Vec<Value> = core
+            .segments()
             .iter()
-            .enumerate()
-            .map(|(number, medium)| {
-                let number = u16::try_from(number).unwrap_or(u16::MAX);
+            .map(|(id, segment)| {
                 json!({
-                    "segment": number,
-                    "medium": medium,
-                    "there": there.get(&number).copied().unwrap_or(0),
+                    "segment": id.0,
+                    "medium": segment.medium,
+                    "open": segment.open,
+                    "there": there.get(&id.0).copied().unwrap_or(0),
                 })
             })
             .collect();
@@ -154,7 +163,12 @@ impl Page {
             "logical_device_name": self.name.as_str(),
             "version": env!("CARGO_PKG_VERSION"),
             "time": own,
-            "wan_connections": self.wan.as_ref().map(|it| it.connections()),
+            "wan_connections": peers.as_ref().map(Vec::len),
+            "wan": peers.unwrap_or_default().iter().map(|it| json!({
+                "peer": it.peer,
+                "dialled": it.dialled,
+                "since": it.since,
+            })).collect::<Vec<_>>(),
             "segments": segments,
             "meters": meters,
             "forwarded": {
@@ -189,11 +203,10 @@ impl Page {
         let version = env!("CARGO_PKG_VERSION");
         out.push_str(&format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width\">\
-             <meta http-equiv=\"refresh\" content=\"30\"><title>{name}</title>\
+             <meta name=\"viewport\" content=\"width=device-width\"><title>{name}</title>\
              <link rel=\"stylesheet\" href=\"/status.css\"><main><h1>{name}</h1>\
-             <p>Concentrator {version}, as of {}. Read only; the page renews itself \
-             every 30 seconds.</p><div class=\"card\"><dl>",
+             <p>Concentrator {version}, as of {}. Read only. <a href=\"/\">Read again</a></p>\
+             <div class=\"card strip\"><dl>",
             utc(now),
         ));
         let mut figure = |label: &str, value: String| {
@@ -212,12 +225,33 @@ impl Page {
         table(
             &mut out,
             "Segments",
-            &["Segment", "Medium", "Meters there"],
+            &["Medium", "Line", "Meters there", "Number"],
             array(&status, "segments").iter().map(|it| {
+                let line = match at(it, "/open") {
+                    Value::Bool(true) => state("ok", "●", "there"),
+                    _ => state("crit", "■", "lost"),
+                };
                 vec![
-                    cell_n(at(it, "/segment")),
                     cell(at(it, "/medium").as_str().unwrap_or_default()),
+                    line,
                     cell_n(at(it, "/there")),
+                    cell_n(at(it, "/segment")),
+                ]
+            }),
+        );
+        table(
+            &mut out,
+            "Connections to head ends",
+            &["Head end", "Opened by", "Since"],
+            array(&status, "wan").iter().map(|it| {
+                let by = match at(it, "/dialled") {
+                    Value::Bool(true) => "concentrator",
+                    _ => "head end",
+                };
+                vec![
+                    cell(at(it, "/peer").as_str().unwrap_or_default()),
+                    cell(by),
+                    cell(&at(it, "/since").as_i64().map(utc).unwrap_or_default()),
                 ]
             }),
         );
@@ -254,9 +288,9 @@ impl Page {
             &mut out,
             "Meters",
             &[
-                "SAP",
                 "Name",
                 "State",
+                "SAP",
                 "Heard",
                 "Hops",
                 "Quality",
@@ -265,19 +299,22 @@ impl Page {
                 "Newest row",
             ],
             meters.iter().map(|it| {
-                let state = if at(it, "/there") == &Value::Bool(true) {
-                    "<td class=\"ok\">● there</td>"
+                let there = if at(it, "/there") == &Value::Bool(true) {
+                    state("ok", "●", "there")
                 } else {
-                    "<td class=\"miss\">○ not there</td>"
+                    state("miss", "○", "not there")
                 };
-                let time = |value: &Value| cell(&value.as_i64().map(utc).unwrap_or_default());
+                let time = |value: &Value| match value.as_i64() {
+                    Some(time) => cell(&utc(time)),
+                    None => "<td>–</td>".to_owned(),
+                };
                 vec![
-                    cell_n(at(it, "/sap")),
                     cell(at(it, "/logical_device_name").as_str().unwrap_or_default()),
-                    state.to_owned(),
+                    there,
+                    cell_n(at(it, "/sap")),
                     time(at(it, "/heard")),
                     cell_n(at(it, "/hops")),
-                    cell_n(at(it, "/quality_permille")),
+                    cell_percent(at(it, "/quality_permille")),
                     cell(if at(it, "/collected") == &Value::Bool(true) {
                         "yes"
                     } else {
@@ -320,6 +357,22 @@ fn cell_n(value: &Value) -> String {
     format!("<td class=\"n\">{}</td>", number(value))
 }
 
+/// A cell of a state: colour, shape and word.
+fn state(class: &str, shape: &str, word: &str) -> String {
+    // One box, so that a narrow page does not part the two.
+    format!(
+        "<td class=\"{class}\"><span><span aria-hidden=\"true\">{shape}</span> {word}</span></td>"
+    )
+}
+
+/// A cell of permille, in percent.
+fn cell_percent(value: &Value) -> String {
+    match value.as_u64() {
+        Some(value) => format!("<td class=\"n\">{}.{} %</td>", value / 10, value % 10),
+        None => "<td class=\"n\">–</td>".to_owned(),
+    }
+}
+
 /// A cell of thousandths.
 fn cell_scaled(value: &Value, unit: &str) -> String {
     match value.as_u64() {
@@ -336,16 +389,27 @@ fn table(out: &mut String, title: &str, head: &[&str], rows: impl Iterator<Item 
     if rows.peek().is_none() {
         return;
     }
+    let id = title.to_lowercase().replace(' ', "-");
     out.push_str(&format!(
-        "<h2>{title}</h2><div class=\"card\"><table><thead><tr>"
+        "<h2 id=\"{id}\">{title}</h2><div class=\"card\"><table aria-labelledby=\"{id}\"><thead><tr>"
     ));
-    for name in head {
-        out.push_str(&format!("<th scope=\"col\">{name}</th>"));
+    let first = rows.peek().cloned().unwrap_or_default();
+    for (name, cell) in head.iter().zip(&first) {
+        // The head stands over its column: numbers to the right.
+        let class = if cell.starts_with("<td class=\"n\"") {
+            " class=\"n\""
+        } else {
+            ""
+        };
+        out.push_str(&format!("<th scope=\"col\"{class}>{name}</th>"));
     }
     out.push_str("</tr></thead><tbody>");
     for row in rows {
         out.push_str("<tr>");
-        row.iter().for_each(|cell| out.push_str(cell));
+        // A narrow page shows each row as a card, with the heads beside the values.
+        for (name, cell) in head.iter().zip(&row) {
+            out.push_str(&cell.replacen("<td", &format!("<td data-l=\"{name}\""), 1));
+        }
         out.push_str("</tr>");
     }
     out.push_str("</tbody></table></div>");

@@ -244,7 +244,11 @@ impl Substation {
             let Some(branches) = self.sums.get(&at) else {
                 break;
             };
-            let measured = branches.iter().filter(|(_, sum)| sum.supplied_wh.is_some());
+            // A feeder of which no meter is known accuses nobody.
+            let known = |branch: &Branch| self.meters.keys().any(|(feeder, _)| *feeder == branch.0);
+            let measured = branches
+                .iter()
+                .filter(|(branch, sum)| sum.supplied_wh.is_some() && known(branch));
             let complete = |branch: &Branch, sum: &Sum| {
                 sum.meters >= self.meters.get(branch).copied().unwrap_or(0)
             };
@@ -377,6 +381,21 @@ mod tests {
     #[test]
     fn what_the_lines_lose_is_no_theft() {
         assert_eq!(told(0, 0, 3), []);
+    }
+
+    #[test]
+    fn a_feeder_without_meters_accuses_nobody() {
+        let [feeder, other]: [Feeder; 2] = ["F1".parse().unwrap(), "Transformer".parse().unwrap()];
+        let sites = BTreeMap::from([(name(1), (feeder, Phase::L1))]);
+        let mut all = Substation::new(sites, 900, Limits::default());
+        let captured = [CaptureObject::CLOCK, CaptureObject::new(3, IMPORT, 2)];
+        for step in 0..10 {
+            let at = step * PERIOD;
+            all.metered(&name(1), &captured, &[row(at, step * 100)]);
+            all.supplied(&other, at, [step * 1_000; 3]);
+            assert_eq!(all.weigh(at), []);
+        }
+        assert_eq!((all.incomplete(), all.lines().count()), (0, 36));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) enum Command {
     Concentrator(ConcentratorOptions),
     /// Run a home gateway: reads a meter, serves Green Button and a page
     Homegate(HomegateOptions),
-    /// Start a head end and a hundred meters, to look at
+    /// Start a head end, meters and two concentrators, to look at
     Demo(DemoOptions),
     /// Measure what is claimed, beside others on the same messages
     Experiment(ExperimentOptions),

@@ -1,11 +1,14 @@
 //! `gridward demo`: meters and a head end, each a process of its own, as a
 //! deployment would start them.
 
+mod behind;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
@@ -16,6 +19,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::failure::Failure;
 use crate::output::{Ink, Output};
 use crate::{Outcome, counters, role};
+
+use behind::{Concentrator, text};
 
 /// How long a process may take to answer for the first time, and to stop.
 const START_LIMIT: Duration = Duration::from_secs(300);
@@ -28,9 +33,10 @@ Examples:
   gridward demo --data /tmp/demo --meters 20 --listen 127.0.0.1:0
 
 Starts meters with a month of history behind HLS 5 and authenticated
-encryption, and a head end that collects them. The first start prints the token
-to sign in with, once. Ctrl-C or SIGTERM stops all of it; the next start goes on
-with the data.")]
+encryption, two concentrators with meters of their own, one on a simulated power
+line and one over IP, and a head end that collects them all. The first start
+prints the token to sign in with, once. Ctrl-C or SIGTERM stops all of it; the
+next start goes on with the data.")]
 pub(crate) struct DemoOptions {
     /// Where all of it is kept [default: demo in the state folder]
     #[arg(long, value_name = "DIR")]
@@ -40,10 +46,15 @@ pub(crate) struct DemoOptions {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8420")]
     listen: SocketAddr,
 
-    /// How many meters
+    /// How many meters that are reached directly
     #[arg(long, value_name = "N", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     meters: u32,
+
+    /// How many meters behind each of the two concentrators; 0: no concentrators
+    #[arg(long, value_name = "N", default_value_t = 50,
+          value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    behind: u32,
 
     /// Stop at the end of standard input, as a supervisor wants it
     #[arg(long, hide = true)]
@@ -91,7 +102,11 @@ struct Places {
     meters: PathBuf,
     enrolment: PathBuf,
     config: PathBuf,
+    /// The configuration with the concentrators of this start.
+    running: PathBuf,
     headend: PathBuf,
+    behind: PathBuf,
+    behind_keys: PathBuf,
 }
 
 impl Places {
@@ -106,7 +121,10 @@ impl Places {
                 meters: folder.join("meters"),
                 enrolment: folder.join("meters.jsonl"),
                 config: folder.join("gridward.toml"),
+                running: folder.join("running.toml"),
                 headend: folder.join("headend"),
+                behind: folder.join("behind"),
+                behind_keys: folder.join("behind.toml"),
                 folder,
             })
             .map_err(|error| {
@@ -221,6 +239,9 @@ fn ended(name: &str, status: std::io::Result<ExitStatus>) -> Failure {
 /// Everything that runs.
 struct Running {
     meters: Role,
+    /// The meters behind the concentrators.
+    behind: Option<Role>,
+    concentrators: Vec<Concentrator>,
     headend: Role,
     enrolled: Vec<Value>,
     url: String,
@@ -233,6 +254,7 @@ fn path(path: &Path) -> Result<&str, Failure> {
 }
 
 async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result<Running, Failure> {
+    behind::make_keys(places, options.meters, options.behind.saturating_mul(2))?;
     let count = options.meters.to_string();
     let mut meters = Role::start(
         "the meters",
@@ -256,8 +278,17 @@ async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result
         lines.push_str(&format!("{line}\n"));
         enrolled.push(line);
     }
+    let (behind, concentrators) = match options.behind {
+        0 => (None, Vec::new()),
+        each => {
+            let (behind, concentrators) = behind::start(places, program, each).await?;
+            (Some(behind), concentrators)
+        }
+    };
+    for meter in concentrators.iter().flat_map(|it| &it.meters) {
+        lines.push_str(&format!("{meter}\n"));
+    }
     Places::put(&places.enrolment, &lines)?;
-    let text = |path: &Path| toml::Value::from(path.display().to_string());
     // What the user has changed in it stays.
     if !places.config.exists() {
         Places::put(
@@ -269,6 +300,13 @@ async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result
             ),
         )?;
     }
+    // Where the concentrators are, each start says anew.
+    let mut running = std::fs::read_to_string(&places.config)
+        .map_err(|error| Failure::new(format!("{}: {error}", places.config.display())))?;
+    for (number, concentrator) in (1..).zip(&concentrators) {
+        running.push_str(&concentrator.section(places, number));
+    }
+    Places::put(&places.running, &running)?;
     let listen = options.listen.to_string();
     let mut headend = Role::start(
         "the head end",
@@ -276,7 +314,7 @@ async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result
         &[
             "headend",
             "--config",
-            path(&places.config)?,
+            path(&places.running)?,
             "--data",
             path(&places.headend)?,
             "--listen",
@@ -289,6 +327,8 @@ async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result
         url: said("url").ok_or_else(|| Failure::new("the head end tells no address"))?,
         token: said("token"),
         meters,
+        behind,
+        concentrators,
         headend,
         enrolled,
     })
@@ -297,18 +337,38 @@ async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result
 impl Running {
     /// Waits for a process that ends though nobody told it to.
     async fn watch(&mut self) -> Failure {
-        let (name, status) = tokio::select! {
-            status = self.meters.child.wait() => (self.meters.name, status),
-            status = self.headend.child.wait() => (self.headend.name, status),
-        };
-        ended(name, status)
+        let others = self.behind.iter_mut();
+        let others = others.chain(self.concentrators.iter_mut().map(|it| &mut it.role));
+        let all = [&mut self.meters, &mut self.headend]
+            .into_iter()
+            .chain(others);
+        let mut ends: Vec<_> = all
+            .map(|role| {
+                let name = role.name;
+                Box::pin(async move { ended(name, role.child.wait().await) })
+            })
+            .collect();
+        std::future::poll_fn(|cx| {
+            for end in &mut ends {
+                if let Poll::Ready(failure) = end.as_mut().poll(cx) {
+                    return Poll::Ready(failure);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// The head end first, so that it does not ask meters that are gone.
     async fn stop(self) -> Result<(), Failure> {
-        let headend = self.headend.stop().await;
-        let meters = self.meters.stop().await;
-        headend.and(meters)
+        let mut outcome = self.headend.stop().await;
+        for concentrator in self.concentrators {
+            outcome = outcome.and(concentrator.role.stop().await);
+        }
+        for meters in [Some(self.meters), self.behind].into_iter().flatten() {
+            outcome = outcome.and(meters.stop().await);
+        }
+        outcome
     }
 }
 
@@ -332,7 +392,7 @@ fn tell(running: &Running, places: &Places, output: &mut Output<'_, '_>) -> Outc
             "data": places.folder.display().to_string(),
             "keys": places.keys.display().to_string(),
             "meters": meters,
-            "concentrators": [],
+            "concentrators": running.concentrators.iter().map(Concentrator::json).collect::<Vec<_>>(),
         });
         if let (Some(token), Some(object)) = (&running.token, line.as_object_mut()) {
             object.insert("token".to_owned(), json!(token));
@@ -354,8 +414,24 @@ fn tell(running: &Running, places: &Places, output: &mut Output<'_, '_>) -> Outc
         .and_then(|meter| meter.get("endpoint")?.as_str())
         .unwrap_or_default();
     let count = running.enrolled.len();
+    let mut seen = format!("  {count} meters, reached directly at {endpoint}\n");
+    for concentrator in &running.concentrators {
+        let line = match concentrator.medium {
+            "s-fsk" => format!(
+                "on a simulated S-FSK power line, {} times as fast as a real one",
+                behind::SPEED
+            ),
+            _ => "over IP".to_owned(),
+        };
+        seen.push_str(&format!(
+            "  {} meters behind concentrator {}, {line}\n    its own page: {}\n",
+            concentrator.meters.len(),
+            concentrator.name,
+            concentrator.status,
+        ));
+    }
     output.write(&format!(
-        "{} {}\n{sign_in}\n{count} meters at {endpoint}, read one yourself:\n  \
+        "{} {}\n{sign_in}\nThere is to see:\n{seen}\nRead a meter yourself:\n  \
          gridward read {endpoint} 1-0:1.8.0 --keys {}\n\nData: {}\nStop with Ctrl-C.\n",
         style.paint(Ink::Head, "Gridward is at"),
         style.paint(Ink::Value, &running.url),

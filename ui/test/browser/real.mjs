@@ -381,6 +381,164 @@ breaker_key = "papers/headend/breaker.key"
     }
     await role.stop();
   });
+
+  await step("a concentrator with its segment, its meters, and what becomes of it", async () => {
+    const BEHIND = 6;
+    const NAME = "GWD1DC0000000001";
+    const keys = async (...args) => {
+      const child = spawn(program, ["keys", ...args], { stdio: "ignore" });
+      assert.equal(await new Promise((done) => child.once("exit", done)), 0, args.join(" "));
+    };
+    await keys("generate", "--first", "101", "--count", String(BEHIND), at("behind.toml"));
+    await keys("collector", at("behind.toml"), at("collector.toml"));
+    await keys("generate", "--first", "900001", at("own.toml"));
+    const own = readFileSync(at("own.toml"), "utf8").replace("GWD0000000900001", NAME);
+    writeFileSync(at("own.toml"), own);
+    const street = new Role([
+      "meter",
+      ...["--listen", "tcp://127.0.0.1:0", "--count", String(BEHIND), "--history", "1"],
+      ...["--keys", at("behind.toml"), "--data", at("behind")],
+    ]);
+    const lines = [];
+    for (let i = 0; i < BEHIND; i += 1) lines.push(await street.line());
+    const listen = `tcp://127.0.0.1:${await freePort()}`;
+    writeFileSync(
+      at("dc.toml"),
+      `[concentrator]
+name = "${NAME}"
+data = "${at("dc")}"
+keys = "${at("own.toml")}"
+[concentrator.collect]
+keys = "${at("collector.toml")}"
+meters = ["${lines[0].logical_device_name}"]
+every_s = 60
+[[concentrator.metering]]
+feeder = "F1"
+[[concentrator.wan]]
+listen = "${listen}"
+[[concentrator.segment]]
+medium = "s-fsk"
+speed = 500
+credit = 2
+[[concentrator.segment.meter]]
+endpoint = "${lines[0].endpoint}"
+servers = "1-${BEHIND}"
+`,
+    );
+    const start = async () => {
+      const role = new Role(["concentrator", "--config", at("dc.toml")]);
+      return { role, line: await role.line() };
+    };
+    let { role: concentrator, line: said } = await start();
+    // Its own page says when all have registered, and which SAP each has.
+    const saps = await until("all have registered", async () => {
+      const { meters: all } = await (await fetch(new URL("status.json", said.status))).json();
+      const there = all.filter((one) => one.there);
+      return there.length === BEHIND ? new Map(all.map((one) => [one.logical_device_name, one.sap])) : null;
+    });
+    const enrolment = lines.map((one) => ({
+      ...one,
+      endpoint: listen,
+      server: saps.get(one.logical_device_name),
+    }));
+    writeFileSync(at("behind.jsonl"), enrolment.map((one) => `${JSON.stringify(one)}\n`).join(""));
+    writeFileSync(
+      at("behind-headend.toml"),
+      `[headend]
+site = "Test"
+enrolment = "behind.jsonl"
+keys = "behind.toml"
+[headend.collector]
+every_s = 10
+delay_s = 1
+timeout_s = 10
+retry_first_s = 1
+retry_longest_s = 2
+[[headend.concentrator]]
+endpoint = "${listen}"
+name = "${NAME}"
+keys = "own.toml"
+every_s = 2
+status_s = 2
+`,
+    );
+    const { role, line } = await startHeadEnd(at("headend-behind"), "127.0.0.1:0", [
+      "--config",
+      at("behind-headend.toml"),
+    ]);
+    const url = line.url.replace(/\/$/, "");
+    const ask = async (path) => {
+      const answer = await fetch(`${url}/api/v1${path}`, {
+        headers: { authorization: `Bearer ${line.token}`, connection: "close" },
+      });
+      assert.equal(answer.status, 200, path);
+      return answer.json();
+    };
+    const row = await until("the head end has looked at it", async () => {
+      const { rows: all } = await ask("/concentrators");
+      return all[0]?.there === BEHIND ? all[0] : null;
+    });
+    assert.deepEqual([row.name, row.media, row.collected], [NAME, ["s-fsk"], 1]);
+    await until("every meter behind it is read", async () => {
+      const { rows: all } = await ask("/meters");
+      return all.every((one) => one.last_read && one.via === "Concentrator");
+    });
+    const views = [];
+    for (const size of [wide, phone]) {
+      for (const theme of THEMES) {
+        const { context, page, wrong } = await open(url, size, theme);
+        const tag = `${size.width}-${theme}`;
+        const seen = (testid) => page.getByTestId(testid).locator("visible=true").first();
+        await signIn(page, url, line.token, "/concentrators");
+        await seen("conc-row").waitFor();
+        await inspect(page, wrong, `real concentrators-${tag}`);
+        await seen("conc-row").getByRole("link").click();
+        await page.waitForURL(`**/concentrators/${row.id}`);
+        await seen("conc-meter").waitFor();
+        await page.getByTestId("conc-metering").waitFor();
+        const shown = await page
+          .getByTestId("conc-meter")
+          .evaluateAll((all) => all.map((one) => Number(one.dataset.id)).sort((a, b) => a - b));
+        assert.deepEqual(
+          shown,
+          [...saps.values()].sort((a, b) => a - b),
+        );
+        assert.match(
+          await page.getByTestId("conc-stats").innerText(),
+          new RegExp(`Reachable\\s*${BEHIND}\\s*of ${BEHIND}`),
+        );
+        if (size === wide) {
+          assert.match(await page.getByTestId("conc-picture").getAttribute("aria-label"), /1 hop/);
+          await page.getByTestId("conc-wan").getByText("127.0.0.1").first().waitFor();
+        }
+        await inspect(page, wrong, `real concentrator-${tag}`, { full: true });
+        const status = await open(said.status.replace(/\/$/, ""), size, theme);
+        await status.page.goto(said.status);
+        await inspect(status.page, status.wrong, `real concentrator-own-page-${tag}`, { full: true });
+        await status.context.close();
+        views.push({ context, page, wrong, tag });
+      }
+    }
+    await concentrator.stop();
+    for (const { page, wrong, tag } of views) {
+      await page
+        .getByTestId("conc-wan")
+        .getByText(/Silent/)
+        .waitFor();
+      await inspect(page, wrong, `real concentrator-silent-${tag}`);
+    }
+    ({ role: concentrator, line: said } = await start());
+    for (const { context, page, wrong } of views) {
+      await page.getByTestId("conc-wan").getByText("Connected").waitFor();
+      await page.getByTestId("conc-look").click();
+      await page.getByTestId("toasts").getByText("being read").waitFor();
+      assert.deepEqual(wrong, []);
+      await context.close();
+    }
+    await role.stop();
+    await concentrator.stop();
+    await street.stop();
+  });
 } catch (cause) {
   fail("between the steps", cause);
 } finally {

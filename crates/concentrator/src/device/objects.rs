@@ -29,8 +29,8 @@ use crate::metering::{CURRENT_GROUPS, ENERGY_GROUPS, VOLTAGE_GROUPS};
 use model::LogicalDeviceName;
 
 use super::{
-    ASSOCIATION, COLLECTED, COLLECTION, COUNTER, DELIVERED, METER_STATUS, METER_TABLE, NAME,
-    PUBLIC_CLIENT, SAP_ASSIGNMENT, SAP_CHANGES, STATISTICS, SUMS,
+    ASSOCIATION, COLLECTED, COLLECTION, CONNECTIONS, COUNTER, DELIVERED, METER_STATUS, METER_TABLE,
+    METERING, NAME, PUBLIC_CLIENT, SAP_ASSIGNMENT, SAP_CHANGES, SEGMENTS, STATISTICS, SUMS,
 };
 
 /// The clock (IEC 62056-6-2).
@@ -75,6 +75,9 @@ pub(super) enum Kind {
     Collection,
     MeterTable,
     Sums,
+    Segments,
+    Connections,
+    Metering,
     /// A register of the own metering: its place, a value group C and a phase.
     Energy(usize, usize),
     Current(usize, usize),
@@ -167,7 +170,7 @@ impl Object {
 }
 
 /// The objects that are there whatever is connected.
-const FIXED: [Object; 20] = [
+const FIXED: [Object; 23] = [
     Object::new(15, 1, ASSOCIATION, Kind::Association),
     Object::new(17, 0, SAP_ASSIGNMENT, Kind::SapAssignment),
     Object::new(1, 0, NAME, Kind::Name),
@@ -188,6 +191,9 @@ const FIXED: [Object; 20] = [
     Object::new(1, 0, COLLECTION, Kind::Collection),
     Object::new(7, 1, METER_TABLE, Kind::MeterTable),
     Object::new(7, 1, SUMS, Kind::Sums),
+    Object::new(1, 0, SEGMENTS, Kind::Segments),
+    Object::new(1, 0, CONNECTIONS, Kind::Connections),
+    Object::new(1, 0, METERING, Kind::Metering),
 ];
 
 /// The object by which a profile of a meter is read here: 0-p:129.h.l.255,

@@ -1,8 +1,10 @@
 //! The values of the own objects.
 
+use std::collections::BTreeMap;
+
 use dlms::axdr::{
     ClockStatus, Data, DateTime, put_array, put_boolean, put_enum, put_i8, put_i16,
-    put_octet_string, put_structure, put_u8, put_u32, put_u64,
+    put_octet_string, put_structure, put_u8, put_u16, put_u32, put_u64,
 };
 use dlms::codec::Wire as _;
 use dlms::cosem::{CaptureObject, EntryDescriptor, Obis, ProfileSelection, RangeDescriptor, Unit};
@@ -15,6 +17,7 @@ use super::{COLLECTED, EVENT_DETAIL, METER_STATUS, SUPPLY};
 use crate::collector::rows::{self, Row};
 use crate::collector::state::Series;
 use crate::core::Core;
+use crate::status::Peer;
 
 type Get = Result<(), DataAccessResult>;
 
@@ -388,6 +391,61 @@ pub(super) fn put_collection(core: &Core, out: &mut Vec<u8>) {
     put_structure(out, all.len());
     for count in all {
         put_u64(out, count);
+    }
+}
+
+/// Appends the segments: an array of structures of number, medium, whether its
+/// line is there, messages that wait, and the SAPs of the meters that are there.
+pub(super) fn put_segments(core: &Core, out: &mut Vec<u8>) {
+    let mut there: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (sap, name) in core.table().iter() {
+        if let Some(place) = core.status().get(name).and_then(|it| it.place) {
+            there.entry(place.segment).or_default().push(sap);
+        }
+    }
+    put_array(out, core.segments().len());
+    for (id, segment) in core.segments() {
+        put_structure(out, 5);
+        put_u16(out, id.0);
+        put_octet_string(out, segment.medium.as_bytes());
+        put_boolean(out, segment.open);
+        put_u32(out, u32::try_from(core.waiting(*id)).unwrap_or(u32::MAX));
+        let saps = there.remove(id).unwrap_or_default();
+        put_array(out, saps.len());
+        for sap in saps {
+            put_u16(out, sap);
+        }
+    }
+}
+
+/// Appends the connections of the WAN: an array of structures of the peer,
+/// whether it was connected to from here, and since when.
+pub(super) fn put_connections(peers: &[Peer], out: &mut Vec<u8>) {
+    put_array(out, peers.len());
+    for peer in peers {
+        put_structure(out, 3);
+        put_octet_string(out, peer.peer.as_bytes());
+        put_boolean(out, peer.dialled);
+        put_u32(out, u32::try_from(peer.since).unwrap_or(0));
+    }
+}
+
+/// Appends what the own metering measures: an array of structures of feeder,
+/// value group B, and three voltages, currents and energies.
+pub(super) fn put_metering(core: &Core, out: &mut Vec<u8>) {
+    let all = core.collector().map_or(&[][..], |it| it.metering());
+    put_array(out, all.len());
+    for one in all {
+        let sample = one.sample();
+        put_structure(out, 5);
+        put_octet_string(out, one.feeder().as_str().as_bytes());
+        put_u8(out, one.channel());
+        put_array(out, sample.voltage_mv.len());
+        sample.voltage_mv.iter().for_each(|it| put_u32(out, *it));
+        put_array(out, sample.current_ma.len());
+        sample.current_ma.iter().for_each(|it| put_u32(out, *it));
+        put_array(out, sample.energy_wh.len());
+        sample.energy_wh.iter().for_each(|it| put_u64(out, *it));
     }
 }
 

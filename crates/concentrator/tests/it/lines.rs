@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use concentrator::Config;
 use concentrator::collector::state::NoticeKind;
-use concentrator::config::WanConfig;
+use concentrator::config::{MeteringConfig, WanConfig};
 use concentrator::device::objects::{CLOCK, EVENTS, IP, PUSH, WAN};
-use concentrator::device::{COLLECTED, DELIVERED, SAP_ASSIGNMENT, SharedCore};
+use concentrator::device::{
+    COLLECTED, CONNECTIONS, DELIVERED, METERING, SAP_ASSIGNMENT, SEGMENTS, SharedCore,
+};
 use concentrator::shell::{Concentrator, Surroundings};
 use dlms::acse::MechanismName;
 use dlms::axdr::{ClockStatus, Data, DateTime, RawData};
@@ -24,8 +26,9 @@ use dlms::security::{
 use dlms::server::Context;
 use dlms::xdlms::DataNotification;
 use link::{
-    Association, Client, Clock, Endpoint, KeyFile, Limits, LinkExt as _, Listener, MultidropConfig,
-    MultidropMeter, MultidropSegment, Segment, Service, SystemClock, SystemEntropy, serve,
+    Association, Client, Clock, Endpoint, IpLimits, IpMeter, IpSegment, KeyFile, Limits,
+    LinkExt as _, Listener, MultidropConfig, MultidropMeter, MultidropSegment, Segment, Service,
+    SystemClock, SystemEntropy, serve,
 };
 use tokio::sync::watch;
 
@@ -592,4 +595,94 @@ fn write(
         selection: None,
         value: value.to_octets(),
     }])
+}
+
+#[tokio::test]
+async fn it_tells_its_segments_its_connections_and_what_it_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keys = KeyFile::generate(1, 1, &SystemEntropy).unwrap();
+    keys.meters[0].logical_device_name = "GWD1DC0000000001".parse().unwrap();
+    let path = folder.path().join("own.toml");
+    keys.save(&path).unwrap();
+    let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
+    config.keys = Some(path);
+    config.metering = vec![MeteringConfig {
+        feeder: "F7".to_owned(),
+        ..MeteringConfig::default()
+    }];
+    let endpoint = crate::shell::meters(3).await;
+    let street = crate::shell::servers(3).into_iter().map(|server| IpMeter {
+        endpoint: endpoint.clone(),
+        server,
+    });
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let segments: Vec<Box<dyn Segment>> = vec![
+        Box::new(IpSegment::start(
+            street.collect(),
+            IpLimits::default(),
+            &clock,
+        )),
+        Box::new(IpSegment::start(Vec::new(), IpLimits::default(), &clock)),
+    ];
+    let started = Concentrator::start(&config, segments, &surroundings()).await;
+    let concentrator = started.unwrap();
+    let at = concentrator.local().next().unwrap().clone();
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(concentrator.run(stopped));
+    let around = link::Surroundings::system();
+    let client = Client::connect(&at, management(&keys), &around, LIMIT).await;
+    let mut client = client.unwrap();
+    let there = async {
+        loop {
+            let told = client.read(AttributeDescriptor::new(1, SEGMENTS, 2)).await;
+            let told = told.unwrap();
+            let saps = |place: usize| {
+                let segment = told.as_array().unwrap()[place].as_structure().unwrap();
+                assert_eq!(segment[0].as_u16(), u16::try_from(place).ok());
+                assert_eq!(segment[1].as_octets(), Some(&b"ip"[..]));
+                let open = segment[2].as_bool().unwrap();
+                (open, segment[4].as_array().unwrap().len())
+            };
+            // A segment without anybody ends, and is told to be gone.
+            if (saps(0), saps(1)) == ((true, 3), (false, 0)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, there).await.unwrap();
+    // The one that asks is the one that is connected, and has connected itself.
+    let told = client
+        .read(AttributeDescriptor::new(1, CONNECTIONS, 2))
+        .await;
+    let told = told.unwrap();
+    let [peer] = told.as_array().unwrap() else {
+        panic!("{told:?}");
+    };
+    let peer = peer.as_structure().unwrap();
+    let address = String::from_utf8(peer[0].as_octets().unwrap().to_vec()).unwrap();
+    assert!(address.contains("127.0.0.1:"), "{address}");
+    assert_eq!(peer[1].as_bool(), Some(false));
+    assert!(peer[2].as_u32().unwrap() > 1_600_000_000);
+    let told = client.read(AttributeDescriptor::new(1, METERING, 2)).await;
+    let told = told.unwrap();
+    let [feeder] = told.as_array().unwrap() else {
+        panic!("{told:?}");
+    };
+    let feeder = feeder.as_structure().unwrap();
+    assert_eq!(feeder[0].as_octets(), Some(&b"F7"[..]));
+    for three in &feeder[2..] {
+        assert_eq!(three.as_array().unwrap().len(), 3);
+    }
+    client.release().await;
+    // To the public it tells none of that.
+    let public = Client::connect(&at, Association::public(1), &around, LIMIT).await;
+    let mut public = public.unwrap();
+    for object in [SEGMENTS, CONNECTIONS, METERING] {
+        let refused = public.read(AttributeDescriptor::new(1, object, 2)).await;
+        assert!(refused.is_err());
+    }
+    drop(public);
+    stop.send(true).unwrap();
+    task.await.unwrap().unwrap();
 }

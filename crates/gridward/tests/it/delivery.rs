@@ -418,6 +418,18 @@ fn rows_arrive_once_and_marked_whatever_is_cut_or_killed() {
     });
     let told = (silent["source"].as_str(), silent["via"].as_str());
     assert_eq!(told, (Some("concentrator"), Some(NAME)));
+    // All that are out are one line of the concentrator's, until they are there again.
+    let row = until("the outage", || {
+        let list = head_end.json("/api/v1/concentrators");
+        (list["rows"][0]["meters_out"] == COUNT).then(|| list["rows"][0].clone())
+    });
+    let id = row["id"].as_str().unwrap();
+    let list = head_end.json(&format!("/api/v1/concentrators/{id}/outages"));
+    let all = list["rows"].as_array().unwrap().iter();
+    let out: u64 = all.map(|it| it["out"].as_u64().unwrap()).sum();
+    assert_eq!((list["meters_out"].as_u64(), out), (Some(6), 6));
+    let list = head_end.json(&format!("/api/v1/concentrators/{id}/notices"));
+    assert_eq!(list["rows"][0]["title"], "Meters fell silent");
     head_end.role.stop();
     concentrator.stop();
     drop(folder);

@@ -30,6 +30,8 @@ fn start(data: &str) -> (Role, Value) {
         data,
         "--meters",
         "3",
+        "--behind",
+        "2",
         "--listen",
         "127.0.0.1:0",
     ]);
@@ -37,14 +39,30 @@ fn start(data: &str) -> (Role, Value) {
     (role, line)
 }
 
+/// What the head end answers as JSON.
+fn body(url: &str, path: &str, token: &str) -> Value {
+    let (_, body) = get(url, path, token);
+    let start = body.find('{').unwrap();
+    let end = body.rfind('}').unwrap();
+    serde_json::from_str(&body[start..=end]).unwrap()
+}
+
+/// Waits until the head end says so.
+fn until(url: &str, token: &str, path: &str, what: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    for _ in 0..2_400 {
+        last = body(url, path, token);
+        if what(&last) {
+            return last;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("the head end never says so: {last}");
+}
+
 /// Whether the head end has read every meter and has nothing left to do.
 fn collected(url: &str, token: &str) -> bool {
-    let body = |path| -> Value {
-        let (_, body) = get(url, path, token);
-        let start = body.find('{').unwrap();
-        let end = body.rfind('}').unwrap();
-        serde_json::from_str(&body[start..=end]).unwrap()
-    };
+    let body = |path| body(url, path, token);
     let read = body("/api/v1/meters")["rows"]
         .as_array()
         .unwrap()
@@ -61,11 +79,14 @@ fn it_starts_serves_stops_and_goes_on() {
     let token = first["token"].as_str().unwrap().to_owned();
     let url = first["url"].as_str().unwrap();
     assert_eq!(first["meters"].as_array().unwrap().len(), 3);
+    let concentrators = first["concentrators"].as_array().unwrap();
+    let media: Vec<_> = concentrators.iter().map(|it| &it["medium"]).collect();
+    assert_eq!(media, ["s-fsk", "ip"]);
     assert!(get(url, "/healthz", "").0.contains("200"));
     assert!(get(url, "/api/v1/fleet", "wrong").0.contains("401"));
     let (status, fleet) = get(url, "/api/v1/fleet", &token);
     assert!(
-        status.contains("200") && fleet.contains("\"meters\":3"),
+        status.contains("200") && fleet.contains("\"meters\":7"),
         "{status} {fleet}"
     );
 
@@ -92,6 +113,41 @@ fn it_starts_serves_stops_and_goes_on() {
     ]);
     assert_eq!(read.status, 0, "{}{}", read.output, read.error);
     assert_eq!(read.json()[0]["text"], meter["logical_device_name"]);
+    // Both concentrators answer with all their meters, which the one over IP reads on its own.
+    let rows = until(url, &token, "/api/v1/concentrators", |list| {
+        let rows = list["rows"].as_array().unwrap();
+        rows.len() == 2
+            && rows.iter().all(|row| {
+                let ip = row["media"] == serde_json::json!(["ip"]);
+                row["there"] == 2 && row["collected"] == if ip { 2 } else { 1 }
+            })
+    });
+    for row in rows["rows"].as_array().unwrap() {
+        assert_eq!((&row["enrolled"], &row["state"]), (&2.into(), &"ok".into()));
+        let path = format!(
+            "/api/v1/concentrators/{}/meters",
+            row["id"].as_str().unwrap()
+        );
+        let meters = body(url, &path, &token);
+        let meters = meters["rows"].as_array().unwrap();
+        assert!(
+            meters.iter().all(|meter| meter["id"].is_string()),
+            "{meters:?}"
+        );
+    }
+    let saps = |url: &str| -> Vec<Value> {
+        let list = body(url, "/api/v1/concentrators", &token);
+        let of = |row: &Value| {
+            let id = row["id"].as_str().unwrap();
+            let mut meters = body(url, &format!("/api/v1/concentrators/{id}/meters"), &token);
+            let rows = meters["rows"].as_array_mut().unwrap();
+            rows.sort_by_key(|row| row["sap"].as_u64());
+            let names = rows.iter().map(|row| row["name"].clone());
+            Value::from(names.collect::<Vec<_>>())
+        };
+        list["rows"].as_array().unwrap().iter().map(of).collect()
+    };
+    let before = saps(url);
     role.stop();
 
     let (role, second) = start(data);
@@ -99,9 +155,14 @@ fn it_starts_serves_stops_and_goes_on() {
     let url = second["url"].as_str().unwrap();
     let (status, fleet) = get(url, "/api/v1/fleet", &token);
     assert!(
-        status.contains("200") && fleet.contains("\"meters\":3"),
+        status.contains("200") && fleet.contains("\"meters\":7"),
         "{status} {fleet}"
     );
+    until(url, &token, "/api/v1/concentrators", |list| {
+        let rows = list["rows"].as_array().unwrap();
+        rows.len() == 2 && rows.iter().all(|row| row["there"] == 2)
+    });
+    assert_eq!(saps(url), before, "meters keep their SAPs");
     assert_eq!(
         second["meters"][0]["system_title"],
         first["meters"][0]["system_title"]
