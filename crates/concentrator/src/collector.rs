@@ -368,6 +368,33 @@ impl Collector {
         }
     }
 
+    /// Lets go of a meter that another concentrator goes on with: it did not fall silent.
+    pub fn hand_over(&mut self, place: Place) {
+        self.forget(place);
+    }
+
+    /// Takes what the other concentrator of a pair has learnt; tells whether that is kept as it
+    /// is.
+    pub fn learn(&mut self, record: &Record, overrules: bool, now: Instant) -> bool {
+        let Some(new) = self.state.new_of(record, overrules) else {
+            return false;
+        };
+        let same = new == *record;
+        match new {
+            Record::Switch { name, on } => self.switch(&name, on, now),
+            new => self.keep(new),
+        }
+        same
+    }
+
+    /// Tells what the other concentrator of a pair can no longer tell.
+    pub fn adopt(&mut self, notices: Vec<state::Notice>) {
+        for notice in notices {
+            let own = self.state.notice(notice.at, notice.kind, notice.detail);
+            self.keep(Record::Notice(own));
+        }
+    }
+
     fn forget(&mut self, place: Place) {
         self.running.remove(&place);
         if let Some(Meter { due: Some(at), .. }) = self.meters.remove(&place)

@@ -8,6 +8,9 @@ use link::{Endpoint, Sap};
 use model::{Feeder, LogicalDeviceName, MessageClass, Phase};
 use serde::Deserialize;
 
+use crate::pair::lease::Side;
+use crate::pair::side_of;
+
 /// Configuration of the concentrator; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -36,6 +39,8 @@ pub struct Config {
     pub metering: Vec<MeteringConfig>,
     /// Lists where meters hang, for the sums of feeders and phases.
     pub site: Vec<SiteConfig>,
+    /// Names the other concentrator before the same meters.
+    pub pair: PairConfig,
     /// Lists the ways to the head end.
     pub wan: Vec<WanConfig>,
     /// Lists the segments.
@@ -179,6 +184,91 @@ impl SiteConfig {
     }
 }
 
+/// The other concentrator before the same meters.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PairConfig {
+    /// Holds the other's name; none: there is no other.
+    pub peer: Option<String>,
+    /// Says how both share the segments: `standby` or `active`.
+    pub mode: String,
+    /// Names where this one listens for the other.
+    pub listen: Option<String>,
+    /// Names where the other listens.
+    pub connect: Option<String>,
+    /// Holds after how long without a word the other is taken for gone, in seconds.
+    pub lease_s: u16,
+}
+
+impl Default for PairConfig {
+    fn default() -> Self {
+        Self {
+            peer: None,
+            mode: "standby".to_owned(),
+            listen: None,
+            connect: None,
+            lease_s: 3,
+        }
+    }
+}
+
+impl PairConfig {
+    fn check(&self, own: Option<&LogicalDeviceName>) -> Result<(), ConfigError> {
+        let fault = |key: &'static str, reason: &'static str| Err(ConfigError { key, reason });
+        if !["standby", "active"].contains(&self.mode.as_str()) {
+            return fault("pair.mode", "standby or active");
+        }
+        if !(1..=60).contains(&self.lease_s) {
+            return fault("pair.lease_s", "1 to 60");
+        }
+        let urls: Vec<&String> = [&self.listen, &self.connect]
+            .into_iter()
+            .flatten()
+            .collect();
+        let Some(peer) = &self.peer else {
+            if urls.is_empty() {
+                return Ok(());
+            }
+            return fault(
+                "pair.peer",
+                "the other's name, where listen or connect is said",
+            );
+        };
+        let peer = LogicalDeviceName::from_octets(peer.as_bytes()).ok();
+        if peer.is_none() || peer.as_ref() == own {
+            return fault("pair.peer", "the other's logical device name, not the own");
+        }
+        let secured = |url: &&String| match url.parse() {
+            Ok(Endpoint::Tls(_, tls)) => {
+                tls.ca.is_some() && tls.cert.is_some() && tls.key.is_some()
+            }
+            _ => false,
+        };
+        if urls.len() != 1 || !urls.iter().all(secured) {
+            return fault(
+                "pair.listen or pair.connect",
+                "one of them, tls:// with ca, cert and key: both sides show certificates",
+            );
+        }
+        Ok(())
+    }
+
+    /// Tells the other's name, where there is another.
+    #[must_use]
+    pub fn peer(&self) -> Option<LogicalDeviceName> {
+        LogicalDeviceName::from_octets(self.peer.as_ref()?.as_bytes()).ok()
+    }
+
+    /// Tells which of the two this one is.
+    #[must_use]
+    pub const fn side(&self) -> Side {
+        match self.listen {
+            Some(_) => Side::First,
+            None => Side::Second,
+        }
+    }
+}
+
 /// A way to the head end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -205,6 +295,9 @@ pub struct SegmentConfig {
     pub speed: Option<u32>,
     /// Holds the repetitions of each S-FSK frame, 0 to 7.
     pub credit: Option<u8>,
+    /// Says whose it is where a pair is active on both sides: 1 for the one that listens, 2 for
+    /// the one that connects; else they take turns.
+    pub home: Option<u8>,
     /// Lists its meters.
     pub meter: Vec<MeterConfig>,
 }
@@ -303,8 +396,12 @@ impl Config {
                 return fault("wan.stay_s", "1 to every_s");
             }
         }
+        self.pair.check(self.own_name().as_ref())?;
         let mut meters = 0;
         for segment in &self.segment {
+            if segment.home.is_some_and(|home| side_of(home).is_none()) {
+                return fault("segment.home", "1 or 2");
+            }
             let medium = segment.medium.as_str();
             if !["ip", "hdlc", "s-fsk", "prime", "g3"].contains(&medium) {
                 return fault("segment.medium", "ip, hdlc, s-fsk, prime or g3");
@@ -344,6 +441,21 @@ impl Config {
     #[must_use]
     pub fn own_name(&self) -> Option<LogicalDeviceName> {
         LogicalDeviceName::from_octets(self.name.as_bytes()).ok()
+    }
+
+    /// Tells whose each segment is where a pair is active on both sides.
+    #[must_use]
+    pub fn homes(&self) -> Vec<Side> {
+        let all = self.segment.iter().enumerate();
+        let turns = |number: usize| {
+            if number.is_multiple_of(2) {
+                Side::First
+            } else {
+                Side::Second
+            }
+        };
+        all.map(|(number, it)| it.home.and_then(side_of).unwrap_or_else(|| turns(number)))
+            .collect()
     }
 
     /// Tells the message class of each client SAP.
@@ -387,6 +499,7 @@ impl Default for Config {
             balance: BalanceConfig::default(),
             metering: Vec::new(),
             site: Vec::new(),
+            pair: PairConfig::default(),
             wan: Vec::new(),
             segment: Vec::new(),
         }
@@ -458,6 +571,14 @@ mod tests {
             "[concentrator.collect]\nclient = 1",
             "[concentrator.collect]\nkeep_days = 1",
             "[[concentrator.metering]]\nfeeder = \"F1\"\nsource = \"modbus\"",
+            "[concentrator.pair]\nmode = \"both\"",
+            "[concentrator.pair]\nlease_s = 0",
+            "[concentrator.pair]\nlisten = \"tls://h?ca=a&cert=b&key=c\"",
+            "[concentrator.pair]\npeer = \"GWD1DC0000000002\"",
+            "[concentrator.pair]\npeer = \"GWD1DC0000000001\"\nconnect = \"tls://h?ca=a&cert=b&key=c\"",
+            "[concentrator.pair]\npeer = \"GWD1DC0000000002\"\nconnect = \"tcp://h\"",
+            "[concentrator.pair]\npeer = \"GWD1DC0000000002\"\nconnect = \"tls://h?ca=a\"",
+            "[[concentrator.segment]]\nmedium = \"ip\"\nhome = 3",
             "[[concentrator.site]]\nmeter = \"GWD1\"\nfeeder = \"F1\"\nphase = \"L4\"",
         ] {
             assert!(check(&format!("[concentrator]\n{bad}")).is_err(), "{bad}");

@@ -14,6 +14,7 @@ use crate::collector::state::Record as Kept;
 use crate::collector::{self, Collector};
 use crate::direct::{self, Connection, Counters, Place, Router, RouterLimits, SegmentId};
 use crate::identify::{Identify, Step};
+use crate::pair::wire::Body;
 use crate::sap::{Record, SapError, Table};
 
 /// What happens to a concentrator.
@@ -194,6 +195,68 @@ impl Core {
     #[must_use]
     pub const fn segments(&self) -> &BTreeMap<SegmentId, SegmentStatus> {
         &self.segments
+    }
+
+    /// Gives up a segment that another concentrator goes on with: its meters did not fall
+    /// silent.
+    pub fn hand_over(&mut self, segment: SegmentId, now: Instant, unix: i64) {
+        if let Some(collector) = &mut self.collector {
+            let there = self.joined.keys().filter(|it| it.segment == segment);
+            there.for_each(|place| collector.hand_over(*place));
+        }
+        self.handle(Input::Lost(segment), now, unix);
+        // It is not lost, but the other's.
+        self.segments.remove(&segment);
+    }
+
+    /// Gives SAPs of one half only, since another concentrator gives the others.
+    pub const fn give_half(&mut self, odd: bool) {
+        self.table.give_half(odd);
+    }
+
+    /// Tells all that another concentrator needs to go on in place of this one; of SAPs those
+    /// that are durable here.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<Body> {
+        let table = self.table.records().into_iter();
+        let kept = self.collector.iter().flat_map(|it| it.state().records());
+        table.map(Body::Sap).chain(kept.map(Body::Kept)).collect()
+    }
+
+    /// Takes what the other concentrator of a pair has learnt; tells whether that is made
+    /// durable here as it is.
+    pub fn learn(&mut self, body: &Body, overrules: bool, now: Instant, unix: i64) -> bool {
+        match body {
+            Body::Kept(record) => {
+                let collector = self.collector.as_mut();
+                collector.is_some_and(|it| it.learn(record, overrules, now))
+            }
+            Body::Sap(record) => {
+                let mut ahead = None;
+                if !self.storing.is_empty() {
+                    let mut table = self.table.clone();
+                    for waiting in &self.storing {
+                        if let Err(error) = table.apply(waiting) {
+                            tracing::debug!(%error, "left out, as it will be then");
+                        }
+                    }
+                    ahead = Some(table);
+                }
+                let table = ahead.as_ref().unwrap_or(&self.table);
+                let records = table.plan_other(record, overrules, unix);
+                let same = records.as_slice() == std::slice::from_ref(record);
+                for record in records {
+                    self.store(record);
+                }
+                same
+            }
+        }
+    }
+
+    /// Tells whether the meter that a message of the WAN is for is there.
+    #[must_use]
+    pub fn reaches(&self, destination: Sap) -> bool {
+        self.router.place_of(destination).is_some()
     }
 
     /// Shows the SAP table.

@@ -11,6 +11,7 @@
 //! | [`collector`] | conventional mode: reading on its own schedule, and what it keeps |
 //! | [`substation`] | sums of feeders and phases, and what is missing |
 //! | [`metering`] | the own three-phase metering |
+//! | [`pair`] | two concentrators before the same meters |
 //! | [`status`] | the status page |
 //! | [`device`] | the concentrator's own logical device, SAP 1 |
 //! | [`store`] | the SAP table and the own counters on disk |
@@ -28,6 +29,7 @@ pub mod device;
 pub mod direct;
 pub mod identify;
 pub mod metering;
+pub mod pair;
 pub mod sap;
 pub mod shell;
 pub mod status;

@@ -56,6 +56,8 @@ pub struct Table {
     changes: u32,
     /// Where the search for the next free SAP begins.
     next: Sap,
+    /// Which SAPs are given here, where another concentrator gives the rest: even ones, or odd.
+    half: Option<Sap>,
 }
 
 impl Table {
@@ -70,7 +72,14 @@ impl Table {
             quarantine_s: quarantine_s as i64,
             changes: 0,
             next: SAP_FIRST,
+            half: None,
         }
+    }
+
+    /// Gives even SAPs only, or odd ones: another concentrator gives the others, and may do so
+    /// unheard. SAPs that were given before stay.
+    pub const fn give_half(&mut self, odd: bool) {
+        self.half = Some(odd as Sap);
     }
 
     /// Finds the SAP of a logical device.
@@ -123,7 +132,8 @@ impl Table {
                 // A clock that was set back makes it rest longer, never less.
                 now.saturating_sub(*at) >= self.quarantine_s
             });
-            rested && !self.by_sap.contains_key(sap)
+            let ours = self.half.is_none_or(|half| *sap % 2 == half);
+            ours && rested && !self.by_sap.contains_key(sap)
         };
         let sap = (self.next..=SAP_LAST)
             .chain(SAP_FIRST..self.next)
@@ -172,6 +182,51 @@ impl Table {
     pub fn plan_release(&self, name: &LogicalDeviceName, now: i64) -> Option<Record> {
         let sap = self.sap_of(name)?;
         Some(Record::Released { sap, at: now })
+    }
+
+    /// Works out what a record of the other concentrator of a pair changes here. `overrules`
+    /// says whether it goes before what is known here; both sides come to the same table.
+    #[must_use]
+    pub fn plan_other(&self, record: &Record, overrules: bool, now: i64) -> Vec<Record> {
+        match record {
+            Record::Released { sap, at } => {
+                let later = |before: &i64| before < at;
+                let new = if self.by_sap.contains_key(sap) {
+                    overrules
+                } else {
+                    self.resting.get(sap).is_none_or(later)
+                };
+                if new {
+                    vec![record.clone()]
+                } else {
+                    Vec::new()
+                }
+            }
+            Record::Assigned { sap, name } => {
+                if self.name_of(*sap) == Some(name) || self.resting.contains_key(sap) && !overrules
+                {
+                    return Vec::new();
+                }
+                let rest = |sap| Record::Released { sap, at: now };
+                let mut records = Vec::new();
+                if let Some(own) = self.sap_of(name) {
+                    // Both gave it one while they did not hear each other: the lower stays.
+                    if own < *sap {
+                        let free = !self.by_sap.contains_key(sap);
+                        return if free { vec![rest(*sap)] } else { Vec::new() };
+                    }
+                    records.push(rest(own));
+                }
+                if let Some(other) = self.name_of(*sap) {
+                    if other < name {
+                        return records;
+                    }
+                    records.push(rest(*sap));
+                }
+                records.push(record.clone());
+                records
+            }
+        }
     }
 
     /// Applies a record that is durable.

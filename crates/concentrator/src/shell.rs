@@ -5,10 +5,12 @@
 //! no further while too much of it waits, so that its sender is held back and
 //! nothing piles up here.
 
+mod partner;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -31,10 +33,14 @@ use crate::core::{Core, Input, Output};
 use crate::device::{Device, DeviceError, MANAGEMENT_CLIENT, SharedCore};
 use crate::direct::{Connection, RouterLimits, SegmentId};
 use crate::metering::{Mains, Metering, Simulated, Thresholds};
+use crate::pair::Log as Shared;
+use crate::pair::shell::{self as line, Way};
+use crate::pair::wire::Body;
 use crate::sap::{OWN_SAP, Record};
 use crate::status;
 use crate::store::{Line, Log, StoreError, open_table};
 use crate::substation::{Limits as BalanceLimits, Substation};
+use partner::{HELD_ALL, HELD_NONE, Partner, partner_of};
 
 /// Connections of the WAN that are open at once.
 const CONNECTIONS_MAX: usize = 256;
@@ -92,6 +98,7 @@ pub struct Concentrator {
     name: model::LogicalDeviceName,
     clock: Arc<dyn Clock>,
     credits: usize,
+    pair: Option<(Partner, Way)>,
 }
 
 impl Concentrator {
@@ -180,6 +187,7 @@ impl Concentrator {
             listeners.first().map(|it| it.local().clone()),
             dialled.cloned(),
         );
+        let pair = partner_of(config, &name, &core, &clock).await?;
         let status = match config.status {
             Some(address) => Some(tokio::net::TcpListener::bind(address).await?),
             None => None,
@@ -197,7 +205,30 @@ impl Concentrator {
             name,
             clock,
             credits: limits.per_connection,
+            pair,
         })
+    }
+
+    /// Takes the segments of one of a pair, in the order of the configuration: of each what
+    /// opens it whenever it is this one's turn.
+    #[must_use]
+    pub fn with_shared(mut self, segments: Vec<Reopen>) -> Self {
+        let ports = segments.into_iter().map(|reopen| Port {
+            segment: None,
+            reopen: Some(reopen),
+            again: None,
+        });
+        self.segments.extend(ports);
+        self
+    }
+
+    /// Tells where it listens for the other of its pair.
+    #[must_use]
+    pub fn pair_local(&self) -> Option<&Endpoint> {
+        match self.pair.as_ref()? {
+            (_, Way::Listen(listener)) => Some(listener.local()),
+            (_, Way::Connect(_)) => None,
+        }
     }
 
     /// Tells where it listens, with the ports that the system chose.
@@ -234,9 +265,16 @@ impl Concentrator {
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), StoreError> {
         let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
         let (news, _) = watch::channel(0);
+        let held = self
+            .pair
+            .as_ref()
+            .map(|(partner, _)| Arc::clone(&partner.held));
         let wan = Arc::new(Wan {
             inputs,
             news,
+            core: Arc::clone(&self.core),
+            held,
+            hang_up: watch::channel(0).0,
             device: self.device,
             clock: Arc::clone(&self.clock),
             connections: Mutex::default(),
@@ -257,16 +295,25 @@ impl Concentrator {
         }
         if let Some(listener) = self.status {
             let page = status::Page::new(self.name, Arc::clone(&self.core));
-            let page = page.with_wan(Arc::clone(&wan) as Arc<dyn status::Wan>);
+            let mut page = page.with_wan(Arc::clone(&wan) as Arc<dyn status::Wan>);
+            if let Some((partner, _)) = &self.pair {
+                page = page.with_pair(Arc::clone(&partner.shown));
+            }
             tasks.spawn(status::serve(listener, page, Arc::clone(&self.clock)));
         }
         let mut disk = Disk::start(self.log);
         let mut keeper = Keeper::start(self.kept);
+        let (tell, mut words) = mpsc::channel(EVENTS_AT_ONCE);
+        let partner = self.pair.map(|(partner, way)| {
+            tasks.spawn(line::run(way, tell, Arc::clone(&self.clock)));
+            partner
+        });
         let mut driver = Driver {
             core: self.core,
             segments: self.segments,
             wan,
             clock: self.clock,
+            partner,
         };
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         loop {
@@ -294,12 +341,21 @@ impl Concentrator {
                 () = driver.events(&mut events) => true,
                 stored = disk.stored() => {
                     stored?;
-                    driver.take(std::iter::once(Input::Stored));
+                    driver.durable(Shared::Sap, 1);
                     false
                 }
                 kept = keeper.stored() => {
-                    driver.take(std::iter::once(Input::Kept(kept?)));
+                    driver.durable(Shared::Kept, kept?);
                     driver.tidy(&keeper)?;
+                    false
+                }
+                Some(event) = words.recv() => {
+                    driver.heard(event);
+                    let mut more = 0;
+                    while more < EVENTS_AT_ONCE && let Ok(event) = words.try_recv() {
+                        driver.heard(event);
+                        more += 1;
+                    }
                     false
                 }
                 () = self.changed.notified() => false,
@@ -309,6 +365,7 @@ impl Concentrator {
                 }
                 changed = stop.changed() => {
                     if changed.is_err() || *stop.borrow() {
+                        driver.leave(&mut words).await;
                         return Ok(());
                     }
                     false
@@ -348,6 +405,7 @@ struct Driver {
     segments: Vec<Port>,
     wan: Arc<Wan>,
     clock: Arc<dyn Clock>,
+    partner: Option<Partner>,
 }
 
 impl Driver {
@@ -359,8 +417,26 @@ impl Driver {
         }
     }
 
-    /// Does what the core wants; tells how long nothing more is wanted.
+    /// Does what core and pair want; tells how long nothing more is wanted.
     fn turn(&mut self, disk: &Disk, keeper: &Keeper) -> Result<Option<Duration>, StoreError> {
+        // First, since whoever has slept through a lease sends nothing more.
+        self.turn_pair()?;
+        loop {
+            let wait = self.turn_core(disk, keeper)?;
+            if self.turn_pair()? {
+                continue;
+            }
+            let Some(partner) = &self.partner else {
+                return Ok(wait);
+            };
+            let left = partner.pair.deadline().since(self.clock.now());
+            let left = left.max(Duration::from_millis(1));
+            return Ok(Some(wait.map_or(left, |wait| wait.min(left))));
+        }
+    }
+
+    /// Does what the core wants; tells how long nothing more is wanted.
+    fn turn_core(&mut self, disk: &Disk, keeper: &Keeper) -> Result<Option<Duration>, StoreError> {
         loop {
             let (now, unix) = (self.clock.now(), self.clock.unix_seconds());
             let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
@@ -393,8 +469,18 @@ impl Driver {
                     message,
                 } => self.wan.send(connection, message),
                 Output::Credit(connection) => self.wan.credit(connection),
-                Output::Store(record) => disk.store(record)?,
-                Output::Keep(record) => keeper.store(record)?,
+                Output::Store(record) => {
+                    if let Some(partner) = &mut self.partner {
+                        partner.pair.made(Body::Sap(record.clone()));
+                    }
+                    disk.store(record)?;
+                }
+                Output::Keep(record) => {
+                    if let Some(partner) = &mut self.partner {
+                        partner.pair.made(Body::Kept(record.clone()));
+                    }
+                    keeper.store(record)?;
+                }
                 Output::Wait(at) => {
                     let least = Duration::from_millis(1);
                     return Ok(at.map(|at| at.since(now).max(least)));
@@ -436,6 +522,9 @@ impl Driver {
                         tracing::info!(segment = number, "a segment is open again");
                         let id = SegmentId(u16::try_from(number).unwrap_or(u16::MAX));
                         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+                        if self.partner.is_some() {
+                            core.add_segment(id, segment.window(), segment.payload_max());
+                        }
                         core.describe_segment(id, segment.medium());
                         drop(core);
                         port.segment = Some(segment);
@@ -498,6 +587,12 @@ struct Wan {
     inputs: mpsc::Sender<Input>,
     /// The number of the newest notice.
     news: watch::Sender<u32>,
+    core: SharedCore,
+    /// Which segments are this one's, of a pair.
+    held: Option<Arc<AtomicU8>>,
+    /// Counts up when segments were handed to the other: connections end, so that whoever waits
+    /// for an answer asks there.
+    hang_up: watch::Sender<u32>,
     device: Arc<Mutex<Device>>,
     clock: Arc<dyn Clock>,
     connections: Mutex<Connections>,
@@ -698,6 +793,7 @@ impl Wan {
         let mut own = Server::new(Settings::default());
         let mut news = self.news.subscribe();
         let idle = self.device().setup().idle();
+        let mut handed_over = self.hang_up.subscribe();
         let mut pushed = Pushed::default();
         loop {
             for push in self.push(&mut own, &mut pushed) {
@@ -715,6 +811,7 @@ impl Wan {
             };
             let arrived = tokio::select! {
                 Ok(()) = news.changed() => continue,
+                Ok(()) = handed_over.changed() => return Ok(()),
                 () = again => continue,
                 Some(message) = waiting.recv() => {
                     put(link, message).await?;
@@ -745,11 +842,36 @@ impl Wan {
                 flush(link).await?;
                 continue;
             }
+            if self.elsewhere(&message) {
+                tracing::debug!(
+                    sap = message.destination,
+                    "a meter is the other concentrator's"
+                );
+                return Ok(());
+            }
             // It comes back from the core once the message waits no longer.
             credit.forget();
             let input = Input::FromWan(connection, message);
             if self.inputs.send(input).await.is_err() {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Tells whether the other of the pair is the one to ask: an end that is seen at once costs
+    /// less than an answer that never comes.
+    fn elsewhere(&self, message: &Message) -> bool {
+        let Some(held) = &self.held else {
+            return false;
+        };
+        match held.load(Ordering::Relaxed) {
+            HELD_ALL => false,
+            HELD_NONE => true,
+            _ => {
+                let named = message.destination != link::ALL_STATIONS
+                    && message.payload.first() != Some(&GATEWAY_REQUEST);
+                let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+                named && !core.reaches(message.destination)
             }
         }
     }
@@ -1145,6 +1267,11 @@ mod tests {
             from: from.map(str::to_owned),
             heard: Arc::new(AtomicU64::new(heard)),
             go: Arc::new(Notify::new()),
+            peer: status::Peer {
+                peer: String::new(),
+                dialled: false,
+                since: 0,
+            },
         }
     }
 

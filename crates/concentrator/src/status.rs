@@ -5,7 +5,7 @@
 //! changed here, and nothing secret is shown.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use link::Clock;
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::device::SharedCore;
 use crate::metering::PHASES;
+use crate::pair;
 
 /// Octets that the head of a request may have.
 const HEAD_LEN_MAX: usize = 4_096;
@@ -55,6 +56,7 @@ pub struct Page {
     name: LogicalDeviceName,
     core: SharedCore,
     wan: Option<Arc<dyn Wan>>,
+    pair: Option<Arc<Mutex<pair::Status>>>,
 }
 
 impl Page {
@@ -65,7 +67,15 @@ impl Page {
             name,
             core,
             wan: None,
+            pair: None,
         }
+    }
+
+    /// Shows the other concentrator of its pair as well.
+    #[must_use]
+    pub fn with_pair(mut self, pair: Arc<Mutex<pair::Status>>) -> Self {
+        self.pair = Some(pair);
+        self
     }
 
     /// Shows its WAN as well.
@@ -169,6 +179,19 @@ impl Page {
                 "dialled": it.dialled,
                 "since": it.since,
             })).collect::<Vec<_>>(),
+            "pair": self.pair.as_ref().map(|pair| {
+                let pair = pair.lock().unwrap_or_else(PoisonError::into_inner);
+                json!({
+                    "peer": pair.peer,
+                    "mode": pair.mode,
+                    "held_segments": pair.held,
+                    "all_segments": pair.segments,
+                    "epoch": pair.epoch,
+                    "in_contact": pair.in_contact,
+                    "in_step": pair.in_step,
+                    "takeovers": pair.takeovers,
+                })
+            }),
             "segments": segments,
             "meters": meters,
             "forwarded": {
@@ -221,6 +244,18 @@ impl Page {
         figure("Rounds failed", number(at(&status, "/collection/failed")));
         figure("Messages to meters", number(at(&status, "/forwarded/down")));
         figure("Messages from meters", number(at(&status, "/forwarded/up")));
+        if let Some(peer) = at(&status, "/pair/peer").as_str() {
+            let says = |path: &str| at(&status, path) == &Value::Bool(true);
+            let held = array(at(&status, "/pair"), "held_segments").len();
+            let all = number(at(&status, "/pair/all_segments"));
+            let state = match (says("/pair/in_contact"), says("/pair/in_step")) {
+                (true, true) => "there, in step",
+                (true, false) => "there, catching up",
+                (false, _) => "silent",
+            };
+            figure("Segments of this one", format!("{held} of {all}"));
+            figure("The other", format!("{}: {state}", escape(peer)));
+        }
         out.push_str("</dl></div>");
         table(
             &mut out,

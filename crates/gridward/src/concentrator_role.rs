@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use concentrator::config::SegmentConfig;
-use concentrator::shell::{Concentrator, Surroundings};
+use concentrator::shell::{Concentrator, Reopen, Surroundings};
 use link::{
     Clock, Endpoint, IpLimits, IpMeter, IpSegment, Link, LinkExt as _, MultidropConfig,
     MultidropMeter, MultidropSegment, Sap, Segment, SystemClock, SystemEntropy,
@@ -33,7 +33,10 @@ and meter say to each other passes through as it is. SIGTERM stops cleanly.
 With keys of its own (gridward keys collector) it reads meters on its own and
 keeps what it read for the head end: the load profile of the meter with SAP
 256 (0x0100) is 0-0:129.1.0 of the concentrator itself. The status page has
-the same as JSON in /status.json.")]
+the same as JSON in /status.json.
+
+Two of them before the same meters go on for each other: the section
+[concentrator.pair] of the configuration, docs/concentrator.md.")]
 pub(crate) struct ConcentratorOptions {
     /// Configuration file, with a section [concentrator]
     #[arg(long, value_name = "FILE")]
@@ -49,8 +52,10 @@ pub(crate) fn run(options: &ConcentratorOptions, output: &mut Output<'_, '_>) ->
     role::block_on(async {
         let stop = role::stopped(options.stop_at_eof)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        // One of a pair opens its segments when it is its turn.
+        let paired = config.pair.peer.is_some();
         let mut segments = Vec::new();
-        for segment in &config.segment {
+        for segment in config.segment.iter().filter(|_| !paired) {
             segments.push(make(segment, &clock)?);
         }
         let again = Arc::clone(&clock);
@@ -61,7 +66,15 @@ pub(crate) fn run(options: &ConcentratorOptions, output: &mut Output<'_, '_>) ->
         let failed = |error: &dyn std::error::Error| Failure::new(crate::failure::chain(error));
         let started = Concentrator::start(&config, segments, &surroundings);
         let mut concentrator = started.await.map_err(|error| failed(&error))?;
-        for (number, segment) in config.segment.iter().enumerate() {
+        if paired {
+            let all = config.segment.iter().map(|segment| {
+                let (segment, clock) = (segment.clone(), Arc::clone(&again));
+                let open = move || make(&segment, &clock).map_err(|it| it.sentence());
+                Box::new(open) as Reopen
+            });
+            concentrator = concentrator.with_shared(all.collect());
+        }
+        for (number, segment) in config.segment.iter().enumerate().filter(|_| !paired) {
             // A simulated line is not lost, and an IP segment looks after its
             // links itself.
             if segment.medium == "hdlc" {
@@ -78,6 +91,7 @@ pub(crate) fn run(options: &ConcentratorOptions, output: &mut Output<'_, '_>) ->
                 "endpoints": endpoints,
                 "logical_device_name": config.name,
                 "media": media,
+                "pair": concentrator.pair_local().map(Endpoint::to_string),
                 "status": status,
             }))?;
         } else {

@@ -87,10 +87,17 @@ impl Concentrators {
         self.0.get(&id)
     }
 
-    /// Returns the one at an endpoint, where the meters behind it are enrolled as well.
+    /// Returns the one at an endpoint, where the meters behind it are enrolled as well; of
+    /// several ways the first that leads to one.
     pub fn at(&self, endpoint: &str) -> Option<&Enrolled> {
-        self.iter().find(|it| it.config.endpoint == endpoint)
+        let mut ways = endpoint.split_whitespace();
+        ways.find_map(|way| self.iter().find(|it| it.config.endpoint == way))
     }
+}
+
+/// Tells whether a meter's endpoint is that of a concentrator, or has it among its ways.
+pub(crate) fn leads_to(endpoint: &str, concentrator: &str) -> bool {
+    endpoint == concentrator || endpoint.split_whitespace().any(|way| way == concentrator)
 }
 
 /// What following needs of the head end.
@@ -143,7 +150,7 @@ impl Follower {
             let enrolled: Vec<_> = meters
                 .values()
                 .map(|meter| &meter.meter.enrolment)
-                .filter(|meter| meter.endpoint == endpoint)
+                .filter(|meter| leads_to(&meter.endpoint, endpoint))
                 .collect();
             moved(&enrolled, &list)
         });
@@ -208,6 +215,15 @@ mod tests {
             load_profile: LOAD_PROFILE,
             secrets: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_meter_is_behind_each_of_its_ways() {
+        let two = format!("{HERE} tcp://10.0.0.2:4059");
+        assert!(leads_to(HERE, HERE) && leads_to(&two, HERE));
+        assert!(leads_to(&two, "tcp://10.0.0.2:4059"));
+        assert!(!leads_to(&two, "tcp://10.0.0.2:405"));
+        assert!(!leads_to(HERE, "tcp://10.0.0.2:4059"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::collector::{AccessError, CollectorHandle, Leases, MeterAccess, MeterTarget};
-use crate::concentrators::Concentrators;
+use crate::concentrators::{Concentrators, leads_to};
 use crate::config::DialInConfig;
 use crate::fleet::Fleet;
 use crate::store::Failure;
@@ -606,7 +606,9 @@ impl Porter {
             let meters = self.fleet.with_meters(|meters| {
                 let there = meters.values().filter(|meter| {
                     meter.state.failing.is_some()
-                        && endpoints.contains(&meter.meter.enrolment.endpoint)
+                        && endpoints
+                            .iter()
+                            .any(|it| leads_to(&meter.meter.enrolment.endpoint, it))
                 });
                 there.map(|meter| meter.meter.id).collect::<Vec<_>>()
             });

@@ -60,6 +60,11 @@ struct Shared {
     known: Mutex<BTreeMap<MeterId, Known>>,
     /// Places, and what is wrong there with a certificate, that people were told of.
     told: Mutex<BTreeSet<(String, Box<str>)>>,
+    /// Endpoints with several ways of which none leads anywhere, and since when.
+    silent: Mutex<BTreeMap<String, dlms::Instant>>,
+    /// Ways that could not be connected to, and when that was.
+    down: Mutex<BTreeMap<String, dlms::Instant>>,
+    turns: broadcast::Turns,
     figures: Figures,
 }
 
@@ -84,6 +89,38 @@ struct Known {
     scalers: Arc<Scalers>,
     /// Whether the meter takes no lists, whatever it says.
     singly: bool,
+    /// Which of its ways led to it last.
+    way: usize,
+}
+
+/// Ways to one meter that are looked at.
+const WAYS_MAX: usize = 4;
+
+/// How long two concentrators may take to agree which of them has the meter: a lease, and what
+/// opening its segment takes.
+const CHANGEOVER: Duration = Duration::from_secs(10);
+
+/// How long connecting may take where there is another way, and for how long the others go first
+/// after it was in vain: a machine that is gone without a word is not to cost each of its meters
+/// the whole wait.
+const WAY_CONNECT: Duration = Duration::from_secs(3);
+const WAY_DOWN: Duration = Duration::from_secs(10);
+
+/// The wait before all ways are tried again meanwhile.
+const WAYS_AGAIN: Duration = Duration::from_millis(250);
+
+/// Reads the ways of an enrolment: one endpoint, or several with spaces between them, behind
+/// which the meter is found in turn. That it is the one is proved by its keys, on each.
+fn ways(text: &str) -> Result<Vec<Endpoint>, AccessError> {
+    let all = text.split_whitespace().take(WAYS_MAX).map(endpoint_of);
+    let all: Option<Vec<Endpoint>> = all.collect();
+    let all = all.filter(|all| !all.is_empty());
+    all.ok_or(AccessError::ended(Failure::Unreachable))
+}
+
+/// Says whether another way may lead to a meter that this one does not lead to.
+const fn may_be_elsewhere(error: &AccessError) -> bool {
+    matches!(error.reason, Failure::Unreachable | Failure::NoAnswer)
 }
 
 /// Scaler and unit of registers; none of those that the meter does not have.
@@ -131,6 +168,9 @@ impl LinkAccess {
                 timeout,
                 known: Mutex::new(BTreeMap::new()),
                 told: Mutex::default(),
+                silent: Mutex::default(),
+                down: Mutex::default(),
+                turns: broadcast::Turns::default(),
                 figures: Figures::default(),
             }),
         }
@@ -181,14 +221,23 @@ impl MeterAccess for LinkAccess {
 
     fn saps<'a>(&'a self, endpoint: &'a str) -> Answer<'a, Vec<(u16, LogicalDeviceName)>> {
         Box::pin(async move {
-            let octets = self.shared.public(endpoint, 17, SAP_ASSIGNMENT).await?;
-            sap_list(&octets).ok_or(protocol())
+            let mut outcome = Err(AccessError::ended(Failure::Unreachable));
+            for way in ways(endpoint)? {
+                outcome = self.shared.public(&way, 17, SAP_ASSIGNMENT).await;
+                if outcome.is_ok() {
+                    break;
+                }
+            }
+            sap_list(&outcome?).ok_or(protocol())
         })
     }
 
     fn name<'a>(&'a self, endpoint: &'a str) -> Answer<'a, LogicalDeviceName> {
         Box::pin(async move {
-            let octets = self.shared.public(endpoint, 1, LOGICAL_DEVICE_NAME).await?;
+            let endpoint = endpoint_of(endpoint);
+            let endpoint = endpoint.ok_or(AccessError::ended(Failure::Unreachable))?;
+            let octets = self.shared.public(&endpoint, 1, LOGICAL_DEVICE_NAME);
+            let octets = octets.await?;
             match RawData::new(&octets).walk().leaves().next() {
                 Some(Ok(Leaf::OctetString(name) | Leaf::VisibleString(name))) => {
                     LogicalDeviceName::from_octets(name).map_err(|_| protocol())
@@ -228,15 +277,14 @@ impl Shared {
     /// Reads one value of the device at SAP 1 as the public client.
     async fn public(
         &self,
-        endpoint: &str,
+        endpoint: &Endpoint,
         class: u16,
         object: Obis,
     ) -> Result<Vec<u8>, AccessError> {
-        let endpoint = endpoint_of(endpoint).ok_or(AccessError::ended(Failure::Unreachable))?;
         let (association, with) = (Association::public(1), &self.surroundings);
-        let mut client = Client::connect(&endpoint, association, with, self.timeout)
+        let mut client = Client::connect(endpoint, association, with, self.timeout)
             .await
-            .map_err(|error| self.ended(&endpoint, &error))?;
+            .map_err(|error| self.ended(endpoint, &error))?;
         let octets = client
             .read_octets(
                 AttributeDescriptor::new(class, object, 2),
@@ -244,7 +292,7 @@ impl Shared {
                 &mut |_| {},
             )
             .await
-            .map_err(|error| self.ended(&endpoint, &error))?;
+            .map_err(|error| self.ended(endpoint, &error))?;
         client.release().await;
         Ok(octets)
     }
@@ -261,6 +309,39 @@ impl Shared {
             }
         }
         ended(error)
+    }
+
+    /// Notes whether a way could be connected to.
+    fn connected(&self, way: &Endpoint, now: Option<dlms::Instant>) {
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        match now {
+            Some(now) => down.insert(way.to_string(), now),
+            None => down.remove(&way.to_string()),
+        };
+    }
+
+    /// Tells which of several ways is tried first: the one that led there last, unless somebody
+    /// has just found it gone.
+    fn first_way(&self, ways: &[Endpoint], last: usize, now: dlms::Instant) -> usize {
+        let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_up = |way: &usize| {
+            let at = ways.get(*way).and_then(|way| down.get(&way.to_string()));
+            at.is_none_or(|at| now.since(*at) >= WAY_DOWN)
+        };
+        let mut all = (0..ways.len()).map(|it| (last + it) % ways.len());
+        all.find(is_up).unwrap_or(last % ways.len())
+    }
+
+    /// Notes that no way of an endpoint leads anywhere; tells since when.
+    fn silent_since(&self, endpoint: &str, now: dlms::Instant) -> dlms::Instant {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        *silent.entry(endpoint.to_owned()).or_insert(now)
+    }
+
+    /// Notes that one does.
+    fn heard(&self, endpoint: &str) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.remove(endpoint);
     }
 
     /// Asks the key service for the secrets of a meter.
@@ -371,6 +452,8 @@ struct Reach<'r> {
     shared: &'r Arc<Shared>,
     target: &'r MeterTarget,
     endpoint: Endpoint,
+    /// Whether there is another way.
+    several: bool,
     secrets: Option<ClientSecrets>,
     mechanism: MechanismName<'static>,
 }
@@ -423,8 +506,15 @@ impl Reach<'_> {
         let (clock, connector) = (&shared.surroundings.clock, &shared.surroundings.connector);
         let begun = clock.now();
         let ends = (association.client, association.server);
-        let link = connector.connect(&self.endpoint, ends, clock, shared.timeout);
-        let link = link.await;
+        let limit = if self.several {
+            shared.timeout.min(WAY_CONNECT)
+        } else {
+            shared.timeout
+        };
+        let link = connector.connect(&self.endpoint, ends, clock, limit).await;
+        if self.several {
+            shared.connected(&self.endpoint, link.is_err().then(|| clock.now()));
+        }
         add_us(&shared.figures.connecting_us, clock.now().since(begun));
         match link {
             Ok(link) => Client::associate(link, association, &shared.surroundings).await,
@@ -466,9 +556,54 @@ const fn may_be_behind(error: &ClientError) -> bool {
 
 impl Talk {
     async fn open(shared: Arc<Shared>, target: &MeterTarget) -> Result<Self, AccessError> {
+        let text = target.enrolment.endpoint.as_str();
+        let ways = ways(text)?;
+        let last = shared.known(target.id, |known| known.way);
+        let mut way = shared.first_way(&ways, last, shared.surroundings.clock.now());
+        let mut left = ways.len();
+        loop {
+            let Some(endpoint) = ways.get(way) else {
+                return Err(AccessError::ended(Failure::Unreachable));
+            };
+            let several = ways.len() > 1;
+            let outcome = Self::reach(Arc::clone(&shared), target, endpoint.clone(), several);
+            let outcome = outcome.await;
+            if !several {
+                return outcome;
+            }
+            match outcome {
+                Err(error) if may_be_elsewhere(&error) => {
+                    way = (way + 1) % ways.len();
+                    left -= 1;
+                    if left > 0 {
+                        continue;
+                    }
+                    let now = shared.surroundings.clock.now();
+                    if now.since(shared.silent_since(text, now)) >= CHANGEOVER {
+                        return Err(error);
+                    }
+                    left = ways.len();
+                    tokio::time::sleep(WAYS_AGAIN).await;
+                }
+                outcome => {
+                    if outcome.is_ok() {
+                        shared.heard(text);
+                        shared.known(target.id, |known| known.way = way);
+                    }
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// Associates with a meter on one of its ways.
+    async fn reach(
+        shared: Arc<Shared>,
+        target: &MeterTarget,
+        endpoint: Endpoint,
+        several: bool,
+    ) -> Result<Self, AccessError> {
         let enrolment = &target.enrolment;
-        let endpoint =
-            endpoint_of(&enrolment.endpoint).ok_or(AccessError::ended(Failure::Unreachable))?;
         let ready = shared.known(target.id, |known| {
             known.security.as_ref().and(known.mechanism)
         });
@@ -493,6 +628,7 @@ impl Talk {
             shared: &shared,
             target,
             endpoint,
+            several,
             secrets,
             mechanism,
         };
@@ -1117,4 +1253,23 @@ pub(crate) fn ended(error: &ClientError) -> AccessError {
     };
     tracing::debug!(%error, "a meter could not be read");
     AccessError::ended(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement.
+    use super::*;
+
+    #[test]
+    fn an_endpoint_may_have_several_ways() {
+        let count = |text| ways(text).map(|all| all.len()).ok();
+        assert_eq!(count("tcp://10.0.0.1:4059"), Some(1));
+        assert_eq!(
+            count("tcp://10.0.0.1:4059  dial://GWD1DC0000000001"),
+            Some(2)
+        );
+        for bad in ["", " ", "tcp://10.0.0.1:4059 nowhere"] {
+            assert_eq!(count(bad), None, "{bad}");
+        }
+    }
 }

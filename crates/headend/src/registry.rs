@@ -389,13 +389,26 @@ fn optional<T: std::str::FromStr<Err: fmt::Display>>(
     }
 }
 
-/// Checks the outer form of an endpoint; `link` knows the rest. Secrets have no place in it.
+/// Checks the outer form of an endpoint, or of several with spaces between them; `link` knows
+/// the rest. Secrets have no place in it.
 fn check_endpoint(text: &str) -> Result<String, Fault> {
+    let ways: Result<Vec<String>, Fault> = text.split_whitespace().map(check_way).collect();
+    let ways = ways?;
+    if (1..=4).contains(&ways.len()) {
+        return Ok(ways.join(" "));
+    }
+    Err(Fault::Value {
+        field: "endpoint",
+        reason: "an endpoint is a URL such as tcp://10.1.2.3:4059, or up to four of them"
+            .to_owned(),
+    })
+}
+
+fn check_way(text: &str) -> Result<String, Fault> {
     let fault = |reason: &str| Fault::Value {
         field: "endpoint",
         reason: reason.to_owned(),
     };
-    let text = text.trim();
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(fault("an endpoint is a URL such as tcp://10.1.2.3:4059"));
     };
@@ -405,8 +418,8 @@ fn check_endpoint(text: &str) -> Result<String, Fault> {
     if scheme.is_empty() || !known || rest.is_empty() || text.len() > 512 {
         return Err(fault("an endpoint is a URL such as tcp://10.1.2.3:4059"));
     }
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(fault("an endpoint has no spaces or control characters"));
+    if text.chars().any(char::is_control) {
+        return Err(fault("an endpoint has no control characters"));
     }
     if scheme != "scion" && rest.contains('@') {
         return Err(fault("an endpoint holds no user name or password"));

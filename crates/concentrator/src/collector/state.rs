@@ -604,6 +604,61 @@ impl State {
         while self.octets > self.bounds.octets && self.drop_oldest() {}
     }
 
+    /// Works out what is new in a record of the other concentrator of a pair. `overrules` says
+    /// whether its switches go before those that are here.
+    #[must_use]
+    pub fn new_of(&self, record: &Record, overrules: bool) -> Option<Record> {
+        let new = match record {
+            Record::Shape {
+                name,
+                obis,
+                period_s,
+                captured,
+            } => self.series(name, *obis).is_none_or(|series| {
+                series.captured() != Some(&**captured) || series.period_s != *period_s
+            }),
+            Record::Rows { name, obis, block } => {
+                let head = rows::head(block)?;
+                let Some(series) = self.series(name, *obis) else {
+                    return Some(record.clone());
+                };
+                let last = series.last.max(series.delivered);
+                if last.is_none_or(|last| last < head.first) {
+                    return Some(record.clone());
+                }
+                if last.is_some_and(|last| head.last < last) {
+                    return None;
+                }
+                let rows = series.new_of(rows::decode(block)?);
+                if rows.is_empty() {
+                    return None;
+                }
+                return Some(Record::Rows {
+                    name: name.clone(),
+                    obis: *obis,
+                    block: rows::encode(&rows).into(),
+                });
+            }
+            Record::Delivered { name, obis, until } => self
+                .series(name, *obis)
+                .is_none_or(|it| it.delivered.is_none_or(|before| before < *until)),
+            Record::Mark {
+                name, obis, last, ..
+            } => self
+                .series(name, *obis)
+                .is_none_or(|it| it.last.is_none_or(|before| before < *last)),
+            Record::Switch { name, on } => {
+                let own = self.meter(name).and_then(Meter::switch);
+                own.is_none() || overrules && own != Some(*on)
+            }
+            // Each has its own.
+            Record::Counter { .. } | Record::Notice(_) | Record::Noticed(_) | Record::Clock(_) => {
+                false
+            }
+        };
+        new.then(|| record.clone())
+    }
+
     /// Drops rows that are too old; tells how many.
     pub fn expire(&mut self, now: i64) -> u64 {
         let until = now.saturating_sub(self.bounds.age_s);

@@ -28,7 +28,7 @@ use meter::metrology::Fixed;
 use meter::template::Template;
 use model::{LogicalDeviceName, MessageClass, Phase, Timestamp};
 
-const LOAD: Obis = Obis([1, 0, 99, 1, 0, 255]);
+pub(crate) const LOAD: Obis = Obis([1, 0, 99, 1, 0, 255]);
 const EVENTS: Obis = Obis([0, 0, 99, 98, 0, 255]);
 const SEGMENT: SegmentId = SegmentId(0);
 
@@ -70,11 +70,11 @@ struct Street {
     slow: i64,
 }
 
-fn name(number: usize) -> LogicalDeviceName {
+pub(crate) fn name(number: usize) -> LogicalDeviceName {
     format!("GWD{number:013}").parse().unwrap()
 }
 
-fn settings(all: bool) -> Settings {
+pub(crate) fn settings(all: bool) -> Settings {
     Settings {
         name: "GWD1DC0000000001".parse().unwrap(),
         client: 3,

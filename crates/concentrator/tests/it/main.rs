@@ -14,6 +14,7 @@ mod direct;
 mod floods;
 mod kept;
 mod lines;
+mod pair;
 mod red_team;
 mod sap;
 mod shell;

@@ -308,14 +308,14 @@ pub(crate) fn check(
 }
 
 /// A wire that can be cut, and led elsewhere.
-struct Wire {
-    url: String,
+pub(crate) struct Wire {
+    pub(crate) url: String,
     target: Arc<Mutex<Option<String>>>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Wire {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("tcp://{}", listener.local_addr().unwrap());
         let target: Arc<Mutex<Option<String>>> = Arc::default();
@@ -351,7 +351,7 @@ impl Wire {
     }
 
     /// Leads it elsewhere, or nowhere; what is open is cut.
-    fn lead(&self, to: Option<&str>) {
+    pub(crate) fn lead(&self, to: Option<&str>) {
         *self.target.lock().unwrap() = to.map(str::to_owned);
         for stream in self.open.lock().unwrap().drain(..) {
             drop(stream.shutdown(Shutdown::Both));

@@ -26,6 +26,7 @@ mod memory;
 mod outlets;
 mod process;
 mod program;
+mod redundancy;
 mod session;
 mod strangers;
 mod wan;

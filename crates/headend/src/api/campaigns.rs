@@ -22,6 +22,7 @@ use crate::campaigns::{
     Settings, Step,
 };
 use crate::collector::MeterTarget;
+use crate::concentrators::leads_to;
 
 /// The longest image in base64, and as much as the names of many meters take.
 pub(super) const BODY_LEN_MAX: usize = (IMAGE_LEN_MAX as usize) * 4 / 3 + (4 << 20);
@@ -347,7 +348,7 @@ fn targets(
         let meters = meters.values().map(|meter| &meter.meter);
         let fits = meters.filter(|meter| {
             let enrolment = &meter.enrolment;
-            endpoint.is_none_or(|endpoint| endpoint == enrolment.endpoint)
+            endpoint.is_none_or(|endpoint| leads_to(&enrolment.endpoint, endpoint))
                 && wanted
                     .as_mut()
                     .is_none_or(|wanted| wanted.remove(&enrolment.name))

@@ -18,7 +18,7 @@ use super::meters::{natural, scheme};
 use super::substation::{balance_state, balance_text};
 use crate::calendar::rfc3339;
 use crate::concentrators::balance::Site;
-use crate::concentrators::{Digest, Enrolled, Meters, Report, State as Known};
+use crate::concentrators::{Digest, Enrolled, Meters, Report, State as Known, leads_to};
 use crate::fleet::{DayFigure, FleetMeter, Judge};
 
 /// Which concentrators.
@@ -478,13 +478,15 @@ impl App {
             .collect();
         self.fleet.with_meters(|meters| {
             for meter in meters.values() {
-                let endpoint = meter.meter.enrolment.endpoint.as_str();
-                let Some(behind) = behind.get_mut(endpoint) else {
-                    continue;
-                };
-                behind.enrolled += 1;
-                if let Some(today) = judge.figures(meter).last() {
-                    behind.read_today.add(today);
+                // One of a pair has the same meters behind it as the other.
+                for way in meter.meter.enrolment.endpoint.split_whitespace() {
+                    let Some(behind) = behind.get_mut(way) else {
+                        continue;
+                    };
+                    behind.enrolled += 1;
+                    if let Some(today) = judge.figures(meter).last() {
+                        behind.read_today.add(today);
+                    }
                 }
             }
         });
@@ -658,7 +660,7 @@ fn meters_of(app: &App, one: &Enrolled, query: &BehindQuery) -> ConcentratorMete
     let mut rows = app.fleet.with_meters(|fleet| {
         let enrolled: BTreeMap<&LogicalDeviceName, &FleetMeter> = fleet
             .values()
-            .filter(|it| it.meter.enrolment.endpoint == one.config.endpoint)
+            .filter(|it| leads_to(&it.meter.enrolment.endpoint, &one.config.endpoint))
             .map(|it| (&it.meter.enrolment.name, it))
             .collect();
         lines(meters, &enrolled, &by_sap, &judge)

@@ -18,7 +18,7 @@ use super::guard::Params;
 use crate::calendar::rfc3339;
 use crate::concentrators::balance::{self, Branch, Limits, Point, Site, Verdict, Weight};
 use crate::concentrators::outages::{self, Outage};
-use crate::concentrators::{Digest, Enrolled};
+use crate::concentrators::{Digest, Enrolled, leads_to};
 use crate::store::Notice;
 
 /// A window of a list.
@@ -304,7 +304,7 @@ pub(super) async fn balance(
         let sites: Vec<Site> = app.fleet.with_meters(|meters| {
             let ours = meters
                 .values()
-                .filter(|it| it.meter.enrolment.endpoint == one.config.endpoint);
+                .filter(|it| leads_to(&it.meter.enrolment.endpoint, &one.config.endpoint));
             ours.filter_map(site).collect()
         });
         let hours = i64::from(query.hours);
@@ -421,7 +421,8 @@ impl App {
         self.fleet.with_meters(|meters| {
             let ours = meters.values().filter(|it| {
                 let enrolment = &it.meter.enrolment;
-                enrolment.endpoint == one.config.endpoint && wanted.contains(&enrolment.name)
+                leads_to(&enrolment.endpoint, &one.config.endpoint)
+                    && wanted.contains(&enrolment.name)
             });
             ours.map(|it| {
                 let enrolment = &it.meter.enrolment;

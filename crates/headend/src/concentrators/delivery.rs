@@ -19,7 +19,7 @@ use link::{Client, ClientError};
 use model::{Event, EventKind, EventSource, Interval, LogicalDeviceName, MeterId, Timestamp};
 use tokio::sync::watch;
 
-use super::{Board, Enrolled};
+use super::{Board, Enrolled, leads_to};
 use crate::clock::Clock;
 use crate::collector::{AccessError, Conversation, Lease, Leases, MeterAccess, MeterTarget};
 use crate::fleet::Fleet;
@@ -236,7 +236,7 @@ impl Deliverer {
     fn ours(&self, endpoint: &str) -> BTreeMap<LogicalDeviceName, MeterId> {
         self.fleet.with_meters(|meters| {
             let ours = meters.values().map(|meter| &meter.meter);
-            let ours = ours.filter(|meter| meter.enrolment.endpoint == endpoint);
+            let ours = ours.filter(|meter| leads_to(&meter.enrolment.endpoint, endpoint));
             ours.map(|meter| (meter.enrolment.name.clone(), meter.id))
                 .collect()
         })

@@ -1,6 +1,7 @@
 //! To all meters of an endpoint at once, under the key that they share.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dlms::client::{ActionItem, Config, Security};
 use dlms::security::{
@@ -8,13 +9,13 @@ use dlms::security::{
     SecuritySuite, SendCounter, Wrapping,
 };
 use dlms::server::Context;
-use link::{ALL_STATIONS, Association, BROADCAST_CLIENT, Client};
+use link::{ALL_STATIONS, Association, BROADCAST_CLIENT, Client, Endpoint};
 use model::{MessageClass, MeterId};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{Shared, StoredCounters, ended};
 use crate::collector::{AccessError, Answer, Broadcast, MeterTarget};
-use crate::dial_in::endpoint_of;
 use crate::keys::METER_ITSELF;
 use crate::store::{CounterKey, Failure};
 
@@ -70,6 +71,31 @@ impl Shared {
 /// A pre-established association with all meters of an endpoint.
 pub(super) struct Sender {
     client: Client,
+    /// Nobody else counts with this key meanwhile.
+    _turn: OwnedMutexGuard<()>,
+}
+
+/// Keys that are waited for at once; more than any fleet has.
+const KEYS_MAX: usize = 65_536;
+
+/// Whose turn it is with each broadcast key: two who send under one key at once would use its
+/// counters twice.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<BTreeMap<u64, Arc<Turn>>>);
+
+type Turn = tokio::sync::Mutex<()>;
+
+impl Turns {
+    async fn take(&self, key: u64) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() >= KEYS_MAX {
+                all.retain(|_, turn| Arc::strong_count(turn) > 1);
+            }
+            Arc::clone(all.entry(key).or_default())
+        };
+        turn.lock_owned().await
+    }
 }
 
 impl Sender {
@@ -77,10 +103,27 @@ impl Sender {
         shared: &Arc<Shared>,
         target: &MeterTarget,
     ) -> Result<Self, AccessError> {
+        let ways = super::ways(&target.enrolment.endpoint)?;
+        let last = shared.known(target.id, |known| known.way);
+        let first = shared.first_way(&ways, last, shared.surroundings.clock.now());
+        let mut outcome = Err(AccessError::ended(Failure::Unreachable));
+        for way in ways.iter().cycle().skip(first).take(ways.len()) {
+            outcome = Self::on(shared, target, way).await;
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    async fn on(
+        shared: &Arc<Shared>,
+        target: &MeterTarget,
+        endpoint: &Endpoint,
+    ) -> Result<Self, AccessError> {
         let none = || AccessError::ended(Failure::NoSecrets);
-        let endpoint = endpoint_of(&target.enrolment.endpoint)
-            .ok_or(AccessError::ended(Failure::Unreachable))?;
         let keys = shared.broadcast_keys(target)?;
+        let turn = shared.turns.take(number_of(&keys)).await;
         // One counter for the key, whichever meters it is used with.
         let key = CounterKey {
             meter: MeterId::new(number_of(&keys)).map_err(|_| none())?,
@@ -113,11 +156,14 @@ impl Sender {
             ..Association::public(ALL_STATIONS)
         };
         let with = &shared.surroundings;
-        let mut client = Client::connect(&endpoint, association, with, shared.timeout)
+        let mut client = Client::connect(endpoint, association, with, shared.timeout)
             .await
             .map_err(|error| ended(&error))?;
         client.set_class(MessageClass::Usage);
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            _turn: turn,
+        })
     }
 }
 
@@ -127,5 +173,25 @@ impl Broadcast for Sender {
             let told = self.client.tell(vec![item]).await;
             told.map_err(|error| ended(&error))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement.
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_counts_with_a_key_that_another_counts_with() {
+        let turns = Turns::default();
+        let first = turns.take(1).await;
+        let other = turns.take(2).await;
+        let waits = tokio::time::timeout(Duration::from_secs(600), turns.take(1));
+        assert!(waits.await.is_err());
+        drop(first);
+        drop(turns.take(1).await);
+        drop(other);
     }
 }

@@ -1,0 +1,216 @@
+//! What the two concentrators of a pair say to each other.
+//!
+//! ```text
+//! hello   1  version u8, side u8, mode u8, segments u16, epoch u64, adopted u32, newest u32,
+//!            own name, expected name (octets with a length)
+//! beat    2  number u64, echo u64, epoch u64, leaving u8, then the held segments, u16 each
+//! record  3  number u64, log u8 (0 SAP table, 1 collector), the record
+//! stored  4  number u64: all up to it is durable
+//! all     5  number u64: what the sender had when it connected ends here
+//! ```
+//! Numbers are big-endian. The connection below authenticates both and keeps secret what passes.
+
+use dlms::codec::{DecodeError, Malformed, Reader, put_octets};
+use model::LogicalDeviceName;
+
+use super::lease::{Beat, Mode, Side};
+use crate::collector::state;
+use crate::direct::SegmentId;
+use crate::sap;
+
+/// The version of this form; another is refused.
+pub const VERSION: u8 = 1;
+
+/// A record of either log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Of the SAP table.
+    Sap(sap::Record),
+    /// Of what the collector keeps.
+    Kept(state::Record),
+}
+
+/// What one says when it is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Which of the two it is.
+    pub side: Side,
+    /// How it shares the work.
+    pub mode: Mode,
+    /// The segments that it has in its configuration.
+    pub segments: u16,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Up to which of the other's notices it tells them itself.
+    pub adopted: u32,
+    /// Its own newest notice.
+    pub newest: u32,
+    /// Its name.
+    pub name: LogicalDeviceName,
+    /// Whom it expects.
+    pub peer: LogicalDeviceName,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Who is there.
+    Hello(Hello),
+    /// What it has.
+    Beat(Beat),
+    /// Something it has learnt.
+    Record(u64, Body),
+    /// Up to where that is durable.
+    Stored(u64),
+    /// The end of what it had.
+    All(u64),
+}
+
+impl Word {
+    /// Writes the message.
+    #[must_use]
+    pub fn to_octets(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Hello(hello) => {
+                out.extend_from_slice(&[1, VERSION]);
+                out.push(u8::from(hello.side == Side::Second));
+                out.push(u8::from(hello.mode == Mode::Active));
+                out.extend_from_slice(&hello.segments.to_be_bytes());
+                out.extend_from_slice(&hello.epoch.to_be_bytes());
+                out.extend_from_slice(&hello.adopted.to_be_bytes());
+                out.extend_from_slice(&hello.newest.to_be_bytes());
+                put_octets(&mut out, hello.name.as_str().as_bytes());
+                put_octets(&mut out, hello.peer.as_str().as_bytes());
+            }
+            Self::Beat(beat) => {
+                out.push(2);
+                out.extend_from_slice(&beat.number.to_be_bytes());
+                out.extend_from_slice(&beat.echo.to_be_bytes());
+                out.extend_from_slice(&beat.epoch.to_be_bytes());
+                out.push(u8::from(beat.leaving));
+                for segment in &beat.held {
+                    out.extend_from_slice(&segment.0.to_be_bytes());
+                }
+            }
+            Self::Record(number, body) => {
+                out.push(3);
+                out.extend_from_slice(&number.to_be_bytes());
+                match body {
+                    Body::Sap(record) => {
+                        out.push(0);
+                        put_sap(record, &mut out);
+                    }
+                    Body::Kept(record) => {
+                        out.push(1);
+                        record.encode(&mut out);
+                    }
+                }
+            }
+            Self::Stored(number) | Self::All(number) => {
+                out.push(if matches!(self, Self::Stored(_)) {
+                    4
+                } else {
+                    5
+                });
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+        out
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// Where the octets are none.
+    pub fn from_octets(octets: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(octets);
+        let reader = &mut reader;
+        let word = match reader.u8("kind")? {
+            1 => {
+                if reader.u8("version")? != VERSION {
+                    return Err(reader.error("version", Malformed::Value));
+                }
+                let second = flag(reader, "side")?;
+                let active = flag(reader, "mode")?;
+                Self::Hello(Hello {
+                    side: if second { Side::Second } else { Side::First },
+                    mode: if active { Mode::Active } else { Mode::Standby },
+                    segments: reader.u16("segments")?,
+                    epoch: reader.u64("epoch")?,
+                    adopted: reader.u32("adopted")?,
+                    newest: reader.u32("newest")?,
+                    name: name(reader)?,
+                    peer: name(reader)?,
+                })
+            }
+            2 => {
+                let mut beat = Beat {
+                    number: reader.u64("number")?,
+                    echo: reader.u64("echo")?,
+                    epoch: reader.u64("epoch")?,
+                    leaving: flag(reader, "leaving")?,
+                    ..Beat::default()
+                };
+                while !reader.is_empty() {
+                    beat.held.insert(SegmentId(reader.u16("segment")?));
+                }
+                Self::Beat(beat)
+            }
+            3 => {
+                let number = reader.u64("number")?;
+                let body = match reader.u8("log")? {
+                    0 => Body::Sap(take_sap(reader)?),
+                    1 => Body::Kept(state::Record::decode(reader.rest())?),
+                    _ => return Err(reader.error("log", Malformed::Value)),
+                };
+                Self::Record(number, body)
+            }
+            4 => Self::Stored(reader.u64("number")?),
+            5 => Self::All(reader.u64("number")?),
+            _ => return Err(reader.error("kind", Malformed::Value)),
+        };
+        reader.finish("word")?;
+        Ok(word)
+    }
+}
+
+fn flag(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, DecodeError> {
+    match reader.u8(field)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(reader.error(field, Malformed::Value)),
+    }
+}
+
+fn name(reader: &mut Reader<'_>) -> Result<LogicalDeviceName, DecodeError> {
+    let octets = reader.octets("name")?;
+    LogicalDeviceName::from_octets(octets).map_err(|_| reader.error("name", Malformed::Value))
+}
+
+fn put_sap(record: &sap::Record, out: &mut Vec<u8>) {
+    match record {
+        sap::Record::Assigned { sap, name } => {
+            out.push(1);
+            out.extend_from_slice(&sap.to_be_bytes());
+            put_octets(out, name.as_str().as_bytes());
+        }
+        sap::Record::Released { sap, at } => {
+            out.push(0);
+            out.extend_from_slice(&sap.to_be_bytes());
+            out.extend_from_slice(&at.to_be_bytes());
+        }
+    }
+}
+
+fn take_sap(reader: &mut Reader<'_>) -> Result<sap::Record, DecodeError> {
+    let assigned = flag(reader, "assigned")?;
+    let sap = reader.u16("sap")?;
+    Ok(if assigned {
+        let name = name(reader)?;
+        sap::Record::Assigned { sap, name }
+    } else {
+        let at = i64::from_be_bytes(reader.array("at")?);
+        sap::Record::Released { sap, at }
+    })
+}
