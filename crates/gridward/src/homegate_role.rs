@@ -2,7 +2,7 @@
 
 mod setup;
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,7 +192,7 @@ fn opened_at(listening: SocketAddr) -> SocketAddr {
     // behind the default route.
     let ip = towards("0.0.0.0", "192.0.2.1")
         .or_else(|| listening.is_ipv6().then(|| towards("::", "2001:db8::1"))?)
-        .unwrap_or(Ipv4Addr::LOCALHOST.into());
+        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     SocketAddr::new(ip, listening.port())
 }
 
