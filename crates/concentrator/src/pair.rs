@@ -260,7 +260,7 @@ impl Pair {
         for gate in self.gates.values_mut() {
             gate.absorbed.clear();
             // What the next connection begins with has them.
-            for wait in gate.pending.iter_mut() {
+            for wait in &mut gate.pending {
                 if matches!(wait, Wait::Sent(_)) {
                     *wait = Wait::Disk;
                 }

@@ -215,10 +215,6 @@ impl Street {
         (first, second, pair)
     }
 
-    fn saps(&self, dc: &Dc) -> BTreeMap<String, u64> {
-        table(&until(&dc.page, |status| there(status) == METERS))
-    }
-
     /// Reads a meter's name through a concentrator, under the meter's own keys.
     fn read(&self, url: &str, name: &str, sap: u64) -> crate::program::Run {
         let (sap, keys, state) = (sap.to_string(), self.at("keys.toml"), self.at("state"));
@@ -236,6 +232,7 @@ impl Street {
     }
 
     /// Reads one meter until that succeeds; tells how long it took and how often it was tried.
+    #[expect(clippy::disallowed_methods, reason = "a wait for processes has an end")]
     fn resumes(&self, url: &str, name: &str, sap: u64) -> (Duration, u32) {
         let begun = Instant::now();
         for tries in 1.. {
@@ -249,6 +246,11 @@ impl Street {
         }
         unreachable!()
     }
+}
+
+/// The SAP table of a concentrator, once all meters are there.
+fn saps_of(dc: &Dc) -> BTreeMap<String, u64> {
+    table(&until(&dc.page, |status| there(status) == METERS))
 }
 
 /// The SAP table that a status page shows.
@@ -266,6 +268,10 @@ fn epoch(status: &Value) -> u64 {
     status["pair"]["epoch"].as_u64().unwrap()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the head end's record has the time of day"
+)]
 fn now() -> model::Timestamp {
     let now = std::time::SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -315,7 +321,7 @@ fn full(status: &Value) -> bool {
 fn the_standby_goes_on_when_the_active_one_is_killed() {
     let street = Street::new("standby", false);
     let (first, second, pair) = street.both();
-    let saps = street.saps(&first);
+    let saps = saps_of(&first);
     // The standby knows all of it, and has asked no meter.
     let status = until(&second.page, |it| in_step(it) && full(it));
     assert!(holds(&status, &[]));
@@ -335,7 +341,7 @@ fn the_standby_goes_on_when_the_active_one_is_killed() {
     head_end.reads_all_after(killed);
     let status = until(&second.page, |it| holds(it, &[0]) && there(it) == METERS);
     assert_eq!(status["pair"]["takeovers"], 1);
-    assert_eq!(street.saps(&second), saps, "no meter has another SAP");
+    assert_eq!(saps_of(&second), saps, "no meter has another SAP");
     head_end.some_read(METERS);
     head_end.has_what_meters_hold(&street, &saps);
 
@@ -360,7 +366,7 @@ fn the_standby_goes_on_when_the_active_one_is_killed() {
         "and back {:.1} s after the kill, at try {tries}",
         took.as_secs_f64()
     );
-    assert_eq!(street.saps(&first), saps);
+    assert_eq!(saps_of(&first), saps);
     street.kept_once(&first, 1, &saps);
     head_end.role.stop();
     first.role.stop();
@@ -423,7 +429,7 @@ fn a_cut_between_them_doubles_nothing_and_strangers_are_not_heard() {
     wire.lead(Some(address));
     let way = format!("connect = \"{}", wire.url.replace("tcp://", "tls://"));
     let second = street.start(2, any, &way);
-    let saps = street.saps(&first);
+    let saps = saps_of(&first);
     let status = until(&second.page, |it| in_step(it) && full(it));
     assert_eq!(table(&status), saps);
 
@@ -559,6 +565,7 @@ impl HeadEnd {
     }
 
     /// Waits until it has read every meter since, by its own record, and tells when.
+    #[expect(clippy::print_stdout, reason = "a figure for who asks for it")]
     fn reads_all_after(&self, since: model::Timestamp) {
         for _ in 0..2_400 {
             let rows = self.rows();

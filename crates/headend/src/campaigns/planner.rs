@@ -548,7 +548,7 @@ impl Planner {
             group.burst = burst;
             match next {
                 Phase::Pass(_) => {
-                    group.began_ms = group.began_ms.or(Some(now.millis()));
+                    group.began_ms = group.began_ms.or_else(|| Some(now.millis()));
                 }
                 Phase::Done => group.ended_ms = Some(now.millis()),
                 Phase::Initiate | Phase::Ask | Phase::Repair | Phase::Finish => {}

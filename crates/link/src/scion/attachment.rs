@@ -102,13 +102,16 @@ impl Drop for Keeper {
     }
 }
 
+/// Who keeps the paths to an AS fresh, and what is known of them.
+type Kept = (Weak<Keeper>, watch::Receiver<Known>);
+
 /// An AS that is known by its daemon.
 #[derive(Debug)]
 pub(super) struct Attachment {
     daemon: Arc<str>,
     isd_as: IsdAs,
     calls: Arc<Semaphore>,
-    destinations: Mutex<BTreeMap<IsdAs, (Weak<Keeper>, watch::Receiver<Known>)>>,
+    destinations: Mutex<BTreeMap<IsdAs, Kept>>,
 }
 
 impl std::fmt::Debug for Keeper {

@@ -335,6 +335,7 @@ mod reference {
     }
 
     impl Reference {
+        #[expect(clippy::print_stdout, reason = "what is skipped is told")]
         fn there() -> Option<Self> {
             let Ok(folder) = std::env::var("GRIDWARD_SCION_NET") else {
                 println!("skipped: interop/scion/links has the reference implementation's network");
