@@ -1,6 +1,7 @@
 import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
+import { useTwin } from "../../components/chart/chart.tsx";
 import { Segments } from "../../components/controls.tsx";
 import { Icon } from "../../components/icons.tsx";
 import { Bars, LINK_SHAPE, LinkWord } from "../../components/link.tsx";
@@ -65,11 +66,10 @@ export function SegmentCard({
   chosen: number | null;
   onChoose: (sap: number) => void;
 }) {
-  const [view, setView] = useState("picture");
+  const [view, setView] = useTwin();
   const narrow = useMedia("(max-width: 599px)");
-  useKey("t", () => setView((old) => (old === "picture" ? "table" : "picture")));
   const rows = loaded.data?.rows ?? [];
-  const picture = rows.length > 0 && view === "picture" && !narrow;
+  const picture = rows.length > 0 && view === "chart" && !narrow;
   const named = picture ? layOut(levelsOf(rows)).named : 0;
   return (
     <Card
@@ -83,7 +83,7 @@ export function SegmentCard({
             label={t.chart.showAs}
             value={view}
             options={[
-              { value: "picture", text: T.picture },
+              { value: "chart", text: T.picture },
               { value: "table", text: T.table },
             ]}
             onChange={setView}

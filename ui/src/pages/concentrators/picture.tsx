@@ -84,7 +84,7 @@ export function SegmentPicture({
         role="img"
         aria-label={summary}
         aria-describedby="conc-picture-hint"
-        tabIndex={0}
+        tabindex={0}
         onKeyDown={move}
         data-testid="conc-picture"
         data-chosen={chosen ?? ""}
