@@ -424,7 +424,7 @@ fn tell(running: &Running, places: &Places, output: &mut Output<'_, '_>) -> Outc
             _ => "over IP".to_owned(),
         };
         seen.push_str(&format!(
-            "  {} meters behind concentrator {}, {line}\n    its own page: {}\n",
+            "  {} meters behind concentrator {},\n    {line}\n    its own page: {}\n",
             concentrator.meters.len(),
             concentrator.name,
             concentrator.status,
