@@ -163,14 +163,17 @@ struct Role {
 impl Role {
     fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Result<Self, Failure> {
         let cannot = |error| Failure::new(format!("{name} does not start: {error}"));
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .args(["--json", "--stop-at-eof"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(cannot)?;
+            .kill_on_drop(true);
+        // A terminal's Ctrl-C goes to the whole group: these end when they are told to.
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = command.spawn().map_err(cannot)?;
         let stdout = child
             .stdout
             .take()
