@@ -75,9 +75,11 @@ fn polls_keep_their_distance_under_a_flood_and_across_restarts() {
     drop(gateway);
     let polls = adapter.polls();
     for pair in polls.windows(2) {
-        // What the test itself is late to notice of the first may be missing.
+        // What the test is late to notice of the first is missing here, which on a busy machine is
+        // tenths of a second. To the millisecond the distance is held in the crate's own tests of the
+        // poller; a restart that forgot the last poll would ask within a second or two.
         let apart = pair[1].duration_since(pair[0]);
-        assert!(apart >= Duration::from_millis(6_990), "{apart:?}");
+        assert!(apart >= Duration::from_secs(5), "{apart:?}");
     }
     let heard = adapter.heard.lock().unwrap().clone();
     let reads = [
