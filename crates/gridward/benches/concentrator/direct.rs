@@ -1,71 +1,21 @@
 //! A head end that reads day profiles through a concentrator, and one that looks what it has read.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use dlms::acse::MechanismName;
 use dlms::axdr::{Data, RawData};
 use dlms::cosem::{AttributeDescriptor, EntryDescriptor, ProfileSelection};
-use dlms::security::{
-    AwsLc, CounterRecord, CounterRestart, KeyRing, Keys, PeerCounter, Protection, ReplayWindow,
-    SecuritySuite, SendCounter, SystemTitle,
-};
-use dlms::server::Context;
-use link::{Association, Client, Endpoint, KeyFile, MeterKeys, Surroundings};
+use link::{Client, Endpoint, KeyFile, MeterKeys, Surroundings};
 
 use crate::LOAD;
+use crate::association::association;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const AT_ONCE: usize = 64;
 const DAY: u32 = 96;
-
-/// Counters that nobody needs afterwards.
-struct Forgotten;
-
-impl link::CounterStore for Forgotten {
-    fn store<'a>(
-        &'a self,
-        _: &'a CounterRecord,
-    ) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
-fn association(keys: &MeterKeys, server: u16) -> Association {
-    let held = keys.client(1).unwrap();
-    let both = Keys::new(
-        held.encryption_key.clone().unwrap(),
-        held.authentication_key.clone().unwrap(),
-    );
-    Association {
-        client: 1,
-        config: dlms::client::Config {
-            context: Context::LogicalNameCiphered,
-            mechanism: MechanismName::HighGmac,
-            protection: Protection::AuthenticatedEncrypted,
-            timeout: LIMIT,
-            ..dlms::client::Config::default()
-        },
-        security: Some(dlms::client::Security {
-            title: SystemTitle(*b"GWDHES\0\x01"),
-            server_title: Some(SystemTitle(keys.system_title.0)),
-            keys: KeyRing::new(&AwsLc, SecuritySuite::Suite0, &both).unwrap(),
-            send: SendCounter::resume(CounterRecord {
-                end: 1,
-                ..CounterRecord::default()
-            }),
-            received: PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse),
-        }),
-        counters: Some(Arc::new(Forgotten)),
-        ..Association::public(server)
-    }
-}
 
 /// Reads the last 96 rows of every meter.
 pub(crate) fn read_all(url: &str, keys: &str, saps: &BTreeMap<String, u16>) {

@@ -28,6 +28,9 @@ mod device;
 #[path = "../collect/deployment.rs"]
 mod deployment;
 
+#[path = "../../tests/it/association.rs"]
+mod association;
+
 mod direct;
 mod opaque;
 

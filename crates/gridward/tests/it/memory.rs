@@ -7,24 +7,17 @@
 //! process, and the keys that it has for itself.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dlms::acse::MechanismName;
 use dlms::cosem::{AttributeDescriptor, Obis};
-use dlms::security::{
-    AwsLc, CounterRecord, CounterRestart, KeyRing, Keys, PeerCounter, Protection, ReplayWindow,
-    SecuritySuite, SendCounter, SystemTitle,
-};
-use dlms::server::Context;
-use link::{Association, Client, Endpoint, KeyFile, MeterKeys, Surroundings};
+use link::{Client, Endpoint, KeyFile, MeterKeys, Surroundings};
 
+use crate::association::association;
 use crate::concentrator::{entry, keys_in};
 use crate::program::{hex, run};
 use crate::session::{Role, done};
@@ -274,49 +267,6 @@ fn search_file(path: &Path, needles: &Needles) -> (Found, usize) {
         } else {
             searched.take(&piece[..count]);
         }
-    }
-}
-
-/// Counters that nobody needs after the test.
-struct Forgotten;
-
-impl link::CounterStore for Forgotten {
-    fn store<'a>(
-        &'a self,
-        _: &'a CounterRecord,
-    ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
-/// The head end's association with a meter.
-fn association(keys: &MeterKeys, server: u16) -> Association {
-    let held = keys.client(1).unwrap();
-    let both = Keys::new(
-        held.encryption_key.clone().unwrap(),
-        held.authentication_key.clone().unwrap(),
-    );
-    Association {
-        client: 1,
-        config: dlms::client::Config {
-            context: Context::LogicalNameCiphered,
-            mechanism: MechanismName::HighGmac,
-            protection: Protection::AuthenticatedEncrypted,
-            timeout: LIMIT,
-            ..dlms::client::Config::default()
-        },
-        security: Some(dlms::client::Security {
-            title: SystemTitle(*b"GWDHES\0\x01"),
-            server_title: Some(SystemTitle(keys.system_title.0)),
-            keys: KeyRing::new(&AwsLc, SecuritySuite::Suite0, &both).unwrap(),
-            send: SendCounter::resume(CounterRecord {
-                end: 1,
-                ..CounterRecord::default()
-            }),
-            received: PeerCounter::new(ReplayWindow::sliding(0), CounterRestart::Refuse),
-        }),
-        counters: Some(Arc::new(Forgotten)),
-        ..Association::public(server)
     }
 }
 

@@ -585,7 +585,7 @@ fn whoever_has_the_broadcast_key_spoils_a_transfer_at_most() {
         ActionResult::Success
     );
     let (mut sender, mut all) = broadcaster(&world);
-    let mut forger = Broadcaster::new(world.keys(0), SystemTitle(*b"XXX\0\0\0\0\x09"));
+    let mut forger = Broadcaster::new(world.keys(0), SystemTitle(*b"ZZZ\0\0\0\0\x09"));
     // Before the true one the forged block is taken, after it it is not.
     for (number, octets) in blocks(&image) {
         let mut forged = octets.to_vec();
