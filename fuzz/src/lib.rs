@@ -101,6 +101,7 @@ impl Default for Device {
                 title: SERVER,
                 client_title: Some(CLIENT),
                 keys: ring(),
+                timed: None,
                 send: SendCounter::resume(CounterRecord::default()),
                 received: PeerWindows::new(0),
                 received_broadcast: PeerWindows::new(0),

@@ -10,22 +10,26 @@
     reason = "a measurement that fails shall stop where it does"
 )]
 
+#[path = "collect/days.rs"]
+mod days;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use concentrator::collector::state::{Bounds, Record, State};
+use concentrator::collector::state::{Bounds, State};
 use concentrator::collector::{Collector, Settings, log, rows};
 use concentrator::core::{Core, Input, Output};
 use concentrator::direct::{Connection, RouterLimits, SegmentId};
 use concentrator::sap::Table;
+use days::LOAD;
 use dlms::acse::MechanismName;
-use dlms::axdr::{ClockStatus, Data, DateTime};
+use dlms::axdr::{ClockStatus, DateTime};
 use dlms::client::{self, Associate, Client, Event, GetItem, Request, Response};
 use dlms::codec::Wire as _;
-use dlms::cosem::{AttributeDescriptor, Obis, ProfileSelection, RangeDescriptor};
+use dlms::cosem::{AttributeDescriptor, ProfileSelection, RangeDescriptor};
 use dlms::hdlc::station::{self, StationOutput};
 use dlms::hdlc::{self, Address, Station, secondary};
 use dlms::security::{
@@ -45,7 +49,6 @@ use model::{LogicalDeviceName, MessageClass, Phase, Timestamp};
 use sim::powerline::{G3, PowerLine, PowerLineConfig, Prime, SFsk, Technology, street};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-const LOAD: Obis = Obis([1, 0, 99, 1, 0, 255]);
 const SEGMENT: SegmentId = SegmentId(0);
 
 /// 2026-11-21T00:00:00Z.
@@ -120,41 +123,9 @@ fn memory(meters: usize, days: i64) {
     let path = folder.path().join("collector.log");
     let before = resident();
     let mut opened = log::open(&path, Bounds::default()).unwrap();
-    let captured: Arc<[u8]> = [1, 0][..].into();
     for number in 0..meters {
         let name: LogicalDeviceName = format!("GWD{number:013}").parse().unwrap();
-        let mut records = vec![Record::Shape {
-            name: name.clone(),
-            obis: LOAD,
-            period_s: 900,
-            captured: Arc::clone(&captured),
-        }];
-        let mut import: i64 = 18_204_317 + i64::try_from(number).unwrap() * 977;
-        for day in 0..days {
-            let rows: Vec<rows::Row> = (0..96)
-                .map(|slot| {
-                    let at = MIDNIGHT + day * 86_400 + slot * 900;
-                    // A household: 20 to 400 Wh in a quarter of an hour.
-                    import += 20 + (slot * 7_919 + day * 104_729 + import) % 380;
-                    let time = DateTime::from_unix_seconds(at, -60, ClockStatus(0)).unwrap();
-                    let cells = vec![
-                        Data::date_time_octets(&time),
-                        Data::Unsigned(0),
-                        Data::DoubleLongUnsigned(u32::try_from(import).unwrap()),
-                        Data::DoubleLongUnsigned(0),
-                    ];
-                    rows::Row {
-                        at,
-                        octets: Data::Structure(cells).to_octets(),
-                    }
-                })
-                .collect();
-            records.push(Record::Rows {
-                name: name.clone(),
-                obis: LOAD,
-                block: rows::encode(&rows).into(),
-            });
-        }
+        let records = days::records(&name, i64::try_from(number).unwrap(), MIDNIGHT, days);
         records.iter().for_each(|it| opened.state.apply(it));
         opened.log.append(&records).unwrap();
     }

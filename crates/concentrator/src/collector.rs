@@ -39,7 +39,7 @@ use model::{LogicalDeviceName, MessageClass};
 
 use crate::direct::{Place, SegmentId};
 use crate::identify::PUBLIC_CLIENT;
-use crate::metering::{self, Metering};
+use crate::metering::{self, Mains, Metering};
 use crate::substation::{Substation, Told};
 use rows::Row;
 use state::{NoticeKind, Record, State};
@@ -271,6 +271,13 @@ impl Collector {
     pub fn with_metering(mut self, metering: Vec<Metering>) -> Self {
         self.metering = metering;
         self
+    }
+
+    /// Has a feeder, counted from 0, measured by something else than what its configuration says.
+    pub fn set_mains(&mut self, feeder: usize, source: Arc<dyn Mains>) {
+        if let Some(metering) = self.metering.get_mut(feeder) {
+            metering.set_source(source);
+        }
     }
 
     /// Shows the own metering, a feeder each.
@@ -989,9 +996,14 @@ impl Collector {
         }
         let mut metering = std::mem::take(&mut self.metering);
         for one in &mut metering {
+            let known = self.state.series(&self.settings.name, one.profile());
+            let past = match known {
+                None => one.past(unix),
+                Some(_) => Vec::new(),
+            };
             let measured = one.tick(unix);
             self.tell(measured.told, unix);
-            if let Some(row) = measured.row {
+            for row in past.into_iter().chain(measured.row) {
                 self.own_row(one, &row);
                 if let Some(substation) = &mut self.substation {
                     substation.supplied(one.feeder(), row.at, row.supplied_wh);

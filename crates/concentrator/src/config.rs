@@ -137,10 +137,18 @@ impl Default for BalanceConfig {
 pub struct MeteringConfig {
     /// Names the feeder.
     pub feeder: String,
-    /// Names what measures: `simulated`.
+    /// Names what measures: `simulated`, or `street` for simulated houses.
     pub source: String,
     /// Holds the mean load of each phase that is simulated, in W.
     pub watts: u32,
+    /// Lists the houses of a street, whose meters are simulated elsewhere from the same loads.
+    pub house: Vec<HouseConfig>,
+    /// Holds what the houses are drawn from, as the meters' own seed.
+    pub seed: u64,
+    /// Holds the percent of what is supplied that the lines of a street lose.
+    pub loss_percent: u8,
+    /// Holds the hours before the first start of which a simulated feeder has rows.
+    pub history_h: u8,
     /// Holds the voltage that there should be, in V.
     pub nominal_v: u16,
     /// Holds how far it may be from that, in percent.
@@ -155,12 +163,39 @@ impl Default for MeteringConfig {
             feeder: String::new(),
             source: "simulated".to_owned(),
             watts: 20_000,
+            house: Vec::new(),
+            seed: 1,
+            loss_percent: 4,
+            history_h: 0,
             nominal_v: 230,
             band_percent: 10,
             current_a: 0,
         }
     }
 }
+
+/// A simulated house of a street.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HouseConfig {
+    /// Holds the system title of its meter, 16 hexadecimal digits: what it is drawn from.
+    pub title: String,
+    /// Names the phase on which it hangs: `L1`, `L2` or `L3`.
+    pub phase: String,
+}
+
+impl HouseConfig {
+    /// Tells title and phase; nothing where one is none.
+    #[must_use]
+    pub fn parts(&self) -> Option<([u8; 8], Phase)> {
+        let title = link::parse_hex(&self.title)?.try_into().ok()?;
+        let phase = self.phase.parse().ok()?;
+        (phase != Phase::L123).then_some((title, phase))
+    }
+}
+
+/// Houses of one street.
+const HOUSES_MAX: usize = 2_000;
 
 /// Where a meter hangs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -372,8 +407,26 @@ impl Config {
             );
         }
         for metering in &self.metering {
-            if metering.feeder.parse::<Feeder>().is_err() || metering.source != "simulated" {
-                return fault("metering", "a feeder's name and the source simulated");
+            let known = matches!(metering.source.as_str(), "simulated" | "street");
+            if metering.feeder.parse::<Feeder>().is_err() || !known {
+                return fault(
+                    "metering",
+                    "a feeder's name and the source simulated or street",
+                );
+            }
+            let houses = &metering.house;
+            let right = houses.iter().all(|house| house.parts().is_some());
+            if houses.len() > HOUSES_MAX
+                || !right
+                || houses.is_empty() == (metering.source == "street")
+            {
+                return fault(
+                    "metering.house",
+                    "of a street: 1 to 2000 titles of 16 digits with L1, L2 or L3",
+                );
+            }
+            if metering.loss_percent > 50 || metering.history_h > 24 {
+                return fault("metering", "loss_percent up to 50, history_h up to 24");
             }
         }
         if self.metering.len() > 64 {
@@ -571,6 +624,11 @@ mod tests {
             "[concentrator.collect]\nclient = 1",
             "[concentrator.collect]\nkeep_days = 1",
             "[[concentrator.metering]]\nfeeder = \"F1\"\nsource = \"modbus\"",
+            "[[concentrator.metering]]\nfeeder = \"F1\"\nsource = \"street\"",
+            "[[concentrator.metering]]\nfeeder = \"F1\"\nhistory_h = 25",
+            "[[concentrator.metering]]\nfeeder = \"F1\"\nhouse = [{ title = \"00\", phase = \"L1\" }]",
+            "[[concentrator.metering]]\nfeeder = \"F1\"\nsource = \"street\"\n\
+             house = [{ title = \"4757440000000001\", phase = \"L123\" }]",
             "[concentrator.pair]\nmode = \"both\"",
             "[concentrator.pair]\nlease_s = 0",
             "[concentrator.pair]\nlisten = \"tls://h?ca=a&cert=b&key=c\"",

@@ -199,6 +199,7 @@ impl Device {
                         title: SystemTitle(own.system_title.0),
                         client_title: None,
                         keys: ring,
+                        timed: None,
                         send: SendCounter::resume(record(1)),
                         received: PeerWindows::new(0),
                         received_broadcast: PeerWindows::new(0),

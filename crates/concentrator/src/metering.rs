@@ -108,6 +108,8 @@ pub struct Metering {
     thresholds: Thresholds,
     period_s: u32,
     next: Option<i64>,
+    /// Seconds before the first look of which there are rows.
+    history_s: i64,
     sample: Sample,
     watches: [[Watch; 3]; 3],
 }
@@ -172,9 +174,38 @@ impl Metering {
             thresholds,
             period_s: period_s.max(1),
             next: None,
+            history_s: 0,
             sample: Sample::default(),
             watches: [[Watch::default(); 3]; 3],
         }
+    }
+
+    /// Has it tell rows of so many seconds before its first look: only what is simulated knows
+    /// what was before it was there.
+    #[must_use]
+    pub fn with_history(mut self, seconds: u32) -> Self {
+        self.history_s = i64::from(seconds);
+        self
+    }
+
+    /// Measures with another source.
+    pub fn set_source(&mut self, source: Arc<dyn Mains>) {
+        self.source = source;
+    }
+
+    /// Tells the rows of what was before the first look, oldest first.
+    #[must_use]
+    pub fn past(&self, unix: i64) -> Vec<Interval> {
+        let period = i64::from(self.period_s);
+        let count = self.history_s / period;
+        if self.next.is_some() || count == 0 {
+            return Vec::new();
+        }
+        let due = unix.div_euclid(period) * period;
+        let times = (0..=count).rev().map(|back| due - back * period);
+        times
+            .filter_map(|at| row(at, &self.source.sample(at)))
+            .collect()
     }
 
     /// Tells the feeder.
@@ -397,6 +428,24 @@ mod tests {
             // Between half and one and a half of the mean of 1,000 Wh.
             assert!((500..=1_500).contains(&used), "{used}");
         }
+    }
+
+    #[test]
+    fn what_is_simulated_has_rows_of_before_once() {
+        let feeder: Feeder = "F1".parse().unwrap();
+        let source: Arc<dyn Mains> = Arc::new(Simulated { watts: 4_000 });
+        let thresholds = Thresholds::default();
+        let plain = Metering::new(feeder, 1, source, thresholds, 900);
+        let now = 1_750_000_000;
+        assert_eq!(plain.past(now), []);
+        let mut metering = plain.with_history(3_600);
+        let past: Vec<i64> = metering.past(now).iter().map(|it| it.at).collect();
+        let due = now / 900 * 900;
+        assert_eq!(past, [4, 3, 2, 1, 0].map(|back| due - back * 900));
+        // What follows joins on without a hole.
+        assert_eq!(metering.tick(now).row, None);
+        assert_eq!(metering.past(now), []);
+        assert_eq!(metering.tick(now + 900).row.unwrap().at, due + 900);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use back_off::BackOff;
 pub use service::{REFERENCES_MAX, TRANSFER_LEN_MAX};
 pub use store::{
     AssociationTerms, AttributeRights, Caller, Context, NoEntropy, NotDurable, Notice, ObjectStore,
-    SecurityState, Selection,
+    SecurityState, Selection, TimedKeys,
 };
 
 /// Counters that are reserved at once for what the device sends.
@@ -155,6 +155,8 @@ struct Protected {
     /// association that is not for one client alone.
     anyone: bool,
     keys: KeyRing,
+    /// When the keys end, and the association with them.
+    until: Option<Instant>,
     /// Counters of what came under the dedicated key, which lives no longer
     /// than they do. What we send under it has the counters of all that we
     /// send: a client that hands in the same dedicated key twice must not get
@@ -265,24 +267,21 @@ impl Server {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let inactivity = self.settings.inactivity?;
-        self.associations
-            .values()
-            .filter(|association| !association.terms.pre_established)
-            .map(|association| association.heard + inactivity)
+        let inactivity = self.settings.inactivity;
+        let all = self.associations.values();
+        all.filter_map(|association| association.end(inactivity))
             .min()
     }
 
-    /// Ends the associations that were silent for too long.
+    /// Ends the associations that were silent for too long, and those whose
+    /// keys have ended.
     fn expire(&mut self, now: Instant, store: &mut dyn ObjectStore) {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
-        let Some(inactivity) = self.settings.inactivity else {
-            return;
-        };
+        let inactivity = self.settings.inactivity;
         self.associations.retain(|client, association| {
-            let stays = association.terms.pre_established || now < association.heard + inactivity;
+            let stays = association.end(inactivity).is_none_or(|end| now < end);
             if !stays {
                 association.farewell(*client, store);
             }
@@ -728,6 +727,7 @@ impl Protected {
             title,
             anyone: false,
             keys,
+            until: None,
             dedicated: None,
             unverified: ReplayWindow::rising(floor),
             enclosing: None,
@@ -743,6 +743,14 @@ impl Association {
         } else {
             self.terms.mechanism
         }
+    }
+
+    /// Tells when it is over, where nobody speaks until then.
+    fn end(&self, inactivity: Option<Duration>) -> Option<Instant> {
+        let inactivity = inactivity.filter(|_| !self.terms.pre_established);
+        let silent = inactivity.map(|inactivity| self.heard + inactivity);
+        let keys = self.protected.as_ref().and_then(|it| it.until);
+        silent.into_iter().chain(keys).min()
     }
 
     /// Tells the device that an association is over, if it ever was open.

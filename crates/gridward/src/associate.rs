@@ -16,8 +16,8 @@ use dlms::security::{
 use dlms::server::Context;
 use dlms::xdlms::{DataAccessResult, ServiceError, StateError};
 use link::{
-    Association, Client, ClientError, ClientKeys, Clock, CounterStore, Endpoint, KeyFile, Link,
-    LinkError, MeterKeys, Password, Sap, Surroundings, Trace, Traced,
+    Association, Client, ClientError, ClientKeys, Clock, CounterStore, Drkey, Endpoint, KeyFile,
+    Link, LinkError, MeterKeys, Password, Sap, Surroundings, Trace, Traced,
 };
 
 use crate::config;
@@ -170,6 +170,9 @@ struct Plan {
     encryption: Option<Key>,
     authentication: Option<Key>,
     password: Option<Password>,
+    /// The secret that the network's keys are mixed with, in place of an
+    /// authentication key.
+    drkey: Option<Key>,
     /// The meter's title, where the key file tells it.
     server_title: Option<SystemTitle>,
 }
@@ -216,6 +219,7 @@ impl Destination {
             password: plan.password.clone(),
             dedicated: matches!(self.form(), Form::Ded | Form::GeneralDed),
             counter: None,
+            drkey: plan.drkey(),
         };
         let Some(encryption) = &plan.encryption else {
             let client = line
@@ -364,7 +368,9 @@ impl Destination {
             Some(keys) => keys.encryption_key.clone(),
             None => option(&self.profile.key, "--key")?,
         };
+        let drkey = from_file.and_then(|keys| keys.drkey_secret.clone());
         let authentication = match from_file {
+            Some(_) if drkey.is_some() => None,
             Some(keys) => keys.authentication_key.clone(),
             None => option(&self.profile.auth_key, "--auth-key")?,
         };
@@ -400,7 +406,7 @@ impl Destination {
             Some(Protect::Auth) => Protection::Authenticated,
             Some(Protect::Enc) => Protection::Encrypted,
             Some(Protect::Authenc) => Protection::AuthenticatedEncrypted,
-            None if encryption.is_some() && authentication.is_some() => {
+            None if encryption.is_some() && (authentication.is_some() || drkey.is_some()) => {
                 Protection::AuthenticatedEncrypted
             }
             None => Protection::None,
@@ -410,7 +416,7 @@ impl Destination {
                 .hint("give --password, GRIDWARD_PASSWORD or --keys FILE"));
         }
         let keyed = protection != Protection::None || mechanism == MechanismName::HighGmac;
-        if keyed && (encryption.is_none() || authentication.is_none()) {
+        if keyed && (encryption.is_none() || (authentication.is_none() && drkey.is_none())) {
             return Err(Failure::usage(
                 "hls5 and protected requests need an encryption key and an authentication key",
             )
@@ -431,6 +437,7 @@ impl Destination {
             encryption: encryption.filter(|_| keyed),
             authentication,
             password: password.filter(|_| mechanism == MechanismName::Low),
+            drkey: drkey.filter(|_| keyed),
             server_title: entry.map(|entry| entry.system_title),
         })
     }
@@ -478,14 +485,25 @@ impl Mechanism {
 }
 
 impl Plan {
-    fn ring(&self, encryption: &Key) -> Result<KeyRing, Failure> {
-        let keys = Keys {
+    fn keys(&self, encryption: &Key) -> Keys {
+        Keys {
             encryption: encryption.clone(),
             authentication: self.authentication.clone(),
             broadcast: None,
             master: None,
             dedicated: None,
-        };
+        }
+    }
+
+    fn drkey(&self) -> Option<Drkey> {
+        Some(Drkey {
+            secret: self.drkey.clone()?,
+            keys: self.keys(self.encryption.as_ref()?),
+        })
+    }
+
+    fn ring(&self, encryption: &Key) -> Result<KeyRing, Failure> {
+        let keys = self.keys(encryption);
         KeyRing::new(&AwsLc, self.suite, &keys).map_err(|error| Failure::usage(error.to_string()))
     }
 }

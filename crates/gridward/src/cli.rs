@@ -17,6 +17,7 @@ use crate::outlet_role::OutletMeterOptions;
 use crate::papers::PapersOptions;
 use crate::read::ReadOptions;
 use crate::secret::Secret;
+use crate::sig_role::SigOptions;
 
 /// Meter, head end and tools for DLMS/COSEM, in one program.
 #[derive(Debug, Parser)]
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Concentrator(ConcentratorOptions),
     /// Run a home gateway: reads a meter, serves Green Button and a page
     Homegate(HomegateOptions),
+    /// Run a SCION-IP gateway: carries the packets of other programs
+    Sig(SigOptions),
     /// Start a head end, meters and two concentrators, to look at
     Demo(DemoOptions),
     /// Measure what is claimed, beside others on the same messages
@@ -167,6 +170,10 @@ Examples:
         /// The number of the first meter
         #[arg(long, value_name = "N", default_value_t = 1)]
         first: u32,
+        /// Have the SCION network derive a part of client 1's authentication
+        /// key, anew each epoch: such meters are reached over scion:// only
+        #[arg(long)]
+        drkey: bool,
     },
     /// Give meters keys for a concentrator that collects on its own
     #[command(after_help = "\

@@ -1,5 +1,7 @@
 //! `gridward concentrator`: the data concentrator as a process.
 
+mod street;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +68,11 @@ pub(crate) fn run(options: &ConcentratorOptions, output: &mut Output<'_, '_>) ->
         let failed = |error: &dyn std::error::Error| Failure::new(crate::failure::chain(error));
         let started = Concentrator::start(&config, segments, &surroundings);
         let mut concentrator = started.await.map_err(|error| failed(&error))?;
+        for (number, metering) in config.metering.iter().enumerate() {
+            if let Some(street) = street::Street::of(metering) {
+                concentrator = concentrator.with_mains(number, Arc::new(street));
+            }
+        }
         if paired {
             let all = config.segment.iter().map(|segment| {
                 let (segment, clock) = (segment.clone(), Arc::clone(&again));

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::outlet_role::OutletMeterConfig;
 use crate::output::Output;
 use crate::profile::Profile;
+use crate::sig_role::SigConfig;
 
 /// Octets that a configuration may have.
 const FILE_MAX: u64 = 1 << 20;
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) homegate: homegate::Config,
     /// That of a virtual meter of outlets.
     pub(crate) outlet_meter: OutletMeterConfig,
+    /// The gateway's.
+    pub(crate) sig: SigConfig,
     /// Meters that the commands know by name.
     meters: BTreeMap<String, Profile>,
 }
@@ -76,11 +79,12 @@ pub(crate) fn run(options: &ConfigOptions, output: &mut Output<'_, '_>) -> Outco
     match &options.command {
         ConfigCommand::Default => {
             let text = format!(
-                "{}{}\n{}\n{}\n{}",
+                "{}{}\n{}\n{}\n{}\n{}",
                 headend::Config::default_toml(),
                 concentrator::Config::default_toml(),
                 homegate::Config::default_toml(),
                 OutletMeterConfig::DEFAULT_TOML,
+                SigConfig::DEFAULT_TOML,
                 Profile::DEFAULT_TOML
             );
             if output.json() {
@@ -124,6 +128,10 @@ pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
         .outlet_meter
         .check()
         .map_err(|reason| told(path, &format!("outlet_meter.{reason}")))?;
+    config
+        .sig
+        .check()
+        .map_err(|reason| told(path, &format!("sig.{reason}")))?;
     for (name, profile) in &mut config.meters {
         let fault = |reason: &str| told(path, &format!("meters.{}: {reason}", name.escape_debug()));
         if name.is_empty()

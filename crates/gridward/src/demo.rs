@@ -2,6 +2,7 @@
 //! deployment would start them.
 
 mod behind;
+mod outlets;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -34,8 +35,8 @@ Examples:
 
 Starts meters with a month of history behind HLS 5 and authenticated
 encryption, two concentrators with meters of their own, one on a simulated power
-line and one over IP, and a head end that collects them all. The first start
-prints the token to sign in with, once. Ctrl-C or SIGTERM stops all of it; the
+line and one over IP, outlet meters that call over SCTP, and a head end that
+collects them all. The first start prints the token to sign in with, once. Ctrl-C or SIGTERM stops all of it; the
 next start goes on with the data.")]
 pub(crate) struct DemoOptions {
     /// Where all of it is kept [default: demo in the state folder]
@@ -55,6 +56,11 @@ pub(crate) struct DemoOptions {
     #[arg(long, value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(0..=1_000))]
     behind: u32,
+
+    /// How many outlet meters, which call over SCTP
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(0..=100))]
+    outlets: u32,
 
     /// Stop at the end of standard input, as a supervisor wants it
     #[arg(long, hide = true)]
@@ -107,6 +113,7 @@ struct Places {
     headend: PathBuf,
     behind: PathBuf,
     behind_keys: PathBuf,
+    outlets: PathBuf,
 }
 
 impl Places {
@@ -125,6 +132,7 @@ impl Places {
                 headend: folder.join("headend"),
                 behind: folder.join("behind"),
                 behind_keys: folder.join("behind.toml"),
+                outlets: folder.join("outlets"),
                 folder,
             })
             .map_err(|error| {
@@ -157,7 +165,7 @@ struct Role {
     child: Child,
     /// Taken from the child, since waiting for one closes its input.
     stdin: Option<ChildStdin>,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 impl Role {
@@ -182,14 +190,17 @@ impl Role {
             name,
             stdin: child.stdin.take(),
             child,
-            lines: BufReader::new(stdout).lines(),
+            lines: Some(BufReader::new(stdout).lines()),
         })
     }
 
     /// The next line that it prints.
     async fn line(&mut self) -> Result<Value, Failure> {
         let name = self.name;
-        let line = tokio::time::timeout(START_LIMIT, self.lines.next_line())
+        let Some(lines) = &mut self.lines else {
+            return Err(Failure::new(format!("{name} is not listened to any more")));
+        };
+        let line = tokio::time::timeout(START_LIMIT, lines.next_line())
             .await
             .map_err(|_| Failure::new(format!("{name} does not answer")))?
             .map_err(|error| Failure::new(format!("{name}: {error}")))?;
@@ -212,6 +223,13 @@ impl Role {
                     .filter_map(Value::as_str)
                     .fold(failure, Failure::hint))
             }
+        }
+    }
+
+    /// Takes what it prints from now on, so that it never waits for that.
+    fn drain(&mut self) {
+        if let Some(mut lines) = self.lines.take() {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         }
     }
 
@@ -245,6 +263,7 @@ struct Running {
     /// The meters behind the concentrators.
     behind: Option<Role>,
     concentrators: Vec<Concentrator>,
+    outlets: Vec<Role>,
     headend: Role,
     enrolled: Vec<Value>,
     url: String,
@@ -309,6 +328,10 @@ async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result
     for (number, concentrator) in (1..).zip(&concentrators) {
         running.push_str(&concentrator.section(places, number));
     }
+    if options.outlets > 0 {
+        outlets::make_keys(places, options.outlets)?;
+        running.push_str(&outlets::section(places));
+    }
     Places::put(&places.running, &running)?;
     let listen = options.listen.to_string();
     let mut headend = Role::start(
@@ -325,6 +348,7 @@ async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result
         ],
     )?;
     let line = headend.line().await?;
+    let outlets = outlets::start(places, program, options.outlets, &line).await?;
     let said = |name: &str| line.get(name).and_then(Value::as_str).map(str::to_owned);
     Ok(Running {
         url: said("url").ok_or_else(|| Failure::new("the head end tells no address"))?,
@@ -332,6 +356,7 @@ async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result
         meters,
         behind,
         concentrators,
+        outlets,
         headend,
         enrolled,
     })
@@ -342,6 +367,7 @@ impl Running {
     async fn watch(&mut self) -> Failure {
         let others = self.behind.iter_mut();
         let others = others.chain(self.concentrators.iter_mut().map(|it| &mut it.role));
+        let others = others.chain(&mut self.outlets);
         let all = [&mut self.meters, &mut self.headend]
             .into_iter()
             .chain(others);
@@ -368,7 +394,8 @@ impl Running {
         for concentrator in self.concentrators {
             outcome = outcome.and(concentrator.role.stop().await);
         }
-        for meters in [Some(self.meters), self.behind].into_iter().flatten() {
+        let meters = [Some(self.meters), self.behind].into_iter().flatten();
+        for meters in meters.chain(self.outlets) {
             outcome = outcome.and(meters.stop().await);
         }
         outcome
@@ -395,6 +422,7 @@ fn tell(running: &Running, places: &Places, output: &mut Output<'_, '_>) -> Outc
             "data": places.folder.display().to_string(),
             "keys": places.keys.display().to_string(),
             "meters": meters,
+            "outlet_meters": running.outlets.len(),
             "concentrators": running.concentrators.iter().map(Concentrator::json).collect::<Vec<_>>(),
         });
         if let (Some(token), Some(object)) = (&running.token, line.as_object_mut()) {
@@ -424,13 +452,21 @@ fn tell(running: &Running, places: &Places, output: &mut Output<'_, '_>) -> Outc
                 "on a simulated S-FSK power line, {} times as fast as a real one",
                 behind::SPEED
             ),
-            _ => "over IP".to_owned(),
+            _ => {
+                "over IP; one of them is bypassed, which the balance of its feeder shows".to_owned()
+            }
         };
         seen.push_str(&format!(
             "  {} meters behind concentrator {},\n    {line}\n    its own page: {}\n",
             concentrator.meters.len(),
             concentrator.name,
             concentrator.status,
+        ));
+    }
+    if !running.outlets.is_empty() {
+        let (count, url) = (running.outlets.len(), &running.url);
+        seen.push_str(&format!(
+            "  {count} outlet meters, which call over SCTP with TLS:\n    {url}outlet-meters/1\n"
         ));
     }
     output.write(&format!(

@@ -111,6 +111,7 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
     role::block_on_one(async {
         let stop = role::stopped(options.stop_at_eof)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        give_back("reading of what was asked for");
         let started = HomeGate::start(Options {
             config,
             data: data.clone(),
@@ -121,6 +122,7 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
         let (gateway, made) = started
             .await
             .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
+        give_back("start");
         let address = gateway.address();
         let url = format!("https://{}/", opened_at(address));
         let told = if output.json() {
@@ -169,12 +171,17 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
 /// How long the activities take to be under way.
 const SETTLING: Duration = Duration::from_secs(2);
 
-/// Gives back what the start alone needed: on a small box that is half of what
-/// is resident.
+/// Gives back what the first words to all alone needed.
 async fn settle() {
     tokio::time::sleep(SETTLING).await;
+    give_back("first two seconds");
+}
+
+/// Gives back the text that only this part of the start needed: on a small box
+/// that is half of what would be resident.
+fn give_back(part: &str) {
     let octets = sys::release_text();
-    tracing::debug!(octets, "the text of the start is given back");
+    tracing::debug!(octets, part, "text that was needed once is given back");
 }
 
 /// Where others open what listens on all addresses: the address that this

@@ -100,7 +100,7 @@ struct PlanOptions {
     #[arg(long, value_name = "OCTETS",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(IMAGE_LEN_MAX)))]
     size: Option<u32>,
-    /// The medium
+    /// The medium: S-FSK at 2,400 bit/s, PRIME 1.3.6, G3 in CENELEC A
     #[arg(long, value_enum, default_value_t = Segment::SFsk)]
     segment: Segment,
     /// How often S-FSK frames are repeated
@@ -128,11 +128,9 @@ struct PlanOptions {
 /// A medium.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Segment {
-    /// IEC 61334-5-1, 2,400 bit/s
+    // Without a comment each, which would make the help of this command alone a long one.
     SFsk,
-    /// PRIME 1.3.6
     Prime,
-    /// G3-PLC in CENELEC A
     G3,
 }
 

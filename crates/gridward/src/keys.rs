@@ -12,14 +12,25 @@ use crate::{Outcome, text};
 
 pub(crate) fn run(options: &KeysOptions, output: &mut Output<'_, '_>) -> Outcome {
     match &options.command {
-        KeysCommand::Generate { file, count, first } => generate(file, *first, *count, output),
+        KeysCommand::Generate {
+            file,
+            count,
+            first,
+            drkey,
+        } => generate(file, *first, *count, *drkey, output),
         KeysCommand::Collector { file, out, client } => collector(file, out, *client, output),
         KeysCommand::Outlets(options) => crate::papers::run(options, output),
         KeysCommand::Check { file } => check(file, output),
     }
 }
 
-fn generate(path: &Path, first: u32, count: u32, output: &mut Output<'_, '_>) -> Outcome {
+fn generate(
+    path: &Path,
+    first: u32,
+    count: u32,
+    drkey: bool,
+    output: &mut Output<'_, '_>,
+) -> Outcome {
     if path.exists() {
         return Err(Failure::new(format!("{} is there already", path.display()))
             .hint("choose another name, or move the file away: its keys may be in use"));
@@ -29,7 +40,13 @@ fn generate(path: &Path, first: u32, count: u32, output: &mut Output<'_, '_>) ->
             "--first and --count lead past the last number",
         ));
     }
-    let file = KeyFile::generate(first, count, &SystemEntropy)
+    let generated = KeyFile::generate(first, count, &SystemEntropy).and_then(|mut file| {
+        if drkey {
+            file.derive_by_network(&SystemEntropy)?;
+        }
+        Ok(file)
+    });
+    let file = generated
         .map_err(|error| Failure::new(format!("the system gives no random octets: {error}")))?;
     file.save(path).map_err(|error| failure(&error))?;
     if output.json() {

@@ -29,6 +29,7 @@ mod read;
 mod role;
 mod scion;
 mod secret;
+mod sig_role;
 mod target;
 mod text;
 
@@ -95,6 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
         Command::Headend(options) => headend_role::run(&options, &mut output),
         Command::Concentrator(options) => concentrator_role::run(&options, &mut output),
         Command::Homegate(options) => homegate_role::run(&options, &mut output),
+        Command::Sig(options) => sig_role::run(&options, &mut output),
         Command::Demo(options) => demo::run(&options, &mut output),
         Command::Experiment(options) => experiment::run(&options, &mut output),
         Command::Config(options) => config::run(&options, &mut output),

@@ -10,7 +10,7 @@ use link::{Clock, Endpoint, KeyFile, Limits, Listener, Sap, Service, SystemClock
 use meter::firmware::{DirImages, FirmwareConfig};
 use meter::fleet::{Fleet, FleetError};
 use meter::journal::DirStore;
-use meter::metrology::{Fixed, Source};
+use meter::metrology::{Bypassed, Fixed, Source};
 use meter::population::{Outages, Population};
 use meter::shell::{SharedFleet, serve};
 use meter::template::Template;
@@ -80,6 +80,11 @@ pub(crate) struct MeterOptions {
     /// Draw this power all the time, in W, in place of a household: for tests
     #[arg(long, value_name = "W")]
     power: Option<u32>,
+
+    /// Lead the load around the Nth meter from a time on: its house draws on, it
+    /// counts nothing
+    #[arg(long, value_name = "N@TIME", value_parser = bypass)]
+    bypass: Option<(u32, Timestamp)>,
 
     /// Lose the supply now and then while it serves, for up to five hours;
     /// without this only the history has such gaps
@@ -166,6 +171,17 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
                 config.drift_ppb = 0;
             }
         }
+        if let Some((number, from)) = options.bypass {
+            let place = usize::try_from(number).unwrap_or(usize::MAX).checked_sub(1);
+            let Some(config) = place.and_then(|place| configs.get_mut(place)) else {
+                return Err(
+                    Failure::usage(format!("there is no meter {number} to bypass"))
+                        .hint("N counts the meters from 1"),
+                );
+            };
+            let source = Arc::clone(&config.source);
+            config.source = Arc::new(Bypassed { source, from });
+        }
         let saps: Vec<Sap> = configs.iter().map(|config| config.sap).collect();
         // The addresses first: they fail at once where they are taken.
         let mut listeners = Vec::new();
@@ -229,6 +245,16 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
             Err(error) => Err(Failure::new(format!("the meters did not stop: {error}"))),
         }
     })
+}
+
+/// Reads `N@TIME`.
+fn bypass(text: &str) -> Result<(u32, Timestamp), String> {
+    let wrong = || format!("{text:?} is not as 7@2026-11-21T10:00:00Z");
+    let (number, time) = text.split_once('@').ok_or_else(wrong)?;
+    let number = number.parse().map_err(|_| wrong())?;
+    let time = crate::literal::date_time(time)?.to_unix_seconds();
+    // Without an offset it is nobody's time in particular.
+    Ok((number, Timestamp::from_secs(time.ok_or_else(wrong)?)))
 }
 
 fn broken(error: &FleetError) -> Failure {

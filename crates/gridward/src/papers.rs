@@ -67,12 +67,36 @@ pub(crate) struct PapersOptions {
     history: u16,
 
     /// Minutes that the meters' civil time is ahead of UTC
-    #[arg(long, value_name = "MIN", default_value_t = 60, allow_hyphen_values = true,
+    #[arg(long, value_name = "MIN", default_value_t = Self::UTC_OFFSET_MIN, allow_hyphen_values = true,
           value_parser = clap::value_parser!(i16).range(-720..=840))]
     utc_offset_min: i16,
 }
 
 pub(crate) fn run(options: &PapersOptions, output: &mut Output<'_, '_>) -> Outcome {
+    issue(options)?;
+    let (folder, count) = (&options.folder, options.count);
+    let headend = folder.join("headend");
+    if output.json() {
+        return output.write_json(&json!({
+            "folder": folder.display().to_string(),
+            "meters": count,
+            "first": options.first,
+            "headend": headend.join("gridward.toml").display().to_string(),
+        }));
+    }
+    let many = if count == 1 { "" } else { "s" };
+    let first = folder.join(folder_of(options.first));
+    output.write(&format!(
+        "{}: keys and certificates of {count} outlet meter{many}\nNext:\n  \
+         gridward headend --config {}\n  gridward outlet-meter --config {}\n",
+        folder.display(),
+        headend.join("gridward.toml").display(),
+        first.join("gridward.toml").display(),
+    ))
+}
+
+/// Makes the folder, or adds meters to it.
+pub(crate) fn issue(options: &PapersOptions) -> Outcome {
     if options.first.checked_add(options.count).is_none() {
         return Err(Failure::usage(
             "--first and --count lead past the last number",
@@ -150,25 +174,12 @@ pub(crate) fn run(options: &PapersOptions, output: &mut Output<'_, '_>) -> Outco
             file.write_all(enrolment.as_bytes())?;
             file.sync_all()
         })
-        .map_err(|error| Failure::new(format!("{}: {error}", list.display())))?;
-    let count = options.count;
-    if output.json() {
-        return output.write_json(&json!({
-            "folder": folder.display().to_string(),
-            "meters": count,
-            "first": options.first,
-            "headend": headend.join("gridward.toml").display().to_string(),
-        }));
-    }
-    let many = if count == 1 { "" } else { "s" };
-    let first = folder.join(name(SmartMeterId(options.first)));
-    output.write(&format!(
-        "{}: keys and certificates of {count} outlet meter{many}\nNext:\n  \
-         gridward headend --config {}\n  gridward outlet-meter --config {}\n",
-        folder.display(),
-        headend.join("gridward.toml").display(),
-        first.join("gridward.toml").display(),
-    ))
+        .map_err(|error| Failure::new(format!("{}: {error}", list.display())))
+}
+
+/// The folder of the meter of this number, beside the head end's.
+pub(crate) fn folder_of(number: u32) -> String {
+    name(SmartMeterId(number))
 }
 
 /// The folder of a meter.
@@ -180,6 +191,22 @@ fn name(meter: SmartMeterId) -> String {
 const NAMES: [&str; 6] = ["Fridge", "Kettle", "Router", "Heater", "Lamp", "Washer"];
 
 impl PapersOptions {
+    /// Minutes ahead of UTC where nothing else is said.
+    pub(crate) const UTC_OFFSET_MIN: i16 = 60;
+
+    /// Meters on this machine, as by default.
+    pub(crate) fn of(folder: &Path, first: u32, count: u32) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            count,
+            first,
+            outlets: 4,
+            host: "127.0.0.1".to_owned(),
+            history: 7,
+            utc_offset_min: Self::UTC_OFFSET_MIN,
+        }
+    }
+
     fn meters(&self) -> impl Iterator<Item = SmartMeterId> {
         (self.first..self.first.saturating_add(self.count)).map(SmartMeterId)
     }

@@ -14,6 +14,7 @@ mod meters;
 mod metrics;
 mod openapi;
 mod outlets;
+mod paths;
 mod profile;
 mod serve;
 mod session;
@@ -160,6 +161,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/meters/{id}/profile.csv", get(profile::profile_csv))
         .route("/meters/{id}/registers", get(meter::registers))
         .route("/meters/{id}/events", get(meter::events))
+        .route("/meters/{id}/paths", get(paths::paths))
         .route("/outlet-meters", get(outlets::list))
         .route("/outlet-meters/{id}", get(outlets::meter))
         .route("/outlet-meters/{id}/usage", get(outlets::usage))
@@ -182,6 +184,7 @@ pub fn router(app: &Arc<App>) -> Router {
                 .layer(DefaultBodyLimit::max(campaigns::BODY_LEN_MAX)),
         )
         .route("/campaigns/{id}", get(campaigns::campaign))
+        .route("/campaigns/{id}/meters", get(campaigns::meters))
         .route("/campaigns/{id}/stop", post(campaigns::stop))
         .route("/campaigns/{id}/resume", post(campaigns::resume))
         .route("/concentrators", get(concentrators::concentrators))

@@ -11,8 +11,8 @@ pub mod wire;
 
 pub use bound::{BOUND_FACTOR, Bound, Line, Medium};
 pub use planner::{
-    GroupProgress, MEMBERS_MAX, Member, Next, Outcome, Planner, Progress, Reason, Round, Settings,
-    Step, Stopped, Task,
+    GroupProgress, MEMBERS_MAX, Member, MemberProgress, Next, Outcome, Planner, Progress, Reason,
+    RingProgress, Round, Settings, Step, Stopped, Task,
 };
 pub use shell::{
     About, CAMPAIGNS_MAX, Campaign, CampaignError, CampaignStore, Campaigns, InStore, Kept, Parts,

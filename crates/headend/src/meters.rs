@@ -24,7 +24,8 @@ use dlms::security::{
 use dlms::server::Context;
 use dlms::xdlms::{Conformance, DataAccessResult};
 use link::{
-    Association, Client, ClientError, CounterStore, Endpoint, LinkError, Password, Surroundings,
+    Association, Client, ClientError, CounterStore, Drkey, DrkeyError, Endpoint, LinkError,
+    Password, PathReceipt, ScionPath, ScionTrust, Surroundings,
 };
 use model::{
     BreakerState, Event, EventSource, LogicalDeviceName, MessageClass, MeterId, Timestamp,
@@ -37,7 +38,9 @@ use crate::collector::{
 };
 use crate::dial_in::{DialConnector, DialIn, endpoint_of};
 use crate::keys::{ClientSecrets, KeyService};
-use crate::store::{ClockReading, CounterKey, Failure, RegisterReading, RegisterValue, Store};
+use crate::store::{
+    ClockReading, CounterKey, Failure, PathTaken, Paths, RegisterReading, RegisterValue, Store,
+};
 
 pub(crate) use profile::{Columns, date_time, events as log_entries};
 
@@ -375,10 +378,18 @@ impl Shared {
             let octets = secrets.secrets.get(name)?.expose();
             Key::from_octets(octets).ok()
         };
-        let keys = Keys::new(
-            key("encryption_key").ok_or_else(broken)?,
-            key("authentication_key").ok_or_else(broken)?,
-        );
+        let authentication = match key("drkey_secret") {
+            // The network's keys are asked for when there is a link.
+            Some(_) => None,
+            None => Some(key("authentication_key").ok_or_else(broken)?),
+        };
+        let keys = Keys {
+            encryption: key("encryption_key").ok_or_else(broken)?,
+            authentication,
+            broadcast: None,
+            master: None,
+            dedicated: None,
+        };
         let suite = SecuritySuite::from_id(secrets.suite).ok_or_else(broken)?;
         let record = self
             .store
@@ -468,6 +479,23 @@ impl Reach<'_> {
         self.shared.security(self.target, &secrets)
     }
 
+    /// What the authentication key is mixed of, where the network derives a part of it.
+    fn drkey(&self) -> Option<Drkey> {
+        let secrets = &self.secrets.as_ref()?.secrets;
+        let key = |name: &str| Key::from_octets(secrets.get(name)?.expose()).ok();
+        let secret = key("drkey_secret")?;
+        Some(Drkey {
+            secret,
+            keys: Keys {
+                encryption: key("encryption_key")?,
+                authentication: None,
+                broadcast: None,
+                master: None,
+                dedicated: None,
+            },
+        })
+    }
+
     async fn associate(&self, counter: Option<CounterHint>) -> Result<Client, ClientError> {
         let (shared, target) = (self.shared, self.target);
         let mut association = Association {
@@ -496,6 +524,7 @@ impl Reach<'_> {
             .as_ref()
             .and_then(|secrets| secrets.secrets.get("password"))
             .map(|secret| Password::new(secret.expose().to_vec()));
+        association.drkey = self.drkey();
         association.config = Config {
             mechanism: self.mechanism,
             timeout: shared.timeout,
@@ -616,8 +645,11 @@ impl Talk {
                     Some(secrets) => link::mechanism_from_name(&secrets.mechanism)
                         .ok_or(AccessError::ended(Failure::NoSecrets))?,
                 };
-                // With GMAC the keys are all that an association takes; no password goes with them.
-                let keyed = mechanism == MechanismName::HighGmac;
+                // With GMAC the keys are all that an association takes; no password goes with them,
+                // and no secret that keys are mixed with each time.
+                let mixed = |it: &ClientSecrets| it.secrets.contains_key("drkey_secret");
+                let keyed =
+                    mechanism == MechanismName::HighGmac && !secrets.as_ref().is_some_and(mixed);
                 shared.known(target.id, |known| {
                     known.mechanism = keyed.then_some(mechanism);
                 });
@@ -1071,6 +1103,11 @@ impl Conversation for Talk {
         })
     }
 
+    fn paths(&mut self) -> Vec<Paths> {
+        let receipts = self.client.as_mut().map(Client::take_receipts);
+        receipts.iter().flatten().map(paths_of).collect()
+    }
+
     fn rtt_us(&self) -> Option<u32> {
         self.rtt_us
     }
@@ -1086,6 +1123,18 @@ impl Conversation for Talk {
             }
             Ok(())
         })
+    }
+}
+
+fn paths_of(receipt: &PathReceipt) -> Paths {
+    let taken = |path: &ScionPath| PathTaken {
+        hops: path.to_string(),
+        fingerprint: path.fingerprint().to_string(),
+        verified: path.trust == ScionTrust::Daemon,
+    };
+    Paths {
+        sent: receipt.sent.as_ref().map(taken),
+        received: receipt.received.as_ref().map(taken),
     }
 }
 
@@ -1245,6 +1294,9 @@ pub(crate) fn ended(error: &ClientError) -> AccessError {
             _ => Failure::Protocol,
         },
         ClientError::Value(_) => Failure::Protocol,
+        // The daemon may give it the next time.
+        ClientError::Drkey(DrkeyError::NotGiven(_)) => Failure::NoAnswer,
+        ClientError::Drkey(_) => Failure::NoSecrets,
         ClientError::Link(LinkError::Io(_) | LinkError::Tls(_) | LinkError::DataLink(_)) => {
             Failure::Unreachable
         }

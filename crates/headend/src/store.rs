@@ -7,6 +7,7 @@
 //! version.
 
 mod outlets;
+mod paths;
 mod sqlite;
 
 use dlms::cosem::Obis;
@@ -25,6 +26,7 @@ use model::{
 
 pub use model::block::{CHANNELS_MAX, CodecError, DayRows, Put, Row, SLOTS_MAX};
 pub use outlets::{NewOrder, OrderKind, OrderRow, Outcome, OutletTables, RecordKind};
+pub use paths::{Carried, PathRun, PathTaken, Paths, Receipt};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use crate::calendar::{Calendar, Day};
@@ -120,6 +122,21 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Returns the last value of each register of a meter.
     fn registers(&self, meter: MeterId) -> Result<Vec<RegisterRow>, StoreError>;
+
+    /// Returns what paths the readings of a meter took, the latest first: at most `limit` runs that
+    /// began before `before`, and how many there are in all.
+    ///
+    /// # Errors
+    /// As [`Store::meters`].
+    fn path_runs(
+        &self,
+        meter: MeterId,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<(u64, Vec<PathRun>), StoreError> {
+        let _ = (meter, before, limit);
+        Ok((0, Vec::new()))
+    }
 
     /// Returns the rows of a profile that close intervals beginning in `range` (seconds).
     fn rows(
@@ -353,6 +370,9 @@ pub struct Sweep {
     pub clock: Option<ClockReading>,
     /// Holds the firmware's name, where it was read.
     pub firmware: Option<String>,
+    /// Holds the paths that it came by, over a network that tells them, in the order of their
+    /// first answers.
+    pub receipts: Vec<Receipt>,
     /// Says who read all this.
     pub source: Source,
 }
@@ -381,6 +401,7 @@ impl Sweep {
             breaker: None,
             clock: None,
             firmware: None,
+            receipts: Vec::new(),
             source: Source::Direct,
         }
     }
@@ -397,6 +418,7 @@ impl Sweep {
         rows <= Self::ROWS_MAX
             && self.events.len() <= Self::EVENTS_MAX
             && self.registers.len() <= Self::REGISTERS_MAX
+            && self.receipts.len() <= Receipt::COUNT_MAX
             && self.profiles.iter().all(ProfileRows::within_bounds)
     }
 }

@@ -14,13 +14,15 @@ use dlms::client::{
 };
 use dlms::codec::{DecodeError, Wire};
 use dlms::cosem::{AttributeDescriptor, MethodDescriptor, ProfileSelection};
-use dlms::security::{CounterHint, CounterRecord, Key};
+use dlms::security::{CounterHint, CounterRecord, Key, KeyRing, Keys};
 use dlms::xdlms::{ActionResult, DataAccessResult};
 use model::MessageClass;
+use scion::drkey::{GRACE, LATE};
 
 use crate::{
-    Clock, Connector, Endpoint, Entropy, Link, LinkError, LinkExt as _, Message, Password, Sap,
-    ScionStatus, SctpStatus, SystemClock, SystemConnector, SystemEntropy,
+    Clock, Connector, DrkeyError, DrkeyMix, DrkeySource, Endpoint, Entropy, Link, LinkError,
+    LinkExt as _, Message, Password, PathReceipt, Sap, ScionStatus, SctpStatus, SystemClock,
+    SystemConnector, SystemEntropy,
 };
 
 /// Where invocation counters are made durable.
@@ -50,6 +52,18 @@ pub struct Association {
     pub dedicated: bool,
     /// The counter that the server is said to expect, to be tried.
     pub counter: Option<CounterHint>,
+    /// Has the authentication key mixed of a key that the network derives and
+    /// a secret; that of `security` is not used then.
+    pub drkey: Option<Drkey>,
+}
+
+/// What an authentication key is mixed of, beside the network's key.
+#[derive(Clone, Debug)]
+pub struct Drkey {
+    /// The secret that was provisioned in the meter.
+    pub secret: Key,
+    /// The other keys of the association.
+    pub keys: Keys,
 }
 
 impl Association {
@@ -65,6 +79,7 @@ impl Association {
             password: None,
             dedicated: false,
             counter: None,
+            drkey: None,
         }
     }
 }
@@ -108,6 +123,35 @@ pub struct Client {
     /// Whether a request was begun and its answer not yet fetched.
     under_way: bool,
     sent: u64,
+    renewal: Option<Renewal>,
+}
+
+/// How an association is made anew when its keys end.
+struct Renewal {
+    mix: DrkeyMix,
+    source: DrkeySource,
+    config: Config,
+    dedicated: bool,
+    entropy: Arc<dyn Entropy>,
+    /// When the epoch ends, in seconds since 1970.
+    until: u64,
+}
+
+impl Renewal {
+    /// Makes the keys of the epoch ready that this end reckons with now.
+    async fn keys(&mut self, clock: &dyn Clock) -> Result<KeyRing, DrkeyError> {
+        let keys = self.source.at(late(clock)).await?;
+        let (epoch, drkey) = keys.first().ok_or(DrkeyError::NoNetwork)?;
+        self.until = u64::from(epoch.end());
+        self.mix.ring(*epoch, drkey)
+    }
+}
+
+/// The time by which this end chooses the epoch.
+fn late(clock: &dyn Clock) -> u64 {
+    u64::try_from(clock.unix_seconds())
+        .unwrap_or(0)
+        .saturating_sub(LATE)
 }
 
 /// How long an orderly end of the link may take.
@@ -145,54 +189,140 @@ impl Client {
         association: Association,
         surroundings: &Surroundings,
     ) -> Result<Self, ClientError> {
-        let fill = |out: &mut [u8]| surroundings.entropy.fill(out).map_err(ClientError::Entropy);
+        let Association {
+            client,
+            server,
+            config,
+            mut security,
+            counters,
+            password,
+            dedicated,
+            counter,
+            drkey,
+        } = association;
+        let mut renewal = None;
+        if let (Some(drkey), Some(security)) = (drkey, &mut security) {
+            let mut found = Renewal {
+                mix: DrkeyMix {
+                    secret: drkey.secret,
+                    keys: drkey.keys,
+                    suite: security.keys.suite(),
+                    client,
+                    server,
+                    client_title: security.title,
+                    server_title: security.server_title.ok_or(DrkeyError::NoTitle)?,
+                },
+                source: link.drkeys().ok_or(DrkeyError::NoNetwork)?,
+                config: config.clone(),
+                dedicated,
+                entropy: Arc::clone(&surroundings.entropy),
+                until: 0,
+            };
+            security.keys = found.keys(surroundings.clock.as_ref()).await?;
+            renewal = Some(found);
+        }
+        let mut this = Self {
+            machine: dlms::client::Client::new(config, security),
+            link,
+            clock: Arc::clone(&surroundings.clock),
+            counters,
+            source: client,
+            destination: server,
+            class: MessageClass::Request,
+            notifications: VecDeque::new(),
+            under_way: false,
+            sent: 0,
+            renewal,
+        };
+        let password = password
+            .as_ref()
+            .map_or(&[][..], Password::dangerous_octets);
+        let entropy = surroundings.entropy.as_ref();
+        this.begin(password, dedicated, counter, entropy).await?;
+        Ok(this)
+    }
+
+    /// Has the machine make the association.
+    async fn begin(
+        &mut self,
+        password: &[u8],
+        dedicated: bool,
+        counter: Option<CounterHint>,
+        source: &dyn Entropy,
+    ) -> Result<(), ClientError> {
+        let fill = |out: &mut [u8]| source.fill(out).map_err(ClientError::Entropy);
         let mut entropy = [0; 32];
         fill(&mut entropy)?;
-        let dedicated = if association.dedicated {
+        let dedicated = if dedicated {
             let mut octets = zeroize::Zeroizing::new([0; 16]);
             fill(octets.as_mut_slice())?;
             Some(Key::from(*octets))
         } else {
             None
         };
-        let mut client = Self {
-            machine: dlms::client::Client::new(association.config, association.security),
-            link,
-            clock: Arc::clone(&surroundings.clock),
-            counters: association.counters,
-            source: association.client,
-            destination: association.server,
-            class: MessageClass::Request,
-            notifications: VecDeque::new(),
-            under_way: false,
-            sent: 0,
-        };
-        let password = association
-            .password
-            .as_ref()
-            .map_or(&[][..], Password::dangerous_octets);
-        let now = client.clock.now();
-        client.machine.handle(
+        let now = self.clock.now();
+        self.machine.handle(
             Input::Associate(Associate {
                 password,
                 entropy: &entropy,
                 dedicated,
-                counter: association.counter,
+                counter,
             }),
             now,
         );
         loop {
-            match client.event().await? {
+            match self.event().await? {
                 Event::Associated(associated) => {
                     for deviation in associated.deviations {
                         tracing::info!(?deviation, "the meter's AARE deviates from the standard");
                     }
-                    return Ok(client);
+                    return Ok(());
                 }
                 Event::Ended(failure) => return Err(failure.into()),
                 _ => {}
             }
         }
+    }
+
+    /// Tells whether the association's keys have ended.
+    fn is_over(&self) -> bool {
+        let renewal = self.renewal.as_ref();
+        renewal.is_some_and(|renewal| late(self.clock.as_ref()) >= renewal.until)
+    }
+
+    /// Makes the association anew where its keys have ended.
+    async fn renew(&mut self) -> Result<(), ClientError> {
+        if !self.is_over() {
+            return Ok(());
+        }
+        let Some(mut renewal) = self.renewal.take() else {
+            return Ok(());
+        };
+        let renewed = self.renew_by(&mut renewal).await;
+        self.renewal = Some(renewal);
+        renewed
+    }
+
+    async fn renew_by(&mut self, renewal: &mut Renewal) -> Result<(), ClientError> {
+        let keys = renewal.keys(self.clock.as_ref()).await?;
+        tracing::debug!(
+            until = renewal.until,
+            "the keys' epoch is over: the next one's"
+        );
+        let now = self.clock.now();
+        self.machine.handle(Input::Release, now);
+        // Where the meter has ended it already there is nothing to release.
+        while !matches!(self.event().await?, Event::Released(_) | Event::Ended(_)) {}
+        let next = dlms::client::Client::new(renewal.config.clone(), None);
+        let before = std::mem::replace(&mut self.machine, next);
+        let security = before
+            .into_security()
+            .map(|security| Security { keys, ..security });
+        self.machine = dlms::client::Client::new(renewal.config.clone(), security);
+        self.under_way = false;
+        let entropy = Arc::clone(&renewal.entropy);
+        self.begin(&[], renewal.dedicated, None, entropy.as_ref())
+            .await
     }
 
     /// Sets how urgent the following requests are.
@@ -234,6 +364,12 @@ impl Client {
     #[must_use]
     pub fn scion(&self) -> Option<ScionStatus> {
         self.link.scion()
+    }
+
+    /// Gives the paths of all answers since it was called last, each pair once,
+    /// over SCION.
+    pub fn take_receipts(&mut self) -> Vec<PathReceipt> {
+        self.link.take_receipts()
     }
 
     /// Reads attributes, each with its own result in A-XDR.
@@ -362,6 +498,7 @@ impl Client {
     /// # Errors
     /// Where it could not be sent.
     pub async fn tell(&mut self, items: Vec<ActionItem>) -> Result<(), ClientError> {
+        self.renew().await?;
         let now = self.clock.now();
         if self.under_way {
             self.machine.handle(Input::Cancel, now);
@@ -430,6 +567,33 @@ impl Client {
     }
 
     async fn request(
+        &mut self,
+        request: Request,
+        progress: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<Response, ClientError> {
+        self.renew().await?;
+        let (Request::Get(items), Some(renewal)) = (&request, &self.renewal) else {
+            return self.request_once(request, progress).await;
+        };
+        // What is read for long may be cut off by the end of the keys: then it
+        // is begun again.
+        let again = Request::Get(items.clone());
+        let now = u64::try_from(self.clock.unix_seconds()).unwrap_or(0);
+        let left = (renewal.until + GRACE).saturating_sub(now);
+        let left = Duration::from_secs(left.max(1));
+        let outcome = tokio::time::timeout(left, self.request_once(request, progress)).await;
+        match outcome {
+            Ok(Err(ClientError::Failed(_))) | Err(_) if self.is_over() => {
+                self.renew().await?;
+                self.request_once(again, progress).await
+            }
+            Ok(outcome) => outcome,
+            // The clock was set back meanwhile.
+            Err(_) => self.request_once(again, progress).await,
+        }
+    }
+
+    async fn request_once(
         &mut self,
         request: Request,
         progress: &mut (dyn FnMut(usize) + Send),
@@ -564,6 +728,9 @@ pub enum ClientError {
     /// What came is no value.
     #[error("the value is malformed: {0}")]
     Value(#[from] DecodeError),
+    /// There is no authentication key.
+    #[error(transparent)]
+    Drkey(#[from] DrkeyError),
     /// The system has no entropy.
     #[error("the system has no random octets")]
     Entropy(#[source] std::io::Error),

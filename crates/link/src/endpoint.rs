@@ -55,6 +55,8 @@ pub struct SctpOptions {
     /// Own addresses to connect from; empty for those that the system chooses
     /// for each of the peer's.
     pub local: Vec<std::net::IpAddr>,
+    /// Who speaks SCTP.
+    pub backend: SctpBackend,
     /// What carries the packets.
     pub over: SctpOver,
     /// Which times of retransmission are used.
@@ -69,9 +71,30 @@ impl Default for SctpOptions {
         Self {
             others: Vec::new(),
             local: Vec::new(),
+            backend: SctpBackend::Own,
             over: SctpOver::Udp(sctp::UDP_PORT),
             pace: SctpPace::Standard,
             heartbeat: None,
+        }
+    }
+}
+
+/// Who speaks SCTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SctpBackend {
+    /// The crate `sctp`, in UDP unless it is said otherwise.
+    Own,
+    /// The Linux kernel, where it has it and this program was built with the
+    /// feature `kernel-sctp`; in IP unless it is said otherwise.
+    Kernel,
+}
+
+impl SctpBackend {
+    /// What carries packets where a URL does not say.
+    const fn over(self) -> SctpOver {
+        match self {
+            Self::Own => SctpOver::Udp(sctp::UDP_PORT),
+            Self::Kernel => SctpOver::Ip,
         }
     }
 }
@@ -342,9 +365,10 @@ impl Query {
     }
 
     fn sctp(&mut self, options: &SctpOptions) {
-        let default = SctpOptions::default();
+        let kernel = options.backend == SctpBackend::Kernel;
+        self.put("backend", kernel.then_some("kernel"));
         match options.over {
-            over if over == default.over => {}
+            over if over == options.backend.over() => {}
             SctpOver::Udp(port) => self.put("udp", Some(port)),
             SctpOver::Ip => self.put("over", Some("ip")),
         }
@@ -585,7 +609,13 @@ impl Options {
         let udp = self
             .number("udp", 0, 65_535)?
             .and_then(|port| u16::try_from(port).ok());
+        let backend = match self.take("backend").as_deref() {
+            None | Some("own") => SctpBackend::Own,
+            Some("kernel") => SctpBackend::Kernel,
+            Some(_) => return Err(EndpointError::Backend),
+        };
         let over = match (self.take("over").as_deref(), udp) {
+            (None, None) => backend.over(),
             (None | Some("udp"), port) => SctpOver::Udp(port.unwrap_or(sctp::UDP_PORT)),
             (Some("ip"), None) => SctpOver::Ip,
             _ => return Err(EndpointError::Over),
@@ -610,6 +640,7 @@ impl Options {
         Ok(SctpOptions {
             others,
             local,
+            backend,
             over,
             pace,
             heartbeat: self.number("heartbeat", 1, 86_400)?,
@@ -704,6 +735,9 @@ pub enum EndpointError {
     /// Something else than UDP or IP below SCTP, or a UDP port without UDP.
     #[error("SCTP goes over=udp, with udp=PORT, or over=ip")]
     Over,
+    /// Nobody known who speaks SCTP.
+    #[error("backend is own, the program's own SCTP, or kernel, the system's")]
+    Backend,
     /// No known pace.
     #[error("pace is standard or fast")]
     Pace,
@@ -777,6 +811,16 @@ mod tests {
             "sctps://a,b:1?over=ip&heartbeat=5&ca=/c&name=x",
             "sctps://a,b:1?over=ip&heartbeat=5&ca=/c&name=x",
         );
+        // The kernel's goes in IP unless it is told a UDP port.
+        check(
+            "sctp://a,b:1?backend=kernel&over=ip&pace=fast",
+            "sctp://a,b:1?backend=kernel&pace=fast",
+        );
+        check(
+            "sctp://a?backend=kernel&udp=9899",
+            "sctp://a:4059?backend=kernel&udp=9899",
+        );
+        check("sctp://a?backend=own&over=udp", "sctp://a:4059");
     }
 
     #[test]
@@ -818,6 +862,10 @@ mod tests {
         check(
             "sctp://a?local=here",
             "! local holds up to 8 own addresses: local=192.0.2.1,198.51.100.1",
+        );
+        check(
+            "sctp://a?backend=usrsctp",
+            "! backend is own, the program's own SCTP, or kernel, the system's",
         );
         check("sctp://a?ca=/c", "! this scheme has no option 'ca'");
         check(

@@ -162,6 +162,14 @@ impl<L: Link> Link for Faulty<L> {
         self.inner.poll_lost(cx)
     }
 
+    fn drkeys(&self) -> Option<crate::DrkeySource> {
+        self.inner.drkeys()
+    }
+
+    fn take_receipts(&mut self) -> Vec<crate::PathReceipt> {
+        self.inner.take_receipts()
+    }
+
     fn scion(&self) -> Option<crate::ScionStatus> {
         self.inner.scion()
     }

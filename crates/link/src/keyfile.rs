@@ -14,6 +14,7 @@
 //! authentication_key = "…"
 //! password = "…"
 //! suite = 0
+//! drkey_secret = "…"  # in place of authentication_key, over scion://
 //! ```
 
 use std::collections::BTreeSet;
@@ -67,7 +68,8 @@ pub struct ClientKeys {
     pub password: Option<Password>,
     /// The security suite, 0 to 2.
     pub suite: u8,
-    /// The secret that DRKey-derived keys are mixed with.
+    /// The secret that keys of a SCION network (DRKey) are mixed with to make
+    /// the key that authenticates: with it `authentication_key` is not used.
     pub drkey_secret: Option<Key>,
 }
 
@@ -257,6 +259,24 @@ impl KeyFile {
         Ok(())
     }
 
+    /// Has the network derive a part of client 1's authentication keys: each
+    /// meter gets a fresh secret that they are mixed with in the place of the
+    /// key.
+    ///
+    /// # Errors
+    /// Where there is no entropy.
+    pub fn derive_by_network(&mut self, entropy: &dyn Entropy) -> std::io::Result<()> {
+        for meter in &mut self.meters {
+            for client in meter.clients.iter_mut().filter(|client| client.sap == 1) {
+                let mut octets = Zeroizing::new([0_u8; 16]);
+                entropy.fill(octets.as_mut_slice())?;
+                client.authentication_key = None;
+                client.drkey_secret = Some(Key::from(*octets));
+            }
+        }
+        Ok(())
+    }
+
     /// Takes of each meter what opens it for one client, and nothing else:
     /// what a concentrator that collects on its own is given.
     #[must_use]
@@ -343,6 +363,9 @@ impl KeyFile {
                     let weakness = key.as_ref().and_then(Key::weakness);
                     look(format!("{kind} of client {}", client.sap), weakness);
                 }
+                let secret = client.drkey_secret.as_ref();
+                let what = format!("DRKey secret of client {}", client.sap);
+                look(what, secret.and_then(Key::weakness));
                 if let Some(password) = &client.password {
                     let weakness = weak_password(password.dangerous_octets());
                     look(format!("password of client {}", client.sap), weakness);

@@ -29,11 +29,11 @@ mod trace;
 mod udp;
 
 pub use class::Treatment;
-pub use client::{Association, Client, ClientError, CounterStore, Surroundings};
+pub use client::{Association, Client, ClientError, CounterStore, Drkey, Surroundings};
 pub use connect::{Connecting, Connector, SystemConnector, connect};
 pub use endpoint::{
-    DLMS_PORT, Endpoint, EndpointError, HdlcOptions, HostPort, SctpOptions, SctpOver, SctpPace,
-    SerialOptions, TlsOptions,
+    DLMS_PORT, Endpoint, EndpointError, HdlcOptions, HostPort, SctpBackend, SctpOptions, SctpOver,
+    SctpPace, SerialOptions, TlsOptions,
 };
 pub use entropy::{Entropy, SystemEntropy};
 pub use fault::{FaultPlan, Faulty};
@@ -50,8 +50,9 @@ pub use listen::{Accepted, Limits, Listener};
 pub use maker::{MakerKeyError, load_maker_key, load_maker_private_key, save_maker_keys};
 pub use message::{Link, LinkError, LinkExt, Message, Sap};
 pub use scion::{
-    PathReceipt, SCION_PDU_LEN_MAX, ScionCounters, ScionError, ScionOptions, ScionPath,
-    ScionStatus, ScionTrust,
+    DRKEY_PROTOCOL, DrkeyError, DrkeyMix, DrkeySource, GATEWAY_PEERS_MAX, GATEWAY_PORT, Gateway,
+    GatewayFigures, GatewayPeer, GatewayView, PROBE_PORT, PathReceipt, SCION_PDU_LEN_MAX,
+    ScionCounters, ScionError, ScionOptions, ScionPath, ScionStatus, ScionTrust,
 };
 pub use sctp::{
     ClassFigures, HEARTBEATS_PER_SECOND_MAX, MESSAGE_LEN_MAX, PPID_DLMS, PPID_ENVELOPE, PPID_OPEN,

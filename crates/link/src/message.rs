@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use model::MessageClass;
 
-use crate::{ScionError, ScionStatus, SctpStatus};
+use crate::{DrkeySource, PathReceipt, ScionError, ScionStatus, SctpStatus};
 
 /// A service access point: a logical device's or a client's address.
 pub type Sap = u16;
@@ -76,6 +76,18 @@ pub trait Link: Send {
         Poll::Pending
     }
 
+    /// Tells where the keys come from that the network derives between the two
+    /// ends, over SCION.
+    fn drkeys(&self) -> Option<DrkeySource> {
+        None
+    }
+
+    /// Gives the paths of all answers since it was called last, each pair once,
+    /// over SCION.
+    fn take_receipts(&mut self) -> Vec<PathReceipt> {
+        Vec::new()
+    }
+
     /// Tells the paths of the last messages in both directions, over SCION.
     fn scion(&self) -> Option<ScionStatus> {
         None
@@ -113,6 +125,14 @@ impl Link for Box<dyn Link> {
 
     fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         (**self).poll_lost(cx)
+    }
+
+    fn drkeys(&self) -> Option<DrkeySource> {
+        (**self).drkeys()
+    }
+
+    fn take_receipts(&mut self) -> Vec<PathReceipt> {
+        (**self).take_receipts()
     }
 
     fn scion(&self) -> Option<ScionStatus> {

@@ -12,6 +12,8 @@
 //! ([`crate::Treatment`]): routers may use it, and the peer's answers have it too.
 
 mod attachment;
+mod drkey;
+mod gateway;
 mod grpc;
 mod link;
 mod options;
@@ -26,12 +28,17 @@ use scion::session::{Role, Session, peer_of};
 use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, mpsc};
 
+pub use self::drkey::{DRKEY_PROTOCOL, DrkeyError, DrkeyMix, DrkeySource};
+pub use self::gateway::{
+    GATEWAY_PEERS_MAX, GATEWAY_PORT, Gateway, GatewayFigures, GatewayPeer, GatewayView, PROBE_PORT,
+};
 pub use self::link::ScionStatus;
 pub use self::options::ScionOptions;
 pub use ::scion::path::{Path as ScionPath, Trust as ScionTrust};
 pub use ::scion::session::{Counters as ScionCounters, PathReceipt};
 
 use self::attachment::{Attachment, Known};
+use self::drkey::Drkeys;
 use self::link::{Parts, ScionLink, Source};
 use crate::{Accepted, Clock, Entropy as _, HostPort, LinkError, SystemEntropy};
 
@@ -87,6 +94,7 @@ pub(crate) struct ScionDialer {
     /// The daemon of endpoints that name none.
     pub(crate) daemon: Option<String>,
     attachments: Arc<Mutex<BTreeMap<String, Weak<Attachment>>>>,
+    keys: Arc<Drkeys>,
 }
 
 impl ScionDialer {
@@ -102,7 +110,7 @@ impl ScionDialer {
         if let Some(known) = known {
             return Ok(known);
         }
-        let attachment = Attachment::open(daemon).await?;
+        let attachment = Attachment::open(daemon, Arc::clone(&self.keys)).await?;
         let mut all = self
             .attachments
             .lock()

@@ -20,6 +20,9 @@
 //! message.
 
 mod driver;
+mod handle;
+#[cfg(all(feature = "kernel-sctp", target_os = "linux"))]
+mod kernel;
 mod link;
 mod socket;
 mod tls;
@@ -43,10 +46,11 @@ pub(crate) use link::SctpLink;
 
 use crate::endpoint::HOSTS_MAX;
 use crate::{
-    Clock, Endpoint, Entropy as _, HostPort, LinkError, SctpOptions, SctpOver, SctpPace,
-    SystemEntropy, TlsOptions,
+    Clock, Endpoint, Entropy as _, HostPort, LinkError, SctpBackend, SctpOptions, SctpOver,
+    SctpPace, SystemEntropy, TlsOptions,
 };
-use driver::{Handle, Hold, Shared, drive};
+use driver::{Hold, Shared, drive};
+use handle::Handle;
 use tls::Tls;
 
 /// A wrapped APDU.
@@ -178,12 +182,19 @@ impl ClassFigures {
 /// An SCTP endpoint with its sockets: what associations are made from, or come
 /// in at.
 pub struct SctpSocket {
-    hold: Hold,
+    source: Source,
     local: Vec<IpAddr>,
     over: SctpOver,
     port: u16,
     udp_port: u16,
     tls: Option<tls::Acceptor>,
+}
+
+/// Who makes associations.
+enum Source {
+    Own(Hold),
+    #[cfg(all(feature = "kernel-sctp", target_os = "linux"))]
+    Kernel(Box<kernel::Listener>),
 }
 
 impl SctpSocket {
@@ -192,7 +203,8 @@ impl SctpSocket {
     ///
     /// # Errors
     /// An address that is not this machine's, a port that is taken, no right
-    /// to open raw sockets, a certificate that cannot be used.
+    /// to open raw sockets, a certificate that cannot be used, no SCTP in the
+    /// kernel where that is asked for.
     pub async fn listen(
         endpoint: &Endpoint,
         associations_max: usize,
@@ -206,11 +218,46 @@ impl SctpSocket {
         }
         let port = if at.port == 0 { any_port()? } else { at.port };
         let config = config(options, HEARTBEATS.1, tls.is_some());
+        if options.backend == SctpBackend::Kernel {
+            let listened = (locals, port, config);
+            return Self::listen_kernel(listened, options.over, tls, associations_max, clock);
+        }
         let endpoint = EndpointConfig {
             associations_max,
             ..endpoint_config(port, locals, options.over, config)
         };
         Self::open(endpoint, options.over, tls, clock)
+    }
+
+    #[cfg(all(feature = "kernel-sctp", target_os = "linux"))]
+    fn listen_kernel(
+        (local, port, config): (Vec<IpAddr>, u16, Config),
+        over: SctpOver,
+        tls: Option<tls::Acceptor>,
+        associations_max: usize,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, LinkError> {
+        let (listener, udp_port) =
+            kernel::Listener::listen(&local, port, over, config, associations_max, clock)?;
+        Ok(Self {
+            source: Source::Kernel(Box::new(listener)),
+            local,
+            over,
+            port,
+            udp_port,
+            tls,
+        })
+    }
+
+    #[cfg(not(all(feature = "kernel-sctp", target_os = "linux")))]
+    fn listen_kernel(
+        _: (Vec<IpAddr>, u16, Config),
+        _: SctpOver,
+        _: Option<tls::Acceptor>,
+        _: usize,
+        _: &Arc<dyn Clock>,
+    ) -> Result<Self, LinkError> {
+        Err(NO_KERNEL)
     }
 
     /// Opens an endpoint that associations are made from, at these addresses.
@@ -247,7 +294,7 @@ impl SctpSocket {
         let hold = shared.hold();
         tokio::spawn(drive(shared, sockets));
         Ok(Self {
-            hold,
+            source: Source::Own(hold),
             local,
             over,
             port,
@@ -274,7 +321,11 @@ impl SctpSocket {
     /// # Errors
     /// Where the endpoint is over.
     pub async fn accept(&self) -> Result<SctpAssociation, LinkError> {
-        let handle = poll_fn(|cx| self.hold.poll_accept(cx)).await?;
+        let handle = match &self.source {
+            Source::Own(hold) => Handle::Own(poll_fn(|cx| hold.poll_accept(cx)).await?),
+            #[cfg(all(feature = "kernel-sctp", target_os = "linux"))]
+            Source::Kernel(listener) => Handle::Kernel(listener.accept().await?),
+        };
         Ok(SctpAssociation {
             tls: self.tls.as_ref().map(|acceptor| Box::new(acceptor.tls())),
             handle,
@@ -284,7 +335,11 @@ impl SctpSocket {
 
     /// Stops accepting; associations that stand go on.
     pub fn refuse(&self) {
-        self.hold.refuse();
+        match &self.source {
+            Source::Own(hold) => hold.refuse(),
+            #[cfg(all(feature = "kernel-sctp", target_os = "linux"))]
+            Source::Kernel(listener) => listener.refuse(),
+        }
     }
 
     async fn connect(
@@ -293,8 +348,12 @@ impl SctpSocket {
         name: &str,
         tls: Option<Box<Tls>>,
     ) -> Result<SctpAssociation, ConnectFailure> {
-        let handle = self
-            .hold
+        let hold = match &self.source {
+            Source::Own(hold) => hold,
+            #[cfg(all(feature = "kernel-sctp", target_os = "linux"))]
+            Source::Kernel(_) => return Err(ConnectFailure::Elsewhere),
+        };
+        let handle = hold
             .connect(connect, name.to_owned())
             .map_err(|error| match error {
                 ConnectError::Exists | ConnectError::TooMany => ConnectFailure::Elsewhere,
@@ -302,12 +361,12 @@ impl SctpSocket {
                     "no own address is of the same family as its addresses",
                 )),
             })?;
+        poll_fn(|cx| handle.poll_established(cx)).await?;
         let mut association = SctpAssociation {
-            handle,
+            handle: Handle::Own(handle),
             tls,
             socket: None,
         };
-        poll_fn(|cx| association.handle.poll_established(cx)).await?;
         association.secure().await?;
         Ok(association)
     }
@@ -315,8 +374,45 @@ impl SctpSocket {
 
 impl Drop for SctpSocket {
     fn drop(&mut self) {
-        self.hold.refuse();
+        self.refuse();
     }
+}
+
+/// What a program is told whose SCTP is its own only.
+#[cfg(not(all(feature = "kernel-sctp", target_os = "linux")))]
+const NO_KERNEL: LinkError =
+    LinkError::Unsupported("the kernel's SCTP, which this program was built without");
+
+/// Makes an association through the kernel.
+#[cfg(all(feature = "kernel-sctp", target_os = "linux"))]
+async fn connect_kernel(
+    locals: &[IpAddr],
+    connect: &Connect,
+    over: SctpOver,
+    tls: Option<Box<Tls>>,
+    clock: &Arc<dyn Clock>,
+) -> Result<SctpAssociation, LinkError> {
+    let remotes = &connect.addresses;
+    let config = &connect.config;
+    let handle = kernel::connect(locals, remotes, connect.port, over, config, clock).await?;
+    let mut association = SctpAssociation {
+        handle: Handle::Kernel(handle),
+        tls,
+        socket: None,
+    };
+    association.secure().await?;
+    Ok(association)
+}
+
+#[cfg(not(all(feature = "kernel-sctp", target_os = "linux")))]
+async fn connect_kernel(
+    _: &[IpAddr],
+    _: &Connect,
+    _: SctpOver,
+    _: Option<Box<Tls>>,
+    _: &Arc<dyn Clock>,
+) -> Result<SctpAssociation, LinkError> {
+    Err(NO_KERNEL)
 }
 
 /// Why a socket makes no association.
@@ -388,6 +484,9 @@ impl SctpDialer {
             config,
             auth_keys: Vec::new(),
         };
+        if options.backend == SctpBackend::Kernel {
+            return connect_kernel(&locals, &connect, options.over, tls, clock).await;
+        }
         for socket in self.known(&locals, options.over) {
             match socket
                 .connect(&connect, &endpoint.to_string(), tls.take())

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{Clock, Link, LinkError, LinkExt as _, Message, Sap};
-use dlms::server::{Input, ObjectStore, Output, Server, Settings};
+use crate::{Clock, DrkeyMix, DrkeySource, Link, LinkError, LinkExt as _, Message, Sap};
+use dlms::acse::Aarq;
+use dlms::security::SystemTitle;
+use dlms::server::{Input, ObjectStore, Output, Server, Settings, TimedKeys};
+use scion::drkey::GRACE;
 
 /// A logical device that several links may ask.
 pub type SharedDevice = Arc<Mutex<dyn ObjectStore + Send>>;
@@ -14,6 +17,13 @@ pub type SharedDevice = Arc<Mutex<dyn ObjectStore + Send>>;
 pub trait Devices: Send + Sync {
     /// Finds the logical device with this SAP.
     fn find(&self, server: Sap) -> Option<SharedDevice>;
+
+    /// Tells what a client's keys are mixed of, where the network derives a
+    /// part of them. The client's title is in its AARQ, and is filled in.
+    fn drkey(&self, server: Sap, client: Sap) -> Option<DrkeyMix> {
+        let _ = (server, client);
+        None
+    }
 
     /// Lists the SAPs, for what is meant for all of them.
     fn saps(&self) -> Vec<Sap>;
@@ -86,6 +96,15 @@ pub async fn serve(
             let Some((server, device)) = servers.get_mut(&destination) else {
                 continue;
             };
+            let aarq = message.payload.first() == Some(&AARQ) && !broadcast;
+            let mix = aarq.then(|| devices.drkey(destination, message.source));
+            let timed = match mix.flatten() {
+                None => None,
+                Some(mix) => {
+                    let source = link.drkeys();
+                    Some(timed(source, mix, &message.payload, clock.as_ref()).await)
+                }
+            };
             let input = Input::Apdu {
                 client: message.source,
                 broadcast,
@@ -93,6 +112,9 @@ pub async fn serve(
             };
             {
                 let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
+                if let (Some(timed), Some(state)) = (timed, device.security(message.source)) {
+                    state.timed = Some(timed);
+                }
                 server.handle(input, clock.now(), &mut *device);
             }
             while let Output::Transmit { client, octets } = server.poll() {
@@ -117,4 +139,42 @@ pub async fn serve(
         server.handle(Input::LinkLost, clock.now(), &mut *device);
     }
     Err(ended)
+}
+
+/// What an AARQ begins with (IEC 62056-5-3).
+const AARQ: u8 = 0x60;
+
+/// Finds the keys that a client which asks for an association may have now.
+/// Without any, none is made.
+async fn timed(
+    source: Option<DrkeySource>,
+    mut mix: DrkeyMix,
+    aarq: &[u8],
+    clock: &dyn Clock,
+) -> Vec<TimedKeys> {
+    let title = Aarq::decode_lenient(aarq).ok();
+    let title = title.and_then(|aarq| SystemTitle::from_slice(aarq.value.calling_ap_title?));
+    let (Some(source), Some(title)) = (source, title) else {
+        return Vec::new();
+    };
+    mix.client_title = title;
+    let now = u64::try_from(clock.unix_seconds()).unwrap_or(0);
+    let keys = match source.at(now).await {
+        Ok(keys) => keys,
+        Err(why) => {
+            tracing::warn!(client = mix.client, %why, "a client's keys are not there");
+            return Vec::new();
+        }
+    };
+    let here = clock.now();
+    let ready = keys.iter().filter_map(|(epoch, drkey)| {
+        let left = (u64::from(epoch.end()) + GRACE).saturating_sub(now);
+        let keys = mix.ring(*epoch, drkey);
+        let keys = keys.inspect_err(|why| tracing::warn!(%why, "a client's keys are unfit"));
+        Some(TimedKeys {
+            keys: keys.ok()?,
+            until: here + Duration::from_secs(left),
+        })
+    });
+    ready.collect()
 }

@@ -92,6 +92,16 @@ impl Population {
             .collect()
     }
 
+    /// Makes the household behind the meter with this system title, the same as
+    /// [`configs`](Self::configs) does.
+    pub fn household(&self, title: [u8; 8], three_phase: bool) -> Household {
+        Household::from_seed(self.seed_of(title), three_phase)
+    }
+
+    fn seed_of(&self, title: [u8; 8]) -> u64 {
+        draw(self.seed, 1, u64::from_be_bytes(title))
+    }
+
     fn config(
         &self,
         template: &Arc<Template>,
@@ -99,7 +109,8 @@ impl Population {
         sap: u16,
         now: Timestamp,
     ) -> DeviceConfig {
-        let seed = draw(self.seed, 1, u64::from_be_bytes(keys.system_title.0));
+        let title = keys.system_title.0;
+        let seed = self.seed_of(title);
         let pick = |what: u64, below: u64| draw(seed, what, 0) % below.max(1);
         let today = now.secs().div_euclid(DAY_S);
         let first = today - i64::from(self.history_days);
@@ -115,7 +126,7 @@ impl Population {
             keys,
             sap,
             site: site(&pick, self.feeders, template.three_phase),
-            source: Arc::new(Household::from_seed(seed, template.three_phase)),
+            source: Arc::new(self.household(title, template.three_phase)),
             installed: Timestamp::from_secs(first * DAY_S),
             outages,
             // Up to 5 ppm either way: half a second a day.

@@ -15,7 +15,7 @@ use dlms::server::{
     SecurityState, Selection,
 };
 use dlms::xdlms::{ActionResult, DataAccessResult};
-use link::{Clock, Devices, Entropy, Listener, Sap, Service, SharedDevice};
+use link::{Clock, Devices, DrkeyMix, Entropy, Listener, Sap, Service, SharedDevice};
 use model::Timestamp;
 use tokio::task::JoinSet;
 
@@ -175,6 +175,11 @@ impl<S: Store + Send + 'static> Devices for SharedFleet<S> {
         Some(meter)
     }
 
+    fn drkey(&self, server: Sap, client: Sap) -> Option<DrkeyMix> {
+        let place = *self.places.get(&server)?;
+        lock(self.meters.get(place)?).device.drkey(client)
+    }
+
     fn saps(&self) -> Vec<Sap> {
         self.places.keys().copied().collect()
     }
@@ -193,6 +198,10 @@ impl<S: Store + Send + 'static> Devices for Only<S> {
         }
         let meter = self.meter.clone();
         Some(meter)
+    }
+
+    fn drkey(&self, server: Sap, client: Sap) -> Option<DrkeyMix> {
+        (server == self.sap).then(|| lock(&self.meter).device.drkey(client))?
     }
 
     fn saps(&self) -> Vec<Sap> {

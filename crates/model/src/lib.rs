@@ -14,6 +14,7 @@ mod identity;
 mod image;
 mod order;
 mod place;
+pub mod powerline;
 mod reading;
 mod record;
 mod time;

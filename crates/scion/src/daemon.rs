@@ -6,6 +6,7 @@
 //! domains' trust roots, so every path that it gives is
 //! [`Trust::Daemon`].
 
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -14,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::address::{InterfaceId, IsdAs};
 use crate::choice::MAX_PATHS;
+use crate::drkey::{CacheKey, Epoch, Octets};
 use crate::packet::{self, MAX_PATH};
 use crate::path::{Fingerprint, MAX_HOPS, Path, Trust};
 
@@ -36,6 +38,9 @@ pub enum DaemonError {
     /// A number is longer than 64 bits.
     #[error("octet {0} of the daemon's answer: a number that is too long")]
     Number(usize),
+    /// There is no key of 16 octets with an epoch.
+    #[error("the daemon's answer has no key with an epoch")]
+    NoKey,
 }
 
 /// A path that packets can be sent on.
@@ -148,6 +153,56 @@ pub fn paths_request(source: IsdAs, destination: IsdAs, refresh: bool) -> Vec<u8
         put_number(&mut out, 3, 1);
     }
     out
+}
+
+/// Tells the method that gives a key, and makes its request: `DRKeyHostHost`
+/// where it is between two hosts, `DRKeyHostAS` and `DRKeyASHost` where one end
+/// is an AS. `at` is a time that the key holds at, in seconds since 1970. None
+/// for a key between two ASes, which daemons do not give.
+#[must_use]
+pub fn drkey_request(between: &CacheKey, at: u64) -> Option<(&'static str, Vec<u8>)> {
+    let method = match (between.issuer_host, between.other_host) {
+        (Some(_), Some(_)) => "DRKeyHostHost",
+        (Some(_), None) => "DRKeyHostAS",
+        (None, Some(_)) => "DRKeyASHost",
+        (None, None) => return None,
+    };
+    let mut out = Vec::with_capacity(96);
+    let mut time = Vec::with_capacity(8);
+    put_number(&mut time, 1, at);
+    put_octets(&mut out, 1, &time);
+    put_number(&mut out, 2, u64::from(between.protocol.0));
+    put_number(&mut out, 3, between.issuer.to_u64());
+    put_number(&mut out, 4, between.other.to_u64());
+    let hosts = between.issuer_host.iter().chain(&between.other_host);
+    for (host, field) in hosts.zip(5..) {
+        put_octets(&mut out, field, host.to_string().as_bytes());
+    }
+    Some((method, out))
+}
+
+/// Reads the answer to a request for a key.
+///
+/// # Errors
+/// [`DaemonError`] where it is none.
+pub fn drkey_answer(octets: &[u8]) -> Result<(Epoch, Octets), DaemonError> {
+    let (mut begin, mut end, mut key) = (None, None, None);
+    for field in Fields::new(octets) {
+        match field? {
+            (1, Value::Octets(octets)) => begin = span(octets)?,
+            (2, Value::Octets(octets)) => end = span(octets)?,
+            (3, Value::Octets(octets)) => key = octets.try_into().ok(),
+            _ => {}
+        }
+    }
+    let second = |time: Option<Duration>| u32::try_from(time?.as_secs()).ok();
+    let epoch = second(begin)
+        .zip(second(end))
+        .and_then(|(begin, end)| Epoch::new(begin, end).ok());
+    let (Some(epoch), Some(key)) = (epoch, key) else {
+        return Err(DaemonError::NoKey);
+    };
+    Ok((epoch, Octets::new(key)))
 }
 
 /// Reads the answer to `Paths`. Paths that cannot be used are left out and
@@ -278,9 +333,15 @@ fn span(octets: &[u8]) -> Result<Option<Duration>, DaemonError> {
         .map(|(seconds, nanos)| Duration::new(seconds, nanos)))
 }
 
-fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
+pub(crate) fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
     put_varint(out, u64::from(field << 3));
     put_varint(out, value);
+}
+
+pub(crate) fn put_octets(out: &mut Vec<u8>, field: u32, octets: &[u8]) {
+    put_varint(out, u64::from(field << 3 | 2));
+    put_varint(out, octets.len() as u64);
+    out.extend_from_slice(octets);
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -296,20 +357,20 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// What a field holds: a number, or octets. Others are passed over.
-enum Value<'a> {
+pub(crate) enum Value<'a> {
     Number(u64),
     Octets(&'a [u8]),
     Other,
 }
 
 /// The fields of a message, with their numbers.
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     octets: &'a [u8],
     at: usize,
 }
 
 impl<'a> Fields<'a> {
-    const fn new(octets: &'a [u8]) -> Self {
+    pub(crate) const fn new(octets: &'a [u8]) -> Self {
         Self { octets, at: 0 }
     }
 

@@ -23,7 +23,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-pub use epoch::{Cache, CacheKey, Epoch, EpochError, GRACE, PREFETCH};
+pub use epoch::{Cache, CacheKey, Epoch, EpochError, GRACE, LATE, PREFETCH};
 pub use mix::{MIN_SECRET, MixError, Purpose, Use, mix};
 
 use crate::address::IsdAs;

@@ -40,6 +40,9 @@ const DOUBLED_MAX: usize = 32;
 /// Attempts of one message that are remembered.
 const ATTEMPTS_MAX: usize = 16;
 
+/// Receipts that are kept until somebody takes them.
+const RECEIPTS_MAX: usize = 32;
+
 /// Who begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -84,6 +87,17 @@ pub struct PathReceipt {
     /// Where the last one came from, in the order of the ASes that it
     /// crossed; none where its path is none that the network told of.
     pub received: Option<Path>,
+}
+
+/// A datagram that came beside the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram<'a> {
+    /// The sender's port.
+    pub port: u16,
+    /// The path that an answer goes back by; none where it is not known.
+    pub along: Option<Fingerprint>,
+    /// What is in it.
+    pub payload: &'a [u8],
 }
 
 /// What was counted.
@@ -156,8 +170,12 @@ pub struct Session {
     /// The path to answer on.
     mirror: Option<Fingerprint>,
     flow: u32,
+    /// The ports of what was carried last beside the messages.
+    carries: Option<(u16, u16)>,
     doubled: VecDeque<[u8; 32]>,
     receipt: PathReceipt,
+    /// The receipts of all answers since they were taken last, each once.
+    receipts: Vec<PathReceipt>,
     counters: Counters,
 }
 
@@ -179,11 +197,13 @@ impl Session {
             backoff: 0,
             mirror: None,
             flow: flow & 0xf_ffff,
+            carries: None,
             doubled: VecDeque::new(),
             receipt: PathReceipt {
                 sent: None,
                 received: None,
             },
+            receipts: Vec::new(),
             counters: Counters {
                 sent: 0,
                 received: 0,
@@ -213,6 +233,18 @@ impl Session {
         self.remote
     }
 
+    /// Tells this end.
+    #[must_use]
+    pub const fn local(&self) -> Place {
+        self.local
+    }
+
+    /// Tells who begins.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
     /// Shows the choice: allowed paths, and the one in use.
     #[must_use]
     pub const fn choice(&self) -> &Choice {
@@ -223,6 +255,25 @@ impl Session {
     #[must_use]
     pub const fn receipt(&self) -> &PathReceipt {
         &self.receipt
+    }
+
+    /// Gives the receipts of all answers that came since it was called last,
+    /// each once, in the order in which they came first. Where there are more
+    /// than anybody can look through, the last of them says that its paths are
+    /// not known.
+    pub fn take_receipts(&mut self) -> Vec<PathReceipt> {
+        core::mem::take(&mut self.receipts)
+    }
+
+    fn note_receipt(&mut self) {
+        if self.role == Role::Answers || self.receipts.contains(&self.receipt) {
+            return;
+        }
+        if self.receipts.len() < RECEIPTS_MAX {
+            self.receipts.push(self.receipt.clone());
+        } else if let Some(last) = self.receipts.last_mut() {
+            *last = PathReceipt::default();
+        }
     }
 
     /// Tells what was counted.
@@ -385,6 +436,7 @@ impl Session {
             Role::Answers => self.mirror = fingerprint,
         }
         self.receipt.received = came.map(|path| path.reversed());
+        self.note_receipt();
         self.counters.received += 1;
         Arrival::Message {
             payload: payload.to_vec(),
@@ -466,6 +518,93 @@ impl Session {
         limit.saturating_mul(doubled).min(SILENCE_MAX)
     }
 
+    /// Gives the packet of a datagram between other ports of the two hosts, on
+    /// the path in use, or `along` another one where the policy allows that.
+    /// Nothing is waited for, and silence tells nothing.
+    ///
+    /// # Errors
+    /// [`NoPath`] where no path may be taken; nothing is sent then.
+    pub fn carry(
+        &mut self,
+        (from, to): (u16, u16),
+        along: Option<Fingerprint>,
+        payload: &[u8],
+        now: Duration,
+    ) -> Result<Transmit, NoPath> {
+        let allowed = self.choice.allowed();
+        let along = along.filter(|path| allowed.iter().any(|one| one.fingerprint() == *path));
+        let path = match along {
+            Some(path) => path,
+            None => self.choice.best(now)?.fingerprint(),
+        };
+        let route = find(&self.routes, path).ok_or(NoPath::Unknown)?;
+        let local = Place {
+            port: from,
+            ..self.local
+        };
+        let remote = Place {
+            port: to,
+            ..self.remote
+        };
+        let packet = packet::datagram(local, remote, route.octets(), (0, 0), payload);
+        self.counters.sent += 1;
+        self.carries = Some((from, to));
+        Ok(Transmit {
+            to: route.next(remote.host, remote.port),
+            octets: packet.map_err(|_| NoPath::Unknown)?,
+        })
+    }
+
+    /// Takes a datagram that came to another port of this host from the other.
+    /// None where it came by a path that the policy forbids, or from elsewhere;
+    /// a report of the network's is acted on.
+    ///
+    /// # Errors
+    /// [`PacketError`] where it is none.
+    pub fn carried<'a>(
+        &mut self,
+        octets: &'a [u8],
+        now: Duration,
+    ) -> Result<Option<Datagram<'a>>, PacketError> {
+        let packet = Packet::decode(octets)?;
+        let here = packet.destination == (self.local.isd_as, self.local.host);
+        match packet.carried()? {
+            Carried::Udp {
+                source_port,
+                payload,
+                ..
+            } => {
+                if !here || packet.source != (self.remote.isd_as, self.remote.host) {
+                    self.counters.strange += 1;
+                    return Ok(None);
+                }
+                let crossed = packet::crossed(packet.path)?;
+                let came = self.came_by(&crossed).map(|route| &route.path);
+                let policy = self.choice.policy();
+                let allowed = match came {
+                    Some(path) => policy.judge(path, 0).is_ok(),
+                    None => !policy.is_fence(),
+                };
+                let came = came.map(Path::fingerprint);
+                if !allowed {
+                    self.counters.fenced += 1;
+                    return Ok(None);
+                }
+                self.counters.received += 1;
+                Ok(Some(Datagram {
+                    port: source_port,
+                    along: came,
+                    payload,
+                }))
+            }
+            Carried::Report(report, quote) if here => {
+                self.reported(report, quote, now)?;
+                Ok(None)
+            }
+            Carried::Report(..) | Carried::Scmp(..) => Ok(None),
+        }
+    }
+
     /// Tells when silence is a failure.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
@@ -491,6 +630,11 @@ impl Session {
         true
     }
 
+    /// Tells whether packets between these ports are of this session.
+    fn sends(&self, ports: (u16, u16)) -> bool {
+        ports == (self.local.port, self.remote.port) || Some(ports) == self.carries
+    }
+
     fn reported(
         &mut self,
         report: Report,
@@ -500,7 +644,7 @@ impl Session {
         let quote = Packet::decode_quote(quote)?;
         let ours = quote.source == (self.local.isd_as, self.local.host)
             && quote.destination == (self.remote.isd_as, self.remote.host)
-            && quote.quoted_ports()? == (self.local.port, self.remote.port);
+            && self.sends(quote.quoted_ports()?);
         let crossed = packet::crossed(quote.path)?;
         let Some(went) = self.routes.iter().find(|route| route.is(&crossed)) else {
             return Ok(Arrival::Nothing);

@@ -5,7 +5,11 @@
 //! frames where it does not fit.
 
 mod frame;
+mod probe;
 mod reassembly;
+mod rules;
 
 pub use frame::{Encoder, FrameError, HEADER, Header, MIN_FRAME, NotIp, StreamId, packet_length};
+pub use probe::{MAX_DATA, Probe};
 pub use reassembly::{Counters, MAX_PACKET, MAX_STREAMS, Reassembler};
+pub use rules::{Flow, Prefix, Refused, RuleError, Rules, Service};

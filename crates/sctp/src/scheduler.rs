@@ -51,7 +51,7 @@ impl Default for StreamOptions {
     }
 }
 
-/// How long a message is worth sending (RFC 3758, and section 4.2 of
+/// How long a message is worth sending (RFC 3758, and section 3.1 of
 /// RFC 7496).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reliability {

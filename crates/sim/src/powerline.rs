@@ -9,9 +9,8 @@
 //! paused, else in real time, sped up by a factor of choice.
 
 mod medium;
-mod params;
 mod segment;
 
 pub use medium::{NodeConfig, PowerLineConfig, Statistics, street};
-pub use params::{G3, Prime, SFsk, Technology};
+pub use model::powerline::{G3, Prime, SFsk, Technology};
 pub use segment::{PowerLine, PowerLineSegment};

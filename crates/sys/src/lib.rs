@@ -1,6 +1,10 @@
 //! What no safe crate offers of the operating system: the one crate of this
 //! workspace that may hold `unsafe`, each with why it is sound.
 
+#[cfg(target_os = "linux")]
+pub mod socket;
+pub mod tun;
+
 use std::fs;
 
 use rustix::mm::{Advice, madvise};

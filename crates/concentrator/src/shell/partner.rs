@@ -7,7 +7,8 @@ use std::time::Duration;
 use link::{Clock, Limits, Listener};
 use tokio::sync::mpsc;
 
-use super::{Driver, REOPEN, StartError};
+use super::driver::Driver;
+use super::{REOPEN, StartError};
 use crate::config::Config;
 use crate::core::Input;
 use crate::device::SharedCore;

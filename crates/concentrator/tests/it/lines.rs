@@ -263,6 +263,45 @@ impl link::CounterStore for Forgotten {
     }
 }
 
+/// Makes the keys of the concentrator's own logical device, and their file.
+fn own_keys(folder: &std::path::Path) -> (KeyFile, std::path::PathBuf) {
+    let mut keys = KeyFile::generate(1, 1, &SystemEntropy).unwrap();
+    keys.meters[0].logical_device_name = "GWD1DC0000000001".parse().unwrap();
+    let path = folder.join("own.toml");
+    keys.save(&path).unwrap();
+    (keys, path)
+}
+
+/// A concentrator that runs.
+struct Running {
+    at: Endpoint,
+    core: SharedCore,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<Result<(), concentrator::store::StoreError>>,
+}
+
+impl Running {
+    async fn start(config: &Config, segments: Vec<Box<dyn Segment>>) -> Self {
+        let started = Concentrator::start(config, segments, &surroundings()).await;
+        let concentrator = started.unwrap();
+        let at = concentrator.local().next().unwrap().clone();
+        let core = concentrator.core();
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(concentrator.run(stopped));
+        Self {
+            at,
+            core,
+            stop,
+            task,
+        }
+    }
+
+    async fn end(self) {
+        self.stop.send(true).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
 /// The management client's association with the concentrator itself.
 fn management(keys: &KeyFile) -> Association {
     let own = &keys.meters[0];
@@ -297,18 +336,11 @@ fn management(keys: &KeyFile) -> Association {
 #[tokio::test]
 async fn the_management_client_sets_the_clock_and_is_told_until_it_confirms() {
     let folder = tempfile::tempdir().unwrap();
-    let mut keys = KeyFile::generate(1, 1, &SystemEntropy).unwrap();
-    keys.meters[0].logical_device_name = "GWD1DC0000000001".parse().unwrap();
-    let path = folder.path().join("own.toml");
-    keys.save(&path).unwrap();
+    let (keys, path) = own_keys(folder.path());
     let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
     config.keys = Some(path);
-    let started = Concentrator::start(&config, Vec::new(), &surroundings()).await;
-    let concentrator = started.unwrap();
-    let at = concentrator.local().next().unwrap().clone();
-    let core = concentrator.core();
-    let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(concentrator.run(stopped));
+    let running = Running::start(&config, Vec::new()).await;
+    let (at, core) = (running.at.clone(), Arc::clone(&running.core));
     let around = link::Surroundings::system();
     let client = Client::connect(&at, management(&keys), &around, LIMIT).await;
     let mut client = client.unwrap();
@@ -380,8 +412,7 @@ async fn the_management_client_sets_the_clock_and_is_told_until_it_confirms() {
         .await;
     assert!(refused.is_err());
     drop(public);
-    stop.send(true).unwrap();
-    task.await.unwrap().unwrap();
+    running.end().await;
 }
 
 /// Reads an attribute of the own device.
@@ -393,10 +424,7 @@ async fn own(client: &mut Client, class: u16, object: dlms::cosem::Obis, attribu
 #[tokio::test]
 async fn the_management_client_sets_up_the_wan_and_it_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let mut keys = KeyFile::generate(1, 1, &SystemEntropy).unwrap();
-    keys.meters[0].logical_device_name = "GWD1DC0000000001".parse().unwrap();
-    let path = folder.path().join("own.toml");
-    keys.save(&path).unwrap();
+    let (keys, path) = own_keys(folder.path());
     // Two places where a head end may wait; the configuration knows the first.
     let mut waiting = Vec::new();
     for _ in 0..2 {
@@ -421,11 +449,8 @@ async fn the_management_client_sets_up_the_wan_and_it_stays() {
         ])
     };
     for (round, waiting) in (0_u32..).zip(&mut waiting) {
-        let started = Concentrator::start(&config, Vec::new(), &surroundings()).await;
-        let concentrator = started.unwrap();
-        let local = concentrator.local().next().unwrap().clone();
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(concentrator.run(stopped));
+        let running = Running::start(&config, Vec::new()).await;
+        let local = running.at.clone();
         // It comes to where it was told to, also after a restart.
         let accepted = tokio::time::timeout(LIMIT, waiting.accept()).await;
         let accepted = accepted.unwrap().unwrap();
@@ -485,25 +510,18 @@ async fn the_management_client_sets_up_the_wan_and_it_stays() {
         assert!(public.read(place).await.is_err());
         assert!(public.write(place, &destination("a:1")).await.is_err());
         drop(public);
-        stop.send(true).unwrap();
-        task.await.unwrap().unwrap();
+        running.end().await;
     }
 }
 
 #[tokio::test]
 async fn a_push_is_repeated_as_often_as_the_setup_says_and_at_once_when_asked() {
     let folder = tempfile::tempdir().unwrap();
-    let mut keys = KeyFile::generate(1, 1, &SystemEntropy).unwrap();
-    keys.meters[0].logical_device_name = "GWD1DC0000000001".parse().unwrap();
-    let path = folder.path().join("own.toml");
-    keys.save(&path).unwrap();
+    let (keys, path) = own_keys(folder.path());
     let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
     config.keys = Some(path);
-    let started = Concentrator::start(&config, Vec::new(), &surroundings()).await;
-    let concentrator = started.unwrap();
-    let at = concentrator.local().next().unwrap().clone();
-    let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(concentrator.run(stopped));
+    let running = Running::start(&config, Vec::new()).await;
+    let at = running.at.clone();
     let mut link = link::connect(&at, (1, 1), &clock(), LIMIT).await.unwrap();
     let with = management(&keys);
     let mut machine = dlms::client::Client::new(with.config, with.security);
@@ -580,8 +598,7 @@ async fn a_push_is_repeated_as_often_as_the_setup_says_and_at_once_when_asked() 
     }
     // Once, and once again, and no more; and when it is asked for.
     assert_eq!(pushes, [2, 1]);
-    stop.send(true).unwrap();
-    task.await.unwrap().unwrap();
+    running.end().await;
 }
 
 fn write(
@@ -600,10 +617,7 @@ fn write(
 #[tokio::test]
 async fn it_tells_its_segments_its_connections_and_what_it_measures() {
     let folder = tempfile::tempdir().unwrap();
-    let mut keys = KeyFile::generate(1, 1, &SystemEntropy).unwrap();
-    keys.meters[0].logical_device_name = "GWD1DC0000000001".parse().unwrap();
-    let path = folder.path().join("own.toml");
-    keys.save(&path).unwrap();
+    let (keys, path) = own_keys(folder.path());
     let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
     config.keys = Some(path);
     config.metering = vec![MeteringConfig {
@@ -624,11 +638,8 @@ async fn it_tells_its_segments_its_connections_and_what_it_measures() {
         )),
         Box::new(IpSegment::start(Vec::new(), IpLimits::default(), &clock)),
     ];
-    let started = Concentrator::start(&config, segments, &surroundings()).await;
-    let concentrator = started.unwrap();
-    let at = concentrator.local().next().unwrap().clone();
-    let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(concentrator.run(stopped));
+    let running = Running::start(&config, segments).await;
+    let at = running.at.clone();
     let around = link::Surroundings::system();
     let client = Client::connect(&at, management(&keys), &around, LIMIT).await;
     let mut client = client.unwrap();
@@ -683,6 +694,5 @@ async fn it_tells_its_segments_its_connections_and_what_it_measures() {
         assert!(refused.is_err());
     }
     drop(public);
-    stop.send(true).unwrap();
-    task.await.unwrap().unwrap();
+    running.end().await;
 }

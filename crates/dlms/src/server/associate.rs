@@ -22,7 +22,7 @@ use crate::xdlms::{
 };
 
 use super::service::Services;
-use super::store::{AssociationTerms, Caller, Context, Notice, ObjectStore};
+use super::store::{AssociationTerms, Caller, Context, Notice, ObjectStore, SecurityState};
 use super::{
     ASSOCIATIONS_MAX, Association, Authentication, BackOff, Last, Outcome, Protected, Server,
     State, next_counter, risen,
@@ -188,11 +188,11 @@ impl Server {
         let keyed = terms.context == Context::LogicalNameCiphered
             || terms.mechanism == MechanismName::HighGmac;
         let mut protected = if keyed {
-            Some(protect(client, aarq, store)?)
+            Some(protect(client, aarq, now, store)?)
         } else {
             None
         };
-        let proposal = propose(client, &terms, aarq, protected.as_mut(), store)?;
+        let proposal = propose(client, &terms, aarq, protected.as_mut(), now, store)?;
         let initiate = InitiateRequest::from_octets(&proposal.plain)
             .map_err(|_| Rejected::new(ServiceUserDiagnostic::NoReasonGiven))?;
         let conformance = agree(&terms, &initiate)?;
@@ -240,19 +240,14 @@ impl Server {
             None => information = response,
             Some(envelope) => {
                 let counter = next_counter(client, store).ok();
-                let security = store.security(client);
+                let title = store.security(client).map(|security| security.title);
                 counter
-                    .zip(security)
-                    .and_then(|(counter, security)| {
-                        security
+                    .zip(title)
+                    .zip(protected.as_ref())
+                    .and_then(|((counter, title), protected)| {
+                        protected
                             .keys
-                            .protect(
-                                envelope,
-                                &security.title,
-                                counter,
-                                &response,
-                                &mut information,
-                            )
+                            .protect(envelope, &title, counter, &response, &mut information)
                             .ok()
                     })
                     .ok_or(Rejected::new(ServiceUserDiagnostic::NoReasonGiven))?;
@@ -367,6 +362,7 @@ const INITIATE_PDU_SIZE: u8 = 3;
 fn protect(
     client: u16,
     aarq: &Aarq<'_>,
+    now: Instant,
     store: &mut dyn ObjectStore,
 ) -> Result<Protected, Rejected> {
     let unknown = || Rejected::new(ServiceUserDiagnostic::CallingApTitleNotRecognized);
@@ -381,8 +377,24 @@ fn protect(
     if !bound || title == state.title {
         return Err(unknown());
     }
-    let keys: KeyRing = state.keys.clone();
-    Ok(Protected::new(title, keys, state))
+    let (keys, until) = candidates(state, now).next().ok_or_else(Rejected::failed)?;
+    Ok(Protected {
+        until,
+        ..Protected::new(title, keys, state)
+    })
+}
+
+/// The keys that an association may be made under, and until when each holds.
+fn candidates(
+    state: &SecurityState,
+    now: Instant,
+) -> impl Iterator<Item = (KeyRing, Option<Instant>)> {
+    let fixed = state.timed.is_none().then(|| (state.keys.clone(), None));
+    let timed = state.timed.iter().flatten();
+    let timed = timed.filter(move |one| now < one.until);
+    fixed
+        .into_iter()
+        .chain(timed.map(|one| (one.keys.clone(), Some(one.until))))
 }
 
 /// Reads the proposal in the user-information, deciphered where it must be.
@@ -391,6 +403,7 @@ fn propose(
     terms: &AssociationTerms,
     aarq: &Aarq<'_>,
     protected: Option<&mut Protected>,
+    now: Instant,
     store: &mut dyn ObjectStore,
 ) -> Result<Proposal, Rejected> {
     let information = aarq
@@ -438,15 +451,20 @@ fn propose(
             .map_err(|_| unverified())?;
         opened.range()
     } else {
+        let candidates: Vec<_> = candidates(state, now).collect();
         let opened = state.received.verify(&protected.title, |window| {
             risen(window, &header).map_err(|_| Rejected {
                 notice: Some(Notice::Replayed),
                 ..Rejected::failed()
             })?;
-            protected
-                .keys
-                .unprotect_once(&mut frame, &protected.title, terms.protection, window)
-                .map_err(|_| unverified())
+            let title = &protected.title;
+            let verified = candidates.into_iter().find_map(|(keys, until)| {
+                let opened = keys.unprotect_once(&mut frame, title, terms.protection, window);
+                Some((opened.ok()?, keys, until))
+            });
+            let (opened, keys, until) = verified.ok_or_else(unverified)?;
+            (protected.keys, protected.until) = (keys, until);
+            Ok(opened)
         })?;
         store
             .counter_accepted(client, &protected.title, header.counter, false)

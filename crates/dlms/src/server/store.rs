@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::Instant;
 use crate::acse::MechanismName;
 use crate::axdr::RawData;
 use crate::cosem::{
@@ -188,6 +189,15 @@ pub enum Context {
     LogicalNameCiphered,
 }
 
+/// Keys that hold for a while.
+#[derive(Clone, Debug)]
+pub struct TimedKeys {
+    /// The keys, made ready.
+    pub keys: KeyRing,
+    /// When they end.
+    pub until: Instant,
+}
+
 /// Keys and counters of one association, or of several that share them.
 pub struct SecurityState {
     /// The device's own system title.
@@ -196,6 +206,10 @@ pub struct SecurityState {
     pub client_title: Option<SystemTitle>,
     /// The keys, made ready.
     pub keys: KeyRing,
+    /// Where there is such a list, `keys` make no association: each is made
+    /// under the first of these that verifies its AARQ, and ends when they do.
+    /// An AARQ without a tag is taken under the first.
+    pub timed: Option<Vec<TimedKeys>>,
     /// Counters of what the device sends.
     pub send: SendCounter,
     /// Counters of what clients sent under the global keys, for each of their

@@ -10,8 +10,8 @@ use dlms::axdr::{Data, RawData};
 use dlms::cosem::{AttributeDescriptor, EntryDescriptor, ProfileSelection};
 use link::{Client, Endpoint, KeyFile, MeterKeys, Surroundings};
 
-use crate::LOAD;
 use crate::association::association;
+use crate::days::LOAD;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const AT_ONCE: usize = 64;

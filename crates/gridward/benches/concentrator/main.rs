@@ -31,25 +31,23 @@ mod deployment;
 #[path = "../../tests/it/association.rs"]
 mod association;
 
+#[path = "../../../concentrator/benches/collect/days.rs"]
+mod days;
+
 mod direct;
 mod opaque;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use concentrator::collector::state::{Bounds, Record};
-use concentrator::collector::{log, rows};
+use concentrator::collector::log;
+use concentrator::collector::state::Bounds;
 use deployment::Role;
-use dlms::axdr::{ClockStatus, Data, DateTime};
-use dlms::codec::Wire as _;
-use dlms::cosem::Obis;
 use model::LogicalDeviceName;
 
 const NAME: &str = "GWD1DC0000000001";
-const LOAD: Obis = Obis([1, 0, 99, 1, 0, 255]);
 const DAYS: i64 = 60;
 
 fn main() {
@@ -211,45 +209,13 @@ fn forward(count: u16, days: i64, runs: usize) {
 fn fill(data: &Path, meters: u16, days: i64) {
     std::fs::create_dir_all(data).unwrap();
     let mut opened = log::open(&data.join("collector.log"), Bounds::default()).unwrap();
-    let captured: Arc<[u8]> = [1, 0][..].into();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = i64::try_from(now.unwrap().as_secs()).unwrap();
     let begin = now - now % 900 - days * 86_400 + 3_600;
     let (saps, _) = opaque::saps(meters);
     for sap in saps {
         let name: LogicalDeviceName = opaque::name(sap).parse().unwrap();
-        let mut records = vec![Record::Shape {
-            name: name.clone(),
-            obis: LOAD,
-            period_s: 900,
-            captured: Arc::clone(&captured),
-        }];
-        let mut import = 18_204_317 + i64::from(sap) * 977;
-        for day in 0..days {
-            let rows: Vec<rows::Row> = (0..96)
-                .map(|slot| {
-                    let at = begin + day * 86_400 + slot * 900;
-                    // A household: 20 to 400 Wh in a quarter of an hour.
-                    import += 20 + (slot * 7_919 + day * 104_729 + import) % 380;
-                    let time = DateTime::from_unix_seconds(at, -60, ClockStatus(0)).unwrap();
-                    let cells = vec![
-                        Data::date_time_octets(&time),
-                        Data::Unsigned(0),
-                        Data::DoubleLongUnsigned(u32::try_from(import).unwrap()),
-                        Data::DoubleLongUnsigned(0),
-                    ];
-                    rows::Row {
-                        at,
-                        octets: Data::Structure(cells).to_octets(),
-                    }
-                })
-                .collect();
-            records.push(Record::Rows {
-                name: name.clone(),
-                obis: LOAD,
-                block: rows::encode(&rows).into(),
-            });
-        }
+        let records = days::records(&name, i64::from(sap), begin, days);
         opened.log.append(&records).unwrap();
     }
 }

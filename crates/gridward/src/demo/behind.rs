@@ -1,13 +1,18 @@
 //! The two concentrators of the demo and the meters behind them: their keys, their
 //! configuration, and which SAP each meter got.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use dlms::axdr::Data;
+use dlms::axdr::{ClockStatus, Data, DateTime};
 use dlms::cosem::AttributeDescriptor;
-use link::{Association, Client, Endpoint, KeyFile, Surroundings, SystemEntropy};
+use link::{
+    Association, Client, Clock as _, Endpoint, KeyFile, Surroundings, SystemClock, SystemEntropy,
+};
+use meter::metrology::Source as _;
+use meter::population::Population;
+use model::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Places, Role, path};
@@ -22,6 +27,18 @@ const OWN: u32 = 900_000;
 const COLLECTOR: u16 = 3;
 /// Days of history that meters behind concentrators have: a power line is slow.
 const HISTORY_DAYS: &str = "3";
+/// What the meters behind concentrators are: single-phase, so that each phase of a feeder has its
+/// own balance.
+const MODEL: &str = "idis-like";
+/// Percent of what is supplied that the lines of a feeder lose: what distribution loses without
+/// theft is 2 to 5 % where it is little (3rd CEER report on power losses).
+const LOSS_PERCENT: u32 = 4;
+/// Hours before the first start that the feeders' own meters know.
+const FEEDER_HISTORY_H: u32 = 6;
+/// Seconds before the first start at which a meter was bypassed.
+const BYPASSED_S: i64 = 3 * 3_600;
+/// Feeders whose meters are read by the concentrator over the power line as well.
+const READ_OVER_LINE: [&str; 2] = ["F1", "F2"];
 /// How many times faster than real the power line goes.
 pub(super) const SPEED: u32 = 200;
 /// How long the meters are waited for that have not registered yet.
@@ -119,6 +136,7 @@ pub(super) async fn start(
     each: u32,
 ) -> Result<(Role, Vec<Concentrator>), Failure> {
     let count = each.saturating_mul(2).to_string();
+    let bypass = bypassed(places, each)?;
     let mut meters = Role::start(
         "the meters behind concentrators",
         program,
@@ -128,8 +146,12 @@ pub(super) async fn start(
             "tcp://127.0.0.1:0",
             "--count",
             &count,
+            "--model",
+            MODEL,
             "--history",
             HISTORY_DAYS,
+            "--bypass",
+            &bypass,
             "--keys",
             path(&places.behind_keys)?,
             "--data",
@@ -241,18 +263,30 @@ impl Settings<'_> {
             .filter_map(|line| line.get("server")?.as_u64())
             .collect();
         let (first, last) = (servers.iter().min(), servers.iter().max());
-        // Over a power line every other meter is read by the concentrator as well, else each.
-        let (line, every) = match self.medium {
-            "s-fsk" => (format!("speed = {SPEED}\ncredit = 2\n"), 2),
-            _ => (String::new(), 1),
+        // Over a power line the meters of some feeders are read by the concentrator as well, else
+        // each.
+        let over_line = self.medium == "s-fsk";
+        let line = if over_line {
+            format!("speed = {SPEED}\ncredit = 2\n")
+        } else {
+            String::new()
         };
-        let read = || self.lines.iter().step_by(every);
+        let is_read = |line: &&Value| {
+            let feeder = said(line, "feeder").unwrap_or_default();
+            !over_line || READ_OVER_LINE.contains(&feeder)
+        };
+        let read = || self.lines.iter().filter(is_read);
         let names: Vec<&str> = read().filter_map(|line| said(line, NAME)).collect();
         let sites: String = read().filter_map(site).collect();
+        let feeders: BTreeSet<&str> = read().filter_map(|line| said(line, "feeder")).collect();
+        let metering: String = feeders
+            .into_iter()
+            .map(|feeder| metering(feeder, self.lines))
+            .collect();
         format!(
             "[concentrator]\nname = \"{}\"\ndata = {}\nkeys = {}\n\
              [concentrator.collect]\nkeys = {}\nmeters = {}\nevery_s = 300\n\
-             [[concentrator.metering]]\nfeeder = \"Transformer\"\nwatts = 6000\n{sites}\
+             {metering}{sites}\
              [[concentrator.wan]]\nlisten = \"tcp://127.0.0.1:0\"\n\
              [[concentrator.segment]]\nmedium = \"{}\"\n{line}\
              [[concentrator.segment.meter]]\nendpoint = \"{}\"\nservers = \"{}-{}\"\n",
@@ -267,6 +301,53 @@ impl Settings<'_> {
             last.copied().unwrap_or(1),
         )
     }
+}
+
+/// A feeder that the concentrator meters, with the houses that hang on it.
+fn metering(feeder: &str, lines: &[Value]) -> String {
+    let of = |line: &&Value| said(line, "feeder") == Some(feeder);
+    let houses: Vec<String> = lines
+        .iter()
+        .filter(of)
+        .filter_map(|line| {
+            let (title, phase) = (said(line, "system_title")?, said(line, "phase")?);
+            Some(format!("{{ title = \"{title}\", phase = \"{phase}\" }}"))
+        })
+        .collect();
+    format!(
+        "[[concentrator.metering]]\nfeeder = \"{feeder}\"\nsource = \"street\"\n\
+         loss_percent = {LOSS_PERCENT}\nhistory_h = {FEEDER_HISTORY_H}\nhouse = [{}]\n",
+        houses.join(", ")
+    )
+}
+
+/// Which of the meters was bypassed and when, as `--bypass` of `gridward meter` takes it: of those
+/// over IP the one whose house draws most. Said once, since what a meter counted stays counted.
+fn bypassed(places: &Places, each: u32) -> Result<String, Failure> {
+    let file = places.folder.join("bypass.txt");
+    if file.exists() {
+        return std::fs::read_to_string(&file)
+            .map(|text| text.trim().to_owned())
+            .map_err(|error| Failure::new(format!("{}: {error}", file.display())));
+    }
+    let keys = KeyFile::load(&places.behind_keys).map_err(|error| keys::failure(&error))?;
+    let now = SystemClock::new().unix_seconds();
+    let at = now.div_euclid(900) * 900 - BYPASSED_S;
+    let drawn = |title: [u8; 8]| {
+        let house = Population::default().household(title, false);
+        let until = |secs| house.energy(Timestamp::from_secs(secs)).import_mws();
+        until(now).saturating_sub(until(at))
+    };
+    let over_ip = (1_u32..)
+        .zip(&keys.meters)
+        .skip(usize::try_from(each).unwrap_or(usize::MAX));
+    let most = over_ip.max_by_key(|(_, meter)| drawn(meter.system_title.0));
+    let number = most.map_or(1, |(number, _)| number);
+    let time = DateTime::from_unix_seconds(at, 0, ClockStatus(0))
+        .ok_or_else(|| Failure::new("the clock has no time"))?;
+    let text = format!("{number}@{time}");
+    Places::put(&file, &format!("{text}\n"))?;
+    Ok(text)
 }
 
 /// Where a meter hangs, so that it counts in the sum of its feeder.

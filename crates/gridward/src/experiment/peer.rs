@@ -338,7 +338,10 @@ async fn record_tcp(at: &str, output: &mut Output<'_, '_>) -> Outcome {
 
 async fn play_tcp(to: &str, trace: &Trace, careful: bool, output: &mut Output<'_, '_>) -> Outcome {
     let mut stream = TcpStream::connect(to).await.map_err(|e| broken(&e))?;
-    stream.set_nodelay(true).map_err(|error| broken(&error))?;
+    // The plain one is as a socket comes, with Nagle's algorithm.
+    stream
+        .set_nodelay(careful)
+        .map_err(|error| broken(&error))?;
     tokio::time::sleep(SETTLE).await;
     tell(output, "started")?;
     let mut due = Due::new(trace, wall(), !careful);
@@ -444,6 +447,10 @@ async fn hold(
         // Each from sockets of its own, as if it were another meter.
         let made = SctpDialer::default().connect(endpoint, &clock).await;
         held.push(made.map_err(|error| failed(&error))?);
+        // Who waits for all of them hears that it goes on.
+        if held.len().is_multiple_of(100) {
+            tell(output, &format!("holding {}", held.len()))?;
+        }
     }
     tell(output, &format!("held {}", held.len()))?;
     stop.wait().await;

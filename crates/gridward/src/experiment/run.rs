@@ -19,9 +19,10 @@ use crate::failure::Failure;
 pub(super) enum Stack {
     /// This program's SCTP.
     Ours,
-    /// One TCP connection, first come, first served.
+    /// One TCP connection as a socket comes, first come, first served.
     Tcp,
-    /// One TCP connection, most urgent first, and little handed in ahead.
+    /// One TCP connection without Nagle's algorithm, most urgent first, and
+    /// little handed in ahead.
     Careful,
     Usrsctp,
     /// The Linux kernel's SCTP.

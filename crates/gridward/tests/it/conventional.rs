@@ -2,15 +2,10 @@
 //!
 //! Evidence: self-agreement from end to end over real sockets.
 
-use std::path::Path;
-use std::thread;
-use std::time::Duration;
-
 use serde_json::Value;
 
-use crate::demo::get;
 use crate::program::run;
-use crate::session::{Role, done};
+use crate::session::{Role, done, make_keys, path, rows_of, until};
 
 const NAME: &str = "GWD1DC0000000001";
 
@@ -25,30 +20,7 @@ impl Street {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| path(folder.path(), name);
         let number = count.to_string();
-        done(run(&[
-            "keys",
-            "generate",
-            "--count",
-            &number,
-            &at("keys.toml"),
-        ]));
-        done(run(&[
-            "keys",
-            "collector",
-            &at("keys.toml"),
-            &at("collector.toml"),
-        ]));
-        // A number of its own, and with it a title that no meter has.
-        done(run(&[
-            "keys",
-            "generate",
-            "--first",
-            "900001",
-            &at("own.toml"),
-        ]));
-        let text = std::fs::read_to_string(at("own.toml")).unwrap();
-        let text = text.replace("GWD0000000900001", NAME);
-        std::fs::write(at("own.toml"), text).unwrap();
+        make_keys(folder.path(), count, &[("own.toml", NAME)]);
         let mut meters = Role::start(&[
             "meter",
             "--listen",
@@ -109,26 +81,6 @@ impl Street {
         all.extend(who);
         done(run(&all)).json()
     }
-}
-
-fn path(folder: &Path, name: &str) -> String {
-    folder.join(name).to_str().unwrap().to_owned()
-}
-
-/// Waits until the status page says something.
-fn until(status: &str, what: impl Fn(&Value) -> bool) -> Value {
-    let address = status.trim_start_matches("http://").trim_end_matches('/');
-    let mut last = Value::Null;
-    for _ in 0..1_200 {
-        let (code, body) = get(address, "/status.json", "");
-        assert!(code.contains("200"), "{code}");
-        last = serde_json::from_str(&body).unwrap();
-        if what(&last) {
-            return last;
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    panic!("the status page never says so: {last}");
 }
 
 fn all_have_rows(status: &Value) -> bool {
@@ -227,9 +179,4 @@ impl Gone {
         );
         role.stop();
     }
-}
-
-fn rows_of(profile: &Value) -> Vec<Value> {
-    let rows = profile["rows"].as_array().or_else(|| profile.as_array());
-    rows.unwrap().clone()
 }

@@ -32,6 +32,8 @@ fn start(data: &str) -> (Role, Value) {
         "3",
         "--behind",
         "2",
+        "--outlets",
+        "1",
         "--listen",
         "127.0.0.1:0",
     ]);
@@ -71,6 +73,43 @@ fn collected(url: &str, token: &str) -> bool {
     read && body("/api/v1/fleet")["queue"] == 0
 }
 
+/// A feeder loses what its lines lose, 4 %, until one of its meters is bypassed: from then on what
+/// that house draws is lost as well.
+fn the_bypass_shows(url: &str, token: &str, id: &str, data: &std::path::Path) {
+    let said = std::fs::read_to_string(data.join("bypass.txt")).unwrap();
+    let (_, since) = said.trim().split_once('@').unwrap();
+    let since = headend::parse_rfc3339(since).unwrap();
+    let path = format!("/api/v1/concentrators/{id}/balance");
+    // Thousandths lost before and after, of the intervals that were weighed.
+    let losses = |branch: &Value| {
+        let mut sums = [[0, 0]; 2];
+        for point in branch["points"].as_array().unwrap() {
+            let at = headend::parse_rfc3339(point["t"].as_str().unwrap()).unwrap();
+            let sum = &mut sums[usize::from(at > since)];
+            if point["weight"] == "weighed" {
+                sum[0] += point["supplied_wh"].as_i64().unwrap();
+                sum[1] += point["metered_wh"].as_i64().unwrap();
+            }
+        }
+        sums.map(|[supplied, metered]| (supplied - metered) * 1_000 / supplied.max(1))
+    };
+    let weighed = |branch: &Value| branch["weighed"].as_u64().unwrap() >= 20;
+    let balance = until(url, token, &path, |balance| {
+        let rows = balance["rows"].as_array().unwrap();
+        rows.iter().any(|row| weighed(row) && losses(row)[1] > 300)
+    });
+    for branch in balance["rows"].as_array().unwrap() {
+        if weighed(branch) {
+            let [before, after] = losses(branch);
+            assert!((20..=70).contains(&before), "{before}: {branch}");
+            assert!(
+                (20..=70).contains(&after) || after > 300,
+                "{after}: {branch}"
+            );
+        }
+    }
+}
+
 #[test]
 fn it_starts_serves_stops_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -89,6 +128,13 @@ fn it_starts_serves_stops_and_goes_on() {
         status.contains("200") && fleet.contains("\"meters\":7"),
         "{status} {fleet}"
     );
+
+    // The outlet meter calls, and is asked for the week that it holds.
+    assert_eq!(first["outlet_meters"], 1);
+    until(url, &token, "/api/v1/outlet-meters", |list| {
+        let row = &list["rows"][0];
+        row["connected"] == true && row["power_w"].is_u64()
+    });
 
     // Anybody with the key file can read a meter beside the head end, once that
     // is not busy with it: both count under the same key.
@@ -113,17 +159,24 @@ fn it_starts_serves_stops_and_goes_on() {
     ]);
     assert_eq!(read.status, 0, "{}{}", read.output, read.error);
     assert_eq!(read.json()[0]["text"], meter["logical_device_name"]);
-    // Both concentrators answer with all their meters, which the one over IP reads on its own.
+    // Both concentrators answer with all their meters. The one over IP reads them on its own, the
+    // other those of two feeders.
     let rows = until(url, &token, "/api/v1/concentrators", |list| {
         let rows = list["rows"].as_array().unwrap();
         rows.len() == 2
             && rows.iter().all(|row| {
                 let ip = row["media"] == serde_json::json!(["ip"]);
-                row["there"] == 2 && row["collected"] == if ip { 2 } else { 1 }
+                row["there"] == 2 && row["collected"].as_u64().is_some_and(|it| !ip || it == 2)
             })
     });
     for row in rows["rows"].as_array().unwrap() {
-        assert_eq!((&row["enrolled"], &row["state"]), (&2.into(), &"ok".into()));
+        assert_eq!(row["enrolled"], 2);
+        // The feeder with the bypass may have been noticed by now.
+        let ip = row["media"] == serde_json::json!(["ip"]);
+        assert!(
+            row["state"] == "ok" || ip && row["state"] == "warn",
+            "{row}"
+        );
         let path = format!(
             "/api/v1/concentrators/{}/meters",
             row["id"].as_str().unwrap()
@@ -134,6 +187,18 @@ fn it_starts_serves_stops_and_goes_on() {
             meters.iter().all(|meter| meter["id"].is_string()),
             "{meters:?}"
         );
+        if row["media"] == serde_json::json!(["s-fsk"]) {
+            let read = |meter: &&Value| meter["feeder"] == "F1" || meter["feeder"] == "F2";
+            assert_eq!(row["collected"], meters.iter().filter(read).count());
+        } else {
+            the_bypass_shows(url, &token, row["id"].as_str().unwrap(), folder.path());
+            let noticed = until(url, &token, "/api/v1/concentrators", |list| {
+                let rows = list["rows"].as_array().unwrap();
+                rows.iter()
+                    .any(|it| it["id"] == row["id"] && it["state"] == "warn")
+            });
+            assert!(noticed.to_string().contains(" lost"), "{noticed}");
+        }
     }
     let saps = |url: &str| -> Vec<Value> {
         let list = body(url, "/api/v1/concentrators", &token);

@@ -19,6 +19,7 @@ const COMMANDS: &[&[&str]] = &[
     &["homegate"],
     &["homegate", "setup"],
     &["homegate", "token"],
+    &["sig"],
     &["demo"],
     &["experiment"],
     &["experiment", "sctp"],

@@ -18,13 +18,9 @@ use serde_json::Value;
 use crate::delivery::Wire;
 use crate::demo::get;
 use crate::program::run;
-use crate::session::{Role, done};
+use crate::session::{Role, done, make_keys, path, rows_of, until};
 
 const METERS: usize = 4;
-
-fn path(folder: &Path, name: &str) -> String {
-    folder.join(name).to_str().unwrap().to_owned()
-}
 
 fn own_name(number: usize) -> String {
     format!("GWD1DC000000000{number}")
@@ -90,6 +86,10 @@ struct Street {
     meters_url: String,
     mode: &'static str,
     segments: String,
+    /// Seconds after which one that is silent has lost its segments.
+    lease_s: u8,
+    /// Seconds that the head end waits for an answer.
+    timeout_s: u8,
 }
 
 /// A running concentrator.
@@ -109,29 +109,22 @@ impl Dc {
 
 impl Street {
     fn new(mode: &'static str, split: bool) -> Self {
+        let ranges = if split {
+            vec!["1-2".to_owned(), format!("3-{METERS}")]
+        } else {
+            vec![format!("1-{METERS}")]
+        };
+        Self::on(mode, "medium = \"ip\"", &ranges)
+    }
+
+    /// As told, on segments of a medium with its further settings.
+    fn on(mode: &'static str, medium: &str, ranges: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| path(folder.path(), name);
         let count = METERS.to_string();
-        done(run(&[
-            "keys",
-            "generate",
-            "--count",
-            &count,
-            &at("keys.toml"),
-        ]));
-        done(run(&[
-            "keys",
-            "collector",
-            &at("keys.toml"),
-            &at("collector.toml"),
-        ]));
-        for number in 1..=2 {
-            let (first, file) = (format!("90000{number}"), at(&format!("own{number}.toml")));
-            done(run(&["keys", "generate", "--first", &first, &file]));
-            let text = std::fs::read_to_string(&file).unwrap();
-            let text = text.replace(&format!("GWD0000000{first}"), &own_name(number));
-            std::fs::write(&file, text).unwrap();
-        }
+        let names = [own_name(1), own_name(2)];
+        let owns = [("own1.toml", names[0].as_str()), ("own2.toml", &names[1])];
+        make_keys(folder.path(), METERS, &owns);
         papers(folder.path());
         let mut meters = Role::start(&[
             "meter",
@@ -146,14 +139,9 @@ impl Street {
         ]);
         let urls = (0..METERS).map(|_| meters.line()["endpoint"].as_str().unwrap().to_owned());
         let meters_url = urls.last().unwrap();
-        let ranges = if split {
-            vec!["1-2".to_owned(), format!("3-{METERS}")]
-        } else {
-            vec![format!("1-{METERS}")]
-        };
         let segment = |servers: &String| {
             format!(
-                "[[concentrator.segment]]\nmedium = \"ip\"\n[[concentrator.segment.meter]]\n\
+                "[[concentrator.segment]]\n{medium}\n[[concentrator.segment.meter]]\n\
                  endpoint = \"{meters_url}\"\nservers = \"{servers}\"\n"
             )
         };
@@ -164,6 +152,8 @@ impl Street {
             meters_url,
             mode,
             segments,
+            lease_s: 5,
+            timeout_s: 3,
         }
     }
 
@@ -177,7 +167,7 @@ impl Street {
         let config = format!(
             "[concentrator]\nname = \"{}\"\ndata = \"{}\"\nkeys = \"{}\"\n\
              [concentrator.collect]\nkeys = \"{}\"\nall = true\nevery_s = 2\nbackfill_days = 1\n\
-             [concentrator.pair]\npeer = \"{}\"\nmode = \"{}\"\nlease_s = 5\n\
+             [concentrator.pair]\npeer = \"{}\"\nmode = \"{}\"\nlease_s = {}\n\
              {way}?ca={}&cert={}&key={}&name=dc{}.example\"\n\
              [[concentrator.wan]]\nlisten = \"{listen}\"\n{}",
             own_name(number),
@@ -186,6 +176,7 @@ impl Street {
             self.at("collector.toml"),
             own_name(3 - number),
             self.mode,
+            self.lease_s,
             self.at("ca.pem"),
             self.at(&format!("{own}.pem")),
             self.at(&format!("{own}.key")),
@@ -283,22 +274,6 @@ fn there(status: &Value) -> usize {
     meters.filter(|meter| meter["there"] == true).count()
 }
 
-/// Waits until a status page says something.
-fn until(page: &str, what: impl Fn(&Value) -> bool) -> Value {
-    let address = page.trim_start_matches("http://").trim_end_matches('/');
-    let mut last = Value::Null;
-    for _ in 0..1_200 {
-        let (code, body) = get(address, "/status.json", "");
-        assert!(code.contains("200"), "{code}");
-        last = serde_json::from_str(&body).unwrap();
-        if what(&last) {
-            return last;
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    panic!("the status page never says so: {last}");
-}
-
 fn holds(status: &Value, segments: &[u64]) -> bool {
     let held = status["pair"]["held_segments"].as_array().unwrap();
     let held: Vec<u64> = held.iter().map(|it| it.as_u64().unwrap()).collect();
@@ -370,6 +345,46 @@ fn the_standby_goes_on_when_the_active_one_is_killed() {
     street.kept_once(&first, 1, &saps);
     head_end.role.stop();
     first.role.stop();
+    street.meters.unwrap().stop();
+}
+
+/// The active one of two before the meters of a power line is killed in the midst of a head end's
+/// round. The line's meters have to register with the other first, and to be named.
+fn the_line_is_taken_over(street: &Street) {
+    let (first, second, _) = street.both();
+    let saps = saps_of(&first);
+    let status = until(&second.page, |it| in_step(it) && full(it));
+    assert_eq!((there(&status), &table(&status)), (0, &saps));
+    let head_end = HeadEnd::start(street, &format!("{} {}", first.url, second.url), &saps);
+    head_end.some_read(1);
+    let killed = now();
+    first.kill();
+    head_end.reads_all_after(killed);
+    let status = until(&second.page, |it| holds(it, &[0]) && there(it) == METERS);
+    assert_eq!(status["pair"]["takeovers"], 1);
+    assert_eq!(table(&status), saps, "no meter has another SAP");
+    // Nothing is lost and nothing is doubled, at the head end and at the one that goes on.
+    head_end.has_what_meters_hold(street, &saps);
+    head_end.has_no_conflicts();
+    let rounds = status["collection"]["rounds"].as_u64().unwrap();
+    until(&second.page, |it| {
+        it["collection"]["rounds"].as_u64().unwrap() > rounds + 4
+    });
+    street.kept_once(&second, 2, &saps);
+    head_end.role.stop();
+    second.role.stop();
+}
+
+fn all_of_them() -> [String; 1] {
+    [format!("1-{METERS}")]
+}
+
+/// Requirement D11 on a power line, whose time goes faster than the clock's.
+#[test]
+fn a_power_line_is_taken_over_with_nothing_lost_or_doubled() {
+    let medium = "medium = \"s-fsk\"\nspeed = 200\ncredit = 1";
+    let street = Street::on("standby", medium, &all_of_them());
+    the_line_is_taken_over(&street);
     street.meters.unwrap().stop();
 }
 
@@ -516,9 +531,10 @@ impl HeadEnd {
         let config = format!(
             "[headend]\nenrolment = \"{}\"\nkeys = \"{}\"\n\
              [headend.collector]\nhistory_days = 1\nevery_s = 10\nretry_first_s = 1\n\
-             retry_longest_s = 2\ntimeout_s = 3\nconcurrency = 1\n{more}",
+             retry_longest_s = 2\ntimeout_s = {}\nconcurrency = 1\n{more}",
             street.at("meters.csv"),
             street.at("keys.toml"),
+            street.timeout_s,
         );
         std::fs::write(street.at("headend.toml"), config).unwrap();
         let mut role = Role::start(&[
@@ -680,9 +696,4 @@ impl Street {
             assert_eq!(kept, self.held(server, name, from, to), "{name}");
         }
     }
-}
-
-fn rows_of(profile: &Value) -> Vec<Value> {
-    let rows = profile["rows"].as_array().or_else(|| profile.as_array());
-    rows.unwrap().clone()
 }

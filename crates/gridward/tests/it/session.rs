@@ -5,9 +5,11 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::demo::get;
 use crate::program::{Run, run};
 
 /// A role as a process, which ends with its standard input.
@@ -67,8 +69,10 @@ impl Role {
 }
 
 impl Drop for Role {
+    /// Until it is gone the next one may find its folder locked.
     fn drop(&mut self) {
         drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
@@ -341,4 +345,49 @@ fn hdlc_over_tcp_is_the_same() {
     let read = done(site.run("read", &["1-0:1.8.0", "--json"])).json();
     assert_eq!(read[0]["unit"], "Wh");
     site.role.stop();
+}
+
+/// A file in a folder, as an argument.
+pub(crate) fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+/// Makes the keys of so many meters, those that a concentrator reads them with, and for each of
+/// `names` the keys of a concentrator's own logical device: `keys.toml`, `collector.toml`, and the
+/// files that are named.
+pub(crate) fn make_keys(folder: &Path, count: usize, names: &[(&str, &str)]) {
+    let at = |name: &str| path(folder, name);
+    let (count, keys) = (count.to_string(), at("keys.toml"));
+    done(run(&["keys", "generate", "--count", &count, &keys]));
+    done(run(&["keys", "collector", &keys, &at("collector.toml")]));
+    for ((file, name), number) in names.iter().zip(900_001..) {
+        // A number of its own, and with it a title that no meter has.
+        let (file, number) = (at(file), number.to_string());
+        done(run(&["keys", "generate", "--first", &number, &file]));
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.replace(&format!("GWD0000000{number}"), name);
+        std::fs::write(&file, text).unwrap();
+    }
+}
+
+/// Waits until a concentrator's status page says something.
+pub(crate) fn until(page: &str, what: impl Fn(&Value) -> bool) -> Value {
+    let address = page.trim_start_matches("http://").trim_end_matches('/');
+    let mut last = Value::Null;
+    for _ in 0..1_200 {
+        let (code, body) = get(address, "/status.json", "");
+        assert!(code.contains("200"), "{code}");
+        last = serde_json::from_str(&body).unwrap();
+        if what(&last) {
+            return last;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("the status page never says so: {last}");
+}
+
+/// The rows of a profile that was read.
+pub(crate) fn rows_of(profile: &Value) -> Vec<Value> {
+    let rows = profile["rows"].as_array().or_else(|| profile.as_array());
+    rows.unwrap().clone()
 }

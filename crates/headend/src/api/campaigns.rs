@@ -1,5 +1,7 @@
 //! Firmware campaigns: begun, watched, stopped.
 
+mod view;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -10,28 +12,28 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dlms::security::AwsLc;
-use model::{IMAGE_LEN_MAX, Image, LogicalDeviceName, Timestamp};
+use model::{IMAGE_LEN_MAX, Image, LogicalDeviceName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
 use super::error::{ApiError, ErrorBody};
-use crate::calendar::rfc3339;
-use crate::campaigns::{
-    BOUND_FACTOR, Bound, Campaign, CampaignError, GroupProgress, Line, Medium, Reason, Round,
-    Settings, Step,
-};
+use super::guard::Params;
+use super::substation::PageQuery;
+use crate::campaigns::{CampaignError, Settings};
 use crate::collector::MeterTarget;
 use crate::concentrators::leads_to;
+
+pub(super) use view::CampaignRow;
+pub(crate) use view::{
+    CampaignList, CampaignMeters, CampaignMetersQuery, CampaignSettings, CampaignView,
+};
 
 /// The longest image in base64, and as much as the names of many meters take.
 pub(super) const BODY_LEN_MAX: usize = (IMAGE_LEN_MAX as usize) * 4 / 3 + (4 << 20);
 
 /// Characters of a campaign's name.
 const NAME_LEN_MAX: usize = 80;
-
-/// Meters, and groups of them, that are named one by one in an answer.
-const NAMED_MAX: usize = 1_000;
 
 /// A campaign to begin.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -54,161 +56,6 @@ pub(crate) struct NewCampaign {
     settings: Settings,
 }
 
-/// How a campaign goes about it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CampaignSettings {
-    /// How often all blocks are broadcast before any meter is asked, 1 to 4.
-    passes: u8,
-    /// Meters of one endpoint that are contacted at once, 1 to 64.
-    parallel: u16,
-    /// Contacts that fail before a meter is given up, 1 to 20.
-    tries: u8,
-    /// Seconds between two of them, doubling.
-    retry_s: u32,
-    /// Thousandths of the meters told to activate when each ring is done; the last is 1000.
-    rings: Vec<u16>,
-    /// Seconds between two rings.
-    soak_s: u32,
-    /// The campaign stops above so many thousandths of failures.
-    failures_permille: u16,
-    /// Milliseconds between two broadcast blocks: what one takes on the medium.
-    pace_ms: u32,
-    /// Meters that must lack a block for it to be broadcast again.
-    broadcast_from: u16,
-    /// What the segment is like, where that is known: then the campaign tells its bound.
-    line: Option<CampaignLine>,
-}
-
-/// What a segment is like, as far as it says how long things take.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CampaignLine {
-    /// One of s-fsk, prime, g3.
-    medium: &'static str,
-    /// How often S-FSK frames are repeated, 0 to 7.
-    credit: u8,
-    /// Meters that pass on what goes to the farthest, on the other two, 0 to 15.
-    hops: u8,
-    /// Thousandths of the blocks of a pass that a meter does not hear, 0 to 500.
-    loss_permille: u16,
-}
-
-/// All campaigns.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CampaignList {
-    /// The newest first.
-    campaigns: Vec<CampaignView>,
-}
-
-/// A campaign as it is now.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CampaignView {
-    id: u32,
-    name: String,
-    #[schema(format = DateTime)]
-    created: String,
-    #[schema(format = DateTime)]
-    ended: Option<String>,
-    /// One of initiating, broadcasting, asking, repairing, finishing, activating, done, stopped,
-    /// stopped_by_failures.
-    phase: &'static str,
-    image: ImageView,
-    settings: CampaignSettings,
-    progress: ProgressView,
-    /// Meters that are out, at most 1,000 of them.
-    failed: Vec<FailedMeter>,
-}
-
-/// An image.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ImageView {
-    /// The model whose meters it is for.
-    model: String,
-    /// What a meter calls itself with it.
-    identifier: String,
-    version: u32,
-    /// Octets.
-    length: u32,
-}
-
-/// How far a campaign is: counts of meters.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ProgressView {
-    meters: usize,
-    waiting: usize,
-    receiving: usize,
-    /// Told what they lack.
-    asked: usize,
-    verified: usize,
-    active: usize,
-    failed: usize,
-    /// The ring that is under way, counted from 0.
-    ring: Option<u16>,
-    /// Blocks broadcast so far, over all endpoints.
-    blocks_sent: u64,
-    /// Blocks of the passes before any meter is asked, over all endpoints that share.
-    blocks_blind: u64,
-    /// The round of asking behind the passes, and the one within which each is sent the rest.
-    rounds: Vec<CampaignRound>,
-    /// Of meters that share an endpoint and a broadcast key, at most 1,000 groups.
-    groups: Vec<CampaignGroup>,
-}
-
-/// A round in which meters are asked which blocks they lack.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CampaignRound {
-    /// Meters whose bitmap was asked for.
-    meters: usize,
-    /// How often that was, over all of them.
-    reads: u64,
-    /// How often of one of them: more than once only where a contact broke off.
-    most_of_one: u16,
-}
-
-/// Meters that share an endpoint and a broadcast key.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CampaignGroup {
-    endpoint: String,
-    meters: u32,
-    blocks_sent: u64,
-    /// 0 where nothing is broadcast.
-    blocks_blind: u64,
-    /// Seconds from the first block until the last meter had verified the image.
-    taken_s: Option<i64>,
-    /// How long that may take, where the settings say what the segment is like.
-    bound: Option<CampaignBound>,
-}
-
-/// How long a transfer may take, computed from what the segment is like; all times in seconds.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CampaignBound {
-    blocks: u32,
-    /// One pass of all blocks.
-    pass_s: f64,
-    /// All passes before any meter is asked.
-    passes_s: f64,
-    /// Two rounds of reading every meter's bitmap, in an association each.
-    rounds_s: f64,
-    /// What anybody is expected to lack, broadcast once more.
-    repair_s: f64,
-    /// What is expected to be lacking then, to each meter alone.
-    alone_s: f64,
-    /// All of it.
-    bound_s: f64,
-    /// So many times the bound it may take.
-    factor: f64,
-    /// All blocks to each meter alone, without any broadcast.
-    unicast_s: f64,
-}
-
-/// A meter that is out.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct FailedMeter {
-    /// The logical device name.
-    name: String,
-    /// One of unreachable, refused, not_verified, not_activated, lost.
-    reason: &'static str,
-}
-
 /// The number of a campaign that was begun.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Begun {
@@ -216,16 +63,49 @@ pub(crate) struct Begun {
 }
 
 /// Lists campaigns.
-#[utoipa::path(get, path = "/api/v1/campaigns", tag = "campaigns",
+#[utoipa::path(get, path = "/api/v1/campaigns", tag = "campaigns", params(PageQuery),
     responses(
         (status = 200, description = "Campaigns", body = CampaignList),
+        (status = 400, description = "Not understood", body = ErrorBody),
         (status = 401, description = "Not signed in", body = ErrorBody),
     ))]
-pub(super) async fn campaigns(State(app): State<Arc<App>>) -> Json<CampaignList> {
-    let all = app.campaigns.list();
-    Json(CampaignList {
-        campaigns: all.into_iter().map(|one| view(&app, one)).collect(),
+pub(super) async fn campaigns(
+    State(app): State<Arc<App>>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<CampaignList>, ApiError> {
+    query.check()?;
+    app.blocking(move |app| {
+        let now = app.clock.now();
+        let all = app.campaigns.list();
+        Ok(Json(CampaignList {
+            total: all.len(),
+            offset: query.offset(),
+            rows: query.of(all).map(|one| CampaignRow::of(one, now)).collect(),
+        }))
     })
+    .await
+}
+
+/// The meters of one campaign.
+#[utoipa::path(get, path = "/api/v1/campaigns/{id}/meters", tag = "campaigns",
+    params(("id" = u32, Path, description = "The campaign's number"), CampaignMetersQuery),
+    responses(
+        (status = 200, description = "Its meters", body = CampaignMeters),
+        (status = 400, description = "Not understood", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
+        (status = 404, description = "No such campaign", body = ErrorBody),
+    ))]
+pub(super) async fn meters(
+    State(app): State<Arc<App>>,
+    id: Result<Path<u32>, PathRejection>,
+    Params(query): Params<CampaignMetersQuery>,
+) -> Result<Json<CampaignMeters>, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::NoSuchCampaign)?;
+    app.blocking(move |app| {
+        let all = app.campaigns.members(id);
+        view::meters(app, all.ok_or(ApiError::NoSuchCampaign)?, &query).map(Json)
+    })
+    .await
 }
 
 /// Begins a campaign: the image goes to the meters at once, and is activated in rings.
@@ -326,7 +206,7 @@ fn bad(text: &str) -> ApiError {
 fn found(app: &App, id: Result<Path<u32>, PathRejection>) -> Result<CampaignView, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NoSuchCampaign)?;
     let campaign = app.campaigns.get(id).ok_or(ApiError::NoSuchCampaign)?;
-    Ok(view(app, campaign))
+    Ok(view::view(app, campaign))
 }
 
 /// Finds the meters of a campaign.
@@ -362,129 +242,5 @@ fn targets(
     match wanted.and_then(|left| left.into_iter().next()) {
         Some(name) => Err(bad(&format!("No meter {name} is enrolled there."))),
         None => Ok(targets),
-    }
-}
-
-fn view(app: &App, campaign: Campaign) -> CampaignView {
-    let Campaign {
-        id,
-        about,
-        settings,
-        progress,
-        failed,
-    } = campaign;
-    let at = |ms: i64| rfc3339(Timestamp::from_millis(ms));
-    let count = |step| progress.steps.get(&step).copied().unwrap_or(0);
-    let failed = app.fleet.with_meters(|meters| {
-        let named = failed.into_iter().take(NAMED_MAX).map(|(meter, reason)| {
-            let name = meters
-                .get(&meter)
-                .map(|it| it.meter.enrolment.name.to_string());
-            FailedMeter {
-                name: name.unwrap_or_else(|| meter.to_string()),
-                reason: reason_name(reason),
-            }
-        });
-        named.collect()
-    });
-    CampaignView {
-        id,
-        name: about.name,
-        created: at(about.created_ms),
-        ended: about.ended_ms.map(at),
-        phase: progress.phase,
-        image: ImageView {
-            model: about.model,
-            identifier: about.identifier,
-            version: about.version,
-            length: about.image_len,
-        },
-        settings: CampaignSettings {
-            passes: settings.passes,
-            parallel: settings.parallel,
-            tries: settings.tries,
-            retry_s: settings.retry_s,
-            rings: settings.rings,
-            soak_s: settings.soak_s,
-            failures_permille: settings.failures_permille,
-            pace_ms: settings.pace_ms,
-            broadcast_from: settings.broadcast_from,
-            line: settings.line.map(line_view),
-        },
-        progress: ProgressView {
-            meters: progress.meters,
-            waiting: count(Step::Waiting),
-            receiving: count(Step::Receiving),
-            asked: count(Step::Asked),
-            verified: count(Step::Verified),
-            active: count(Step::Active),
-            failed: count(Step::Failed),
-            ring: progress.ring,
-            blocks_sent: progress.groups.iter().map(|group| group.sent).sum(),
-            blocks_blind: progress.groups.iter().map(|group| group.blind).sum(),
-            rounds: progress.rounds.into_iter().map(round_view).collect(),
-            groups: {
-                let groups = progress.groups.into_iter();
-                let shared = groups.filter(|group| group.meters > 1);
-                shared.take(NAMED_MAX).map(group_view).collect()
-            },
-        },
-        failed,
-    }
-}
-
-const fn line_view(line: Line) -> CampaignLine {
-    CampaignLine {
-        medium: match line.medium {
-            Medium::SFsk => "s-fsk",
-            Medium::Prime => "prime",
-            Medium::G3 => "g3",
-        },
-        credit: line.credit,
-        hops: line.hops,
-        loss_permille: line.loss_permille,
-    }
-}
-
-const fn round_view(round: Round) -> CampaignRound {
-    CampaignRound {
-        meters: round.meters,
-        reads: round.reads,
-        most_of_one: round.most,
-    }
-}
-
-fn group_view(group: GroupProgress) -> CampaignGroup {
-    CampaignGroup {
-        endpoint: group.endpoint,
-        meters: group.meters,
-        blocks_sent: group.sent,
-        blocks_blind: group.blind,
-        taken_s: group.taken_s,
-        bound: group.bound.map(bound_view),
-    }
-}
-
-const fn bound_view(bound: Bound) -> CampaignBound {
-    CampaignBound {
-        blocks: bound.blocks,
-        pass_s: bound.pass_s,
-        passes_s: bound.passes_s,
-        rounds_s: bound.rounds_s,
-        repair_s: bound.repair_s,
-        alone_s: bound.alone_s,
-        bound_s: bound.all_s,
-        factor: BOUND_FACTOR,
-        unicast_s: bound.unicast_s,
-    }
-}
-
-const fn reason_name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Unreachable => "unreachable",
-        Reason::Refused => "refused",
-        Reason::NotVerified => "not_verified",
-        Reason::NotActivated => "not_activated",
-        Reason::Lost => "lost",
     }
 }

@@ -16,6 +16,7 @@ use super::App;
 use super::error::{ApiError, ErrorBody};
 use super::guard::Params;
 use super::meters::via;
+use super::paths::{PathRunView, run_view};
 use crate::calendar::{parse_rfc3339, rfc3339};
 use crate::fleet::FleetMeter;
 use crate::power::Power;
@@ -124,6 +125,8 @@ pub(crate) struct PowerView {
 pub(crate) struct PathView {
     hops: Vec<String>,
     rtt_ms: Option<f64>,
+    /// The paths of the last readings, where the network tells them.
+    scion: Option<PathRunView>,
 }
 
 /// Gaps are counted this far back.
@@ -226,6 +229,7 @@ fn view(app: &App, id: MeterId) -> Result<MeterView, ApiError> {
             rtt_ms: state
                 .rtt_us
                 .map(|rtt| (f64::from(rtt) / 100.0).round() / 10.0),
+            scion: app.store.path_runs(id, None, 1)?.1.pop().map(run_view),
         },
         previous: previous.map(|id| id.to_string()),
         next: next.map(|id| id.to_string()),
@@ -455,6 +459,14 @@ pub(crate) struct EventView {
     via: Option<String>,
 }
 
+/// Checks which rows of a list that begins with the latest are asked for.
+pub(super) fn before(time_before: Option<&str>, limit: u32) -> Result<Option<Timestamp>, ApiError> {
+    if !(1..=500).contains(&limit) {
+        return Err(ApiError::BadRequest("A limit is 1 to 500.".to_owned()));
+    }
+    time_before.map(time).transpose()
+}
+
 /// Events of a meter, newest first.
 #[utoipa::path(get, path = "/api/v1/meters/{id}/events", tag = "meter",
     params(("id" = String, Path, description = "The registry id"), EventsQuery),
@@ -470,10 +482,7 @@ pub(super) async fn events(
     Params(query): Params<EventsQuery>,
 ) -> Result<Json<Events>, ApiError> {
     let id = meter_id(&id)?;
-    if !(1..=500).contains(&query.limit) {
-        return Err(ApiError::BadRequest("A limit is 1 to 500.".to_owned()));
-    }
-    let before = query.before.as_deref().map(time).transpose()?;
+    let before = before(query.before.as_deref(), query.limit)?;
     app.blocking(move |app| {
         let (_meter, ..) = app.fleet.meter(id).ok_or(ApiError::NoSuchMeter)?;
         let (total, events) = app.store.events(id, before, query.limit)?;

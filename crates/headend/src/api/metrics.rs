@@ -151,9 +151,53 @@ pub(super) async fn metrics(
         let spent = seconds(spent.saturating_mul(1_000));
         text.push_str(&format!("{name}{{phase=\"{}\"}} {spent}\n", phase.name()));
     }
+    outlets(&mut text, &app).await;
     sctp(&mut text, &seconds);
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// Figures of outlet meters, where they are served.
+async fn outlets(text: &mut String, app: &App) {
+    let Some(outlets) = &app.outlets else {
+        return;
+    };
+    let figures = outlets.figures(1).await;
+    let missing: u64 = figures.values().map(|it| u64::from(it.missing)).sum();
+    let standing = outlets.meters().keys();
+    let standing: Vec<_> = standing.filter_map(|id| outlets.standing(*id)).collect();
+    let connected = standing.iter().filter(|it| it.connected).count();
+    let refused: u64 = standing.iter().map(|it| it.refused.0).sum();
+    for (name, kind, help, value) in [
+        (
+            "gridward_outlet_meters",
+            "gauge",
+            "Outlet meters that are enrolled",
+            outlets.meters().len().to_string(),
+        ),
+        (
+            "gridward_outlet_meters_connected",
+            "gauge",
+            "Outlet meters that are connected",
+            connected.to_string(),
+        ),
+        (
+            "gridward_outlet_sections_missing",
+            "gauge",
+            "Sections of outlet meters that are due and not here",
+            missing.to_string(),
+        ),
+        (
+            "gridward_outlet_messages_refused_total",
+            "counter",
+            "Messages of outlet meters that were not taken, since start",
+            refused.to_string(),
+        ),
+    ] {
+        text.push_str(&format!(
+            "# HELP {name} {help}.\n# TYPE {name} {kind}\n{name} {value}\n"
+        ));
+    }
 }
 
 /// Figures of all SCTP associations.

@@ -1,6 +1,6 @@
 //! Server-sent events: one stream a page, with the topics it shows.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use utoipa::IntoParams;
 
 use super::App;
+use super::campaigns::CampaignRow;
 use super::error::{ApiError, ErrorBody};
 use super::fleet::FleetUpdate;
 use super::guard::Params;
@@ -33,7 +34,8 @@ use crate::power::Power;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
-    /// Topics with commas between: `fleet`, `concentrators`, `meter:ID`, `outlets`; at most 40.
+    /// Topics with commas between: `fleet`, `concentrators`, `campaigns`, `meter:ID`, `outlets`; at
+    /// most 40.
     #[param(example = "fleet,meter:m_00000001")]
     #[serde(default)]
     topics: String,
@@ -49,8 +51,8 @@ const PING: Duration = Duration::from_secs(15);
 /// Rows sent a second; of more, the rest is left to the page's next look at the list.
 const ROWS_MAX: usize = 100;
 
-/// Follows fleet, concentrators, meters and outlet meters: events `fleet`, `row`, `concentrator`,
-/// `meter`, `power`, `power_error`, `outlet`.
+/// Follows fleet, concentrators, campaigns, meters and outlet meters: events `fleet`, `row`,
+/// `concentrator`, `campaign`, `meter`, `power`, `power_error`, `outlet`.
 #[utoipa::path(get, path = "/api/v1/stream", tag = "live", params(StreamQuery),
     responses(
         (status = 200, description = "Events", content_type = "text/event-stream", body = String),
@@ -83,6 +85,7 @@ struct Topics {
     fleet: bool,
     outlets: bool,
     concentrators: bool,
+    campaigns: bool,
     meters: BTreeSet<MeterId>,
 }
 
@@ -92,6 +95,7 @@ impl Topics {
             fleet: false,
             outlets: false,
             concentrators: false,
+            campaigns: false,
             meters: BTreeSet::new(),
         };
         for (index, topic) in text.split(',').filter(|t| !t.is_empty()).enumerate() {
@@ -103,14 +107,15 @@ impl Topics {
                 None if topic == "fleet" => topics.fleet = true,
                 None if topic == "outlets" => topics.outlets = true,
                 None if topic == "concentrators" => topics.concentrators = true,
+                None if topic == "campaigns" => topics.campaigns = true,
                 Some(("meter", id)) => {
                     let id = meter_id(id)?;
                     let (_meter, ..) = app.fleet.meter(id).ok_or(ApiError::NoSuchMeter)?;
                     topics.meters.insert(id);
                 }
                 _ => {
-                    let message =
-                        "A topic is fleet, concentrators, outlets, or meter: and a registry id.";
+                    let message = "A topic is fleet, concentrators, campaigns, outlets, or meter: \
+                                   and a registry id.";
                     return Err(ApiError::BadRequest(message.to_owned()));
                 }
             }
@@ -134,6 +139,8 @@ struct Follower {
     concentrators: BTreeSet<MeterId>,
     meters: BTreeSet<MeterId>,
     outlets: BTreeSet<SmartMeterId>,
+    /// What of each campaign was told last.
+    campaigns: BTreeMap<u32, u64>,
     ready: VecDeque<Event>,
     _watches: Vec<Watch>,
     _permit: OwnedSemaphorePermit,
@@ -164,6 +171,7 @@ impl Follower {
             concentrators: BTreeSet::new(),
             meters: BTreeSet::new(),
             outlets: BTreeSet::new(),
+            campaigns: BTreeMap::new(),
             ready: VecDeque::new(),
             _watches: watches,
             _permit: permit,
@@ -274,8 +282,29 @@ impl Follower {
         for id in std::mem::take(&mut self.outlets) {
             self.push("outlet", &OutletEvent { id: id.0 });
         }
+        if self.topics.campaigns && tick.is_multiple_of(FLEET_EVERY) {
+            self.on_campaigns().await;
+        }
         if self.topics.fleet && tick.is_multiple_of(FLEET_EVERY) {
             self.on_fleet(tick).await;
+        }
+    }
+
+    /// Tells campaigns that changed since they were told last.
+    async fn on_campaigns(&mut self) {
+        let told = std::mem::take(&mut self.campaigns);
+        let read = self.app.blocking(move |app| {
+            let now = app.clock.now();
+            let revisions: BTreeMap<u32, u64> = app.campaigns.revisions().into_iter().collect();
+            let changed = revisions.iter().filter(|(id, at)| told.get(id) != Some(at));
+            let changed = changed.filter_map(|(id, _)| app.campaigns.get(*id));
+            let rows: Vec<_> = changed.map(|one| CampaignRow::of(one, now)).collect();
+            Ok((rows, revisions))
+        });
+        let (rows, revisions) = read.await.unwrap_or_default();
+        self.campaigns = revisions;
+        for row in &rows {
+            self.push("campaign", row);
         }
     }
 

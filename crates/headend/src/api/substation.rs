@@ -42,14 +42,20 @@ impl Default for PageQuery {
 }
 
 impl PageQuery {
-    fn check(&self) -> Result<(), ApiError> {
+    pub(super) fn check(&self) -> Result<(), ApiError> {
         if (1..=200).contains(&self.limit) {
             return Ok(());
         }
         Err(ApiError::BadRequest("A limit is 1 to 200.".to_owned()))
     }
 
-    fn of<T>(&self, all: Vec<T>) -> impl Iterator<Item = T> {
+    /// Tells how many entries are skipped.
+    pub(super) const fn offset(&self) -> u32 {
+        self.offset
+    }
+
+    /// Takes the window out of all entries.
+    pub(super) fn of<T>(&self, all: Vec<T>) -> impl Iterator<Item = T> {
         let place = |number| usize::try_from(number).unwrap_or(usize::MAX);
         all.into_iter()
             .skip(place(self.offset))

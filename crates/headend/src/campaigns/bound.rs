@@ -6,8 +6,8 @@
 //! goes to each meter alone. Frames that are lost and sent again in exchanges with single meters
 //! are not in it, nor is what goes to every meter to verify.
 
+use model::powerline::{G3, Prime, SFsk, Technology};
 use serde::{Deserialize, Serialize};
-use sim::powerline::{G3, Prime, SFsk, Technology};
 
 /// A medium, as concentrators name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

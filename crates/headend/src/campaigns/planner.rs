@@ -183,6 +183,31 @@ enum Phase {
     Done,
 }
 
+impl Phase {
+    /// Its place in the order of phases.
+    const fn place(self) -> u8 {
+        match self {
+            Self::Initiate => 0,
+            Self::Pass(_) => 1,
+            Self::Ask => 2,
+            Self::Repair => 3,
+            Self::Finish => 4,
+            Self::Done => 5,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Initiate => "initiating",
+            Self::Pass(_) => "broadcasting",
+            Self::Ask => "asking",
+            Self::Repair => "repairing",
+            Self::Finish => "finishing",
+            Self::Done => "done",
+        }
+    }
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Group {
     endpoint: String,
@@ -814,24 +839,14 @@ impl Planner {
             }
         }
         let first = self.groups.iter().map(|group| group.phase);
-        let earliest = first.min_by_key(|phase| match phase {
-            Phase::Initiate => 0,
-            Phase::Pass(_) => 1,
-            Phase::Ask => 2,
-            Phase::Repair => 3,
-            Phase::Finish => 4,
-            Phase::Done => 5,
-        });
+        let earliest = first.min_by_key(|phase| phase.place());
         let phase = match (self.stopped, self.over, self.ring, earliest) {
             (Some(Stopped::Operator), ..) => "stopped",
             (Some(Stopped::Failures), ..) => "stopped_by_failures",
             (_, true, ..) => "done",
             (_, _, Some(_), _) => "activating",
-            (.., Some(Phase::Initiate)) => "initiating",
-            (.., Some(Phase::Pass(_))) => "broadcasting",
-            (.., Some(Phase::Ask)) => "asking",
-            (.., Some(Phase::Repair)) => "repairing",
-            _ => "finishing",
+            (.., Some(Phase::Done) | None) => "finishing",
+            (.., Some(phase)) => phase.name(),
         };
         let groups = self.groups.iter().zip(counts).map(|(group, meters)| {
             let shared = group.block_len.filter(|_| group.key.is_some());
@@ -842,10 +857,12 @@ impl Planner {
             let span = group.began_ms.zip(group.ended_ms);
             GroupProgress {
                 endpoint: group.endpoint.clone(),
+                phase: group.phase.name(),
                 meters,
                 sent: group.sent,
                 blind: u64::from(blocks) * u64::from(passes),
                 bound: line.map(of),
+                began: group.began_ms.map(Timestamp::from_millis),
                 taken_s: span.map(|(began, ended)| ended.saturating_sub(began) / 1_000),
             }
         });
@@ -855,9 +872,57 @@ impl Planner {
             steps,
             reasons,
             ring: self.ring,
+            rings: self.rings(),
+            next_ring: Some(self.soak_until)
+                .filter(|until| *until > 0 && !self.over)
+                .map(Timestamp::from_millis),
             rounds,
             groups: groups.collect(),
         }
+    }
+
+    /// Tells of each ring how far its own meters are.
+    fn rings(&self) -> Vec<RingProgress> {
+        let mut from = 0;
+        let rings = (0..).zip(&self.settings.rings).map(|(ring, permille)| {
+            let to = self.ring_size(ring);
+            let mut steps = BTreeMap::new();
+            for state in self.members.get(from..to).unwrap_or_default() {
+                *steps.entry(state.step).or_insert(0) += 1;
+            }
+            let meters = to.saturating_sub(from);
+            from = to;
+            RingProgress {
+                permille: *permille,
+                meters,
+                steps,
+            }
+        });
+        rings.collect()
+    }
+
+    /// Goes over all meters in the order in which they activate.
+    pub fn members(&self) -> impl Iterator<Item = MemberProgress> {
+        let mut ring = 0;
+        let places = self.members.iter().enumerate();
+        places.filter_map(move |(place, state)| {
+            while place >= self.ring_size(ring) && usize::from(ring) < self.settings.rings.len() {
+                ring += 1;
+            }
+            let waits = state.tries > 0 && !state.busy;
+            let open = !matches!(state.step, Step::Active | Step::Failed);
+            Some(MemberProgress {
+                meter: MeterId::new(state.meter).ok()?,
+                ring,
+                step: state.step,
+                reason: state.reason,
+                tries: state.tries,
+                next_try: (waits && open).then(|| Timestamp::from_millis(state.not_before)),
+                told: state.told,
+                bitmaps: state.bitmaps,
+                busy: state.busy,
+            })
+        })
     }
 
     /// Goes over the meters that are out, with the reason of each.
@@ -884,6 +949,9 @@ pub struct Round {
 pub struct GroupProgress {
     /// Where they are reached.
     pub endpoint: String,
+    /// What is done with them: `initiating`, `broadcasting`, `asking`, `repairing`, `finishing`,
+    /// `done` once each has verified the image or is out.
+    pub phase: &'static str,
     /// How many there are.
     pub meters: u32,
     /// Blocks broadcast so far.
@@ -892,8 +960,44 @@ pub struct GroupProgress {
     pub blind: u64,
     /// How long the transfer may take, where the settings say what the segment is like.
     pub bound: Option<Bound>,
+    /// When the first block was sent.
+    pub began: Option<Timestamp>,
     /// Seconds from the first block until the last meter had verified the image, or was given up.
     pub taken_s: Option<i64>,
+}
+
+/// How far the meters of one ring are, without those of the rings before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingProgress {
+    /// Thousandths of all meters that were told to activate when it is done.
+    pub permille: u16,
+    /// How many meters it has.
+    pub meters: usize,
+    /// How many of them are at each step.
+    pub steps: BTreeMap<Step, usize>,
+}
+
+/// How far one meter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberProgress {
+    /// The meter.
+    pub meter: MeterId,
+    /// The ring with which it activates, counted from 0.
+    pub ring: u16,
+    /// How far it is.
+    pub step: Step,
+    /// Why it is out.
+    pub reason: Option<Reason>,
+    /// Contacts in a row that broke off.
+    pub tries: u8,
+    /// When it is tried again, where the last contact broke off.
+    pub next_try: Option<Timestamp>,
+    /// Whether it was told to activate.
+    pub told: bool,
+    /// How often its bitmap was asked for in each of the two rounds.
+    pub bitmaps: [u16; 2],
+    /// Whether it is being talked to.
+    pub busy: bool,
 }
 
 /// How far a campaign is.
@@ -910,6 +1014,10 @@ pub struct Progress {
     pub reasons: BTreeMap<Reason, usize>,
     /// The ring that is under way, counted from 0.
     pub ring: Option<u16>,
+    /// Of each ring, its own meters alone.
+    pub rings: Vec<RingProgress>,
+    /// When the ring that is under way began to activate, or will: a while after the one before.
+    pub next_ring: Option<Timestamp>,
     /// The round behind the blind passes, and the one within which each is sent the rest.
     pub rounds: [Round; 2],
     /// Of each group.

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::planner::{
-    MEMBERS_MAX, Member, Next, Outcome, Planner, Progress, Reason, Settings, Task,
+    MEMBERS_MAX, Member, MemberProgress, Next, Outcome, Planner, Progress, Reason, Settings, Task,
 };
 use super::wire;
 use crate::clock::Clock;
@@ -161,6 +161,8 @@ struct Held {
     planner: Planner,
     /// Whether a task drives it.
     driven: bool,
+    /// Becomes greater with each change.
+    revision: u64,
 }
 
 impl Entry {
@@ -280,6 +282,20 @@ impl Campaigns {
         entries.values().rev().map(|entry| shown(entry)).collect()
     }
 
+    /// Tells of each campaign a number that becomes greater whenever something about it changes.
+    pub fn revisions(&self) -> Vec<(u32, u64)> {
+        let entries = self.entries();
+        let all = entries.values();
+        all.map(|entry| (entry.id, entry.held().revision)).collect()
+    }
+
+    /// Lists the meters of a campaign in the order in which they activate.
+    pub fn members(&self, id: u32) -> Option<Vec<MemberProgress>> {
+        let entry = self.entries().get(&id).cloned()?;
+        let held = entry.held();
+        Some(held.planner.members().collect())
+    }
+
     /// Finds a campaign.
     pub fn get(&self, id: u32) -> Option<Campaign> {
         self.entries().get(&id).map(|entry| shown(entry))
@@ -291,7 +307,11 @@ impl Campaigns {
         let Some(entry) = self.entries().get(&id).cloned() else {
             return false;
         };
-        entry.held().planner.stop();
+        {
+            let mut held = entry.held();
+            held.planner.stop();
+            held.revision += 1;
+        }
         entry.halted.store(true, Ordering::Relaxed);
         entry.wake.notify_one();
         true
@@ -307,6 +327,7 @@ impl Campaigns {
             let mut held = entry.held();
             held.planner.resume();
             held.about.ended_ms = None;
+            held.revision += 1;
         }
         entry.wake.notify_one();
         self.drive(entry);
@@ -326,6 +347,7 @@ fn entry(id: u32, about: About, planner: Planner, image: Arc<[u8]>) -> Entry {
             about,
             planner,
             driven: false,
+            revision: 0,
         }),
         wake: Notify::new(),
         halted: AtomicBool::new(false),
@@ -365,6 +387,7 @@ async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, mut stop: watch::Receiver
         let (next, record) = {
             let mut held = entry.held();
             let next = held.planner.next(now);
+            held.revision += 1;
             if next == Next::Over {
                 held.about.ended_ms.get_or_insert_with(|| now.millis());
                 held.driven = false;

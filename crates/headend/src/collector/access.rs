@@ -11,7 +11,7 @@ use std::sync::Arc;
 use model::{BreakerState, Event, Interval, LogicalDeviceName, MeterId};
 
 use crate::dial_in::DialIn;
-use crate::store::{ClockReading, Enrolment, Failure, ProfileLayout, RegisterReading};
+use crate::store::{ClockReading, Enrolment, Failure, Paths, ProfileLayout, RegisterReading};
 
 /// An answer under way.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AccessError>> + Send + 'a>>;
@@ -164,6 +164,12 @@ pub trait Conversation: Send {
     /// Shows the client behind the conversation, for what is no reading.
     fn client(&mut self) -> Option<&mut link::Client> {
         None
+    }
+
+    /// Returns the paths of all answers since it was called last, each pair once, over a network
+    /// that tells them.
+    fn paths(&mut self) -> Vec<Paths> {
+        Vec::new()
     }
 
     /// Returns the last round trip time in microseconds.

@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::access::{
-    AccessError, AccessFigures, MeterAccess, MeterTarget, ProfileAnswer, RecordsWanted,
-    RegisterRef, StatusWanted, kept,
+    AccessError, AccessFigures, Conversation, MeterAccess, MeterTarget, ProfileAnswer,
+    RecordsWanted, RegisterRef, StatusWanted, kept,
 };
 use super::leases::Leases;
 use super::planner::{Next, Outcome, Planned, Planner, Task};
@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::CollectorConfig;
 use crate::fleet::Fleet;
 use crate::power::POWER_REGISTERS;
-use crate::store::{Contact, Failure, ProfileRows, Store, StoreError, Sweep};
+use crate::store::{Carried, Contact, Failure, ProfileRows, Receipt, Store, StoreError, Sweep};
 
 /// Collects all meters of the fleet until it is told to stop.
 pub struct Collector {
@@ -395,6 +395,9 @@ impl Shared {
         lap.ends(Phase::Plan);
         let mut talk = self.access.open(target).await?;
         lap.ends(Phase::Associate);
+        let mut asked_at = self.clock.now();
+        // Those of the association are of no reading.
+        drop(talk.paths());
         let object = target.enrolment.load_profile;
         let wanted = StatusWanted {
             registers: &REGISTERS,
@@ -402,6 +405,7 @@ impl Shared {
             firmware: is_new,
         };
         let status = talk.status(&wanted).await?;
+        self.note_paths(talk.as_mut(), &mut asked_at, None, &mut sweep.receipts);
         lap.ends(Phase::Status);
         // The meter's own clock decides what it can hold: what lies in its future is not missing.
         let meter_now = status.clock.map_or_else(
@@ -429,7 +433,11 @@ impl Shared {
         let mut refused = false;
         for span in &spans {
             match kept(talk.profile(object, span.clone()).await)? {
-                Some(answer) => take(answer, span),
+                Some(answer) => {
+                    let rows = carried(&answer);
+                    self.note_paths(talk.as_mut(), &mut asked_at, rows, &mut sweep.receipts);
+                    take(answer, span);
+                }
                 None => {
                     refused = true;
                     break;
@@ -443,6 +451,8 @@ impl Shared {
             since: self.clock.now().plus_secs(-EVENTS_BACK_S).millis(),
         };
         let mut records = talk.records(&wanted).await?;
+        let rows = records.profile.as_ref().and_then(carried);
+        self.note_paths(talk.as_mut(), &mut asked_at, rows, &mut sweep.receipts);
         if let (Some(answer), Some(span)) = (records.profile, &last) {
             take(answer, span);
         }
@@ -459,6 +469,27 @@ impl Shared {
             return Err(AccessError::denied().into());
         }
         Ok(())
+    }
+
+    /// Notes what paths the answers since `asked_at` took, and the rows among them.
+    fn note_paths(
+        &self,
+        talk: &mut dyn Conversation,
+        asked_at: &mut Timestamp,
+        rows: Option<Carried>,
+        receipts: &mut Vec<Receipt>,
+    ) {
+        let now = self.clock.now();
+        let first = std::mem::replace(asked_at, now);
+        let room = Receipt::COUNT_MAX.saturating_sub(receipts.len());
+        for paths in talk.paths().into_iter().take(room) {
+            receipts.push(Receipt {
+                first,
+                last: now,
+                paths,
+                carried: rows.clone().into_iter().collect(),
+            });
+        }
     }
 
     /// The spans of the load profile that are missing and worth asking for.
@@ -514,6 +545,16 @@ impl Shared {
             }
         }
     }
+}
+
+/// The span of the rows that a meter gave.
+fn carried(answer: &ProfileAnswer) -> Option<Carried> {
+    let starts = answer.rows.iter().map(|row| row.start.secs());
+    let ends = answer.rows.iter().map(|row| row.captured().secs());
+    Some(Carried {
+        object: answer.layout.object,
+        span: starts.min()?..ends.max()?,
+    })
 }
 
 enum TalkError {

@@ -5,6 +5,7 @@
 //! disk. Readers have a few connections of their own and never wait for the writer.
 
 mod outlets;
+mod paths;
 mod read;
 mod schema;
 mod write;
@@ -26,8 +27,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     BlockVersion, Conflict, CounterKey, DayCount, DayTotal, Delivery, DeviceKind, Enrolled,
-    Enrolment, Gap, Meter, MeterState, Notice, Pending, ProfileLayout, ProfileSlice, RegisterRow,
-    Store, StoreError, StoreFigures, Stored, Supply, Sweep, WrappedClient,
+    Enrolment, Gap, Meter, MeterState, Notice, PathRun, Pending, ProfileLayout, ProfileSlice,
+    RegisterRow, Store, StoreError, StoreFigures, Stored, Supply, Sweep, WrappedClient,
 };
 use crate::calendar::{Calendar, Day};
 use crate::campaigns::Kept;
@@ -231,6 +232,15 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<(u64, Vec<Event>), StoreError> {
         self.read(|connection| read::events(connection, meter, before, limit))
+    }
+
+    fn path_runs(
+        &self,
+        meter: MeterId,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<(u64, Vec<PathRun>), StoreError> {
+        self.read(|connection| paths::runs(connection, meter, before, limit))
     }
 
     fn registers(&self, meter: MeterId) -> Result<Vec<RegisterRow>, StoreError> {

@@ -10,7 +10,7 @@ use headend::Clock;
 use headend::collector::{
     AccessError, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer, RegisterRef,
 };
-use headend::store::{ClockReading, Failure, RegisterReading, RegisterValue};
+use headend::store::{ClockReading, Failure, Paths, RegisterReading, RegisterValue};
 use model::{BreakerState, Event, EventKind, EventSource, MeterId, Timestamp};
 
 use crate::support::{NOON, layout, row};
@@ -50,6 +50,8 @@ pub(crate) struct FakeMeters {
     pub(crate) silent: Mutex<BTreeSet<u64>>,
     /// What a concentrator says, by object.
     pub(crate) told: Mutex<BTreeMap<Obis, Vec<u8>>>,
+    /// The paths that the next answers take.
+    pub(crate) paths: Mutex<Vec<Paths>>,
     pub(crate) open: AtomicUsize,
     pub(crate) opened: AtomicUsize,
 }
@@ -61,6 +63,7 @@ impl FakeMeters {
             holes: Mutex::default(),
             silent: Mutex::default(),
             told: Mutex::default(),
+            paths: Mutex::default(),
             open: AtomicUsize::new(0),
             opened: AtomicUsize::new(0),
         })
@@ -175,6 +178,10 @@ impl Conversation for Talk {
         let told = self.meters.told.lock().unwrap();
         let values = wanted.iter().map(|one| told.get(&one.object).cloned());
         answer(values.collect())
+    }
+
+    fn paths(&mut self) -> Vec<Paths> {
+        self.meters.paths.lock().unwrap().clone()
     }
 
     fn rtt_us(&self) -> Option<u32> {

@@ -6,13 +6,13 @@ mod model_based;
 
 use dlms::cosem::Obis;
 use headend::store::{
-    Contact, CounterKey, Failure, LOAD_PROFILE, RegisterReading, RegisterValue, SqliteOptions,
-    SqliteStore, Store, StoreError, Sweep,
+    Carried, Contact, CounterKey, Failure, LOAD_PROFILE, Receipt, RegisterReading, RegisterValue,
+    SqliteOptions, SqliteStore, Store, StoreError, Sweep,
 };
 use headend::{Calendar, Day};
-use model::{BreakerState, Event, EventKind, EventSource, IntervalStatus, Timestamp};
+use model::{BreakerState, Event, EventKind, EventSource, IntervalStatus, MeterId, Timestamp};
 
-use crate::support::{MIDNIGHT, NOON, Site, enrolment, row, rows, sweep, wait, zurich};
+use crate::support::{MIDNIGHT, NOON, Site, enrolment, paths, row, rows, sweep, wait, zurich};
 
 const DAY: i64 = 86_400;
 
@@ -344,7 +344,7 @@ fn enrolling_again_changes_only_what_changed() {
 fn what_no_meter_sent_is_refused() {
     let site = Site::new();
     let meter = site.enrol(1);
-    let unknown = model::MeterId::new(77).unwrap();
+    let unknown = MeterId::new(77).unwrap();
     let error = wait(site.store.ingest(sweep(unknown, NOON, Vec::new()))).unwrap_err();
     assert!(matches!(error, StoreError::UnknownMeter(id) if id == unknown));
     let mut narrow = row(MIDNIGHT);
@@ -361,7 +361,7 @@ fn what_no_meter_sent_is_refused() {
 fn a_failed_write_takes_no_other_with_it() {
     let site = Site::new();
     let meter = site.enrol(1);
-    let unknown = model::MeterId::new(77).unwrap();
+    let unknown = MeterId::new(77).unwrap();
     let (good, bad, good_too) = wait(async {
         tokio::join!(
             site.store
@@ -479,4 +479,105 @@ fn a_damaged_block_is_an_error_for_its_day_only() {
             .ingest(sweep(meter, NOON, rows(MIDNIGHT - DAY, 96))),
     );
     assert!(matches!(stored, Err(StoreError::Damaged { .. })));
+}
+
+fn receipt(way: u8, at: i64, carried: &[(i64, i64)]) -> Receipt {
+    let carried = carried.iter().map(|span| Carried {
+        object: LOAD_PROFILE,
+        span: span.0..span.1,
+    });
+    Receipt {
+        first: Timestamp::from_secs(at),
+        last: Timestamp::from_secs(at + 1),
+        paths: paths(way),
+        carried: carried.collect(),
+    }
+}
+
+/// Stores an association in which answers took these ways.
+fn came_by(site: &Site, meter: MeterId, receipts: Vec<Receipt>) {
+    let mut sweep = sweep(meter, NOON, Vec::new());
+    sweep.profiles.clear();
+    sweep.receipts = receipts;
+    wait(site.store.ingest(sweep)).unwrap();
+}
+
+#[test]
+fn readings_by_the_same_paths_are_one_run_and_none_spans_what_came_otherwise() {
+    let site = Site::new();
+    let (meter, other) = (site.enrol(1), site.enrol(2));
+    came_by(
+        &site,
+        meter,
+        vec![
+            receipt(1, 100, &[(0, 900)]),
+            receipt(1, 101, &[(900, 1_800)]),
+        ],
+    );
+    came_by(&site, meter, vec![receipt(1, 200, &[(3_600, 4_500)])]);
+    came_by(&site, other, vec![receipt(1, 210, &[])]);
+    // A failover within one association: both have it.
+    came_by(
+        &site,
+        meter,
+        vec![
+            receipt(1, 300, &[(4_500, 5_400)]),
+            receipt(2, 300, &[(4_500, 5_400)]),
+        ],
+    );
+    came_by(&site, meter, vec![receipt(2, 400, &[])]);
+    // Over another network.
+    came_by(&site, meter, Vec::new());
+    came_by(&site, meter, vec![receipt(2, 600, &[])]);
+    let site = site.reopen();
+    let (total, runs) = site.store.path_runs(meter, None, 10).unwrap();
+    let told: Vec<_> = runs
+        .iter()
+        .map(|run| {
+            let receipt = &run.receipt;
+            let spans: Vec<_> = receipt
+                .carried
+                .iter()
+                .map(|it| (it.span.start, it.span.end))
+                .collect();
+            let times = (receipt.first.secs(), receipt.last.secs());
+            (receipt.paths.clone(), times, run.associations, spans)
+        })
+        .collect();
+    assert_eq!(total, 3);
+    assert_eq!(
+        told,
+        [
+            (paths(2), (600, 601), 1, vec![]),
+            (paths(2), (300, 401), 2, vec![(4_500, 5_400)]),
+            (paths(1), (100, 301), 3, vec![(3_600, 5_400), (0, 1_800)]),
+        ]
+    );
+    let before = Some(Timestamp::from_secs(300));
+    assert_eq!(site.store.path_runs(meter, before, 10).unwrap().1.len(), 1);
+    assert_eq!(site.store.path_runs(meter, None, 1).unwrap().1.len(), 1);
+    assert_eq!(site.store.path_runs(other, None, 10).unwrap().0, 1);
+}
+
+#[test]
+fn old_runs_make_room() {
+    let site = Site::new();
+    let meter = site.enrol(1);
+    let mut at = 0;
+    while at < i64::from(Receipt::RUNS_MAX) + 300 {
+        let receipts = (0..Receipt::COUNT_MAX).map(|_| {
+            at += 1;
+            receipt(u8::try_from(at % 2).unwrap(), at, &[(0, 900)])
+        });
+        came_by(&site, meter, receipts.collect());
+    }
+    let (total, runs) = site.store.path_runs(meter, None, 1).unwrap();
+    let most = u64::from(Receipt::RUNS_MAX);
+    assert!((most..most + 64).contains(&total), "{total}");
+    assert_eq!(runs[0].receipt.first.secs(), at);
+    // More than one association may bring.
+    let mut sweep = sweep(meter, NOON, Vec::new());
+    sweep.profiles.clear();
+    sweep.receipts = vec![receipt(1, 0, &[]); Receipt::COUNT_MAX + 1];
+    assert!(wait(site.store.ingest(sweep)).is_err());
 }

@@ -3,8 +3,8 @@
 use dlms::cosem::Obis;
 use headend::Calendar;
 use headend::store::{
-    Channel, Contact, Enrolment, LOAD_PROFILE, ProfileLayout, ProfileRows, SqliteOptions,
-    SqliteStore, Store, Sweep,
+    Channel, Contact, Enrolment, LOAD_PROFILE, PathTaken, Paths, ProfileLayout, ProfileRows,
+    SqliteOptions, SqliteStore, Store, Sweep,
 };
 use model::{Interval, IntervalStatus, MeterId, Timestamp};
 use tempfile::TempDir;
@@ -110,6 +110,19 @@ pub(crate) fn rows(from: i64, count: usize) -> Vec<Interval> {
     (0..count)
         .map(|index| row(from + i64::try_from(index).unwrap() * 900))
         .collect()
+}
+
+/// The paths of one way, told apart by a number.
+pub(crate) fn paths(way: u8) -> Paths {
+    let taken = |hops: String| PathTaken {
+        hops,
+        fingerprint: format!("{way:016x}"),
+        verified: true,
+    };
+    Paths {
+        sent: Some(taken(format!("2-ff00:0:211 {way}>10 1-ff00:0:111"))),
+        received: Some(taken(format!("1-ff00:0:111 10>{way} 2-ff00:0:211"))),
+    }
 }
 
 pub(crate) fn sweep(meter: MeterId, at: i64, rows: Vec<Interval>) -> Sweep {

@@ -7,11 +7,13 @@ use std::time::Duration;
 use scion::address::IsdAs;
 use scion::choice::MAX_PATHS;
 use scion::daemon::{self, Route};
+use scion::session::{Role, Session};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::ScionError;
+use super::drkey::{DrkeySource, Drkeys};
 use super::grpc::call;
 
 /// How long a daemon may take: it asks other ASes itself.
@@ -112,6 +114,7 @@ pub(super) struct Attachment {
     isd_as: IsdAs,
     calls: Arc<Semaphore>,
     destinations: Mutex<BTreeMap<IsdAs, Kept>>,
+    keys: Arc<Drkeys>,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -122,7 +125,7 @@ impl std::fmt::Debug for Keeper {
 
 impl Attachment {
     /// Asks a daemon which AS it is of.
-    pub(super) async fn open(daemon: &str) -> Result<Arc<Self>, ScionError> {
+    pub(super) async fn open(daemon: &str, keys: Arc<Drkeys>) -> Result<Arc<Self>, ScionError> {
         let error = |why: String| ScionError::Daemon {
             at: daemon.into(),
             why: why.into(),
@@ -135,7 +138,19 @@ impl Attachment {
             isd_as,
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             destinations: Mutex::new(BTreeMap::new()),
+            keys,
         }))
+    }
+
+    /// Tells where keys with a peer come from.
+    pub(super) fn drkeys(&self, session: &Session) -> DrkeySource {
+        DrkeySource {
+            keys: Arc::clone(&self.keys),
+            daemon: Arc::clone(&self.daemon),
+            local: session.local(),
+            remote: session.remote(),
+            issues: session.role() == Role::Asks,
+        }
     }
 
     pub(super) const fn isd_as(&self) -> IsdAs {
@@ -281,7 +296,7 @@ impl Told {
     }
 }
 
-async fn ask(at: &str, method: &str, request: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) async fn ask(at: &str, method: &str, request: &[u8]) -> Result<Vec<u8>, String> {
     let call = call(at, daemon::SERVICE, method, request, daemon::MAX_ANSWER);
     match tokio::time::timeout(CALL_LIMIT, call).await {
         Ok(answer) => answer.map_err(|why| why.to_string()),

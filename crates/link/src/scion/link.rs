@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::attachment::{Attachment, Feed, Known};
-use super::{ScionError, unix};
+use super::{DrkeySource, ScionError, unix};
 use crate::queue::SendQueue;
 use crate::time::Timer;
 use crate::{Clock, Link, LinkError, Message, Treatment};
@@ -272,6 +272,14 @@ impl Link for ScionLink {
 
     fn peer(&self) -> String {
         format!("scion://{}", self.remote())
+    }
+
+    fn drkeys(&self) -> Option<DrkeySource> {
+        Some(self.parts.attachment.drkeys(&self.parts.session))
+    }
+
+    fn take_receipts(&mut self) -> Vec<PathReceipt> {
+        self.parts.session.take_receipts()
     }
 
     fn scion(&self) -> Option<ScionStatus> {

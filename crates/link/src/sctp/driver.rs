@@ -24,11 +24,11 @@ use crate::{Clock, LinkError, Treatment};
 const PACKETS_AT_ONCE: usize = 64;
 
 /// Events that wait for one observer; it misses older ones.
-const EVENTS_MAX: usize = 64;
+pub(super) const EVENTS_MAX: usize = 64;
 
 /// How long an association whose handle was dropped may take to deliver what
 /// it holds and shut down.
-const SHUT_DOWN_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const SHUT_DOWN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the task and the handles share.
 pub(super) struct Shared {
@@ -70,7 +70,7 @@ struct Peer {
 
 /// Why a handle's association is over.
 #[derive(Clone, Copy, Debug)]
-enum End {
+pub(super) enum End {
     Closed(CloseReason),
     Restarted,
 }
@@ -102,10 +102,10 @@ pub struct SctpTotals {
     pub classes: [(u64, u64); MessageClass::ALL.len()],
 }
 
-static ASSOCIATIONS: AtomicU64 = AtomicU64::new(0);
-static LOST: AtomicU64 = AtomicU64::new(0);
-static FAILOVERS: AtomicU64 = AtomicU64::new(0);
-static PATHS_FAILED: AtomicU64 = AtomicU64::new(0);
+pub(super) static ASSOCIATIONS: AtomicU64 = AtomicU64::new(0);
+pub(super) static LOST: AtomicU64 = AtomicU64::new(0);
+pub(super) static FAILOVERS: AtomicU64 = AtomicU64::new(0);
+pub(super) static PATHS_FAILED: AtomicU64 = AtomicU64::new(0);
 static SENT: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
 static WAITED: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
 
@@ -128,8 +128,18 @@ impl SctpTotals {
     }
 }
 
-fn count(figure: &AtomicU64) {
+pub(super) fn count(figure: &AtomicU64) {
     figure.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Counts a message of the class at this place that has gone out.
+pub(super) fn waited(figures: &mut ClassFigures, place: usize, waited: Duration) {
+    figures.waited(waited);
+    if let (Some(sent), Some(total)) = (SENT.get(place), WAITED.get(place)) {
+        count(sent);
+        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        total.fetch_add(micros, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
@@ -279,7 +289,7 @@ impl Shared {
 }
 
 /// Turns the clock's time into that of the machine.
-fn now(clock: &dyn Clock) -> Instant {
+pub(super) fn now(clock: &dyn Clock) -> Instant {
     Instant::from_micros(clock.now().as_micros())
 }
 
@@ -321,18 +331,20 @@ impl Peer {
         } else {
             End::Restarted
         };
-        Some(match end {
-            End::Closed(CloseReason::SetUpTimeout) => {
-                LinkError::DataLink("no answer to SCTP's INIT")
-            }
-            End::Closed(CloseReason::Unreachable) => {
-                LinkError::DataLink("no path to the peer is left")
-            }
+        Some(end.into())
+    }
+}
+
+impl From<End> for LinkError {
+    fn from(end: End) -> Self {
+        match end {
+            End::Closed(CloseReason::SetUpTimeout) => Self::DataLink("no answer to SCTP's INIT"),
+            End::Closed(CloseReason::Unreachable) => Self::DataLink("no path to the peer is left"),
             End::Closed(CloseReason::Refused) => {
-                LinkError::DataLink("it does not offer authenticated chunks")
+                Self::DataLink("it does not offer authenticated chunks")
             }
-            End::Closed(_) | End::Restarted => LinkError::Closed,
-        })
+            End::Closed(_) | End::Restarted => Self::Closed,
+        }
     }
 }
 
@@ -501,13 +513,7 @@ impl State {
                 let gone = class.handed.saturating_sub(waiting);
                 while let Some((_, handed_at)) = class.waiting.pop_front_if(|(end, _)| *end <= gone)
                 {
-                    let waited = now.since(handed_at);
-                    class.figures.waited(waited);
-                    if let (Some(sent), Some(total)) = (SENT.get(place), WAITED.get(place)) {
-                        count(sent);
-                        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-                        total.fetch_add(micros, Ordering::Relaxed);
-                    }
+                    waited(&mut class.figures, place, now.since(handed_at));
                 }
                 left |= !class.waiting.is_empty();
             }
@@ -581,16 +587,6 @@ impl Handle {
         }
         peer.writer = Some(cx.waker().clone());
         Poll::Pending
-    }
-
-    /// Puts a message into its class's queue, to be delivered in order.
-    pub(super) fn send(
-        &self,
-        class: MessageClass,
-        protocol: u32,
-        payload: Bytes,
-    ) -> Result<(), LinkError> {
-        self.send_for(class, protocol, payload, None)
     }
 
     /// Puts a message into its class's queue; with a lifetime it is given up

@@ -47,7 +47,7 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
-use super::driver::Handle;
+use super::handle::Handle;
 use super::{
     CLASS_MESSAGES_MAX, CLASS_OCTETS_MAX, MESSAGE_LEN_MAX, PPID_DLMS, PPID_OPEN, PPID_TLS, Received,
 };
@@ -67,7 +67,7 @@ const PROTOCOL_OWN: u32 = 0;
 /// Says that key 1 is in use.
 const KEYED: &[u8] = b"keyed";
 
-/// The identifier of the key that is exported (RFC 4895, section 6.3).
+/// The identifier of the key that is exported (RFC 4895, section 4.1).
 const KEY_ID: u16 = 1;
 
 /// What the key is exported under.

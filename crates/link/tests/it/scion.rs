@@ -4,6 +4,9 @@
 //! two links between them; and the reference implementation's network of six
 //! ASes, where `interop/scion/links` names it.
 
+mod drkey;
+mod gateway;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -29,6 +32,7 @@ struct Net {
     cut: Arc<Mutex<BTreeSet<u16>>>,
     /// Links that packets came to, with the octets of their payload.
     seen: Arc<Mutex<Vec<(u16, usize)>>>,
+    keys: Arc<drkey::Service>,
 }
 
 impl Net {
@@ -48,13 +52,15 @@ impl Net {
             }
         }
         let [near, far] = routers;
+        let keys = Arc::<drkey::Service>::default();
         Self {
             daemons: [
-                daemon(HEAD, METERS, near).await,
-                daemon(METERS, HEAD, far).await,
+                daemon(HEAD, METERS, near, Arc::clone(&keys)).await,
+                daemon(METERS, HEAD, far, Arc::clone(&keys)).await,
             ],
             cut,
             seen,
+            keys,
         }
     }
 
@@ -151,7 +157,12 @@ fn paths(own: &str, other: &str, routers: &[SocketAddr]) -> Vec<u8> {
 }
 
 /// A daemon: gRPC in clear, as the reference implementation's.
-async fn daemon(own: &'static str, other: &'static str, routers: Vec<SocketAddr>) -> SocketAddr {
+async fn daemon(
+    own: &'static str,
+    other: &'static str,
+    routers: Vec<SocketAddr>,
+    keys: Arc<drkey::Service>,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let own_number: scion::address::IsdAs = own.parse().unwrap();
@@ -161,13 +172,37 @@ async fn daemon(own: &'static str, other: &'static str, routers: Vec<SocketAddr>
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let (about, there) = (about.clone(), there.clone());
+            let keys = Arc::clone(&keys);
             tokio::spawn(async move {
                 let mut connection = h2::server::handshake(stream).await.unwrap();
                 while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    let answer = match request.uri().path() {
-                        "/proto.daemon.v1.DaemonService/AS" => about.clone(),
-                        "/proto.daemon.v1.DaemonService/Paths" => there.clone(),
-                        other => panic!("{other} is not asked for"),
+                    let (head, mut body) = request.into_parts();
+                    let method = head
+                        .uri
+                        .path()
+                        .strip_prefix("/proto.daemon.v1.DaemonService/");
+                    let answer = match method.unwrap() {
+                        "AS" => about.clone(),
+                        "Paths" => there.clone(),
+                        method => {
+                            let mut asked = Vec::new();
+                            while let Some(chunk) = body.data().await {
+                                asked.extend_from_slice(&chunk.unwrap());
+                            }
+                            match keys.answer(method, &asked[5..]) {
+                                Some(answer) => answer,
+                                None => {
+                                    let head = http::Response::builder()
+                                        .header("content-type", "application/grpc")
+                                        .header("grpc-status", "7")
+                                        .header("grpc-message", "not for you")
+                                        .body(())
+                                        .unwrap();
+                                    respond.send_response(head, true).unwrap();
+                                    continue;
+                                }
+                            }
+                        }
                     };
                     let head = http::Response::builder()
                         .header("content-type", "application/grpc")
@@ -490,6 +525,37 @@ mod reference {
             // The network takes this long to use a router that is back.
             tokio::time::sleep(Duration::from_secs(4)).await;
         }
+        client.release().await;
+    }
+
+    #[tokio::test]
+    async fn keys_of_its_daemons_go_over_into_the_next_epochs_within_a_session() {
+        let Some(reference) = Reference::there() else {
+            return;
+        };
+        let clock = Arc::new(link::SystemClock::new());
+        let host = reference.text(METERS, "application");
+        let daemon = reference.text(METERS, "daemon");
+        let url = format!("scion://[{METERS},{host}]:0?daemon={daemon}");
+        let (local, associated) = drkey::meter(&url, Arc::<link::SystemClock>::clone(&clock)).await;
+        let endpoint = reference.endpoint(&local, "");
+        let mut client = drkey::associate(&endpoint, 1, drkey::SECRET, &clock)
+            .await
+            .unwrap();
+        let mut reads = 0;
+        let all = async {
+            // Two epochs end.
+            while associated.load(std::sync::atomic::Ordering::SeqCst) < 3 {
+                drkey::read(&mut client).await.unwrap();
+                reads += 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(2 * PATIENCE, all).await.unwrap();
+        assert!(reads > 20, "{reads}");
+        // Another secret opens nothing.
+        let other = drkey::associate(&endpoint, 2, *b"another's secret", &clock).await;
+        assert!(other.is_err());
         client.release().await;
     }
 }

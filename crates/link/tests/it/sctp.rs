@@ -69,6 +69,41 @@ async fn sctp_carries_whole_sessions() {
     }
 }
 
+/// The exchange itself is tested where a kernel has SCTP
+/// (`interop/sctp/kernel`).
+#[tokio::test]
+async fn a_kernel_without_sctp_is_told() {
+    let clock = clock();
+    let there = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::STREAM,
+        Some(rustix::net::ipproto::SCTP),
+    );
+    let endpoint: Endpoint = "sctp://127.0.0.1:0?backend=kernel".parse().unwrap();
+    let listened = SctpSocket::listen(&endpoint, 16, &clock).await;
+    if there.is_ok() {
+        let socket = listened.unwrap();
+        let peer = endpoint.with_port(socket.port());
+        let dialer = SctpDialer::default();
+        let (there, here) =
+            patiently(async { tokio::join!(socket.accept(), dialer.connect(&peer, &clock)) }).await;
+        let (mut there, mut here) = (there.unwrap(), here.unwrap());
+        let message = Bytes::from_static(b"by the kernel");
+        here.send(MessageClass::Control, PPID_XML, message.clone())
+            .unwrap();
+        let received = patiently(there.receive()).await.unwrap();
+        assert_eq!(received.payload, message);
+        return;
+    }
+    println!("skipped: messages, since this kernel has no SCTP");
+    let refused = listened.err().unwrap().to_string();
+    assert!(refused.contains("SCTP of this kernel"), "{refused}");
+    let peer: Endpoint = "sctp://127.0.0.1:4059?backend=kernel".parse().unwrap();
+    let refused = SctpDialer::default().connect(&peer, &clock).await;
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains("SCTP of this kernel"), "{refused}");
+}
+
 #[tokio::test]
 async fn many_links_leave_from_one_socket() {
     let dialing = surroundings();

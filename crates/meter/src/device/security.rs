@@ -11,7 +11,7 @@ use dlms::security::{
     SendCounter, SystemTitle,
 };
 use dlms::server::{COUNTERS_RESERVED, SecurityState};
-use link::MeterKeys;
+use link::{DrkeyMix, MeterKeys};
 
 use crate::template::{AssociationIndex, Template};
 use crate::varint::{put_u64, take_u64};
@@ -29,6 +29,9 @@ pub(super) struct Secured {
     pub(super) state: SecurityState,
     pub(super) policy: SecurityPolicy,
     keys: Keys,
+    /// The secret that the network's keys are mixed with, where the authentication key is made of
+    /// these.
+    drkey: Option<Key>,
     /// Whether keys other than the key file's are in use.
     transferred: bool,
     /// The master key of the key file: what the journal holds of other keys is wrapped under it.
@@ -82,13 +85,21 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
             .encryption_key
             .clone()
             .ok_or_else(|| missing("an encryption key"))?;
-        let authentication = held
-            .authentication_key
-            .clone()
-            .ok_or_else(|| missing("an authentication key"))?;
-        let mut all_keys = Keys::new(encryption, authentication);
-        all_keys.master.clone_from(&keys.master_key);
-        all_keys.broadcast.clone_from(&keys.broadcast_key);
+        let authentication = match &held.drkey_secret {
+            Some(_) => None,
+            None => Some(
+                held.authentication_key
+                    .clone()
+                    .ok_or_else(|| missing("an authentication key"))?,
+            ),
+        };
+        let all_keys = Keys {
+            encryption,
+            authentication,
+            broadcast: keys.broadcast_key.clone(),
+            master: keys.master_key.clone(),
+            dedicated: None,
+        };
         let of_meter = |error| DeviceError::Key {
             meter: keys.logical_device_name.to_string(),
             client,
@@ -107,6 +118,7 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
                 title: SystemTitle(keys.system_title.0),
                 client_title: None,
                 keys: ring,
+                timed: held.drkey_secret.is_some().then(Vec::new),
                 send: SendCounter::resume(first()),
                 received: PeerWindows::new(0),
                 received_broadcast: PeerWindows::new(0),
@@ -116,6 +128,7 @@ pub(super) fn secure(template: &Template, keys: &MeterKeys) -> Result<Vec<Secure
                 _ => PolicyVersion::V1,
             }),
             root: keys.master_key.clone(),
+            drkey: held.drkey_secret.clone(),
             keys: all_keys,
             transferred: false,
             sent: first(),
@@ -225,6 +238,20 @@ impl Secured {
     pub(super) fn counter(&self) -> u32 {
         let floor = self.state.received.floor();
         floor.map_or(u32::MAX, |floor| floor.saturating_sub(1))
+    }
+
+    /// Returns what the keys of the client's associations are mixed of, where the network derives
+    /// a part of them.
+    pub(super) fn drkey(&self, server: u16) -> Option<DrkeyMix> {
+        Some(DrkeyMix {
+            secret: self.drkey.clone()?,
+            keys: self.keys.clone(),
+            suite: self.state.keys.suite(),
+            client: self.client,
+            server,
+            client_title: SystemTitle([0; 8]),
+            server_title: self.state.title,
+        })
     }
 
     /// Returns the least protection that the policy asks of requests.

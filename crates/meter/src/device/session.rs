@@ -12,7 +12,7 @@ use dlms::server::{
     ObjectStore, SecurityState, Selection,
 };
 use dlms::xdlms::{ActionResult, Conformance, DataAccessResult};
-use link::Entropy;
+use link::{DrkeyMix, Entropy};
 use model::Timestamp;
 
 use super::state::Slot;
@@ -176,6 +176,13 @@ impl Device {
             .iter_mut()
             .find(|secured| secured.client == client)
             .map(|secured| &mut secured.state)
+    }
+
+    /// Returns what the keys of a client's associations are mixed of, where the network derives a
+    /// part of them.
+    pub(crate) fn drkey(&self, client: u16) -> Option<DrkeyMix> {
+        let secured = self.secured.iter().find(|it| it.client == client)?;
+        secured.drkey(self.sap)
     }
 
     /// Returns the least protection of an association's requests: the model's, or the policy's

@@ -128,7 +128,7 @@ impl Broadcaster {
     fn block(&mut self, world: &mut World, peer: &mut Peer, number: u32, octets: &[u8]) {
         let apdu = self.action(2, &block(number, octets).unwrap());
         if octets.len() == BLOCK_LEN as usize {
-            // What one S-FSK frame carries is 131 octets (sim::powerline).
+            // What one S-FSK frame carries is 131 octets (model::powerline).
             assert_eq!(apdu.len(), 130);
         }
         assert_eq!(peer.raw_to(world, &apdu, true), None);

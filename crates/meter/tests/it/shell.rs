@@ -109,6 +109,7 @@ impl Site {
             password: keys.client(sap).and_then(|held| held.password.clone()),
             dedicated: false,
             counter: None,
+            drkey: None,
         };
         let surroundings = Surroundings {
             clock: self.clock.clone(),

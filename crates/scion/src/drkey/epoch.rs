@@ -11,6 +11,10 @@ use crate::address::IsdAs;
 /// `pkg/drkey`, `GRACE_PERIOD`).
 pub const GRACE: u64 = 5;
 
+/// How late whoever chooses the epoch reckons, in seconds: so the other end
+/// takes it whether its clock is up to two seconds behind or three ahead.
+pub const LATE: u64 = 2;
+
 /// How long before an epoch ends the next one's key is worth fetching, in
 /// seconds.
 pub const PREFETCH: u64 = 30 * 60;

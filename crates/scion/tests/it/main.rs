@@ -18,6 +18,7 @@ mod packet;
 mod policy;
 mod reference;
 mod routes;
+mod rules;
 mod session;
 mod sig;
 

@@ -449,3 +449,22 @@ fn nothing_is_lost_and_nothing_leaves_the_fence() {
     assert_eq!(beyond.count(), 0);
     assert!(net.seen.len() >= 20_000);
 }
+
+#[test]
+fn receipts_of_all_answers_are_kept_until_they_are_taken() {
+    let mut net = Net::new("", "");
+    for _ in 0..3 {
+        net.ask(b"read", PLAIN).unwrap();
+    }
+    let first = net.head.take_receipts();
+    assert_eq!(first, [net.head.receipt().clone()]);
+    assert!(net.head.take_receipts().is_empty());
+    net.ask(b"read", PLAIN).unwrap();
+    net.silent.insert(end(211, 1));
+    net.ask(b"read", PLAIN).unwrap();
+    let both = net.head.take_receipts();
+    assert_eq!(both, [first[0].clone(), net.head.receipt().clone()]);
+    assert_ne!(both[0], both[1]);
+    // Who answers has no readings.
+    assert!(net.meter.take_receipts().is_empty());
+}

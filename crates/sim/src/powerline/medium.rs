@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use link::{LinkError, Message, Node, SegmentEvent};
 use model::MessageClass;
-
-use super::params::Technology;
+use model::powerline::Technology;
 
 /// A meter on the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

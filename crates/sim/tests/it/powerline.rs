@@ -2,7 +2,7 @@
 //! and against itself.
 //!
 //! Evidence: the budgets are arithmetic on published parameters (sources in
-//! `powerline/params.rs`); the rest is self-agreement in virtual time.
+//! `model::powerline`); the rest is self-agreement in virtual time.
 
 use std::future::poll_fn;
 use std::time::Duration;

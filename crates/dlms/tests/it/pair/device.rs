@@ -129,6 +129,7 @@ impl Device {
                 title: SERVER_TITLE,
                 client_title: Some(CLIENT_TITLE),
                 keys: ring(),
+                timed: None,
                 send: SendCounter::resume(CounterRecord::default()),
                 received: PeerWindows::new(0),
                 received_broadcast: PeerWindows::new(0),

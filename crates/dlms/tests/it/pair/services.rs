@@ -5,10 +5,15 @@
 use dlms::client::Failure;
 use dlms::client::{ActionItem, GetItem, Input, Repeat, Request, Response, SetItem};
 use dlms::cosem::{AttributeDescriptor, MethodDescriptor};
-use dlms::security::{CounterHint, PeerWindows, Protection, Wrapping};
+use dlms::security::{
+    CounterHint, Key, KeyRing, PeerWindows, Protection, RustCrypto, SecuritySuite, Wrapping,
+};
+use dlms::server::{AssociationState, TimedKeys};
 use dlms::xdlms::{ActionResult, Conformance, DataAccessResult};
 
-use super::device::{self, ECHO, LONG, SHORT, WRITABLE};
+use dlms::{Duration, Instant};
+
+use super::device::{self, ECHO, LONG, SHORT, WRITABLE, ring};
 use super::{Faults, Pair, config, ways};
 
 pub(crate) fn get(attributes: &[AttributeDescriptor]) -> Request {
@@ -293,7 +298,7 @@ fn a_link_that_reports_a_loss_has_reads_repeated_at_once_and_writes_not() {
         pair.events.pop_front(),
         Some(dlms::client::Event::Response(Response::Get(_)))
     ));
-    assert!(pair.now.since(begun) < dlms::Duration::from_secs(1));
+    assert!(pair.now.since(begun) < Duration::from_secs(1));
     let before = pair.sent.len();
     pair.tamper = Some(Box::new(|_, _| Vec::new()));
     pair.input(Input::Request(set(&[(WRITABLE, octets(4))])));
@@ -320,4 +325,55 @@ fn requests_are_no_longer_than_the_link_carries() {
     let longest = pair.sent.iter().filter(|(client, _)| *client);
     let longest = longest.map(|(_, octets)| octets.len()).max().unwrap();
     assert!((150..=200).contains(&longest), "{longest}");
+}
+
+/// Keys with another authentication key than the client's.
+fn others() -> KeyRing {
+    let mut keys = device::keys();
+    keys.authentication = Some(Key::from(*b"\x0d\x72another of it\x91"));
+    KeyRing::new(&RustCrypto, SecuritySuite::Suite0, &keys).unwrap()
+}
+
+#[test]
+fn an_association_is_made_under_the_timed_keys_that_verify_and_ends_with_them() {
+    let until = |seconds| Instant::ORIGIN + Duration::from_secs(seconds);
+    let timed = |all: &[(KeyRing, u64)]| -> Option<Vec<TimedKeys>> {
+        let all = all.iter().map(|(keys, seconds)| TimedKeys {
+            keys: keys.clone(),
+            until: until(*seconds),
+        });
+        Some(all.collect())
+    };
+    let make = |keys: Option<Vec<TimedKeys>>| {
+        let config = config(
+            device::MANAGER,
+            Protection::AuthenticatedEncrypted,
+            Wrapping::Glo,
+        );
+        let mut pair = Pair::new(config, device::MANAGER, Faults::default());
+        pair.device.security.timed = keys;
+        pair
+    };
+    // The second that is asked verifies, and its end is the association's.
+    let mut pair = make(timed(&[(others(), 1_000), (ring(), 100)]));
+    pair.associate().unwrap();
+    assert!(pair.request(get(&[SHORT])).is_ok());
+    pair.now = until(99);
+    assert!(pair.request(get(&[SHORT])).is_ok());
+    assert_eq!(pair.server.state(device::MANAGER), AssociationState::Open);
+    pair.now = until(100);
+    assert!(pair.request(get(&[SHORT])).is_err());
+    assert_eq!(pair.server.state(device::MANAGER), AssociationState::Idle);
+    assert_eq!(pair.device.asked, 2);
+    // Where there is a list the other keys make none: an empty one, one of
+    // others, and one that has ended.
+    for keys in [
+        timed(&[]),
+        timed(&[(others(), 1_000)]),
+        timed(&[(ring(), 0)]),
+    ] {
+        let mut pair = make(keys);
+        assert!(matches!(pair.associate(), Err(Failure::Rejected { .. })));
+        assert_eq!(pair.server.state(device::MANAGER), AssociationState::Idle);
+    }
 }

@@ -10,7 +10,7 @@ use crate::store::StoreError;
 const APPLICATION_ID: i64 = 0x4757_4845;
 
 /// Each entry brings the schema one version up; entries are never changed once released.
-const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS, OUTLETS, CAMPAIGNS];
+const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS, OUTLETS, CAMPAIGNS, PATHS];
 
 // A concentrator is a device with a number among the meters' and of another kind: kind 1. `told`
 // holds the layouts that a meter itself told, `via` which slots of a day a concentrator read, bit
@@ -81,6 +81,33 @@ CREATE TABLE campaign(
     record BLOB NOT NULL,
     image BLOB NOT NULL
 ) STRICT;
+";
+
+// A run of readings by the same paths, and the spans of profiles that were read in it, in seconds.
+const PATHS: &str = "
+CREATE TABLE receipt(
+    no INTEGER PRIMARY KEY,
+    meter INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    sent TEXT,
+    sent_mark TEXT,
+    sent_verified INTEGER,
+    received TEXT,
+    received_mark TEXT,
+    received_verified INTEGER,
+    associations INTEGER NOT NULL,
+    closed INTEGER NOT NULL
+) STRICT;
+CREATE INDEX receipt_meter ON receipt(meter, no);
+
+CREATE TABLE carried(
+    run INTEGER NOT NULL,
+    object BLOB NOT NULL,
+    first INTEGER NOT NULL,
+    past INTEGER NOT NULL,
+    PRIMARY KEY(run, object, first)
+) STRICT, WITHOUT ROWID;
 ";
 
 // Times: `at`-like columns in milliseconds since 1970 unless the name of the table says seconds:

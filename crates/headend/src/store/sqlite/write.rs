@@ -346,6 +346,7 @@ impl Writer {
                 stored.events.push(*event);
             }
         }
+        self.put_receipts(sweep)?;
         advance(&mut stored.state, sweep);
         self.put_state(sweep.meter, &stored.state)?;
         Ok(stored)

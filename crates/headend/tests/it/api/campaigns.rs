@@ -6,7 +6,7 @@ use model::ImageHeader;
 use serde_json::{Value, json};
 
 use super::{Fixture, schema};
-use crate::http::{Answer, request};
+use crate::http::{Answer, Events, request};
 
 async fn post(fixture: &Fixture, path: &str, body: &Value) -> Answer {
     let bearer = format!("Bearer {}", fixture.token);
@@ -44,10 +44,14 @@ const CAMPAIGNS: &str = "/api/v1/campaigns";
 #[tokio::test]
 async fn a_campaign_is_begun_shown_stopped_and_kept() {
     let fixture = Fixture::start().await;
-    assert_eq!(fixture.json(CAMPAIGNS).await["campaigns"], json!([]));
+    assert_eq!(fixture.json(CAMPAIGNS).await["rows"], json!([]));
     let line = json!({ "medium": "prime", "credit": 0, "hops": 2, "loss_permille": 50 });
     let settings = json!({ "line": line });
     let wanted = json!({ "image": image(), "settings": settings });
+    let bearer = format!("Bearer {}", fixture.token);
+    let headers = [("authorization", bearer.as_str())];
+    let opened = Events::open(fixture.address, "campaigns", &headers).await;
+    let mut events = opened.unwrap();
     let begun = post(&fixture, CAMPAIGNS, &wanted).await;
     assert_eq!(begun.status, 201, "{}", begun.text());
     assert_eq!(begun.json()["id"], 1);
@@ -62,12 +66,31 @@ async fn a_campaign_is_begun_shown_stopped_and_kept() {
         shown = fixture.json(&path).await;
     }
     assert_eq!(shown["phase"], "stopped_by_failures");
+    // Whoever follows is told without asking, until the end: meters that were being asked when it
+    // stopped may still fail.
+    loop {
+        let told = super::live::next(&mut events, "campaign").await.data;
+        assert_eq!(told["id"], 1);
+        if told["phase"] == "stopped_by_failures"
+            && told["counts"]["failed"] == shown["progress"]["failed"]
+        {
+            break;
+        }
+    }
     assert_eq!(shown["name"], "Gridward 2");
     assert_eq!(shown["image"]["version"], 2);
     assert_eq!(shown["settings"]["rings"], json!([10, 100, 1000]));
     assert_eq!(shown["settings"]["line"], line);
     assert_eq!(shown["failed"][0]["reason"], "refused");
-    assert_eq!(fixture.json(CAMPAIGNS).await["campaigns"][0], shown);
+    assert_eq!(
+        (&shown["state"], &shown["state_text"]),
+        (&json!("crit"), &json!("Stopped by failures"))
+    );
+    let row = &fixture.json(CAMPAIGNS).await["rows"][0];
+    for field in ["id", "name", "created", "ended", "phase", "state", "image"] {
+        assert_eq!(row[field], shown[field], "{field}");
+    }
+    the_meters_of_it(&fixture, &path, &shown).await;
     let stopped = post(&fixture, &format!("{path}/stop"), &json!({})).await;
     assert_eq!(stopped.status, 200);
 
@@ -96,6 +119,53 @@ async fn a_campaign_is_begun_shown_stopped_and_kept() {
     };
     assert_eq!(fixture.json(&path).await["phase"], "stopped_by_failures");
     fixture.head_end.stop().await;
+}
+
+/// All its meters, page by page and ring by ring, and those that are asked for alone.
+async fn the_meters_of_it(fixture: &Fixture, path: &str, shown: &Value) {
+    let all = fixture.json(&format!("{path}/meters")).await;
+    let rows = all["rows"].as_array().unwrap();
+    assert_eq!(all["total"], shown["progress"]["meters"]);
+    assert_eq!(rows.len(), all["total"]);
+    // Who is out comes first, with the reason.
+    let steps: Vec<&str> = rows.iter().map(|it| it["step"].as_str().unwrap()).collect();
+    let failed = steps.iter().filter(|it| **it == "failed").count();
+    assert!(failed > 0 && steps[..failed].iter().all(|it| *it == "failed"));
+    assert_eq!(rows[0]["reason"], "refused");
+    assert_eq!(shown["progress"]["failed"], failed);
+    assert_eq!(
+        shown["reasons"],
+        json!([{ "reason": "refused", "meters": failed, "counts": true }])
+    );
+    // The rings have all meters between them, each one once.
+    let rings = shown["progress"]["rings"].as_array().unwrap();
+    let mut named = Vec::new();
+    for (number, ring) in rings.iter().enumerate() {
+        assert_eq!(ring["state"], "todo", "nothing was activated");
+        let of = fixture.json(&format!("{path}/meters?ring={number}")).await;
+        assert_eq!(of["total"], ring["counts"]["meters"]);
+        let rows = of["rows"].as_array().unwrap().iter();
+        named.extend(rows.map(|it| it["name"].clone()));
+    }
+    assert_eq!(named.len(), rows.len());
+    assert!(rows.iter().all(|row| named.contains(&row["name"])));
+    for (offset, row) in rows.iter().enumerate() {
+        let window = format!("{path}/meters?offset={offset}&limit=1");
+        assert_eq!(fixture.json(&window).await["rows"], json!([row]));
+    }
+    let found = fixture
+        .json(&format!(
+            "{path}/meters?step=failed&q={}",
+            rows[0]["name"].as_str().unwrap()
+        ))
+        .await;
+    assert_eq!(found["rows"], json!([rows[0]]));
+    let none = fixture.json(&format!("{path}/meters?step=active")).await;
+    assert_eq!((&none["total"], &none["rows"]), (&json!(0), &json!([])));
+    for wrong in ["limit=0", "limit=501", "step=lost", "rung=1"] {
+        let answer = fixture.get(&format!("{path}/meters?{wrong}")).await;
+        assert_eq!(answer.status, 400, "{wrong}");
+    }
 }
 
 #[tokio::test]
@@ -141,7 +211,14 @@ async fn what_is_no_campaign_is_refused_with_a_reason() {
             refused.text()
         );
     }
-    for path in ["/99", "/x", "/1/stop", "/1/resume"] {
+    for path in [
+        "/99",
+        "/x",
+        "/99/meters",
+        "/x/meters",
+        "/1/stop",
+        "/1/resume",
+    ] {
         let path = format!("{CAMPAIGNS}{path}");
         let answer = if path.ends_with("stop") || path.ends_with("resume") {
             post(&fixture, &path, &json!({})).await
@@ -153,6 +230,6 @@ async fn what_is_no_campaign_is_refused_with_a_reason() {
             (404, "no_such_campaign")
         );
     }
-    assert_eq!(fixture.json(CAMPAIGNS).await["campaigns"], json!([]));
+    assert_eq!(fixture.json(CAMPAIGNS).await["rows"], json!([]));
     fixture.head_end.stop().await;
 }

@@ -246,6 +246,21 @@ async fn a_meter_delivers_and_is_told_what_to_do() {
     })
     .await;
 
+    let metrics = crate::http::request(fixture.address, "GET", "/metrics", &[], b"").await;
+    let metrics = metrics.text();
+    for line in [
+        "gridward_outlet_meters 1",
+        "gridward_outlet_meters_connected 1",
+        "gridward_outlet_messages_refused_total 0",
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "{line}: {metrics}");
+    }
+    let missing = metrics
+        .lines()
+        .find_map(|it| it.strip_prefix("gridward_outlet_sections_missing "));
+    let missing = missing.and_then(|it| it.parse::<u32>().ok());
+    assert!(missing >= Some(3), "{metrics}");
+
     // Outlets, with a reason.
     let switch = format!("{METER}/switch");
     let order =

@@ -4,7 +4,7 @@
 use super::{Fixture, PLACES};
 use crate::fake::{FakeMeters, HELD_S};
 use crate::http::request;
-use crate::support::{MIDNIGHT, NOON};
+use crate::support::{MIDNIGHT, NOON, paths};
 
 #[tokio::test]
 async fn the_fleet_is_told() {
@@ -360,4 +360,48 @@ async fn gaps_are_filled_when_the_meter_has_the_rows_after_all() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     panic!("not filled within a minute");
+}
+
+#[tokio::test]
+async fn readings_tell_the_paths_that_they_took() {
+    let fixture = Fixture::start_over(
+        |meters| *meters.paths.lock().unwrap() = vec![paths(1)],
+        |_| {},
+    )
+    .await;
+    fixture.collected(3).await;
+    let id = fixture.id(1).await;
+    let runs = fixture.json(&format!("/api/v1/meters/{id}/paths")).await;
+    assert_eq!(
+        (&runs["total"], &runs["rows"][0]["associations"]),
+        (&1.into(), &1.into())
+    );
+    let run = &runs["rows"][0];
+    assert_eq!(run["sent"]["hops"], "2-ff00:0:211 1>10 1-ff00:0:111");
+    assert_eq!(run["received"]["fingerprint"], "0000000000000001");
+    assert_eq!(run["received"]["verified"], true);
+    // The spans that were asked for meet, so they are one.
+    assert_eq!(run["carried"].as_array().unwrap().len(), 1);
+    assert_eq!(run["carried"][0]["obis"], "1-0:99.1.0");
+    assert_eq!(run["carried"][0]["from"], "2026-11-18T12:00:00Z");
+    // A register lies in the run by its time.
+    let registers = fixture
+        .json(&format!("/api/v1/meters/{id}/registers"))
+        .await;
+    let at = registers["rows"][0]["at"].as_str().unwrap();
+    let within = run["first"].as_str().unwrap()..=run["last"].as_str().unwrap();
+    assert!(within.contains(&at), "{at} {within:?}");
+    let meter = fixture.json(&format!("/api/v1/meters/{id}")).await;
+    assert_eq!(meter["path"]["scion"], *run);
+    for query in ["limit=0", "limit=501", "before=noon", "x=1"] {
+        let path = format!("/api/v1/meters/{id}/paths?{query}");
+        assert_eq!(fixture.get(&path).await.status, 400, "{query}");
+    }
+    let path = format!("/api/v1/meters/{id}/paths?before=2026-11-20T00:00:00Z");
+    assert_eq!(
+        fixture.json(&path).await["rows"].as_array().unwrap().len(),
+        0
+    );
+    assert_eq!(fixture.get("/api/v1/meters/m_9/paths").await.status, 404);
+    fixture.head_end.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What the three technologies cost in time, each figure with its source.
+//! Power lines: what the three technologies cost in time, each figure with its source.
 //!
 //! Sources: (G) the PLC frames of the public library gurux-dlms 1.0.203 (facts
 //! only); (B) "From Smart Grid to Internet of Energy", table 4.6 (ITU-T
@@ -7,7 +7,7 @@
 //! the public analyser TarlogicSecurity/PLCTool (facts only); (D) derived from
 //! those; (N) no source at hand: recalled or assumed, listed in STATUS.md.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// A technology with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,7 +268,8 @@ impl Technology {
     }
 
     /// Tells whether a meter behind `hops` others can be heard at all.
-    pub(super) const fn reaches(&self, hops: u8) -> bool {
+    #[must_use]
+    pub const fn reaches(&self, hops: u8) -> bool {
         match self {
             Self::SFsk(it) => hops <= it.credit,
             Self::Prime(_) | Self::G3(_) => true,
