@@ -27,6 +27,7 @@ export const ICONS = [
   "network",
   "pause",
   "play",
+  "radio-tower",
   "refresh-cw",
   "scroll-text",
   "search",

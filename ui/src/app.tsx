@@ -21,6 +21,9 @@ const OutletMeterPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.O
 const OutletOrderPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletOrderPage));
 const ConcentratorsPage = lazy(() => import("./pages/concentrators.tsx").then((m) => m.ConcentratorsPage));
 const ConcentratorPage = lazy(() => import("./pages/concentrators.tsx").then((m) => m.ConcentratorPage));
+const CampaignsPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.CampaignsPage));
+const CampaignPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.CampaignPage));
+const ResumePage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.ResumePage));
 const StatesPage = __STATES__ ? lazy(() => import("./pages/states.tsx").then((m) => m.StatesPage)) : null;
 
 const startFailure = new Store<ApiError | null>(null);
@@ -130,6 +133,21 @@ function Page({ path }: { path: string }) {
     return (
       <Suspense what={network.concentrators}>
         <ConcentratorPage key={concentrator[1]} id={concentrator[1]} />
+      </Suspense>
+    );
+  }
+  const campaigns = /^\/campaigns(?:\/(\d{1,9})(?:\/(resume))?)?\/?$/.exec(path);
+  if (campaigns) {
+    const id = campaigns[1] === undefined ? null : Number(campaigns[1]);
+    return (
+      <Suspense what={network.campaigns}>
+        {id === null ? (
+          <CampaignsPage />
+        ) : campaigns[2] === undefined ? (
+          <CampaignPage key={id} id={id} />
+        ) : (
+          <ResumePage key={id} id={id} />
+        )}
       </Suspense>
     );
   }

@@ -11,6 +11,7 @@ import "./styles/segment.css";
 import "./styles/states.css";
 import "./styles/gate.css";
 import "./styles/outlets.css";
+import "./styles/campaigns.css";
 import "./styles/narrow.css";
 import { render } from "preact";
 import { App } from "./app.tsx";

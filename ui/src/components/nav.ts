@@ -52,4 +52,18 @@ export const NAV: NavGroup[] = [
       },
     ],
   },
+  {
+    title: network.act,
+    items: [
+      {
+        href: "/campaigns",
+        at: /^\/campaigns(?:\/|$)/,
+        icon: "radio-tower",
+        text: network.campaigns,
+        short: network.campaigns,
+        testid: "nav-campaigns",
+        keys: "g u",
+      },
+    ],
+  },
 ];

@@ -301,7 +301,7 @@ function KeyboardHelp({ onClose }: { onClose: () => void }) {
   return (
     <Dialog title={t.keyboard.title} onClose={onClose} testid="keyboard-help">
       <div class="keys">
-        {[...t.keyboard.groups, network.keys].map((group) => (
+        {[...t.keyboard.groups, network.keys, network.campaignKeys].map((group) => (
           <section key={group.name}>
             <h3>{group.name}</h3>
             <dl>

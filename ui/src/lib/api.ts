@@ -108,7 +108,7 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 }
 
 /** Gives an order. It is never sent again by itself. */
-async function post<T>(path: string, body: unknown): Promise<T> {
+export async function post<T>(path: string, body: unknown): Promise<T> {
   const who = session.value;
   const response = await send(path, {
     method: "POST",
@@ -123,7 +123,8 @@ async function post<T>(path: string, body: unknown): Promise<T> {
   return (await response.json()) as T;
 }
 
-function query(values: Record<string, string | number | null | undefined>): string {
+/** The query string of these values, without those that are empty. */
+export function query(values: Record<string, string | number | null | undefined>): string {
   const search = new URLSearchParams();
   for (const [key, value] of Object.entries(values)) {
     if (value !== null && value !== undefined && value !== "") search.set(key, String(value));

@@ -1,6 +1,6 @@
 /** The head end's HTTP API, version 1, as this interface uses it. Times are RFC 3339 UTC; null is no value. */
 
-export type StateName = "ok" | "warn" | "crit" | "off" | "miss" | "new" | "pend" | "info";
+export type StateName = "ok" | "warn" | "crit" | "off" | "miss" | "new" | "pend" | "info" | "run";
 
 export interface Session {
   site: string;
@@ -68,6 +68,23 @@ export interface MeterList {
   rows: MeterRow[];
 }
 
+/** One path through a SCION network, as the reference programs print it. */
+export interface PathTaken {
+  hops: string;
+  fingerprint: string;
+  verified: boolean;
+}
+
+/** Readings one after the other that came by the same paths. */
+export interface PathRun {
+  first: string;
+  last: string;
+  associations: number;
+  sent: PathTaken | null;
+  received: PathTaken | null;
+  carried: { obis: string; from: string; to: string }[];
+}
+
 export interface Meter {
   id: string;
   name: string;
@@ -91,7 +108,7 @@ export interface Meter {
   counter: { used: number; of: number };
   gaps: { intervals: number; oldest: string | null };
   power: Power;
-  path: { hops: string[]; rtt_ms: number | null };
+  path: { hops: string[]; rtt_ms: number | null; scion: PathRun | null };
   previous: string | null;
   next: string | null;
 }
@@ -462,4 +479,113 @@ export interface BreakerPreview {
   draws_w: number | null;
   draws_section: string | null;
   outlets: { number: number; name: string; watts: number | null }[];
+}
+
+export type CampaignStep = "waiting" | "receiving" | "asked" | "verified" | "active" | "failed";
+export type CampaignReason = "unreachable" | "refused" | "not_verified" | "not_activated" | "lost";
+
+/** How many meters are at which step. */
+export interface CampaignCounts extends Record<CampaignStep, number> {
+  meters: number;
+}
+
+export interface CampaignImage {
+  model: string;
+  identifier: string;
+  version: number;
+  length: number;
+}
+
+export interface CampaignRow {
+  id: number;
+  name: string;
+  created: string;
+  ended: string | null;
+  phase: string;
+  state: StateName;
+  state_text: string;
+  image: CampaignImage;
+  counts: CampaignCounts;
+}
+
+export interface CampaignList {
+  total: number;
+  offset: number;
+  rows: CampaignRow[];
+}
+
+export interface CampaignBound {
+  blocks: number;
+  pass_s: number;
+  passes_s: number;
+  rounds_s: number;
+  repair_s: number;
+  alone_s: number;
+  bound_s: number;
+  factor: number;
+  unicast_s: number;
+}
+
+export interface CampaignGroup {
+  endpoint: string;
+  phase: "initiating" | "broadcasting" | "asking" | "repairing" | "finishing" | "done";
+  meters: number;
+  blocks_sent: number;
+  blocks_blind: number;
+  began: string | null;
+  taken_s: number | null;
+  bound: CampaignBound | null;
+}
+
+export interface CampaignRing {
+  permille: number;
+  state: "todo" | "soaking" | "run" | "done" | "stopped";
+  begins: string | null;
+  counts: CampaignCounts;
+}
+
+export interface Campaign extends Omit<CampaignRow, "counts"> {
+  settings: {
+    passes: number;
+    parallel: number;
+    tries: number;
+    retry_s: number;
+    rings: number[];
+    soak_s: number;
+    failures_permille: number;
+    pace_ms: number;
+    broadcast_from: number;
+    line: { medium: string; credit: number; hops: number; loss_permille: number } | null;
+  };
+  progress: CampaignCounts & {
+    ring: number | null;
+    rings: CampaignRing[];
+    blocks_sent: number;
+    blocks_blind: number;
+    rounds: { meters: number; reads: number; most_of_one: number }[];
+    groups: CampaignGroup[];
+  };
+  reasons: { reason: CampaignReason; meters: number; counts: boolean }[];
+  failed: { name: string; reason: CampaignReason }[];
+}
+
+export interface CampaignMeter {
+  id: string;
+  name: string;
+  place: string;
+  endpoint: string;
+  ring: number;
+  step: CampaignStep;
+  reason: CampaignReason | null;
+  tries: number;
+  next_try: string | null;
+  told: boolean;
+  busy: boolean;
+  bitmaps: [number, number];
+}
+
+export interface CampaignMeters {
+  total: number;
+  offset: number;
+  rows: CampaignMeter[];
 }

@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { FirstSteps } from "../components/first-steps.tsx";
 import { Icon } from "../components/icons.tsx";
 import { NoValue, Num } from "../components/number.tsx";
 import { Shell } from "../components/shell.tsx";
@@ -46,7 +47,9 @@ export function ConcentratorsPage() {
         </div>
       </div>
       {none ? (
-        <Enrol />
+        <FirstSteps texts={T}>
+          <Icon name="network" />
+        </FirstSteps>
       ) : (
         <section class="card" aria-label={T.title} data-testid="conc-list">
           <div class="toolbar">
@@ -211,28 +214,5 @@ function List({ rows }: { rows: ConcentratorRow[] }) {
         ))}
       </ul>
     </>
-  );
-}
-
-/** What there is to do before there is anything to see. */
-function Enrol() {
-  return (
-    <section class="card enrol" aria-labelledby="h-enrol" data-testid="state-empty">
-      <div class="state">
-        <span class="ic">
-          <Icon name="network" />
-        </span>
-        <h2 id="h-enrol">{T.empty}</h2>
-        <p>{T.emptyText}</p>
-      </div>
-      <ol class="enrol-steps">
-        {T.emptySteps.map(([what, how]) => (
-          <li key={what}>
-            <span>{what}</span>
-            <pre>{how}</pre>
-          </li>
-        ))}
-      </ol>
-    </section>
   );
 }

@@ -10,6 +10,7 @@ import { toast } from "../components/toasts.tsx";
 import { Heartbeat } from "../components/heartbeat.tsx";
 import { ApiError } from "../lib/api.ts";
 import { now } from "../lib/session.ts";
+import { Bar } from "./campaigns/parts.tsx";
 
 /** One sheet of components and states to look at and to test; not a page of the product. */
 export function StatesPage() {
@@ -107,6 +108,22 @@ export function StatesPage() {
               Say it
             </button>
           </p>
+        </Card>
+        <Card id="bars" title="How far many are" class="c8">
+          <div class="col">
+            <p class="t2">150 of 240 run it, 72 more hold it, 8 failed</p>
+            <Bar
+              counts={{
+                meters: 240,
+                waiting: 0,
+                receiving: 6,
+                asked: 4,
+                verified: 72,
+                active: 150,
+                failed: 8,
+              }}
+            />
+          </div>
         </Card>
         <Card id="form" title="Form with an error" class="c4">
           <div class="col">

@@ -1,7 +1,23 @@
-/** Texts of the network's places in the navigation in English; apart, since the home gateway has none of them. */
+/** Texts of the head end alone in English, apart from those that the home gateway has too. */
 export const network = {
   title: "Network",
   concentrators: "Concentrators",
+  path: {
+    back: "Way back",
+    since: "Readings took it",
+    unknown: "not known",
+    verified: "verified",
+    notVerified: "not verified",
+  },
+  act: "Act",
+  campaigns: "Campaigns",
+  campaignKeys: {
+    name: "Campaigns",
+    keys: [
+      ["g u", "All of them"],
+      ["j k", "At one: next, previous page of its meters"],
+    ] as [string, string][],
+  },
   keys: {
     name: "Concentrators",
     keys: [

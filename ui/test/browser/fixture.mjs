@@ -3,6 +3,7 @@
 import { createServer } from "node:http";
 import { readFile, stat } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
+import { CampaignFixture } from "./campaign-fixture.mjs";
 import { OutletFixture } from "./outlet-fixture.mjs";
 
 export const POLICY =
@@ -48,6 +49,20 @@ const STREETS = [
 ];
 const VIA = ["Direct TCP", "Direct TLS", "Direct HDLC"];
 
+/** The paths that readings of one meter took over SCION. */
+const SCION_RUN = {
+  first: "2026-11-19T06:15:00Z",
+  last: "2026-11-19T13:31:58Z",
+  associations: 30,
+  sent: {
+    hops: "2-ff00:0:211 2>11 2-ff00:0:210 3>1 1-ff00:0:120 10>2 1-ff00:0:111",
+    fingerprint: "08a1b9c3d2e4f506",
+    verified: true,
+  },
+  received: null,
+  carried: [{ obis: "1-0:99.1.0", from: "2026-11-19T06:00:00Z", to: "2026-11-19T13:30:00Z" }],
+};
+
 export class Fixture {
   constructor({ dist, meters = 100 }) {
     this.dist = dist;
@@ -71,6 +86,7 @@ export class Fixture {
     this.rows = this.makeRows();
     this.outlets = new OutletFixture(() => this.now());
     this.concentrators = this.makeConcentrators();
+    this.campaigns = new CampaignFixture(() => this.now(), this.rows);
     this.server = createServer((request, response) => {
       this.handle(request, response).catch((cause) => {
         response.statusCode = 500;
@@ -325,6 +341,7 @@ export class Fixture {
       path: {
         hops: at === 12 ? ["Head end", "GWD1DC0000000017", "Meter"] : ["Head end", "Meter"],
         rtt_ms: off ? null : 18.4,
+        scion: at === 10 ? SCION_RUN : null,
       },
       previous: this.rows[at - 1]?.id ?? null,
       next: this.rows[at + 1]?.id ?? null,
@@ -820,6 +837,10 @@ export class Fixture {
       );
       return this.json(response, ...answer);
     }
+    if (path.startsWith("/campaigns")) {
+      const empty = this.mode === "empty";
+      return this.json(response, ...this.campaigns.answer(request.method, path, url.searchParams, empty));
+    }
     if (path === "/concentrators") {
       const q = (url.searchParams.get("q") ?? "").toLowerCase();
       const all = this.mode === "empty" ? [] : this.concentrators;
@@ -945,6 +966,8 @@ export class Fixture {
     }, 1000);
     const two = setInterval(fleet, 2000);
     const five = setInterval(() => {
+      if (topics.includes("campaigns"))
+        for (const one of this.campaigns.all.slice(0, 2)) send("campaign", this.campaigns.row(one));
       if (topics.includes("concentrators"))
         for (const one of this.concentrators.slice(0, 2)) send("concentrator", this.concentratorRow(one));
     }, 5000);

@@ -33,6 +33,8 @@ export class OutletFixture {
     /** Sections that were asked for again: those of the gap come then. */
     this.asked = false;
     this.preview = true;
+    /** Meters beside those above, all alike. */
+    this.more = 0;
   }
 
   meter(id) {
@@ -158,7 +160,11 @@ export class OutletFixture {
   /** Answers a request under /outlet-meters: [status, body]. */
   answer(method, path, search, body) {
     if (path === "/outlet-meters") {
-      return [200, { served: true, utc_offset_min: 60, rows: METERS.map((meter) => this.row(meter)) }];
+      const rows = METERS.map((meter) => this.row(meter));
+      for (let id = 5; id < 5 + this.more; id += 1) {
+        rows.push(this.row({ ...METERS[3], id, place: `Seestrasse ${id}` }));
+      }
+      return [200, { served: true, utc_offset_min: 60, rows }];
     }
     const [, id, part] = /^\/outlet-meters\/(\d+)(?:\/(\w+))?$/.exec(path) ?? [];
     const meter = this.meter(Number(id));

@@ -61,6 +61,29 @@ for (const size of WIDTHS) {
   await Promise.all(both);
 }
 
+for (const size of [wide, phone]) {
+  await step(`ten thousand outlet meters scroll at ${size.width}`, async () => {
+    const { fixture, origin } = await start();
+    fixture.outlets.more = 9_996;
+    const { context, page, wrong } = await open(origin, size, "light");
+    await signIn(page, origin, TOKEN, "/outlet-meters");
+    const rows = page.getByTestId("outlet-meter-row");
+    await rows.first().waitFor();
+    assert.ok((await rows.count()) < 120, "only what is in view is drawn");
+    assert.equal(await rows.first().getAttribute("data-id"), "2");
+    if (size === wide)
+      assert.equal(await page.locator("table.outlet-tbl").getAttribute("aria-rowcount"), "10001");
+    await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+    await page.locator("[data-testid=outlet-meter-row][data-id='10000']").waitFor();
+    assert.ok((await rows.count()) < 120);
+    await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight / 2));
+    await page.locator("[data-testid=outlet-meter-row][data-id='5000']").waitFor();
+    await inspect(page, wrong, `outlets-many-${size.width}-light`);
+    await context.close();
+    fixture.close();
+  });
+}
+
 await step("an outlet is switched by keyboard, with a reason", async () => {
   const { fixture, origin } = await start();
   const { context, page, wrong } = await open(origin, wide, "light");

@@ -1,18 +1,19 @@
 // Parts of the program as processes, for the tests that have no fixture.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { LONG } from "./lib.mjs";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
-const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
-export const program = process.env.GRIDWARD ?? join(target, "debug", "gridward");
-assert.ok(existsSync(program), `build it first: cargo build -p gridward (there is no ${program})`);
+export const program = execFileSync(join(root, "scripts/built"), ["gridward"], {
+  encoding: "utf8",
+  stdio: ["ignore", "pipe", "inherit"],
+}).trim();
 
 const folder = mkdtempSync(join(tmpdir(), "gridward-ui-"));
 export const at = (name) => join(folder, name);

@@ -245,6 +245,27 @@ await step("the keyboard reaches everything", async () => {
   await context.close();
 });
 
+await step("a meter over SCION shows the paths of its readings", async () => {
+  for (const size of WIDTHS) {
+    for (const theme of THEMES) {
+      const { context, page, wrong } = await open(origin, size, theme);
+      await signIn(page, origin, TOKEN, `/meters/${fixture.rows[10].id}`);
+      const card = page.getByTestId("meter-path");
+      await card.getByText("2-ff00:0:211 2>11 2-ff00:0:210 3>1 1-ff00:0:120 10>2 1-ff00:0:111").waitFor();
+      const text = await card.innerText();
+      for (const part of ["Way there", "verified", "Way back", "not known", "Readings took it"])
+        assert.ok(text.includes(part), `${part} in ${text}`);
+      await inspect(page, wrong, `meter-scion-${size.width}-${theme}`);
+      await context.close();
+    }
+  }
+  const { context, page } = await open(origin, wide, "light");
+  await signIn(page, origin, TOKEN, `/meters/${meter.id}`);
+  await page.getByTestId("meter-path").waitFor();
+  assert.ok(!(await page.getByTestId("meter-path").innerText()).includes("Way back"));
+  await context.close();
+});
+
 await step("concentrators: list, one of them, its segment", async () => {
   for (const size of WIDTHS) {
     for (const theme of THEMES) {

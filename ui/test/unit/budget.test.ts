@@ -36,8 +36,8 @@ describe.skipIf(!built)("the built interface (run the build first)", () => {
   });
 
   it("needs at most 30 kB for a further page", () => {
-    const pages = named(/^(?:meter|concentrators|states)-.*\.js$/);
-    expect(pages.length).toBe(2);
+    const pages = named(/^(?:meter|concentrators|campaigns|states)-.*\.js$/);
+    expect(pages.length).toBe(3);
     for (const path of pages) expect(wire(path)).toBeLessThanOrEqual(30 * KB);
   });
 

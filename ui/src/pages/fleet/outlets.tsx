@@ -1,9 +1,10 @@
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Heartbeat } from "../../components/heartbeat.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Status, shapeOf } from "../../components/status.tsx";
 import { Time } from "../../components/time.tsx";
+import { rem, useVirtual } from "../../components/virtual.ts";
 import { api } from "../../lib/api.ts";
 import { glance, percentOfPermille } from "../../lib/format.ts";
 import { useLiveEvent, useLoad, useMedia, useNow, useTopic, type Loaded } from "../../lib/hooks.ts";
@@ -12,6 +13,12 @@ import type { OutletMeterList, OutletMeterRow } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
 
 const FEW = 4;
+/** Shorter lists are drawn as a whole. */
+const WHOLE = 60;
+const SPARE = 8;
+const ROW_REM = 2.125;
+const CARD_REM = 4.75;
+const HEAD_REM = 2;
 
 /** "007", as the messages write it. */
 export const three = (number: number): string => String(number).padStart(3, "0");
@@ -70,88 +77,134 @@ function Heard({ row, now }: { row: OutletMeterRow; now: number }) {
   return at === null ? <span class="t3">{t.outlets.never}</span> : <Time at={at} now={now} />;
 }
 
+/** In place of rows that are out of view. */
+function Gap({ px, card }: { px: number; card: boolean }) {
+  const height = (element: HTMLElement | null): void => {
+    if (element) element.style.height = `${px}px`;
+  };
+  if (px <= 0) return null;
+  if (card) return <li class="gap" aria-hidden="true" ref={height} />;
+  return (
+    <tr class="gap" aria-hidden="true">
+      <td colSpan={8} ref={height} />
+    </tr>
+  );
+}
+
 export function OutletMetersTable({ rows }: { rows: OutletMeterRow[] }) {
-  const now = useNow(5_000);
   const narrow = useMedia("(max-width: 899px)");
+  return <OutletMetersList key={narrow ? "cards" : "table"} rows={rows} narrow={narrow} />;
+}
+
+function OutletMetersList({ rows: all, narrow }: { rows: OutletMeterRow[]; narrow: boolean }) {
+  const now = useNow(5_000);
+  const [rowPx, setRowPx] = useState(() => (narrow ? CARD_REM : ROW_REM) * rem());
+  const headPx = narrow ? 0 : HEAD_REM * rem();
+  const { ref, view } = useVirtual(all.length, rowPx, SPARE, headPx);
+  const whole = all.length <= WHOLE;
+  const [start, end] = whole ? [0, all.length] : [view.start, Math.min(view.end, all.length)];
+  const rows = all.slice(start, end);
+  // Fonts and widths decide how tall a row is.
+  useLayoutEffect(() => {
+    const row = ref.current?.querySelector("[data-testid=outlet-meter-row]");
+    const px = row?.getBoundingClientRect().height ?? 0;
+    if (!whole && px > 0 && Math.abs(px - rowPx) > 0.5) setRowPx(px);
+  });
+  const above = start * rowPx;
+  const below = (all.length - end) * rowPx;
   if (narrow) {
     return (
-      <ul class="cards" data-testid="outlet-cards">
-        {rows.map((row) => (
-          <li key={row.id} data-testid="outlet-meter-row" data-id={row.id} data-state={row.state}>
-            <a class="a" href={`/outlet-meters/${row.id}`}>
-              {t.outlets.one(three(row.id))}
-            </a>
-            <span class="e">
-              <Watts watts={row.power_w} />
-            </span>
-            <span class="b">
-              <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
-            </span>
-            <span class="e b">
-              <Heard row={row} now={now} />
-            </span>
-            <span class="b cut-off">{row.place}</span>
-          </li>
-        ))}
-      </ul>
+      <div ref={ref}>
+        <ul class="cards" data-testid="outlet-cards">
+          <Gap px={above} card />
+          {rows.map((row) => (
+            <li key={row.id} data-testid="outlet-meter-row" data-id={row.id} data-state={row.state}>
+              <a class="a" href={`/outlet-meters/${row.id}`}>
+                {t.outlets.one(three(row.id))}
+              </a>
+              <span class="e">
+                <Watts watts={row.power_w} />
+              </span>
+              <span class="b">
+                <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
+              </span>
+              <span class="e b">
+                <Heard row={row} now={now} />
+              </span>
+              <span class="b cut-off">{row.place}</span>
+            </li>
+          ))}
+          <Gap px={below} card />
+        </ul>
+      </div>
     );
   }
   const columns = t.outlets.columns;
   return (
-    <table class="tbl plain outlet-tbl">
-      <caption class="vh">{t.outlets.caption}</caption>
-      <thead>
-        <tr>
-          <th scope="col">{columns.state}</th>
-          <th scope="col">{columns.meter}</th>
-          <th scope="col">{columns.place}</th>
-          <th scope="col" class="r">
-            {columns.outlets}
-          </th>
-          <th scope="col" class="r">
-            {columns.power}
-          </th>
-          <th scope="col" class="r">
-            {columns.heard}
-          </th>
-          <th scope="col" class="hide-m">
-            {columns.days}
-          </th>
-          <th scope="col" class="r">
-            {columns.read}
-          </th>
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map((row) => (
-          <tr key={row.id} data-testid="outlet-meter-row" data-id={row.id} data-state={row.state}>
-            <td>
-              <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
-            </td>
-            <th scope="row">
-              <a href={`/outlet-meters/${row.id}`}>{t.outlets.one(three(row.id))}</a>
+    <div ref={ref}>
+      <table class="tbl plain outlet-tbl" aria-rowcount={whole ? undefined : all.length + 1}>
+        <caption class="vh">{t.outlets.caption}</caption>
+        <thead>
+          <tr>
+            <th scope="col">{columns.state}</th>
+            <th scope="col">{columns.meter}</th>
+            <th scope="col">{columns.place}</th>
+            <th scope="col" class="r">
+              {columns.outlets}
             </th>
-            <td class="clip">{row.place}</td>
-            <td class="r">{row.outlets}</td>
-            <td class="r">
-              <Watts watts={row.power_w} />
-            </td>
-            <td class="r">
-              <Heard row={row} now={now} />
-            </td>
-            <td class="hide-m">
-              <Heartbeat days={row.days} />
-            </td>
-            <td class="r">
-              {row.read_permille === null ? (
-                <NoValue />
-              ) : (
-                <Num text={percentOfPermille(row.read_permille)} unit="%" />
-              )}
-            </td>
+            <th scope="col" class="r">
+              {columns.power}
+            </th>
+            <th scope="col" class="r">
+              {columns.heard}
+            </th>
+            <th scope="col" class="hide-m">
+              {columns.days}
+            </th>
+            <th scope="col" class="r">
+              {columns.read}
+            </th>
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          <Gap px={above} card={false} />
+          {rows.map((row, index) => (
+            <tr
+              key={row.id}
+              aria-rowindex={whole ? undefined : start + index + 2}
+              data-testid="outlet-meter-row"
+              data-id={row.id}
+              data-state={row.state}
+            >
+              <td>
+                <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
+              </td>
+              <th scope="row">
+                <a href={`/outlet-meters/${row.id}`}>{t.outlets.one(three(row.id))}</a>
+              </th>
+              <td class="clip">{row.place}</td>
+              <td class="r">{row.outlets}</td>
+              <td class="r">
+                <Watts watts={row.power_w} />
+              </td>
+              <td class="r">
+                <Heard row={row} now={now} />
+              </td>
+              <td class="hide-m">
+                <Heartbeat days={row.days} />
+              </td>
+              <td class="r">
+                {row.read_permille === null ? (
+                  <NoValue />
+                ) : (
+                  <Num text={percentOfPermille(row.read_permille)} unit="%" />
+                )}
+              </td>
+            </tr>
+          ))}
+          <Gap px={below} card={false} />
+        </tbody>
+      </table>
+    </div>
   );
 }

@@ -8,8 +8,9 @@ import { glance } from "../../lib/format.ts";
 import { useNow } from "../../lib/hooks.ts";
 import { siteZone } from "../../lib/session.ts";
 import { clockSeconds, DAY, longDate, parse, when } from "../../lib/time.ts";
-import type { Meter } from "../../lib/types.ts";
+import type { Meter, PathRun, PathTaken } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
+import { network } from "../../texts/network.en.ts";
 
 function Row({ name, children }: { name: string; children: ComponentChildren }) {
   return (
@@ -113,6 +114,7 @@ export function PathCard({ meter }: { meter: Meter }) {
           ))}
         </ol>
         <dl class="kv">
+          {meter.path.scion === null ? null : <Taken run={meter.path.scion} />}
           <Row name={t.meter.rtt}>
             {meter.path.rtt_ms === null ? (
               <NoValue />
@@ -123,6 +125,38 @@ export function PathCard({ meter }: { meter: Meter }) {
         </dl>
       </div>
     </Card>
+  );
+}
+
+/** What the last readings came by, both ways, and since when. */
+function Taken({ run }: { run: PathRun }) {
+  const now = useNow(10_000);
+  return (
+    <>
+      <Row name={t.meter.pathThere}>
+        <OneWay path={run.sent} />
+      </Row>
+      <Row name={network.path.back}>
+        <OneWay path={run.received} />
+      </Row>
+      <Row name={network.path.since}>
+        <Read at={run.first} now={now} />
+        <span class="t3"> – </span>
+        <Read at={run.last} now={now} />
+      </Row>
+    </>
+  );
+}
+
+function OneWay({ path }: { path: PathTaken | null }) {
+  if (path === null) return <span class="t3">{network.path.unknown}</span>;
+  return (
+    <>
+      <span class="mono">{path.hops}</span>{" "}
+      <Status shape={path.verified ? "ok" : "warn"}>
+        {path.verified ? network.path.verified : network.path.notVerified}
+      </Status>
+    </>
   );
 }
 

@@ -1,0 +1,232 @@
+// Pages of firmware campaigns in Chromium against fixed data: looked at with axe wide and narrow in both themes, by
+// keyboard, in all states; one is stopped and let go on. Evidence as in `run.mjs`: the built pages in a real browser;
+// the answers are a fixture, whose fields are those of the head end's own description.
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { Fixture, TOKEN } from "./fixture.mjs";
+import { finish, inspect, open, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
+
+const dist = join(fileURLToPath(new URL("../../", import.meta.url)), "dist");
+const [wide, , phone] = WIDTHS;
+/** Between them the last step looks, without axe. */
+const SIZES = [wide, phone];
+
+/** A head end of its own, since campaigns are stopped here. */
+async function start() {
+  const fixture = new Fixture({ dist });
+  return { fixture, origin: await fixture.listen() };
+}
+
+const seen = (page, testid) => page.getByTestId(testid).locator("visible=true");
+
+for (const size of SIZES) {
+  const both = THEMES.map((theme) =>
+    step(`campaigns at ${size.width} ${theme}`, async () => {
+      const { fixture, origin } = await start();
+      const { context, page, wrong } = await open(origin, size, theme);
+      const tag = `${size.width}-${theme}`;
+      await signIn(page, origin, TOKEN, "/campaigns");
+      await seen(page, "campaign-row").first().waitFor();
+      assert.equal(await seen(page, "campaign-row").count(), 5);
+      await inspect(page, wrong, `campaigns-${tag}`);
+      for (const id of [7, 6, 5, 3]) {
+        await page.goto(`${origin}/campaigns/${id}`);
+        await page.getByTestId("campaign-ring").first().waitFor();
+        await seen(page, "campaign-meter").first().waitFor();
+        await inspect(page, wrong, `campaign-${id}-${tag}`, { full: true });
+      }
+      await page.goto(`${origin}/campaigns/5?step=failed`);
+      await seen(page, "campaign-meter").first().waitFor();
+      assert.equal(await seen(page, "campaign-meter").count(), 13);
+      await page.goto(`${origin}/campaigns/5?q=nobody`);
+      await page.getByTestId("state-nomatch").waitFor();
+      await inspect(page, wrong, `campaign-nomatch-${tag}`, { full: true });
+      await page.goto(`${origin}/campaigns/5/resume`);
+      await page.getByTestId("resume-decision").waitFor();
+      await inspect(page, wrong, `campaign-resume-${tag}`, { full: true });
+      await page.goto(`${origin}/campaigns/7/resume`);
+      await page.getByTestId("resume-not").waitFor();
+      await page.goto(`${origin}/campaigns/99`);
+      await page.getByTestId("state-empty").waitFor();
+      await inspect(page, wrong, `campaign-unknown-${tag}`);
+      await context.close();
+      fixture.close();
+    }),
+  );
+  await Promise.all(both);
+}
+
+await step("campaigns say what is true of them", async () => {
+  const { fixture, origin } = await start();
+  const { context, page, wrong } = await open(origin, wide, "light");
+  await signIn(page, origin, TOKEN);
+  await page.getByTestId("meter-row").first().waitFor();
+  await page.keyboard.press("g");
+  await page.keyboard.press("u");
+  await page.waitForURL("**/campaigns");
+  await page.waitForFunction(() => document.activeElement?.tagName === "H1");
+  await page.getByTestId("campaign-table").getByRole("link", { name: "Winter image" }).click();
+  await page.waitForURL("**/campaigns/7");
+  const stats = page.getByTestId("campaign-stats");
+  await stats.getByText("of 6 h 25 min allowed").waitFor();
+  assert.match(await stats.innerText(), /Time[\s\S]*41 min/);
+  assert.match(
+    await page.getByTestId("campaign-pace").innerText(),
+    /610\s*ms[\s\S]*33 min[\s\S]*S-FSK, credit 0/,
+  );
+  // 24,100 s are more than 1.3 times the bound of 17,767 s.
+  await page.goto(`${origin}/campaigns/6`);
+  await stats.getByText("more than 6 h 25 min allowed").waitFor();
+  const rings = page.getByTestId("campaign-ring");
+  assert.deepEqual(await rings.evaluateAll((all) => all.map((one) => one.dataset.state)), [
+    "done",
+    "done",
+    "soaking",
+  ]);
+  // Where the line was not told there is no bound, and nothing is made up.
+  await page.goto(`${origin}/campaigns/5`);
+  await stats.getByText("no bound: the line was not told").waitFor();
+  assert.deepEqual(
+    await page.getByTestId("campaign-reason").evaluateAll((all) => all.map((one) => one.dataset.id).sort()),
+    ["lost", "not_activated", "not_verified", "refused", "unreachable"],
+  );
+  await page.getByTestId("campaign-show-failed").click();
+  await page.waitForURL("**/campaigns/5?step=failed");
+  await page.getByTestId("campaign-page").getByText("1 to 13 of 13").waitFor();
+  await page.getByTestId("campaign-of-ring").selectOption("0");
+  await page.getByTestId("campaign-page").getByText("1 to 3 of 3").waitFor();
+  await page.goto(`${origin}/campaigns/3`);
+  await page.getByTestId("campaign-groups").getByTestId("state-empty").waitFor();
+  await page.getByTestId("campaign-why").getByTestId("state-empty").waitFor();
+  // Pages of the table by keyboard; the address has the place, and back restores it.
+  await page.goto(`${origin}/campaigns/7`);
+  await page
+    .getByTestId("campaign-page")
+    .getByText(/1 to 100 of 1200/)
+    .waitFor();
+  // Who failed or broke off stands first.
+  await seen(page, "campaign-meter")
+    .first()
+    .getByText(/contacts broke off/)
+    .waitFor();
+  await page.keyboard.press("j");
+  await page.waitForURL("**/campaigns/7?offset=100");
+  await page
+    .getByTestId("campaign-page")
+    .getByText(/101 to 200 of 1200/)
+    .waitFor();
+  await page.keyboard.press("k");
+  await page.waitForURL("**/campaigns/7");
+  await page.getByTestId("campaign-filter").fill("nobody at all");
+  await page.getByTestId("state-nomatch").waitFor();
+  await page.getByTestId("campaign-clear").click();
+  await page
+    .getByTestId("campaign-page")
+    .getByText(/1 to 100 of 1200/)
+    .waitFor();
+  assert.equal(new URL(page.url()).search, "");
+  assert.deepEqual(wrong, []);
+  await context.close();
+  fixture.close();
+});
+
+await step("a campaign is stopped and let go on", async () => {
+  const { fixture, origin } = await start();
+  const { context, page, wrong } = await open(origin, phone, "light");
+  await signIn(page, origin, TOKEN, "/campaigns/6");
+  await page.getByTestId("campaign-stop").click();
+  await page.getByTestId("toasts").getByText("Nothing new is begun").waitFor();
+  await page.getByTestId("campaign-stop").waitFor({ state: "detached" });
+  assert.deepEqual([...fixture.campaigns.stopped], [6]);
+  await page.getByTestId("campaign-resume").click();
+  await page.waitForURL("**/campaigns/6/resume");
+  await page
+    .getByTestId("resume-means")
+    .getByText(/told to activate/)
+    .waitFor();
+  // Nothing is sent before the image was named.
+  await page.getByTestId("resume-confirm").fill("Gridward");
+  await page.getByTestId("resume-give").click();
+  await page.getByTestId("resume-name-error").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "resume-name");
+  assert.equal(fixture.campaigns.resumed.size, 0);
+  await inspect(page, wrong, "campaign-resume-wrong-400-light");
+  await page.getByTestId("resume-confirm").fill("Gridward 2.1");
+  // Refused by the head end: said where it was ordered, and not taken as done.
+  await page.route("**/resume", (route) =>
+    route.request().method() === "POST" ? route.fulfill({ status: 500, body: "" }) : route.continue(),
+  );
+  await page.getByTestId("resume-give").click();
+  await page.getByTestId("resume-failed").waitFor();
+  await page.unroute("**/resume");
+  await page.getByTestId("resume-give").click();
+  await page.getByTestId("resume-done").waitFor();
+  assert.deepEqual([...fixture.campaigns.resumed], [6]);
+  await inspect(page, wrong, "campaign-resumed-400-light");
+  await page.getByTestId("resume-done").getByRole("link").click();
+  await page.getByTestId("campaign-stop").waitFor();
+  await context.close();
+  fixture.close();
+});
+
+await step("campaigns that cannot be read", async () => {
+  for (const [size, theme] of [
+    [wide, "dark"],
+    [phone, "light"],
+  ]) {
+    const { fixture, origin } = await start();
+    const { context, page, wrong } = await open(origin, size, theme);
+    const tag = `${size.width}-${theme}`;
+    await signIn(page, origin, TOKEN);
+    for (const [mode, state] of [
+      ["error", "state-error"],
+      ["forbidden", "state-forbidden"],
+    ]) {
+      fixture.mode = mode;
+      for (const path of ["", "/7", "/7/resume"]) {
+        await page.goto(`${origin}/campaigns${path}`);
+        await page.getByTestId(state).first().waitFor();
+        await inspect(page, wrong, `campaigns-${mode}${path.replaceAll("/", "-")}-${tag}`);
+      }
+    }
+    fixture.mode = "empty";
+    await page.goto(`${origin}/campaigns`);
+    await page.getByTestId("state-empty").waitFor();
+    await inspect(page, wrong, `campaigns-empty-${tag}`);
+    fixture.mode = "slow";
+    for (const path of ["", "/7"]) {
+      await page.goto(`${origin}/campaigns${path}`);
+      await page.getByTestId("state-loading").first().waitFor();
+      await inspect(page, wrong, `campaigns-loading${path.replaceAll("/", "-")}-${tag}`);
+    }
+    fixture.mode = "ok";
+    // One card that cannot be read leaves the others as they are.
+    await page.route("**/meters?*", (route) => route.fulfill({ status: 500, body: "" }));
+    await page.goto(`${origin}/campaigns/7`);
+    await page.getByTestId("campaign-meters").getByTestId("state-error").waitFor();
+    await page.getByTestId("campaign-ring").first().waitFor();
+    await inspect(page, wrong, `campaign-no-meters-${tag}`, { full: true });
+    await context.close();
+    fixture.close();
+  }
+});
+
+await step("campaigns narrow and wide", async () => {
+  const { fixture, origin } = await start();
+  for (const width of [320, 360, 899, 900, 1100, 1280, 1920]) {
+    const { context, page, wrong } = await open(origin, { width, height: 800 }, "light");
+    await signIn(page, origin, TOKEN, "/campaigns");
+    await seen(page, "campaign-row").first().waitFor();
+    await inspect(page, wrong, `campaigns-${width}-light`, { axe: false });
+    for (const id of [7, 5]) {
+      await page.goto(`${origin}/campaigns/${id}`);
+      await seen(page, "campaign-meter").first().waitFor();
+      await page.getByTestId("campaign-group").first().waitFor();
+      await inspect(page, wrong, `campaign-${id}-${width}-light`, { axe: false });
+    }
+    await context.close();
+  }
+  fixture.close();
+});
+await finish();
