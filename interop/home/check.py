@@ -357,7 +357,9 @@ mdns = true
         zc = Zeroconf(interfaces=["192.168.91.7"])
         kinds = ["_gridward._tcp.local.", "_https._tcp.local."]
         ServiceBrowser(zc, kinds, Seen())
-        until(lambda: all(found.get(kind, (None, None))[1] for kind in kinds))
+        # Addresses come with the interfaces, which the system tells one after the other.
+        infos = lambda: [found.get(kind, (None, None))[1] for kind in kinds]
+        until(lambda: all(info and "192.168.91.7" in info.parsed_addresses() for info in infos()))
         name, info = found.get(kinds[0], ("", None))
         port = int(line["url"].rstrip("/").rsplit(":", 1)[1])
         check("zeroconf finds the gateway by its name", name == f"Lindenweg 14, Zürich.{kinds[0]}", found)

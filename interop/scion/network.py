@@ -73,6 +73,16 @@ def run(*argv, **options):
     return subprocess.run([str(word) for word in argv], check=True, text=True, **options)
 
 
+def within(namespace):
+    """What a command begins with that runs in a network namespace. `ip -n` would want to mount, which not all may."""
+    return ["nsenter", f"--net=/run/netns/{namespace}"]
+
+
+def built(*words):
+    """Where one of our programs is (scripts/built)."""
+    return run(ROOT / "scripts" / "built", *words, stdout=subprocess.PIPE).stdout.strip()
+
+
 def birth(pid):
     """When a process began, by which its number is known not to be another's."""
     try:
@@ -263,19 +273,19 @@ class Network:
         ours.touch()
         hub = self.bridge()
         run("ip", "netns", "add", hub)
-        run("ip", "-n", hub, "link", "add", "br0", "type", "bridge")
-        run("ip", "-n", hub, "link", "set", "br0", "up")
+        run(*within(hub), "ip", "link", "add", "br0", "type", "bridge")
+        run(*within(hub), "ip", "link", "set", "br0", "up")
         for isd_as, it in ASES.items():
             name, port = self.namespace(isd_as), f"p{number(isd_as)}"
             run("ip", "netns", "add", name)
-            run("ip", "-n", name, "link", "set", "lo", "up")
-            run("ip", "-n", hub, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
-            run("ip", "-n", hub, "link", "set", port, "master", "br0", "up")
+            run(*within(name), "ip", "link", "set", "lo", "up")
+            run(*within(hub), "ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
+            run(*within(hub), "ip", "link", "set", port, "master", "br0", "up")
             for host in [1, *(10 + int(router[2:]) for router in it.routers)]:
-                run("ip", "-n", name, "address", "add", f"{self.address(isd_as, host)}/16", "dev", "eth0")
-            run("ip", "-n", name, "link", "set", "eth0", "up")
+                run(*within(name), "ip", "address", "add", f"{self.address(isd_as, host)}/16", "dev", "eth0")
+            run(*within(name), "ip", "link", "set", "eth0", "up")
             if isd_as in LEAVES:
-                run("ip", "-n", name, "address", "add", f"{self.behind(isd_as)[1]}/32", "dev", "lo")
+                run(*within(name), "ip", "address", "add", f"{self.behind(isd_as)[1]}/32", "dev", "lo")
 
     def remove_namespaces(self):
         ours = self.running / "namespaces"
@@ -286,7 +296,7 @@ class Network:
 
     def inside(self, isd_as):
         """What a command begins with that runs in an AS."""
-        return ["nsenter", f"--net=/run/netns/{self.namespace(isd_as)}"] if self.namespaces else []
+        return within(self.namespace(isd_as)) if self.namespaces else []
 
     # Processes.
 
@@ -360,7 +370,7 @@ class Network:
 
     def is_ready(self, source, destination):
         if self.namespaces:
-            routes = run("ip", "-n", self.namespace(source), "route", capture_output=True).stdout
+            routes = run(*within(self.namespace(source)), "ip", "route", capture_output=True).stdout
             if f"{self.behind(destination)} dev sig" not in routes:
                 return False
         return len(self.paths(source, destination)) >= PATHS

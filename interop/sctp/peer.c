@@ -17,44 +17,18 @@
  * five streams with priorities, I-DATA. In the environment, AUTH=1 wants data authenticated
  * (RFC 4895), INTERLEAVE=1 offers I-DATA (RFC 8260), SLOWLY=1 has `connect` wait until all paths are probed,
  * say so, and take its time, so that a path can be cut meanwhile. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 #include <usrsctp.h>
+
+#include "common.h"
 
 /* Not in usrsctp.h, but known to the library. */
 #ifndef SCTP_INTERLEAVING_SUPPORTED
 #define SCTP_INTERLEAVING_SUPPORTED 0x00001206
 #endif
-#define PORT 4059
-#define STREAMS 5
-#define ADDRESSES_MAX 8
-
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
 
 /* SCTP's own port. */
 static uint16_t own_port = PORT;
-
-static int addresses(char *text, struct sockaddr_in *out) {
-    int count = 0;
-    for (char *one = strtok(text, ","); one && count < ADDRESSES_MAX; one = strtok(NULL, ",")) {
-        memset(&out[count], 0, sizeof out[count]);
-        out[count].sin_family = AF_INET;
-        out[count].sin_port = htons(PORT);
-        if (inet_pton(AF_INET, one, &out[count].sin_addr) != 1) die(one);
-        count++;
-    }
-    return count;
-}
 
 static struct socket *open_socket(char *locals, uint16_t peer_udp_port) {
     struct socket *socket = usrsctp_socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
@@ -126,28 +100,10 @@ static void wait_for_paths(struct socket *socket, const struct sockaddr_in *peer
 }
 
 static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (double)now_us(CLOCK_MONOTONIC) / 1e6;
 }
 
 /* --- sides of experiments --- */
-
-static uint64_t wall_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-static void put_be(unsigned char *out, uint64_t value, int octets) {
-    for (int i = octets - 1; i >= 0; i--, value >>= 8) out[i] = (unsigned char)value;
-}
-
-static uint64_t get_be(const unsigned char *in, int octets) {
-    uint64_t value = 0;
-    for (int i = 0; i < octets; i++) value = value << 8 | in[i];
-    return value;
-}
 
 /* As `open_socket`, and a path that is potentially failed at once, given up after three timeouts, large buffers. */
 static struct socket *open_tuned(char *locals, uint16_t peer_udp_port) {
@@ -169,38 +125,19 @@ static struct socket *open_tuned(char *locals, uint16_t peer_udp_port) {
     return socket;
 }
 
-struct arrival {
-    uint64_t due, at;
-    uint32_t number, class;
-};
-static struct arrival *arrivals;
-static size_t arrived, room;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* Tells what arrived, once, and ends. */
-static void tell_and_end(void) {
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < arrived; i++)
-        printf("m %u %u %llu %llu\n", arrivals[i].number, arrivals[i].class, (unsigned long long)arrivals[i].due,
-               (unsigned long long)arrivals[i].at);
-    puts("end");
-    fflush(stdout);
-    _exit(0);
-}
-
-/* The end of standard input says that it is enough. */
-static void *until_told(void *tells) {
-    while (getchar() != EOF) continue;
-    if (tells) tell_and_end();
-    _exit(0);
-}
-
 static struct socket *dial(char *locals, char *peers_text, uint16_t peer_udp_port) {
     struct socket *socket = open_tuned(locals, peer_udp_port);
     struct sockaddr_in peer[ADDRESSES_MAX];
     int peers = addresses(peers_text, peer);
     if (usrsctp_connectx(socket, (struct sockaddr *)peer, peers, NULL)) die("connect");
     return socket;
+}
+
+static struct socket *playing;
+static const char *playing_buffer;
+
+static void transmit_entry(size_t length, uint16_t stream) {
+    transmit(playing, playing_buffer, length, stream, 0x47570002);
 }
 
 static int experiment(int argc, char **argv, char *buffer, size_t size) {
@@ -213,8 +150,7 @@ static int experiment(int argc, char **argv, char *buffer, size_t size) {
     if (listens) {
         struct socket *listening = open_tuned(argv[2], (uint16_t)atoi(argv[4]));
         if (usrsctp_listen(listening, 1000)) die("listen");
-        puts("ready");
-        fflush(stdout);
+        say("ready");
         for (int kept = 1;; kept++) {
             struct socket *socket = usrsctp_accept(listening, NULL, NULL);
             if (!socket) die("accept");
@@ -224,17 +160,8 @@ static int experiment(int argc, char **argv, char *buffer, size_t size) {
                 continue;
             }
             for (ssize_t length; (length = receive(socket, buffer, size, &info)) > 0;) {
-                if (length < 16) continue;
-                const unsigned char *octets = (const unsigned char *)buffer;
-                pthread_mutex_lock(&lock);
-                if (arrived == room) {
-                    room = room ? room * 2 : 4096;
-                    arrivals = realloc(arrivals, room * sizeof *arrivals);
-                    if (!arrivals) die("memory");
-                }
-                arrivals[arrived++] = (struct arrival){.number = (uint32_t)get_be(octets, 4), .class = octets[4],
-                                                       .due = get_be(octets + 8, 8), .at = wall_us()};
-                pthread_mutex_unlock(&lock);
+                if (length < HEADER_LEN) continue;
+                take((const unsigned char *)buffer);
             }
             tell_and_end();
         }
@@ -265,31 +192,13 @@ static int experiment(int argc, char **argv, char *buffer, size_t size) {
         fflush(stdout);
         pthread_join(waiting, NULL);
     }
-    FILE *trace = fopen(argv[6], "r");
-    if (!trace) die(argv[6]);
-    struct socket *socket = dial(argv[2], argv[4], peer_udp_port);
+    struct socket *socket = playing = dial(argv[2], argv[4], peer_udp_port);
     for (uint16_t stream = 0; stream < STREAMS; stream++) {
         struct sctp_stream_value value = {.stream_id = stream, .stream_value = stream};
         if (usrsctp_setsockopt(socket, IPPROTO_SCTP, SCTP_SS_VALUE, &value, sizeof value)) die("priority");
     }
-    usleep(800000);
-    puts("started");
-    fflush(stdout);
-    memset(buffer, 'G', size);
-    uint64_t start = wall_us();
-    unsigned long long due;
-    unsigned class, length;
-    char line[128];
-    if (!fgets(line, sizeof line, trace)) return 2;
-    for (uint32_t number = 0; fgets(line, sizeof line, trace); number++) {
-        if (sscanf(line, "%llu,%u,%u", &due, &class, &length) != 3 || class >= STREAMS || length > size) return 2;
-        for (uint64_t now; (now = wall_us()) < start + due;) usleep((useconds_t)(start + due - now));
-        unsigned char *octets = (unsigned char *)buffer;
-        put_be(octets, number, 4);
-        put_be(octets + 4, (uint64_t)class << 24, 4);
-        put_be(octets + 8, start + due, 8);
-        transmit(socket, buffer, length, (uint16_t)class, 0x47570002);
-    }
+    playing_buffer = buffer;
+    if (!play(argv[6], buffer, size, transmit_entry)) return 2;
     usrsctp_shutdown(socket, SHUT_WR);
     receive(socket, buffer, size, &info);
     struct sctpstat stat;
@@ -311,8 +220,7 @@ int main(int argc, char **argv) {
     if (!strcmp(argv[1], "listen")) {
         struct socket *listening = open_socket(argv[2], (uint16_t)atoi(argv[4]));
         if (usrsctp_listen(listening, 1)) die("listen");
-        puts("ready");
-        fflush(stdout);
+        say("ready");
         struct socket *socket = usrsctp_accept(listening, NULL, NULL);
         if (!socket) die("accept");
         ssize_t length;
@@ -329,8 +237,7 @@ int main(int argc, char **argv) {
         int window = 64 * 1024;
         if (usrsctp_setsockopt(listening, SOL_SOCKET, SO_RCVBUF, &window, sizeof window)) die("window");
         if (usrsctp_listen(listening, 1)) die("listen");
-        puts("ready");
-        fflush(stdout);
+        say("ready");
         struct socket *socket = usrsctp_accept(listening, NULL, NULL);
         if (!socket) die("accept");
         double first = 0, last = 0;

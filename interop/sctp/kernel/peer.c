@@ -10,39 +10,12 @@
  * and waits until all came back in order. In the environment, AUTH=1 wants DATA and SACK authenticated (RFC 4895),
  * INTERLEAVE=1 offers I-DATA (RFC 8260). The others are sides of `gridward experiment sctp`, whose UDP ports mean
  * nothing here: tuned for speed, five streams with priorities, I-DATA. */
-#include <arpa/inet.h>
-#include <linux/sctp.h>
-#include <netinet/in.h>
-#include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
-#include <unistd.h>
+#include <linux/sctp.h>
 
-#define PORT 4059
-#define STREAMS 5
-#define ADDRESSES_MAX 8
-
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
-
-static int addresses(char *text, struct sockaddr_in *out) {
-    int count = 0;
-    for (char *one = strtok(text, ","); one && count < ADDRESSES_MAX; one = strtok(NULL, ",")) {
-        memset(&out[count], 0, sizeof out[count]);
-        out[count].sin_family = AF_INET;
-        out[count].sin_port = htons(PORT);
-        if (inet_pton(AF_INET, one, &out[count].sin_addr) != 1) die(one);
-        count++;
-    }
-    return count;
-}
+#include "../common.h"
 
 static void set(int fd, int option, const void *value, socklen_t length, const char *what) {
     if (setsockopt(fd, IPPROTO_SCTP, option, value, length)) die(what);
@@ -79,7 +52,7 @@ static int open_socket(char *locals) {
 }
 
 /* The first octets of the message that came last. */
-static unsigned char beginning[16];
+static unsigned char beginning[HEADER_LEN];
 
 /* One message with its stream and number; 0 at the end. With I-DATA messages of several streams come in pieces between
  * each other: each stream has its own place. */
@@ -126,22 +99,6 @@ static void transmit(int fd, size_t length, uint16_t stream, uint32_t ppid) {
 
 /* --- sides of experiments --- */
 
-static uint64_t now_us(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-static void put_be(unsigned char *out, uint64_t value, int octets) {
-    for (int i = octets - 1; i >= 0; i--, value >>= 8) out[i] = (unsigned char)value;
-}
-
-static uint64_t get_be(const unsigned char *in, int octets) {
-    uint64_t value = 0;
-    for (int i = 0; i < octets; i++) value = value << 8 | in[i];
-    return value;
-}
-
 /* As `open_socket`, and a path that is potentially failed at once, acknowledgements after 20 ms, large buffers. */
 static int open_tuned(char *locals) {
     setenv("INTERLEAVE", "1", 1);
@@ -157,38 +114,18 @@ static int open_tuned(char *locals) {
     return fd;
 }
 
-struct arrival {
-    uint64_t due, at;
-    uint32_t number, class;
-};
-static struct arrival *arrivals;
-static size_t arrived, room;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* Tells what arrived, once, and ends. */
-static void tell_and_end(void) {
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < arrived; i++)
-        printf("m %u %u %llu %llu\n", arrivals[i].number, arrivals[i].class, (unsigned long long)arrivals[i].due,
-               (unsigned long long)arrivals[i].at);
-    puts("end");
-    fflush(stdout);
-    _exit(0);
-}
-
-/* The end of standard input says that it is enough. */
-static void *until_told(void *tells) {
-    while (getchar() != EOF) continue;
-    if (tells) tell_and_end();
-    _exit(0);
-}
-
 static int dial(char *locals, char *peers_text) {
     int fd = open_tuned(locals);
     struct sockaddr_in peer[ADDRESSES_MAX];
     int peers = addresses(peers_text, peer);
     if (setsockopt(fd, IPPROTO_SCTP, SCTP_SOCKOPT_CONNECTX, peer, (socklen_t)(sizeof *peer * (size_t)peers)) < 0) die("connect");
     return fd;
+}
+
+static int playing;
+
+static void transmit_entry(size_t length, uint16_t stream) {
+    transmit(playing, length, stream, 0x47570002);
 }
 
 static int experiment(int argc, char **argv) {
@@ -200,23 +137,14 @@ static int experiment(int argc, char **argv) {
     if (listens) {
         int listening = open_tuned(argv[2]);
         if (listen(listening, 1000)) die("listen");
-        puts("ready");
-        fflush(stdout);
+        say("ready");
         for (;;) {
             int fd = accept(listening, NULL, NULL);
             if (fd < 0) die("accept");
             if (!records) continue;
             for (ssize_t length; (length = receive(fd, &info)) > 0;) {
                 if (length < (ssize_t)sizeof beginning) continue;
-                pthread_mutex_lock(&lock);
-                if (arrived == room) {
-                    room = room ? room * 2 : 4096;
-                    arrivals = realloc(arrivals, room * sizeof *arrivals);
-                    if (!arrivals) die("memory");
-                }
-                arrivals[arrived++] = (struct arrival){.number = (uint32_t)get_be(beginning, 4), .class = beginning[4],
-                                                       .due = get_be(beginning + 8, 8), .at = now_us(CLOCK_REALTIME)};
-                pthread_mutex_unlock(&lock);
+                take(beginning);
             }
             tell_and_end();
         }
@@ -229,31 +157,12 @@ static int experiment(int argc, char **argv) {
         _exit(0);
     }
     if (argc != 7) return 2;
-    FILE *trace = fopen(argv[6], "r");
-    if (!trace) die(argv[6]);
-    int fd = dial(argv[2], argv[4]);
+    int fd = playing = dial(argv[2], argv[4]);
     for (uint16_t stream = 0; stream < STREAMS; stream++) {
         struct sctp_stream_value value = {.stream_id = stream, .stream_value = stream};
         set(fd, SCTP_STREAM_SCHEDULER_VALUE, &value, sizeof value, "priority");
     }
-    usleep(800000);
-    puts("started");
-    fflush(stdout);
-    memset(buffer, 'G', sizeof buffer);
-    uint64_t start = now_us(CLOCK_REALTIME);
-    unsigned long long due;
-    unsigned class, length;
-    char line[128];
-    if (!fgets(line, sizeof line, trace)) return 2;
-    for (uint32_t number = 0; fgets(line, sizeof line, trace); number++) {
-        if (sscanf(line, "%llu,%u,%u", &due, &class, &length) != 3 || class >= STREAMS || length > sizeof buffer) return 2;
-        for (uint64_t now; (now = now_us(CLOCK_REALTIME)) < start + due;) usleep((useconds_t)(start + due - now));
-        unsigned char *octets = (unsigned char *)buffer;
-        put_be(octets, number, 4);
-        put_be(octets + 4, (uint64_t)class << 24, 4);
-        put_be(octets + 8, start + due, 8);
-        transmit(fd, length, (uint16_t)class, 0x47570002);
-    }
+    if (!play(argv[6], buffer, sizeof buffer, transmit_entry)) return 2;
     shutdown(fd, SHUT_WR);
     receive(fd, &info);
     struct sctp_assoc_stats stats = {0};
@@ -273,8 +182,7 @@ int main(int argc, char **argv) {
     int fd = open_socket(argv[2]);
     if (!strcmp(argv[1], "listen")) {
         if (listen(fd, 1)) die("listen");
-        puts("ready");
-        fflush(stdout);
+        say("ready");
         int one = accept(fd, NULL, NULL);
         if (one < 0) die("accept");
         close(fd);
