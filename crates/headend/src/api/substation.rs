@@ -167,7 +167,7 @@ pub(crate) struct Balance {
     loss_percent: u8,
     /// Percent by which more may be metered than was supplied.
     excess_percent: u8,
-    /// Wh in an interval up to which nothing is said.
+    /// Wh in a single interval up to which nothing is said of it; over the whole time less counts.
     least_wh: i64,
     /// Intervals in a row after which it is said.
     run: usize,
