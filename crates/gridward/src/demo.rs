@@ -73,8 +73,7 @@ pub(crate) fn run(options: &DemoOptions, output: &mut Output<'_, '_>) -> Outcome
         None => counters::default_folder()?.join("demo"),
     };
     let places = Places::new(&data)?;
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::new(format!("the program does not find itself: {error}")))?;
+    let program = Program::new(&places)?;
     role::block_on(async {
         let stop = role::stopped(options.stop_at_eof)?;
         let outcome = tokio::select! {
@@ -159,24 +158,53 @@ impl Places {
     }
 }
 
+/// What roles are started from, and where they log: beside each other, and not into the text that
+/// the demo prints.
+struct Program {
+    path: PathBuf,
+    log: PathBuf,
+    file: std::fs::File,
+}
+
+impl Program {
+    /// Begins a new log.
+    fn new(places: &Places) -> Result<Self, Failure> {
+        let path = std::env::current_exe()
+            .map_err(|error| Failure::new(format!("the program does not find itself: {error}")))?;
+        let log = places.folder.join("demo.log");
+        let file = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&log)
+            .and_then(|file| file.set_len(0).map(|()| file))
+            .map_err(|error| Failure::new(format!("{}: {error}", log.display())))?;
+        Ok(Self { path, log, file })
+    }
+}
+
 /// A role as a process.
 struct Role {
     name: &'static str,
     child: Child,
+    /// Where it logs.
+    log: PathBuf,
     /// Taken from the child, since waiting for one closes its input.
     stdin: Option<ChildStdin>,
     lines: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 impl Role {
-    fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Result<Self, Failure> {
+    fn start(name: &'static str, program: &Program, arguments: &[&str]) -> Result<Self, Failure> {
         let cannot = |error| Failure::new(format!("{name} does not start: {error}"));
-        let mut command = Command::new(program);
+        let log = program.file.try_clone().map_err(cannot)?;
+        let mut command = Command::new(&program.path);
         command
             .args(arguments)
             .args(["--json", "--stop-at-eof"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(log)
             .kill_on_drop(true);
         // A terminal's Ctrl-C goes to the whole group: these end when they are told to.
         #[cfg(unix)]
@@ -190,6 +218,7 @@ impl Role {
             name,
             stdin: child.stdin.take(),
             child,
+            log: program.log.clone(),
             lines: Some(BufReader::new(stdout).lines()),
         })
     }
@@ -206,7 +235,7 @@ impl Role {
             .map_err(|error| Failure::new(format!("{name}: {error}")))?;
         let Some(line) = line else {
             let status = self.child.wait().await;
-            return Err(ended(name, status));
+            return Err(ended(name, &self.log, status));
         };
         let line: Value = serde_json::from_str(&line)
             .map_err(|error| Failure::new(format!("{name} says what is no JSON: {error}")))?;
@@ -238,7 +267,7 @@ impl Role {
         drop(self.stdin.take());
         match tokio::time::timeout(STOP_LIMIT, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(status) => Err(ended(self.name, status)),
+            Ok(status) => Err(ended(self.name, &self.log, status)),
             Err(_) => {
                 drop(self.child.kill().await);
                 Err(Failure::new(format!(
@@ -250,11 +279,12 @@ impl Role {
     }
 }
 
-fn ended(name: &str, status: std::io::Result<ExitStatus>) -> Failure {
-    match status {
+fn ended(name: &str, log: &Path, status: std::io::Result<ExitStatus>) -> Failure {
+    let failure = match status {
         Ok(status) => Failure::new(format!("{name} ended: {status}")),
         Err(error) => Failure::new(format!("{name} ended: {error}")),
-    }
+    };
+    failure.hint(format!("what it said last is in {}", log.display()))
 }
 
 /// Everything that runs.
@@ -275,7 +305,11 @@ fn path(path: &Path) -> Result<&str, Failure> {
         .ok_or_else(|| Failure::usage(format!("{} is no text", path.display())))
 }
 
-async fn start(options: &DemoOptions, places: &Places, program: &Path) -> Result<Running, Failure> {
+async fn start(
+    options: &DemoOptions,
+    places: &Places,
+    program: &Program,
+) -> Result<Running, Failure> {
     behind::make_keys(places, options.meters, options.behind.saturating_mul(2))?;
     let count = options.meters.to_string();
     let mut meters = Role::start(
@@ -373,8 +407,8 @@ impl Running {
             .chain(others);
         let mut ends: Vec<_> = all
             .map(|role| {
-                let name = role.name;
-                Box::pin(async move { ended(name, role.child.wait().await) })
+                let (name, log) = (role.name, role.log.clone());
+                Box::pin(async move { ended(name, &log, role.child.wait().await) })
             })
             .collect();
         std::future::poll_fn(|cx| {
@@ -471,11 +505,12 @@ fn tell(running: &Running, places: &Places, output: &mut Output<'_, '_>) -> Outc
     }
     output.write(&format!(
         "{} {}\n{sign_in}\nThere is to see:\n{seen}\nRead a meter yourself:\n  \
-         gridward read {endpoint} 1-0:1.8.0 --keys {}\n\nData: {}\nStop with Ctrl-C.\n",
+         gridward read {endpoint} 1-0:1.8.0 --keys {}\n\nData: {}\nLog:  {}\nStop with Ctrl-C.\n",
         style.paint(Ink::Head, "Gridward is at"),
         style.paint(Ink::Value, &running.url),
         places.keys.display(),
         places.folder.display(),
+        running.headend.log.display(),
     ))?;
     output.flush()
 }

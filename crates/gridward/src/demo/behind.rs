@@ -15,7 +15,7 @@ use meter::population::Population;
 use model::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Places, Role, path};
+use super::{Places, Program, Role, path};
 use crate::failure::Failure;
 use crate::keys;
 
@@ -132,7 +132,7 @@ pub(super) fn make_keys(places: &Places, direct: u32, behind: u32) -> Result<(),
 /// Starts the meters behind both concentrators, and these; waits until the meters have SAPs.
 pub(super) async fn start(
     places: &Places,
-    program: &Path,
+    program: &Program,
     each: u32,
 ) -> Result<(Role, Vec<Concentrator>), Failure> {
     let count = each.saturating_mul(2).to_string();

@@ -1,11 +1,9 @@
 //! The demo's outlet meters: they call the head end over SCTP with TLS.
 
-use std::path::Path;
-
 use serde_json::Value;
 
 use super::behind::text;
-use super::{Places, Role, path};
+use super::{Places, Program, Role, path};
 use crate::failure::Failure;
 use crate::papers::{self, PapersOptions};
 
@@ -40,7 +38,7 @@ pub(super) fn section(places: &Places) -> String {
 /// Starts them, each a process, where the head end says that it listens.
 pub(super) async fn start(
     places: &Places,
-    program: &Path,
+    program: &Program,
     count: u32,
     headend: &Value,
 ) -> Result<Vec<Role>, Failure> {

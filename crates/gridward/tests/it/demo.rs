@@ -214,6 +214,10 @@ fn it_starts_serves_stops_and_goes_on() {
     };
     let before = saps(url);
     role.stop();
+    assert!(
+        folder.path().join("demo.log").is_file(),
+        "what its processes log has a place"
+    );
 
     let (role, second) = start(data);
     assert!(second["token"].is_null(), "the token is told once");

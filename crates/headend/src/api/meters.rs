@@ -23,10 +23,13 @@ use crate::fleet::{FleetMeter, Health, HealthKind, Judge};
 pub(crate) struct MetersQuery {
     /// Part of name, place or system title, in any case; at most 100 characters.
     q: String,
+    #[param(inline)]
     state: StateFilter,
     /// The feeder's name.
     feeder: String,
+    #[param(inline)]
     sort: Sort,
+    #[param(inline)]
     dir: Direction,
     /// The number of meters to skip.
     offset: usize,
