@@ -28,16 +28,16 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use dlms::security::PublicKey;
 use model::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
 use web::Pages;
 
-use crate::campaigns::Campaigns;
+use crate::campaigns::{Campaigns, Images};
 use crate::clock::Clock;
-use crate::collector::CollectorHandle;
+use crate::collector::{CollectorHandle, MeterAccess};
 use crate::concentrators::{Board, Concentrators};
 use crate::config::Config;
 use crate::fleet::Fleet;
@@ -69,6 +69,8 @@ pub struct App {
     pub(crate) collector: CollectorHandle,
     pub(crate) outlets: Option<Arc<Outlets>>,
     pub(crate) campaigns: Arc<Campaigns>,
+    pub(crate) images: Arc<Images>,
+    pub(crate) access: Arc<dyn MeterAccess>,
     pub(crate) maker: Option<PublicKey>,
     pub(crate) sessions: session::Sessions,
     pub(crate) rates: guard::Rates,
@@ -101,6 +103,10 @@ pub struct AppParts {
     pub outlets: Option<Arc<Outlets>>,
     /// Runs campaigns.
     pub campaigns: Arc<Campaigns>,
+    /// Keeps the images that wait for one.
+    pub images: Arc<Images>,
+    /// Knows what opens meters.
+    pub access: Arc<dyn MeterAccess>,
     /// Whose firmware images are taken; any where none is said.
     pub maker: Option<PublicKey>,
     /// Knows the token.
@@ -133,6 +139,8 @@ impl App {
             collector: parts.collector,
             outlets: parts.outlets,
             campaigns: parts.campaigns,
+            images: parts.images,
+            access: parts.access,
             maker: parts.maker,
             stop: parts.stop,
             started: now,
@@ -183,6 +191,17 @@ pub fn router(app: &Arc<App>) -> Router {
                 .post(campaigns::start)
                 .layer(DefaultBodyLimit::max(campaigns::BODY_LEN_MAX)),
         )
+        .route(
+            "/campaigns/plan",
+            post(campaigns::plan::plan).layer(DefaultBodyLimit::max(campaigns::BODY_LEN_MAX)),
+        )
+        .route(
+            "/images",
+            get(campaigns::images::images)
+                .post(campaigns::images::upload)
+                .layer(DefaultBodyLimit::max(campaigns::IMAGE_BODY_LEN_MAX)),
+        )
+        .route("/images/{id}", delete(campaigns::images::forget))
         .route("/campaigns/{id}", get(campaigns::campaign))
         .route("/campaigns/{id}/meters", get(campaigns::meters))
         .route("/campaigns/{id}/stop", post(campaigns::stop))

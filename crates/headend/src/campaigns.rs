@@ -5,16 +5,18 @@
 //! says must be. All that it sends has the class of usage data.
 
 mod bound;
+mod images;
 mod planner;
 mod shell;
 pub mod wire;
 
-pub use bound::{BOUND_FACTOR, Bound, Line, Medium};
+pub use bound::{BLOCK_LEN, BOUND_FACTOR, Bound, Line, Medium};
+pub use images::{IMAGES_MAX, ImageId, Images, Maker, NoImageId, ShelfError, ShelvedImage};
 pub use planner::{
-    GroupProgress, MEMBERS_MAX, Member, MemberProgress, Next, Outcome, Planner, Progress, Reason,
-    RingProgress, Round, Settings, Step, Stopped, Task,
+    GroupOutline, GroupProgress, MEMBERS_MAX, Member, MemberProgress, Next, Outcome, Planner,
+    Progress, Reason, RingProgress, Round, Settings, Step, Stopped, Task,
 };
 pub use shell::{
-    About, CAMPAIGNS_MAX, Campaign, CampaignError, CampaignStore, Campaigns, InStore, Kept, Parts,
-    Targets,
+    About, CAMPAIGNS_MAX, Campaign, CampaignError, CampaignStore, Campaigns, InStore, Kept, Order,
+    Parts, Targets,
 };

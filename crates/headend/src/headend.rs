@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::api::{App, AppParts, ServeError, Tokens, limits, router};
-use crate::campaigns::{self, Campaigns};
+use crate::campaigns::{self, Campaigns, Images};
 use crate::clock::Clock;
 use crate::collector::{Collector, CollectorHandle, Leases, MeterAccess};
 use crate::concentrators::delivery::Deliverer;
@@ -152,6 +152,14 @@ impl HeadEnd {
             Some(path) => Some(link::load_maker_key(path)?),
             None => None,
         };
+        let shelf = (data.join(IMAGES), maker);
+        let images = tokio::task::spawn_blocking(move || {
+            Images::open(&shelf.0, shelf.1).map_err(|source| StartError::File {
+                path: shelf.0.display().to_string(),
+                source,
+            })
+        });
+        let images = Arc::new(images.await.map_err(|_| StoreError::Closed)??);
         let campaigns = Campaigns::open(
             campaigns::Parts {
                 store: Arc::new(campaigns::InStore(Arc::clone(&store))),
@@ -176,7 +184,7 @@ impl HeadEnd {
             .map(|it| tokio::spawn(Arc::clone(&watcher).watch(it.clone(), stopped.clone())))
             .collect();
         let live = Live::new(
-            access,
+            Arc::clone(&access),
             Arc::clone(&fleet),
             Arc::clone(&clock),
             leases,
@@ -207,6 +215,8 @@ impl HeadEnd {
             collector: handle.clone(),
             outlets: outlets.clone(),
             campaigns,
+            images,
+            access,
             maker,
             tokens,
             stop: stopped.clone(),
@@ -291,6 +301,9 @@ impl HeadEnd {
         }
     }
 }
+
+/// The folder of the images that wait for campaigns, within the data folder.
+const IMAGES: &str = "images";
 
 /// The greatest length of an enrolment file: 1 GiB.
 const FILE_LEN_MAX: u64 = 1 << 30;

@@ -204,6 +204,10 @@ impl MeterAccess for LinkAccess {
         Some(broadcast::number_of(&keys))
     }
 
+    fn has_keys(&self, meter: &MeterTarget) -> bool {
+        matches!(self.shared.secrets(meter), Ok(Some(_)))
+    }
+
     fn broadcast<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Broadcast>> {
         Box::pin(async move {
             let sender = broadcast::Sender::open(&self.shared, meter).await?;

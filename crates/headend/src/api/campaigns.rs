@@ -1,8 +1,9 @@
-//! Firmware campaigns: begun, watched, stopped.
+//! Firmware campaigns: planned, begun, watched, stopped.
 
+pub(super) mod images;
+pub(super) mod plan;
 mod view;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,17 +13,17 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dlms::security::AwsLc;
-use model::{IMAGE_LEN_MAX, Image, LogicalDeviceName};
+use model::{IMAGE_LEN_MAX, Image};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
 use super::error::{ApiError, ErrorBody};
 use super::guard::Params;
+use super::outlets::{fresh, reason};
 use super::substation::PageQuery;
-use crate::campaigns::{CampaignError, Settings};
-use crate::collector::MeterTarget;
-use crate::concentrators::leads_to;
+use crate::campaigns::{CampaignError, ImageId, Order, Settings};
+use plan::{Chosen, Skip};
 
 pub(super) use view::CampaignRow;
 pub(crate) use view::{
@@ -32,28 +33,57 @@ pub(crate) use view::{
 /// The longest image in base64, and as much as the names of many meters take.
 pub(super) const BODY_LEN_MAX: usize = (IMAGE_LEN_MAX as usize) * 4 / 3 + (4 << 20);
 
+/// The longest image as it is.
+pub(super) const IMAGE_BODY_LEN_MAX: usize = IMAGE_LEN_MAX as usize;
+
 /// Characters of a campaign's name.
 const NAME_LEN_MAX: usize = 80;
 
-/// A campaign to begin.
+/// A campaign to begin, or to plan.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewCampaign {
     /// What people call it; the image's identifier where it is not said.
     #[serde(default)]
     name: Option<String>,
-    /// The signed image (gridward image sign) in base64.
-    image: String,
+    /// The signed image (gridward image sign) in base64; or image_id.
+    #[serde(default)]
+    image: Option<String>,
+    /// An image that the head end keeps, by the 64 hex digits of its hash.
+    #[serde(default)]
+    image_id: Option<String>,
     /// Logical device names; all enrolled meters where it is not said.
     #[serde(default)]
     meters: Option<Vec<String>>,
     /// Only meters with this endpoint.
     #[serde(default)]
     endpoint: Option<String>,
+    /// Only meters on this feeder.
+    #[serde(default)]
+    feeder: Option<String>,
+    /// Only meters with this in name, place or system title, in any case; at most 100 characters.
+    #[serde(default)]
+    q: Option<String>,
+    /// Meters that are left out although they could take part.
+    #[serde(default)]
+    skip: Vec<Skip>,
     /// How it goes about it; what is not said is as GET shows it of a campaign without.
     #[serde(default)]
     #[schema(value_type = Option<CampaignSettings>)]
     settings: Settings,
+    /// Why: 10 to 200 characters.
+    #[serde(default)]
+    reason: Option<String>,
+    /// What the image calls itself, typed by a person: nothing is begun where it is another.
+    #[serde(default)]
+    confirm: Option<String>,
+    /// The mark of the plan that was looked at: nothing is begun where it comes to another now.
+    #[serde(default)]
+    plan: Option<String>,
+    /// When that plan was made: nothing is begun after five minutes.
+    #[serde(default)]
+    #[schema(format = DateTime)]
+    as_of: Option<String>,
 }
 
 /// The number of a campaign that was begun.
@@ -108,43 +138,114 @@ pub(super) async fn meters(
     .await
 }
 
-/// Begins a campaign: the image goes to the meters at once, and is activated in rings.
+/// Begins a campaign: the image goes to the meters at once, and is activated in rings. Whom it
+/// leaves out, and why, tells the plan of the same body.
 #[utoipa::path(post, path = "/api/v1/campaigns", tag = "campaigns", request_body = NewCampaign,
     responses(
         (status = 201, description = "Begun", body = Begun),
         (status = 400, description = "Not understood, or no such image or meter", body = ErrorBody),
         (status = 401, description = "Not signed in", body = ErrorBody),
+        (status = 409, description = "It is not what was planned", body = ErrorBody),
+        (status = 503, description = "The store failed", body = ErrorBody),
     ))]
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     body: Result<axum::body::Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Begun>), ApiError> {
-    let body = body.map_err(|_| bad("The body is too long."))?;
-    let wanted: NewCampaign = serde_json::from_slice(&body)
-        .map_err(|error| bad(&format!("The body is not understood: {error}.")))?;
-    let image = STANDARD.decode(wanted.image.as_bytes());
-    let image = image.map_err(|_| bad("The image is no base64."))?;
-    let parsed = Image::parse(&image).map_err(|error| bad(&format!("The image: {error}.")))?;
-    if let Some(maker) = &app.maker {
-        let _signed = parsed
-            .verify(&AwsLc, maker)
-            .map_err(|error| bad(&format!("The image: {error}.")))?;
+    let wanted = Wanted::read(&app, body).await?;
+    let why = wanted.asked.reason.as_deref().map(reason).transpose()?;
+    let why = why.map(str::to_owned);
+    if let Some(typed) = &wanted.asked.confirm
+        && typed.trim() != wanted.identifier
+    {
+        return Err(bad(
+            "This is not what the image calls itself. Nothing was begun.",
+        ));
     }
-    let name = wanted
-        .name
-        .unwrap_or_else(|| parsed.header().identifier().to_owned());
-    if name.chars().count() > NAME_LEN_MAX || name.chars().any(char::is_control) {
-        return Err(bad("A name has up to 80 printable characters."));
+    if let Some(as_of) = &wanted.asked.as_of {
+        fresh(&app, as_of)?;
     }
-    let (meters, endpoint) = (wanted.meters, wanted.endpoint);
-    let targets = app
-        .blocking(move |app| targets(app, meters, endpoint.as_deref()))
+    // Nobody else takes these meters between the look at them and the beginning.
+    let turn = app.campaigns.beginning().await;
+    let (chosen, wanted) = app
+        .blocking(move |app| Ok((Chosen::of(app, &wanted)?, wanted)))
         .await?;
-    let begun = app.campaigns.start(name, image, targets, wanted.settings);
-    match begun.await {
+    if let Some(mark) = &wanted.asked.plan
+        && *mark != chosen.mark
+    {
+        return Err(ApiError::NotNow(
+            "plan_changed",
+            "It would come to something else now than what was planned. Look again.",
+        ));
+    }
+    let begun = app.campaigns.start(Order {
+        name: wanted.name,
+        reason: why,
+        image: wanted.image,
+        meters: chosen.part,
+        settings: wanted.asked.settings,
+    });
+    let begun = begun.await;
+    drop(turn);
+    match begun {
         Ok(id) => Ok((StatusCode::CREATED, Json(Begun { id }))),
-        Err(CampaignError::Store(error)) => Err(error.into()),
-        Err(error) => Err(bad(&format!("{error}."))),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// A body that was understood, with its image.
+struct Wanted {
+    asked: NewCampaign,
+    name: String,
+    identifier: String,
+    version: u32,
+    image: Vec<u8>,
+}
+
+impl Wanted {
+    async fn read(
+        app: &Arc<App>,
+        body: Result<axum::body::Bytes, BytesRejection>,
+    ) -> Result<Self, ApiError> {
+        let body = body.map_err(|_| bad("The body is too long."))?;
+        let asked: NewCampaign = serde_json::from_slice(&body)
+            .map_err(|error| bad(&format!("The body is not understood: {error}.")))?;
+        let image = match (&asked.image, &asked.image_id) {
+            (Some(image), None) => STANDARD
+                .decode(image.as_bytes())
+                .map_err(|_| bad("The image is no base64."))?,
+            (None, Some(id)) => {
+                let id: ImageId = id.parse().map_err(|error| bad(&format!("{error}.")))?;
+                app.blocking(move |app| images::octets(app, id)).await?
+            }
+            _ => return Err(bad("A campaign has one image: either image or image_id.")),
+        };
+        let parsed = Image::parse(&image).map_err(|error| bad(&format!("The image: {error}.")))?;
+        if let Some(maker) = &app.maker {
+            let _signed = parsed
+                .verify(&AwsLc, maker)
+                .map_err(|error| bad(&format!("The image: {error}.")))?;
+        }
+        let header = parsed.header();
+        let (identifier, version) = (header.identifier().to_owned(), header.version());
+        let name = asked.name.clone().unwrap_or_else(|| identifier.clone());
+        if name.chars().count() > NAME_LEN_MAX || name.chars().any(char::is_control) {
+            return Err(bad("A name has up to 80 printable characters."));
+        }
+        Ok(Self {
+            asked,
+            name,
+            identifier,
+            version,
+            image,
+        })
+    }
+}
+
+fn refused(error: CampaignError) -> ApiError {
+    match error {
+        CampaignError::Store(error) => error.into(),
+        error => bad(&format!("{error}.")),
     }
 }
 
@@ -207,40 +308,4 @@ fn found(app: &App, id: Result<Path<u32>, PathRejection>) -> Result<CampaignView
     let Path(id) = id.map_err(|_| ApiError::NoSuchCampaign)?;
     let campaign = app.campaigns.get(id).ok_or(ApiError::NoSuchCampaign)?;
     Ok(view::view(app, campaign))
-}
-
-/// Finds the meters of a campaign.
-fn targets(
-    app: &App,
-    names: Option<Vec<String>>,
-    endpoint: Option<&str>,
-) -> Result<Vec<MeterTarget>, ApiError> {
-    let mut wanted: Option<BTreeSet<LogicalDeviceName>> = None;
-    if let Some(names) = names {
-        let names = names.iter().map(|name| name.parse());
-        wanted = Some(
-            names
-                .collect::<Result<_, _>>()
-                .map_err(|_| bad("A name is no logical device name."))?,
-        );
-    }
-    let targets: Vec<MeterTarget> = app.fleet.with_meters(|meters| {
-        let meters = meters.values().map(|meter| &meter.meter);
-        let fits = meters.filter(|meter| {
-            let enrolment = &meter.enrolment;
-            endpoint.is_none_or(|endpoint| leads_to(&enrolment.endpoint, endpoint))
-                && wanted
-                    .as_mut()
-                    .is_none_or(|wanted| wanted.remove(&enrolment.name))
-        });
-        fits.map(|meter| MeterTarget {
-            id: meter.id,
-            enrolment: meter.enrolment.clone(),
-        })
-        .collect()
-    });
-    match wanted.and_then(|left| left.into_iter().next()) {
-        Some(name) => Err(bad(&format!("No meter {name} is enrolled there."))),
-        None => Ok(targets),
-    }
 }

@@ -25,6 +25,12 @@ pub enum ApiError {
     /// There is no such concentrator.
     #[error("no such concentrator")]
     NoSuchConcentrator,
+    /// The disk failed.
+    #[error("the disk failed")]
+    Disk,
+    /// There is no such image.
+    #[error("no such image")]
+    NoSuchImage,
     /// There is no such meter.
     #[error("no such meter")]
     NoSuchMeter,
@@ -122,6 +128,11 @@ impl From<&ApiError> for Public {
                 "no_such_concentrator",
                 "No concentrator has this address. Look it up by name.",
             ),
+            ApiError::NoSuchImage => public(
+                StatusCode::NOT_FOUND,
+                "no_such_image",
+                "The head end keeps no image with this hash. /api/v1/images lists them.",
+            ),
             ApiError::NoSuchMeter => public(
                 StatusCode::NOT_FOUND,
                 "no_such_meter",
@@ -138,7 +149,7 @@ impl From<&ApiError> for Public {
                 "not_signed_in",
                 "Sign in with the token that was printed at the first start.",
             ),
-            ApiError::NoEntropy | ApiError::Store(_) => later(
+            ApiError::Disk | ApiError::NoEntropy | ApiError::Store(_) => later(
                 BUSY,
                 "store_failed",
                 "The head end could not read its data. Its log says why. Try again shortly.",

@@ -27,7 +27,7 @@ use crate::store::{Outcome, RecordKind};
 const DAYS: u64 = 30;
 /// Characters of a reason.
 const REASON_LEN: std::ops::RangeInclusive<usize> = 10..=200;
-/// Seconds that a look at what a breaker feeds is good for.
+/// Seconds that a look at what an order would mean is good for.
 const PREVIEW_S: i64 = 300;
 /// A meter without a connection for so many seconds counts as silent.
 const SILENT_S: i64 = 1_200;
@@ -989,20 +989,27 @@ pub(super) async fn breaker(
         let message = "This is not the meter's place. Nothing was sent.";
         return Err(ApiError::BadRequest(message.to_owned()));
     }
-    let looked = parse_rfc3339(&body.as_of)
-        .ok_or_else(|| ApiError::BadRequest("as_of is no time.".to_owned()))?;
-    let age_ms = app.clock.now().millis_since(looked);
-    if !(0..=PREVIEW_S * 1_000).contains(&age_ms) {
-        return Err(ApiError::NotNow(
-            "preview_too_old",
-            "What the order would mean was looked at more than five minutes ago. Look again.",
-        ));
-    }
+    fresh(&app, &body.as_of)?;
     let action = match body.action {
         BreakerActionName::Open => BreakerAction::Open,
         BreakerActionName::Close => BreakerAction::Close,
     };
     answer(outlets.breaker(id, action, reason).await)
+}
+
+/// Checks that what an order would mean was looked at lately.
+pub(super) fn fresh(app: &App, as_of: &str) -> Result<(), ApiError> {
+    let looked =
+        parse_rfc3339(as_of).ok_or_else(|| ApiError::BadRequest("as_of is no time.".to_owned()))?;
+    let age_ms = app.clock.now().millis_since(looked);
+    if (0..=PREVIEW_S * 1_000).contains(&age_ms) {
+        Ok(())
+    } else {
+        Err(ApiError::NotNow(
+            "preview_too_old",
+            "What the order would mean was looked at more than five minutes ago. Look again.",
+        ))
+    }
 }
 
 fn answer(done: Result<(i64, Outcome), OrderError>) -> Result<Json<OrderAnswer>, ApiError> {
@@ -1034,7 +1041,8 @@ fn answer(done: Result<(i64, Outcome), OrderError>) -> Result<Json<OrderAnswer>,
     }
 }
 
-fn reason(text: &str) -> Result<&str, ApiError> {
+/// Takes the reason of an order.
+pub(super) fn reason(text: &str) -> Result<&str, ApiError> {
     let text = text.trim();
     if REASON_LEN.contains(&text.chars().count()) && !text.chars().any(char::is_control) {
         Ok(text)

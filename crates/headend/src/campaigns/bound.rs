@@ -74,6 +74,10 @@ impl Line {
     }
 }
 
+/// Octets of a block of an image, until a meter says how long its own are: what ours take, so that
+/// with all that is around it one S-FSK frame carries it.
+pub const BLOCK_LEN: u32 = 80;
+
 /// Octets around a block in a broadcast: general-glo with title, control, counter and tag (28),
 /// an Action request with class, name and method (13), number and length of the block (9).
 const AROUND_BROADCAST: usize = 50;

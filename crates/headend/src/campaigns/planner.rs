@@ -454,6 +454,29 @@ impl Planner {
         &self.settings
     }
 
+    /// Says whether it has something left to do, and was not stopped.
+    pub const fn is_under_way(&self) -> bool {
+        !self.over && self.stopped.is_none()
+    }
+
+    /// Tells what it would come to with blocks of `block_len` octets, before any meter has said
+    /// how long its own are.
+    pub fn outline(&self, block_len: u32) -> Vec<GroupOutline> {
+        let (line, passes) = (self.settings.line.as_ref(), self.settings.passes);
+        let all = self.groups.iter().zip(&self.of);
+        let outline = all.map(|(group, of)| {
+            let meters = u32::try_from(of.len()).unwrap_or(u32::MAX);
+            GroupOutline {
+                endpoint: group.endpoint.clone(),
+                meters,
+                shares: group.key.is_some(),
+                blocks: self.image_len.div_ceil(block_len.max(1)),
+                bound: line.map(|it| Bound::of(it, meters, self.image_len, block_len, passes)),
+            }
+        });
+        outline.collect()
+    }
+
     /// Stops it: nothing new is begun.
     pub const fn stop(&mut self) {
         if !self.over && self.stopped.is_none() {
@@ -942,6 +965,22 @@ pub struct Round {
     pub reads: u64,
     /// How often of one of them: more than once only where a contact broke off.
     pub most: u16,
+}
+
+/// What a campaign would come to for meters with the same endpoint and broadcast key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupOutline {
+    /// Where they are reached.
+    pub endpoint: String,
+    /// How many there are.
+    pub meters: u32,
+    /// Whether blocks are broadcast to them; else all blocks go to each alone.
+    pub shares: bool,
+    /// Blocks of the image.
+    pub blocks: u32,
+    /// How long it may take, where the settings say what the segment is like: `all_s` where they
+    /// share, else `unicast_s`.
+    pub bound: Option<Bound>,
 }
 
 /// How far the meters are that share an endpoint and a broadcast key.

@@ -13,7 +13,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::planner::{
-    MEMBERS_MAX, Member, MemberProgress, Next, Outcome, Planner, Progress, Reason, Settings, Task,
+    MEMBERS_MAX, Member, MemberProgress, Next, Outcome, Planner, Progress, Reason, Settings, Step,
+    Task,
 };
 use super::wire;
 use crate::clock::Clock;
@@ -99,6 +100,9 @@ pub struct Parts {
 pub struct About {
     /// What people call it.
     pub name: String,
+    /// Why it was begun, where that was said.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// When it was begun, in milliseconds since 1970.
     pub created_ms: i64,
     /// When it ended, stopped or done.
@@ -112,6 +116,21 @@ pub struct About {
     pub version: u32,
     /// Octets of the image.
     pub image_len: u32,
+}
+
+/// A campaign that is wanted.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What people call it.
+    pub name: String,
+    /// Why, where that is said.
+    pub reason: Option<String>,
+    /// The signed image.
+    pub image: Vec<u8>,
+    /// Whom it is for.
+    pub meters: Vec<MeterTarget>,
+    /// How it goes about it.
+    pub settings: Settings,
 }
 
 /// A campaign as it is now.
@@ -133,6 +152,7 @@ pub struct Campaign {
 pub struct Campaigns {
     shared: Arc<Shared>,
     entries: Mutex<BTreeMap<u32, Arc<Entry>>>,
+    beginning: tokio::sync::Mutex<()>,
     stop: watch::Receiver<bool>,
 }
 
@@ -190,6 +210,7 @@ impl Campaigns {
         let campaigns = Arc::new(Self {
             shared: Arc::new(Shared { parts }),
             entries: Mutex::default(),
+            beginning: tokio::sync::Mutex::default(),
             stop,
         });
         for Kept { id, record, image } in kept {
@@ -221,29 +242,71 @@ impl Campaigns {
         tokio::spawn(drive(Arc::clone(&self.shared), entry, self.stop.clone()));
     }
 
-    /// Begins a campaign.
+    /// Plans a campaign and does nothing: what [`start`](Self::start) would begin. May block.
     ///
     /// # Errors
-    /// [`CampaignError`]; nothing was begun.
-    pub async fn start(
+    /// [`CampaignError`], as where it is begun.
+    pub fn draft(
         &self,
-        name: String,
-        image: Vec<u8>,
         meters: Vec<MeterTarget>,
+        image_len: u32,
         settings: Settings,
-    ) -> Result<u32, CampaignError> {
+    ) -> Result<Planner, CampaignError> {
         if let Some(fault) = settings.fault() {
             return Err(CampaignError::Settings(fault));
         }
         if meters.is_empty() || meters.len() > MEMBERS_MAX {
             return Err(CampaignError::NoMeters);
         }
+        let members = meters.into_iter().map(|target| Member {
+            meter: target.id,
+            key: self.shared.parts.access.broadcast_key(&target),
+            endpoint: target.enrolment.endpoint,
+        });
+        Ok(Planner::new(settings, image_len, members.collect()))
+    }
+
+    /// Returns the meters that campaigns under way still have to do with, and the number of one
+    /// of these.
+    pub fn engaged(&self) -> BTreeMap<MeterId, u32> {
+        let entries: Vec<Arc<Entry>> = self.entries().values().cloned().collect();
+        let mut engaged = BTreeMap::new();
+        for entry in entries {
+            let held = entry.held();
+            if held.planner.is_under_way() {
+                let members = held.planner.members();
+                let open = members.filter(|it| !matches!(it.step, Step::Active | Step::Failed));
+                engaged.extend(open.map(|it| (it.meter, entry.id)));
+            }
+        }
+        engaged
+    }
+
+    /// Waits until nobody else is about to begin a campaign: what was planned holds until the
+    /// guard goes.
+    pub async fn beginning(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.beginning.lock().await
+    }
+
+    /// Begins a campaign.
+    ///
+    /// # Errors
+    /// [`CampaignError`]; nothing was begun.
+    pub async fn start(&self, order: Order) -> Result<u32, CampaignError> {
+        let Order {
+            name,
+            reason,
+            image,
+            meters,
+            settings,
+        } = order;
         let image: Arc<[u8]> = image.into();
         let parsed = Image::parse(&image)?;
         let header = parsed.header();
         let image_len = u32::try_from(image.len()).map_err(|_| ImageError::Length)?;
         let about = About {
             name,
+            reason,
             created_ms: self.shared.parts.clock.now().millis(),
             ended_ms: None,
             model: header.model().to_owned(),
@@ -251,12 +314,7 @@ impl Campaigns {
             version: header.version(),
             image_len,
         };
-        let members = meters.into_iter().map(|target| Member {
-            meter: target.id,
-            key: self.shared.parts.access.broadcast_key(&target),
-            endpoint: target.enrolment.endpoint,
-        });
-        let planner = Planner::new(settings, image_len, members.collect());
+        let planner = self.draft(meters, image_len, settings)?;
         let id = {
             let entries = self.entries();
             if entries.len() >= CAMPAIGNS_MAX {
@@ -280,6 +338,14 @@ impl Campaigns {
     pub fn list(&self) -> Vec<Campaign> {
         let entries = self.entries();
         entries.values().rev().map(|entry| shown(entry)).collect()
+    }
+
+    /// Returns what is said about each campaign.
+    pub fn about(&self) -> Vec<(u32, About)> {
+        let entries = self.entries();
+        let all = entries.values();
+        all.map(|entry| (entry.id, entry.held().about.clone()))
+            .collect()
     }
 
     /// Tells of each campaign a number that becomes greater whenever something about it changes.

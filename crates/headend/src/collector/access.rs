@@ -52,6 +52,12 @@ pub trait MeterAccess: Send + Sync + fmt::Debug + 'static {
         None
     }
 
+    /// Says whether there is what an end-to-end association with a meter takes. May block.
+    fn has_keys(&self, meter: &MeterTarget) -> bool {
+        let _ = meter;
+        true
+    }
+
     /// Opens a way to all meters behind the endpoint of `meter` that share its broadcast key.
     fn broadcast<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Broadcast>> {
         let _ = meter;

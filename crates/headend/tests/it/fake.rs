@@ -48,6 +48,10 @@ pub(crate) struct FakeMeters {
     pub(crate) holes: Mutex<BTreeSet<i64>>,
     /// Numbers of meters that do not answer.
     pub(crate) silent: Mutex<BTreeSet<u64>>,
+    /// Numbers of meters that nothing opens.
+    pub(crate) keyless: Mutex<BTreeSet<u64>>,
+    /// The broadcast keys of meters, by their numbers.
+    pub(crate) broadcast: Mutex<BTreeMap<u64, u64>>,
     /// What a concentrator says, by object.
     pub(crate) told: Mutex<BTreeMap<Obis, Vec<u8>>>,
     /// The paths that the next answers take.
@@ -62,6 +66,8 @@ impl FakeMeters {
             clock,
             holes: Mutex::default(),
             silent: Mutex::default(),
+            keyless: Mutex::default(),
+            broadcast: Mutex::default(),
             told: Mutex::default(),
             paths: Mutex::default(),
             open: AtomicUsize::new(0),
@@ -75,6 +81,16 @@ impl FakeMeters {
 pub(crate) struct FakeAccess(pub(crate) Arc<FakeMeters>);
 
 impl MeterAccess for FakeAccess {
+    fn has_keys(&self, meter: &MeterTarget) -> bool {
+        let keyless = self.0.keyless.lock().unwrap();
+        !keyless.contains(&meter.id.number())
+    }
+
+    fn broadcast_key(&self, meter: &MeterTarget) -> Option<u64> {
+        let keys = self.0.broadcast.lock().unwrap();
+        keys.get(&meter.id.number()).copied()
+    }
+
     fn open<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Conversation>> {
         let meters = Arc::clone(&self.0);
         let id = meter.id;

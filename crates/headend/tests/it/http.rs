@@ -40,10 +40,10 @@ pub(crate) async fn request(
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     if method == "POST" {
-        head.push_str(&format!(
-            "content-type: application/json\r\ncontent-length: {}\r\n",
-            body.len()
-        ));
+        if !headers.iter().any(|(name, _)| *name == "content-type") {
+            head.push_str("content-type: application/json\r\n");
+        }
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
     }
     head.push_str("\r\n");
     let mut socket = TcpStream::connect(address).await.unwrap();

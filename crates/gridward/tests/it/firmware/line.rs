@@ -21,8 +21,8 @@ use dlms::security::{
 };
 use dlms::server::Context as Cosem;
 use headend::campaigns::{
-    Bound, CampaignStore, Campaigns, Kept, Line, Medium, Parts, Progress, Round, Settings, Step,
-    Targets,
+    Bound, CampaignStore, Campaigns, Kept, Line, Medium, Order, Parts, Progress, Round, Settings,
+    Step, Targets,
 };
 use headend::collector::{
     AccessError, Answer, Broadcast, Conversation, Leases, MeterAccess, MeterTarget, ProfileAnswer,
@@ -653,7 +653,13 @@ async fn campaign(plan: Plan) -> Found {
     };
     let begun = hub.now_s();
     let id = campaigns
-        .start("test".to_owned(), image.to_vec(), street.all(), settings)
+        .start(Order {
+            name: "test".to_owned(),
+            reason: None,
+            image: image.to_vec(),
+            meters: street.all(),
+            settings,
+        })
         .await
         .unwrap();
     let mut marks: BTreeMap<&str, f64> = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Timestamp;
+use model::{ImageHeader, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -12,11 +12,11 @@ use crate::api::meters::natural;
 use crate::calendar::rfc3339;
 use crate::campaigns::{
     BOUND_FACTOR, Bound, Campaign, GroupProgress, Line, Medium, MemberProgress, Progress, Reason,
-    RingProgress, Round, Step,
+    RingProgress, Round, Settings, Step,
 };
 
 /// Meters, and groups of them, that are named one by one in an answer.
-const NAMED_MAX: usize = 1_000;
+pub(super) const NAMED_MAX: usize = 1_000;
 
 /// Campaigns, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -229,6 +229,8 @@ pub(crate) struct CampaignView {
     state_text: String,
     image: ImageView,
     settings: CampaignSettings,
+    /// Why it was begun, where that was said.
+    reason: Option<String>,
     progress: ProgressView,
     /// Why meters are out, the most frequent reason first.
     reasons: Vec<ReasonCount>,
@@ -246,6 +248,17 @@ pub(crate) struct ImageView {
     version: u32,
     /// Octets.
     length: u32,
+}
+
+impl ImageView {
+    pub(super) fn of(header: &ImageHeader, length: usize) -> Self {
+        Self {
+            model: header.model().to_owned(),
+            identifier: header.identifier().to_owned(),
+            version: header.version(),
+            length: u32::try_from(length).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// How far a campaign is: counts of meters.
@@ -406,7 +419,8 @@ fn state(progress: &Progress, now: Timestamp) -> (&'static str, String) {
 
 pub(super) fn view(app: &App, campaign: Campaign) -> CampaignView {
     let now = app.clock.now();
-    let settings = campaign.settings.clone();
+    let asked = campaign.settings.clone();
+    let reason = campaign.about.reason.clone();
     let failed = app.fleet.with_meters(|meters| {
         let named = campaign.failed.iter().take(NAMED_MAX);
         let named = named.map(|(meter, reason)| {
@@ -440,21 +454,27 @@ pub(super) fn view(app: &App, campaign: Campaign) -> CampaignView {
         state: row.state,
         state_text: row.state_text,
         image: row.image,
-        settings: CampaignSettings {
-            passes: settings.passes,
-            parallel: settings.parallel,
-            tries: settings.tries,
-            retry_s: settings.retry_s,
-            rings: settings.rings,
-            soak_s: settings.soak_s,
-            failures_permille: settings.failures_permille,
-            pace_ms: settings.pace_ms,
-            broadcast_from: settings.broadcast_from,
-            line: settings.line.map(line_view),
-        },
+        settings: settings(asked),
+        reason,
         reasons,
         failed,
         progress: progress_view(progress, now),
+    }
+}
+
+/// Tells how a campaign goes about it.
+pub(super) fn settings(settings: Settings) -> CampaignSettings {
+    CampaignSettings {
+        passes: settings.passes,
+        parallel: settings.parallel,
+        tries: settings.tries,
+        retry_s: settings.retry_s,
+        rings: settings.rings,
+        soak_s: settings.soak_s,
+        failures_permille: settings.failures_permille,
+        pace_ms: settings.pace_ms,
+        broadcast_from: settings.broadcast_from,
+        line: settings.line.map(line_view),
     }
 }
 
@@ -617,7 +637,7 @@ fn group_view(group: GroupProgress) -> CampaignGroup {
     }
 }
 
-const fn bound_view(bound: Bound) -> CampaignBound {
+pub(super) const fn bound_view(bound: Bound) -> CampaignBound {
     CampaignBound {
         blocks: bound.blocks,
         pass_s: bound.pass_s,
