@@ -23,6 +23,7 @@ const ConcentratorsPage = lazy(() => import("./pages/concentrators.tsx").then((m
 const ConcentratorPage = lazy(() => import("./pages/concentrators.tsx").then((m) => m.ConcentratorPage));
 const CampaignsPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.CampaignsPage));
 const CampaignPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.CampaignPage));
+const NewCampaignPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.NewCampaignPage));
 const ResumePage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.ResumePage));
 const StatesPage = __STATES__ ? lazy(() => import("./pages/states.tsx").then((m) => m.StatesPage)) : null;
 
@@ -133,6 +134,13 @@ function Page({ path }: { path: string }) {
     return (
       <Suspense what={network.concentrators}>
         <ConcentratorPage key={concentrator[1]} id={concentrator[1]} />
+      </Suspense>
+    );
+  }
+  if (/^\/campaigns\/new\/?$/.test(path)) {
+    return (
+      <Suspense what={network.campaigns}>
+        <NewCampaignPage />
       </Suspense>
     );
   }

@@ -526,6 +526,89 @@ export interface CampaignBound {
   unicast_s: number;
 }
 
+/** What a segment is like. */
+export interface CampaignLine {
+  medium: string;
+  credit: number;
+  hops: number;
+  loss_permille: number;
+}
+
+/** A signed image that the head end keeps. */
+export interface FirmwareImage extends CampaignImage {
+  /** The SHA-256 of all its octets. */
+  id: string;
+  uploaded: string;
+  signature: "verified" | "unchecked" | "refused";
+  campaigns: number[];
+}
+
+export interface FirmwareImages {
+  most: number;
+  rows: FirmwareImage[];
+}
+
+/** A campaign to plan, and with the last four fields to begin. */
+export interface NewCampaign {
+  image_id: string;
+  meters?: string[];
+  endpoint?: string;
+  feeder?: string;
+  q?: string;
+  skip: ("silent" | "no_broadcast_key")[];
+  settings: {
+    rings: number[];
+    soak_s: number;
+    failures_permille: number;
+    pace_ms?: number;
+    line?: CampaignLine;
+  };
+  reason?: string;
+  confirm?: string;
+  plan?: string;
+  as_of?: string;
+}
+
+export type PlanReason = "no_keys" | "in_campaign" | "runs_it" | "newer" | "no_broadcast_key" | "silent";
+
+export interface PlanMeter {
+  id: string;
+  name: string;
+  place: string;
+  firmware: string | null;
+  reason: PlanReason | null;
+  campaign: number | null;
+}
+
+/** What a campaign would come to. */
+export interface CampaignPlan {
+  as_of: string;
+  plan: string;
+  name: string;
+  image: CampaignImage;
+  image_id: string;
+  chosen: number;
+  meters: number;
+  out: { reason: PlanReason; meters: number }[];
+  left_out: PlanMeter[];
+  silent: number;
+  unknown_version: number;
+  rings: { permille: number; meters: number }[];
+  first: PlanMeter[];
+  shared: number;
+  alone: number;
+  groups: {
+    endpoint: string;
+    meters: number;
+    shares: boolean;
+    blocks: number;
+    bound: CampaignBound | null;
+  }[];
+  allowed_s: number | null;
+  soak_s: number;
+  line_pace_ms: number | null;
+}
+
 export interface CampaignGroup {
   endpoint: string;
   phase: "initiating" | "broadcasting" | "asking" | "repairing" | "finishing" | "done";
@@ -555,8 +638,10 @@ export interface Campaign extends Omit<CampaignRow, "counts"> {
     failures_permille: number;
     pace_ms: number;
     broadcast_from: number;
-    line: { medium: string; credit: number; hops: number; loss_permille: number } | null;
+    line: CampaignLine | null;
   };
+  /** Why it was begun, where that was said. */
+  reason: string | null;
   progress: CampaignCounts & {
     ring: number | null;
     rings: CampaignRing[];

@@ -13,6 +13,7 @@ import type { CampaignRow } from "../lib/types.ts";
 import { campaigns as T } from "../texts/campaigns.en.ts";
 import { Bar } from "./campaigns/parts.tsx";
 
+export { NewCampaignPage } from "./campaigns/new.tsx";
 export { CampaignPage } from "./campaigns/page.tsx";
 export { ResumePage } from "./campaigns/resume.tsx";
 
@@ -41,6 +42,12 @@ export function CampaignsPage() {
             {list ? <span>{T.count(list.total)}</span> : <span class="skel w4" />}
             <span class="t3">{T.lead}</span>
           </p>
+        </div>
+        <div class="actions">
+          <a class="btn danger-quiet" href="/campaigns/new" data-testid="campaign-new">
+            <Icon name="radio-tower" />
+            {T.begin}
+          </a>
         </div>
       </div>
       {list !== null && list.total === 0 ? (

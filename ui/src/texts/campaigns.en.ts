@@ -13,6 +13,7 @@ export const campaigns = {
   lead: "One signed image for many meters, in rings.",
   caption: "Campaigns, the newest first",
   more: "Show more",
+  begin: "New campaign…",
   columns: {
     state: "State",
     name: "Campaign",
@@ -27,7 +28,7 @@ export const campaigns = {
   progress: (p: { active: string; verified: string; failed: string; all: string }) =>
     `${p.active} of ${p.all} run it, ${p.verified} more hold it, ${p.failed} failed`,
   empty: "No campaigns yet",
-  emptyText: "A campaign shows up here once it is begun, over the API for now. It goes on by itself.",
+  emptyText: "A campaign shows up here once it is begun. It goes on by itself.",
   emptySteps: [
     [
       "Sign the image; the key never comes to the head end",
@@ -37,10 +38,7 @@ export const campaigns = {
       "Ask how long it may take on the segment",
       "gridward image plan firmware.img --meters 1200 --segment s-fsk",
     ],
-    [
-      "Begin it",
-      'POST /api/v1/campaigns\n{"image": "…", "settings": {"pace_ms": 610,\n  "line": {"medium": "s-fsk", "loss_permille": 50}}}',
-    ],
+    ["Bring it here, and look what it would do", "New campaign…"],
   ] as [string, string][],
   unknownTitle: "There is no such campaign",
   unknownText: "The head end knows no campaign with this number.",
@@ -100,6 +98,7 @@ export const campaigns = {
   versionRow: "Version",
   length: "Length",
   octets: "octets",
+  begunWhy: "Begun because",
   pace: "Pace",
   passes: "Passes before asking",
   perBlock: "A block every",

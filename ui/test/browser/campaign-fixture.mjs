@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 // Campaigns of the fixture: one that broadcasts, one that activates with failures, one that was stopped by
 // failures, one that was stopped, one that is done, and one without any broadcast.
 const MINUTE = 60_000;
@@ -91,6 +93,25 @@ const KINDS = [
     ended: 90 * HOUR,
   },
 ];
+const SETTINGS = {
+  passes: 2,
+  parallel: 4,
+  tries: 5,
+  retry_s: 60,
+  rings: [10, 100, 1000],
+  soak_s: 600,
+  failures_permille: 50,
+  pace_ms: 50,
+  broadcast_from: 1,
+  line: null,
+};
+
+const bad = (message) => [400, { error: { code: "bad_request", message } }];
+
+/** An image that the fixture takes: the first octets, and what it calls itself behind them. */
+export const firmware = (identifier, octets = 4096) =>
+  Buffer.concat([Buffer.from(`GWFW ${identifier}\n`), Buffer.alloc(octets, 0x5a)]);
+
 const REASONS = ["unreachable", "refused", "not_verified", "not_activated", "lost"];
 
 export class CampaignFixture {
@@ -99,6 +120,17 @@ export class CampaignFixture {
     this.start = now();
     this.stopped = new Set();
     this.resumed = new Set();
+    /** What was asked for as a plan and begun, as it came. */
+    this.planned = [];
+    /** So old is what is looked at. */
+    this.lookedAgo = 0;
+    this.begun = [];
+    this.rows = rows;
+    this.images = [
+      this.image(firmware("Gridward 2.1"), 21, "verified", 3 * HOUR, [6, 7]),
+      this.image(firmware("Gridward 2.0"), 20, "unchecked", 72 * HOUR, []),
+      this.image(firmware("Other 9"), 9, "refused", 200 * HOUR, []),
+    ];
     // Without meters there is nothing to bring images to.
     this.all = (rows.length === 0 ? [] : KINDS).map((kind) => ({
       ...kind,
@@ -123,6 +155,126 @@ export class CampaignFixture {
         };
       }),
     }));
+  }
+
+  image(octets, version, signature, ago, campaigns) {
+    return {
+      id: createHash("sha256").update(octets).digest("hex"),
+      model: "smr5",
+      identifier: octets.toString("latin1").slice(5).split("\n")[0],
+      version,
+      length: octets.length,
+      uploaded: iso(this.now() - ago),
+      signature,
+      campaigns,
+    };
+  }
+
+  /** Keeps what was brought, or says why not. */
+  upload(octets) {
+    if (octets.subarray(0, 4).toString() !== "GWFW")
+      return bad("The image: this is no firmware image of format 1. Nothing was kept.");
+    const image = this.image(octets, 22, "verified", 0, []);
+    const known = this.images.find((one) => one.id === image.id);
+    if (known) return [200, known];
+    this.images.unshift(image);
+    return [201, image];
+  }
+
+  /** What a body would come to: every tenth meter has no keys, and one is in a campaign. */
+  plan(body) {
+    const image = this.images.find((one) => one.id === body.image_id);
+    if (!image) return bad("The head end keeps no image with this hash.");
+    const named = this.rows.filter(
+      (row) =>
+        (body.meters ?? [row.name]).includes(row.name) &&
+        (body.feeder ?? row.feeder) === row.feeder &&
+        `${row.name}\n${row.place}`.toLowerCase().includes((body.q ?? "").toLowerCase()),
+    );
+    const reason = (row) => {
+      const i = this.rows.indexOf(row);
+      if (i % 10 === 9) return "no_keys";
+      if (i === 13) return "in_campaign";
+      if (i % 10 === 4) return "runs_it";
+      return row.state === "off" && body.skip.includes("silent") ? "silent" : null;
+    };
+    const meter = (row) => ({
+      id: row.id,
+      name: row.name,
+      place: row.place,
+      firmware:
+        reason(row) === "runs_it" ? image.identifier : reason(row) === "no_keys" ? null : "Gridward 1.9",
+      reason: reason(row),
+      campaign: reason(row) === "in_campaign" ? 7 : null,
+    });
+    const part = named.filter((row) => reason(row) === null);
+    const out = named.filter((row) => reason(row) !== null);
+    const reasons = ["no_keys", "runs_it", "in_campaign", "silent"];
+    let before = 0;
+    const rings = body.settings.rings.map((permille) => {
+      const upTo = Math.ceil((part.length * permille) / 1000);
+      const meters = upTo - before;
+      before = upTo;
+      return { permille, meters };
+    });
+    const line = body.settings.line !== undefined;
+    const { model, identifier, version, length } = image;
+    const mark = JSON.stringify([body.image_id, body.settings, part.map((row) => row.id)]);
+    return [
+      200,
+      {
+        as_of: iso(this.now() - this.lookedAgo),
+        plan: createHash("sha256").update(mark).digest("hex"),
+        name: identifier,
+        image: { model, identifier, version, length },
+        image_id: image.id,
+        settings: { ...SETTINGS, ...body.settings, line: body.settings.line ?? null },
+        chosen: named.length,
+        meters: part.length,
+        out: reasons
+          .map((name) => ({ reason: name, meters: out.filter((row) => reason(row) === name).length }))
+          .filter((it) => it.meters > 0),
+        left_out: out.map(meter),
+        silent: part.filter((row) => row.state === "off").length,
+        unknown_version: Math.min(3, part.length),
+        rings: part.length === 0 ? [] : rings,
+        first: part.slice(0, Math.min(20, rings[0]?.meters ?? 0)).map(meter),
+        shared: Math.max(0, part.length - 2),
+        alone: Math.min(2, part.length),
+        groups: [
+          { endpoint: "tcp://192.0.2.9:4059", meters: part.length - 2, shares: true },
+          { endpoint: "tcp://192.0.2.11:4059", meters: 2, shares: false },
+        ]
+          .filter((group) => group.meters > 0)
+          .map((group) => ({ ...group, blocks: 3226, bound: line ? BOUND : null })),
+        allowed_s: line ? BOUND.bound_s * BOUND.factor : null,
+        soak_s: body.settings.soak_s * (body.settings.rings.length - 1),
+        line_pace_ms: line ? 610 : null,
+      },
+    ];
+  }
+
+  /** Begins what was planned and nothing else. */
+  begin(body) {
+    const [status, plan] = this.plan(body);
+    if (status !== 200) return [status, plan];
+    if ((body.reason ?? "").length < 10) return bad("A reason has 10 to 200 characters.");
+    if (body.confirm !== plan.image.identifier) return bad("This is not what the image calls itself.");
+    if (body.plan !== plan.plan)
+      return [409, { error: { code: "plan_changed", message: "It would come to something else now." } }];
+    this.begun.push(body);
+    const id = Math.max(...this.all.map((one) => one.id)) + 1;
+    const [first] = this.all;
+    this.all.unshift({
+      ...first,
+      id,
+      name: plan.name,
+      why: body.reason,
+      members: first.members
+        .slice(0, plan.meters)
+        .map((member) => ({ ...member, step: "waiting", tries: 0 })),
+    });
+    return [201, { id }];
   }
 
   counts(members) {
@@ -194,17 +346,11 @@ export class CampaignFixture {
     return {
       ...row,
       settings: {
-        passes: 2,
-        parallel: 4,
-        tries: 5,
-        retry_s: 60,
-        rings: [10, 100, 1000],
-        soak_s: 600,
-        failures_permille: 50,
+        ...SETTINGS,
         pace_ms: one.line ? 610 : 50,
-        broadcast_from: 1,
         line: one.line ? { medium: "s-fsk", credit: 0, hops: 0, loss_permille: 50 } : null,
       },
+      reason: one.why ?? null,
       progress: {
         ...counts,
         ring: one.ring,
@@ -248,7 +394,21 @@ export class CampaignFixture {
   }
 
   /** Status and body of an answer. */
-  answer(method, path, query, empty) {
+  answer(method, path, query, empty, body) {
+    if (path === "/images") {
+      if (method === "POST") return this.upload(body);
+      return [200, { most: 32, rows: empty ? [] : this.images }];
+    }
+    const image = /^\/images\/([0-9a-f]{64})$/.exec(path);
+    if (image && method === "DELETE") {
+      this.images = this.images.filter((one) => one.id !== image[1]);
+      return [204, null];
+    }
+    if (path === "/campaigns/plan" && method === "POST") {
+      this.planned.push(JSON.parse(body.toString()));
+      return this.plan(this.planned.at(-1));
+    }
+    if (path === "/campaigns" && method === "POST") return this.begin(JSON.parse(body.toString()));
     if (path === "/campaigns") {
       const rows = empty ? [] : this.all.map((one) => this.row(one));
       return [200, { total: rows.length, offset: 0, rows: rows.slice(0, Number(query.get("limit") ?? 20)) }];

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
+import { firmware } from "./campaign-fixture.mjs";
 import { Fixture, TOKEN } from "./fixture.mjs";
 import { finish, inspect, open, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
 
@@ -47,6 +48,16 @@ for (const size of SIZES) {
       await inspect(page, wrong, `campaign-resume-${tag}`, { full: true });
       await page.goto(`${origin}/campaigns/7/resume`);
       await page.getByTestId("resume-not").waitFor();
+      await page.goto(`${origin}/campaigns/new`);
+      await page.getByTestId("new-image-row").first().waitFor();
+      await inspect(page, wrong, `campaign-new-${tag}`, { full: true });
+      await page.getByTestId("new-image-pick").first().check();
+      await page.getByTestId("new-who-filter").click();
+      await page.getByTestId("new-medium").selectOption("s-fsk");
+      await page.getByTestId("new-look").click();
+      await page.getByTestId("new-plan-figures").waitFor();
+      await page.getByTestId("begin-means").waitFor();
+      await inspect(page, wrong, `campaign-new-planned-${tag}`, { full: true });
       await page.goto(`${origin}/campaigns/99`);
       await page.getByTestId("state-empty").waitFor();
       await inspect(page, wrong, `campaign-unknown-${tag}`);
@@ -170,6 +181,165 @@ await step("a campaign is stopped and let go on", async () => {
   fixture.close();
 });
 
+await step("a campaign is begun", async () => {
+  const { fixture, origin } = await start();
+  const { campaigns } = fixture;
+  const { context, page, wrong } = await open(origin, wide, "light");
+  await signIn(page, origin, TOKEN, "/campaigns");
+  await page.getByTestId("campaign-new").click();
+  await page.waitForURL("**/campaigns/new");
+  await page.waitForFunction(() => document.activeElement?.tagName === "H1");
+  // Without an image there is nothing to look at and nothing to begin, and both say so.
+  const give = page.getByTestId("begin-give");
+  const blocked = page.getByTestId("begin-blocked");
+  await blocked.getByText("Choose an image first").waitFor();
+  assert.ok(await give.isDisabled());
+  assert.ok(await page.getByTestId("new-look").isDisabled());
+  // One that another maker signed cannot be chosen.
+  await page.getByTestId("new-image-row").nth(2).waitFor();
+  assert.ok(await page.getByTestId("new-image-pick").nth(2).isDisabled());
+
+  // What is no image is refused, with the reason of the head end; what is one is kept and chosen.
+  const file = page.getByTestId("new-image-file");
+  await file.setInputFiles({ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("notes") });
+  await page.getByTestId("new-image-failed").getByText("no firmware image").waitFor();
+  await inspect(page, wrong, "campaign-new-refused-1440-light", { full: true });
+  const sent = fixture.log.length;
+  const tooLong = Buffer.alloc(4 * 1024 * 1024 + 1);
+  await file.setInputFiles({ name: "big.img", mimeType: "", buffer: tooLong });
+  await page.getByTestId("new-image-failed").getByText("more than 4 MiB").waitFor();
+  assert.deepEqual(
+    fixture.log.slice(sent).filter((line) => line.startsWith("POST /api/v1/images")),
+    [],
+  );
+  await file.setInputFiles({ name: "new.img", mimeType: "", buffer: firmware("Gridward 2.2") });
+  await page.getByTestId("new-image-row").nth(3).waitFor();
+  const first = page.getByTestId("new-image-row").first();
+  assert.equal(await first.getAttribute("data-state"), "on");
+  await first.getByText("Gridward 2.2, version 22").waitFor();
+  // One that is dropped as well; the same one is kept once.
+  const drop = await page.evaluateHandle(
+    (octets) => {
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(octets)], "dropped.img"));
+      return data;
+    },
+    [...firmware("Gridward 2.3", 64)],
+  );
+  await page.getByTestId("new-image-drop").dispatchEvent("drop", { dataTransfer: drop });
+  await first.getByText("Gridward 2.3, version 22").waitFor();
+  assert.equal(campaigns.images.length, 5);
+  await page.getByRole("button", { name: "Remove Gridward 2.3, version 22" }).click();
+  await page.getByTestId("toasts").getByText("The image is removed").waitFor();
+  await blocked.getByText("Choose an image first").waitFor();
+  assert.equal(campaigns.images.length, 4);
+  // By keyboard: the arrows choose among images.
+  await page.getByTestId("new-image-pick").nth(1).focus();
+  await page.keyboard.press("Space");
+  await page.keyboard.press("ArrowUp");
+  assert.equal(await first.getAttribute("data-state"), "on");
+  await blocked.getByText("Look first").waitFor();
+
+  // Fields that are not right are told where they stand, and nothing is asked.
+  await page.getByTestId("new-rings").fill("1, 10");
+  await page.getByTestId("new-look").click();
+  await page.getByTestId("new-rings-error").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "new-rings");
+  await blocked.getByText("not right yet").waitFor();
+  assert.equal(campaigns.planned.length, 0);
+  await inspect(page, wrong, "campaign-new-wrong-1440-light", { full: true });
+  await page.getByTestId("new-rings").fill("5, 100");
+  await page.getByTestId("new-who-list").click();
+  await page.getByTestId("new-look").click();
+  await page.getByTestId("new-list-error").waitFor();
+  await page.getByTestId("new-list").fill("GWD0000000000010");
+  await page.getByTestId("new-look").click();
+  // It has no keys: nobody takes part, and that is said in all places.
+  await page.getByTestId("new-plan").getByTestId("state-nomatch").waitFor();
+  await blocked.getByText("Nobody takes part").waitFor();
+  assert.ok(await give.isDisabled());
+  await inspect(page, wrong, "campaign-new-nobody-1440-light", { full: true });
+
+  await page.getByTestId("new-who-all").click();
+  await blocked.getByText("Something was changed").waitFor();
+  await page.getByTestId("new-plan-changed").waitFor();
+  await page.getByTestId("new-medium").selectOption("s-fsk");
+  // Refused by the head end: said, and what was looked at before stays out of date.
+  await page.route("**/campaigns/plan", (route) => route.fulfill({ status: 500, body: "" }));
+  await page.getByTestId("new-look").click();
+  await page.getByTestId("new-plan-failed").waitFor();
+  await page.unroute("**/campaigns/plan");
+  await page.getByTestId("new-look").click();
+  await page.getByTestId("begin-means").waitFor();
+  const figures = await page.getByTestId("new-plan-figures").innerText();
+  assert.match(figures, /78[\s\S]*of 100 chosen[\s\S]*22[\s\S]*6 h 25 min[\s\S]*10 min/);
+  const reasons = await page
+    .getByTestId("new-plan-reason")
+    .evaluateAll((all) => all.map((one) => one.dataset.id).sort());
+  assert.deepEqual(reasons, ["in_campaign", "no_keys", "runs_it", "silent"]);
+  await page.getByTestId("new-plan").getByText("in campaign 7").waitFor();
+  // The pace is the line's.
+  assert.equal(campaigns.planned.at(-1).settings.pace_ms, 610);
+
+  // Why, and the image by its name; then it begins, and its page opens.
+  await give.click();
+  await page.getByTestId("begin-reason-error").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "begin-reason");
+  await page.getByTestId("begin-reason").fill("Tested on the bench since Monday");
+  await page.getByTestId("begin-confirm").fill("Gridward 2.1");
+  await give.click();
+  await page.getByTestId("begin-name-error").waitFor();
+  assert.equal(campaigns.begun.length, 0);
+  await page.getByTestId("begin-confirm").fill("Gridward 2.2");
+  await page.route("**/api/v1/campaigns", (route) =>
+    route.request().method() === "POST"
+      ? route.fulfill({
+          status: 409,
+          contentType: "application/json",
+          body: JSON.stringify({
+            error: { code: "plan_changed", message: "It would come to something else." },
+          }),
+        })
+      : route.continue(),
+  );
+  await give.click();
+  await page.getByTestId("begin-failed").getByText("something else").waitFor();
+  await page.unroute("**/api/v1/campaigns");
+  await inspect(page, wrong, "campaign-new-failed-1440-light", { full: true });
+  await give.click();
+  await page.waitForURL("**/campaigns/8");
+  await page.getByTestId("campaign-why-begun").getByText("since Monday").waitFor();
+  assert.equal(campaigns.begun.length, 1);
+  const [begun] = campaigns.begun;
+  assert.deepEqual(begun.settings, {
+    rings: [50, 1000],
+    soak_s: 600,
+    failures_permille: 50,
+    line: { medium: "s-fsk", credit: 0, hops: 0, loss_permille: 50 },
+    pace_ms: 610,
+  });
+  assert.deepEqual(begun.skip, ["silent"]);
+  await context.close();
+  fixture.close();
+});
+
+await step("what was looked at grows old", async () => {
+  const { fixture, origin } = await start();
+  const { context, page } = await open(origin, phone, "dark");
+  await signIn(page, origin, TOKEN, "/campaigns/new");
+  await page.getByTestId("new-image-pick").first().check();
+  fixture.campaigns.lookedAgo = 6 * 60_000;
+  await page.getByTestId("new-look").click();
+  await page.getByTestId("begin-blocked").getByText("more than five minutes ago").waitFor();
+  assert.ok(await page.getByTestId("begin-give").isDisabled());
+  fixture.campaigns.lookedAgo = 0;
+  await page.getByTestId("new-look").click();
+  await page.getByTestId("begin-means").waitFor();
+  assert.ok(await page.getByTestId("begin-give").isEnabled());
+  await context.close();
+  fixture.close();
+});
+
 await step("campaigns that cannot be read", async () => {
   for (const [size, theme] of [
     [wide, "dark"],
@@ -184,7 +354,7 @@ await step("campaigns that cannot be read", async () => {
       ["forbidden", "state-forbidden"],
     ]) {
       fixture.mode = mode;
-      for (const path of ["", "/7", "/7/resume"]) {
+      for (const path of ["", "/7", "/7/resume", "/new"]) {
         await page.goto(`${origin}/campaigns${path}`);
         await page.getByTestId(state).first().waitFor();
         await inspect(page, wrong, `campaigns-${mode}${path.replaceAll("/", "-")}-${tag}`);
@@ -194,8 +364,11 @@ await step("campaigns that cannot be read", async () => {
     await page.goto(`${origin}/campaigns`);
     await page.getByTestId("state-empty").waitFor();
     await inspect(page, wrong, `campaigns-empty-${tag}`);
+    await page.goto(`${origin}/campaigns/new`);
+    await page.getByTestId("new-image-none").waitFor();
+    await inspect(page, wrong, `campaign-new-empty-${tag}`, { full: true });
     fixture.mode = "slow";
-    for (const path of ["", "/7"]) {
+    for (const path of ["", "/7", "/new"]) {
       await page.goto(`${origin}/campaigns${path}`);
       await page.getByTestId("state-loading").first().waitFor();
       await inspect(page, wrong, `campaigns-loading${path.replaceAll("/", "-")}-${tag}`);
@@ -225,6 +398,13 @@ await step("campaigns narrow and wide", async () => {
       await page.getByTestId("campaign-group").first().waitFor();
       await inspect(page, wrong, `campaign-${id}-${width}-light`, { axe: false });
     }
+    await page.goto(`${origin}/campaigns/new`);
+    await page.getByTestId("new-image-pick").first().check();
+    await page.getByTestId("new-who-filter").click();
+    await page.getByTestId("new-medium").selectOption("prime");
+    await page.getByTestId("new-look").click();
+    await page.getByTestId("new-plan-figures").waitFor();
+    await inspect(page, wrong, `campaign-new-${width}-light`, { axe: false });
     await context.close();
   }
   fixture.close();

@@ -837,9 +837,17 @@ export class Fixture {
       );
       return this.json(response, ...answer);
     }
-    if (path.startsWith("/campaigns")) {
+    if (path.startsWith("/campaigns") || path.startsWith("/images")) {
       const empty = this.mode === "empty";
-      return this.json(response, ...this.campaigns.answer(request.method, path, url.searchParams, empty));
+      const pieces = [];
+      for await (const piece of request) pieces.push(piece);
+      const body = Buffer.concat(pieces);
+      const [status, answer] = this.campaigns.answer(request.method, path, url.searchParams, empty, body);
+      if (status === 204) {
+        response.writeHead(204);
+        return response.end();
+      }
+      return this.json(response, status, answer);
     }
     if (path === "/concentrators") {
       const q = (url.searchParams.get("q") ?? "").toLowerCase();

@@ -116,6 +116,12 @@ export function ImageCard({ one }: { one: Campaign }) {
             <Num text={String(one.image.length)} unit={T.octets} />
           </dd>
         </div>
+        {one.reason === null ? null : (
+          <div data-testid="campaign-why-begun">
+            <dt>{T.begunWhy}</dt>
+            <dd>{one.reason}</dd>
+          </div>
+        )}
       </dl>
     </Card>
   );

@@ -1,20 +1,16 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
-import { Field } from "../../components/controls.tsx";
+import { Decision } from "../../components/decision.tsx";
 import { Num } from "../../components/number.tsx";
 import { Shell } from "../../components/shell.tsx";
 import { Failed, Load, Notice } from "../../components/states.tsx";
 import { Status, type Shape } from "../../components/status.tsx";
-import { ApiError } from "../../lib/api.ts";
 import { campaignApi } from "../../lib/campaign-api.ts";
 import { useLoad } from "../../lib/hooks.ts";
-import { live } from "../../lib/live-client.ts";
 import { siteZone } from "../../lib/session.ts";
-import { useStore } from "../../lib/store.ts";
 import { clockSeconds } from "../../lib/time.ts";
 import type { Campaign } from "../../lib/types.ts";
 import { campaigns as T } from "../../texts/campaigns.en.ts";
-import { t } from "../../texts/en.ts";
 import { NotFound } from "../not-found.tsx";
 import { canGoOn } from "./page.tsx";
 
@@ -60,7 +56,7 @@ export function ResumePage({ id }: { id: number }) {
             {done ? (
               <Done id={id} />
             ) : canGoOn(one) ? (
-              <Decision one={one} onDone={() => setDone(true)} />
+              <Give one={one} onDone={() => setDone(true)} />
             ) : (
               <Card id="decision" title={T.decision} testid="resume-not" flush>
                 <Notice
@@ -132,70 +128,23 @@ function Means({ one, at }: { one: Campaign; at: number | null }) {
   );
 }
 
-function Decision({ one, onDone }: { one: Campaign; onDone: () => void }) {
-  const [typed, setTyped] = useState("");
-  const [wrong, setWrong] = useState(false);
-  const [failed, setFailed] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
-  const offline = useStore(live.view).state === "offline";
-  const field = useRef<HTMLInputElement>(null);
+function Give({ one, onDone }: { one: Campaign; onDone: () => void }) {
   const name = one.image.identifier;
-  const submit = async (event: Event): Promise<void> => {
-    event.preventDefault();
-    if (busy) return;
-    const fits = typed.trim() === name;
-    setWrong(!fits);
-    if (!fits) {
-      field.current?.focus();
-      return;
-    }
-    setBusy(true);
-    setFailed(null);
-    try {
-      await campaignApi.resume(one.id);
-      onDone();
-    } catch (cause) {
-      setFailed(cause instanceof ApiError && cause.message ? cause.message : t.state.offlineTitle);
-      setBusy(false);
-    }
-  };
   return (
-    <Card id="decision" title={T.decision} testid="resume-decision">
-      <form class="col order-form" onSubmit={(event) => void submit(event)} noValidate>
-        <Field
-          id="resume-name"
-          label={T.typeIt}
-          hint={T.typeHint(name)}
-          error={wrong ? T.typeWrong(name) : null}
-          testid="resume-name"
-        >
-          <input
-            class="input"
-            id="resume-name"
-            ref={field}
-            value={typed}
-            autocomplete="off"
-            spellcheck={false}
-            aria-invalid={wrong}
-            aria-describedby="resume-name-note"
-            onInput={(event) => setTyped(event.currentTarget.value)}
-            data-testid="resume-confirm"
-          />
-        </Field>
-        {failed === null ? null : (
-          <p class="err" role="alert" data-testid="resume-failed">
-            <Status shape="crit">{failed}</Status>
-          </p>
-        )}
-        <button type="submit" class="btn danger full" disabled={busy || offline} data-testid="resume-give">
-          {busy ? T.giving : T.give}
-        </button>
-        {offline ? <p class="t3">{t.state.offlineTitle}</p> : null}
-        <a class="btn full" href={`/campaigns/${one.id}`} data-testid="resume-cancel">
-          {T.cancel}
-        </a>
-      </form>
-    </Card>
+    <Decision
+      name="resume"
+      title={T.decision}
+      typed={{ part: "name", label: T.typeIt, hint: T.typeHint(name), wrong: T.typeWrong(name), is: name }}
+      give={T.give}
+      giving={T.giving}
+      giveTestid="resume-give"
+      danger
+      cancel={{ text: T.cancel, href: `/campaigns/${one.id}` }}
+      onGive={async () => {
+        await campaignApi.resume(one.id);
+        onDone();
+      }}
+    />
   );
 }
 

@@ -1,15 +1,14 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
-import { Field } from "../../components/controls.tsx";
+import { Decision } from "../../components/decision.tsx";
 import { Icon } from "../../components/icons.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Shell, type Crumb } from "../../components/shell.tsx";
 import { Failed, Load, Notice } from "../../components/states.tsx";
 import { Status } from "../../components/status.tsx";
-import { api, ApiError } from "../../lib/api.ts";
+import { api } from "../../lib/api.ts";
 import { glance } from "../../lib/format.ts";
 import { useLoad } from "../../lib/hooks.ts";
-import { live } from "../../lib/live-client.ts";
 import { place } from "../../lib/router.ts";
 import { siteZone } from "../../lib/session.ts";
 import { useStore } from "../../lib/store.ts";
@@ -22,9 +21,6 @@ import { nameOf, SECTION_MS } from "./parts.tsx";
 
 const WHATS = ["on", "off", "open", "close"] as const;
 type What = (typeof WHATS)[number];
-
-const REASON_LEAST = 10;
-const REASON_MOST = 200;
 
 /** One order on a page of its own: what it means, why, a typed confirmation, and what became of it. */
 export function OrderPage({ id, crumbs }: { id: number; crumbs: Crumb[] }) {
@@ -123,7 +119,7 @@ function Order({
             />
           </Card>
         ) : (
-          <Decision id={id} what={what} preview={preview} outlets={outlets} onDone={setAnswer} />
+          <Give id={id} what={what} preview={preview} outlets={outlets} onDone={setAnswer} />
         )}
       </div>
     </div>
@@ -200,7 +196,7 @@ function Means({
   );
 }
 
-function Decision({
+function Give({
   id,
   what,
   preview,
@@ -213,122 +209,53 @@ function Decision({
   outlets: BreakerPreview["outlets"];
   onDone: (answer: OrderAnswer) => void;
 }) {
-  const [reason, setReason] = useState("");
-  const [typed, setTyped] = useState("");
-  const [wrong, setWrong] = useState<"reason" | "place" | null>(null);
-  const [failed, setFailed] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
-  const offline = useStore(live.view).state === "offline";
+  const o = t.outlets;
   const isBreaker = what === "open" || what === "close";
-  const fields = { reason: useRef<HTMLTextAreaElement>(null), place: useRef<HTMLInputElement>(null) };
   const watts = isBreaker
     ? preview.draws_w
     : outlets.reduce<number | null>((sum, one) => (one.watts === null ? sum : (sum ?? 0) + one.watts), null);
   const section = parse(preview.draws_section);
   const power = watts === null ? null : glance(watts, "W");
-
-  const fault = (): "reason" | "place" | null => {
-    const length = reason.trim().length;
-    if (length < REASON_LEAST || length > REASON_MOST) return "reason";
-    return isBreaker && typed.trim() !== preview.place ? "place" : null;
-  };
-  const submit = async (event: Event): Promise<void> => {
-    event.preventDefault();
-    if (busy) return;
-    const found = fault();
-    setWrong(found);
-    if (found !== null) {
-      fields[found].current?.focus();
-      return;
-    }
-    setBusy(true);
-    setFailed(null);
-    try {
-      onDone(
-        isBreaker
-          ? await api.orderBreaker(id, what, reason.trim(), typed.trim(), preview.as_of)
-          : await api.switchOutlet(id, outlets[0]?.number ?? 0, what === "on", reason.trim()),
-      );
-    } catch (cause) {
-      setFailed(cause instanceof ApiError && cause.message ? cause.message : t.state.offlineTitle);
-      setBusy(false);
-    }
-  };
-  const danger = what === "off" || what === "open";
   return (
-    <Card id="order" title={t.outlets.decision} testid="order-decision">
-      <form class="col order-form" onSubmit={(event) => void submit(event)} noValidate>
-        {power === null || section === null ? (
-          <p class="t3">{t.outlets.drawsNone}</p>
-        ) : (
-          <p class="row wrap">
-            <span class="cost-total">
-              <Num text={power.text} unit={power.unit} />
-            </span>
-            <span class="t2">{t.outlets.drawsNow(interval(section, section + SECTION_MS, siteZone()))}</span>
-          </p>
-        )}
-        <Field
-          id="order-reason"
-          label={t.outlets.reason}
-          hint={t.outlets.reasonHint}
-          error={wrong === "reason" ? t.outlets.reasonShort : null}
-          testid="order-reason"
-        >
-          <textarea
-            class="area"
-            id="order-reason"
-            ref={fields.reason}
-            value={reason}
-            maxLength={REASON_MOST}
-            aria-invalid={wrong === "reason"}
-            aria-describedby="order-reason-note"
-            onInput={(event) => setReason(event.currentTarget.value)}
-            onBlur={() => reason !== "" && setWrong(reason.trim().length < REASON_LEAST ? "reason" : null)}
-            data-testid="order-reason"
-          />
-        </Field>
-        {isBreaker ? (
-          <Field
-            id="order-place"
-            label={t.outlets.typePlace}
-            hint={t.outlets.placeHint(preview.place)}
-            error={wrong === "place" ? t.outlets.placeWrong(preview.place) : null}
-            testid="order-place"
-          >
-            <input
-              class="input"
-              id="order-place"
-              ref={fields.place}
-              value={typed}
-              autocomplete="off"
-              spellcheck={false}
-              aria-invalid={wrong === "place"}
-              aria-describedby="order-place-note"
-              onInput={(event) => setTyped(event.currentTarget.value)}
-              data-testid="order-confirm"
-            />
-          </Field>
-        ) : null}
-        {failed === null ? null : (
-          <p class="err" role="alert" data-testid="order-failed">
-            <Status shape="crit">{failed}</Status>
-          </p>
-        )}
-        <button
-          type="submit"
-          class={danger ? "btn danger full" : "btn primary full"}
-          disabled={busy || offline}
-          data-testid="order-approve"
-        >
-          {busy ? t.outlets.giving : t.outlets.give[what]}
-        </button>
-        {offline ? <p class="t3">{t.state.offlineTitle}</p> : null}
-        <a class="btn full" href={`/outlet-meters/${id}`} data-testid="order-cancel">
-          {t.outlets.cancel}
-        </a>
-      </form>
-    </Card>
+    <Decision
+      name="order"
+      title={o.decision}
+      reason={{ label: o.reason, hint: o.reasonHint, short: o.reasonShort }}
+      typed={
+        isBreaker
+          ? {
+              part: "place",
+              label: o.typePlace,
+              hint: o.placeHint(preview.place),
+              wrong: o.placeWrong(preview.place),
+              is: preview.place,
+            }
+          : undefined
+      }
+      give={o.give[what]}
+      giving={o.giving}
+      giveTestid="order-approve"
+      danger={what === "off" || what === "open"}
+      cancel={{ text: o.cancel, href: `/outlet-meters/${id}` }}
+      onGive={async (reason, typed) =>
+        onDone(
+          isBreaker
+            ? await api.orderBreaker(id, what, reason, typed, preview.as_of)
+            : await api.switchOutlet(id, outlets[0]?.number ?? 0, what === "on", reason),
+        )
+      }
+    >
+      {power === null || section === null ? (
+        <p class="t3">{o.drawsNone}</p>
+      ) : (
+        <p class="row wrap">
+          <span class="cost-total">
+            <Num text={power.text} unit={power.unit} />
+          </span>
+          <span class="t2">{o.drawsNow(interval(section, section + SECTION_MS, siteZone()))}</span>
+        </p>
+      )}
+    </Decision>
   );
 }
 

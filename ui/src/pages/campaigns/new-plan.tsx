@@ -1,0 +1,228 @@
+import { Card } from "../../components/card.tsx";
+import { Icon } from "../../components/icons.tsx";
+import { NoValue, Num } from "../../components/number.tsx";
+import { Notice } from "../../components/states.tsx";
+import { Status } from "../../components/status.tsx";
+import { perCent, span } from "../../lib/campaign.ts";
+import { grouped } from "../../lib/format.ts";
+import { live } from "../../lib/live-client.ts";
+import { siteZone } from "../../lib/session.ts";
+import { useStore } from "../../lib/store.ts";
+import { clockSeconds, parse } from "../../lib/time.ts";
+import type { CampaignPlan, PlanMeter } from "../../lib/types.ts";
+import { campaignNew as T } from "../../texts/campaign-new.en.ts";
+import { t } from "../../texts/en.ts";
+
+/** Meters that are named one by one. */
+const NAMED = 50;
+const FIRST = 3;
+
+const many = (n: number): string => grouped(String(n));
+
+/** The dry run: who takes part, who does not and why, how long it may take, what happens. */
+export function PlanCard({
+  plan,
+  changed,
+  looking,
+  failed,
+  rest,
+  onLook,
+}: {
+  plan: CampaignPlan | null;
+  changed: boolean;
+  looking: boolean;
+  failed: string | null;
+  /** Why it cannot be looked at now. */
+  rest: string | null;
+  onLook: () => void;
+}) {
+  const offline = useStore(live.view).state === "offline";
+  const why = offline ? t.state.offlineTitle : rest;
+  const at = parse(plan?.as_of);
+  const button = (
+    <button
+      type="button"
+      class={plan === null ? "btn primary" : "btn sm"}
+      disabled={looking || why !== null}
+      onClick={onLook}
+      data-testid="new-look"
+    >
+      {plan === null ? null : <Icon name="refresh-cw" />}
+      {looking ? T.looking : plan === null ? T.look : T.lookAgain}
+    </button>
+  );
+  return (
+    <Card
+      id="plan"
+      title={T.plan}
+      testid="new-plan"
+      flush
+      busy={looking}
+      aside={at === null ? null : <span class="t3 hide-n">{T.asOf(clockSeconds(at, siteZone()))}</span>}
+      end={plan === null ? null : button}
+    >
+      {failed === null ? null : (
+        <p class="err pad" role="alert" data-testid="new-plan-failed">
+          <Status shape="crit">{failed}</Status>
+        </p>
+      )}
+      {changed ? (
+        <p class="pad" role="status" data-testid="new-plan-changed">
+          <Status shape="warn">{T.changed}</Status>
+        </p>
+      ) : null}
+      {plan === null ? (
+        <Notice
+          kind="empty"
+          icon="gauge"
+          title={T.planNone}
+          text={why === null ? T.planNoneText : why}
+          actions={button}
+        />
+      ) : (
+        <Plan plan={plan} />
+      )}
+    </Card>
+  );
+}
+
+function Plan({ plan }: { plan: CampaignPlan }) {
+  const out = plan.chosen - plan.meters;
+  return (
+    <>
+      <dl class="strip inside" data-testid="new-plan-figures">
+        <div class="stat">
+          <dt>{T.takePart}</dt>
+          <dd>
+            <Num text={String(plan.meters)} />
+            <span class="sub">{T.ofChosen(many(plan.chosen))}</span>
+          </dd>
+        </div>
+        <div class="stat">
+          <dt>{T.leftOut}</dt>
+          <dd>
+            <Num text={String(out)} />
+            <span class="sub">{out === 0 ? T.nobodyOut : T.leftOutSub}</span>
+          </dd>
+        </div>
+        <div class="stat">
+          <dt>{T.time}</dt>
+          <dd>
+            {plan.allowed_s === null ? <NoValue /> : span(plan.allowed_s)}
+            <span class="sub">{plan.allowed_s === null ? T.noTime : T.timeSub}</span>
+          </dd>
+        </div>
+        <div class="stat">
+          <dt>{T.between}</dt>
+          <dd>
+            {span(plan.soak_s)}
+            <span class="sub">{T.betweenSub}</span>
+          </dd>
+        </div>
+      </dl>
+      {plan.meters === 0 ? (
+        <Notice kind="nomatch" icon="search-x" title={T.nobody} text={T.nobodyText} />
+      ) : (
+        <Steps plan={plan} />
+      )}
+      {out > 0 ? <LeftOut plan={plan} out={out} /> : null}
+    </>
+  );
+}
+
+function Steps({ plan }: { plan: CampaignPlan }) {
+  const shared = plan.groups.filter((group) => group.shares);
+  const first = plan.first.slice(0, FIRST).map((meter) => meter.name);
+  const steps: [string, string][] = [
+    [T.told(many(plan.meters)), T.toldText],
+    ...(plan.shared > 0
+      ? [
+          [
+            T.broadcast(many(plan.shared), many(shared.length)),
+            T.broadcastText(many(shared[0]?.blocks ?? 0)),
+          ] as [string, string],
+        ]
+      : []),
+    ...(plan.alone > 0 ? [[T.alone(many(plan.alone)), T.aloneText] as [string, string]] : []),
+    [T.verify, T.verifyText(plan.unknown_version)],
+    ...plan.rings.map((ring, i): [string, string] => [
+      T.ring(i + 1, many(ring.meters)),
+      i === 0
+        ? T.ringFirst(first.join(", "), ring.meters - first.length)
+        : T.ringText(perCent(ring.permille)),
+    ]),
+  ];
+  return (
+    <>
+      <h3 class="pad-h">{T.steps}</h3>
+      <ol class="list ruled" data-testid="new-plan-steps">
+        {steps.map(([title, text]) => (
+          <li key={title}>
+            <Status shape="todo" />
+            <div class="t">
+              {title}
+              <span>{text}</span>
+            </div>
+          </li>
+        ))}
+        {plan.silent > 0 ? (
+          <li data-testid="new-plan-silent">
+            <Status shape="warn" />
+            <div class="t">{T.silentIn(plan.silent)}</div>
+          </li>
+        ) : null}
+      </ol>
+    </>
+  );
+}
+
+function reasonOf(meter: PlanMeter): string {
+  if (meter.campaign !== null) return T.inCampaign(meter.campaign);
+  return meter.reason === null ? "" : T.reasons[meter.reason];
+}
+
+function LeftOut({ plan, out }: { plan: CampaignPlan; out: number }) {
+  const named = plan.left_out.slice(0, NAMED);
+  return (
+    <>
+      <h3 class="pad-h">{T.out}</h3>
+      <ul class="chips pad-x" data-testid="new-plan-out">
+        {plan.out.map((it) => (
+          <li key={it.reason} data-testid="new-plan-reason" data-id={it.reason}>
+            <Status shape="miss">
+              {many(it.meters)} · {T.reasons[it.reason]}
+            </Status>
+          </li>
+        ))}
+      </ul>
+      <table class="tbl plain campaign-tbl">
+        <caption class="vh">{T.outCaption}</caption>
+        <thead>
+          <tr>
+            <th scope="col">{T.outWhy}</th>
+            <th scope="col">{T.outMeter}</th>
+            <th scope="col" class="hide-n">
+              {T.outPlace}
+            </th>
+            <th scope="col" class="r hide-n">
+              {T.outRuns}
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {named.map((meter) => (
+            <tr key={meter.id} data-testid="new-plan-left" data-id={meter.reason}>
+              <td class="wr">{reasonOf(meter)}</td>
+              <th scope="row">
+                <a href={`/meters/${meter.id}`}>{meter.name}</a>
+              </th>
+              <td class="hide-n clip">{meter.place}</td>
+              <td class="r hide-n">{meter.firmware ?? <NoValue />}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {out > named.length ? <p class="list-note t3">{T.outMore(many(out - named.length))}</p> : null}
+    </>
+  );
+}
