@@ -333,12 +333,14 @@ fn span(octets: &[u8]) -> Result<Option<Duration>, DaemonError> {
         .map(|(seconds, nanos)| Duration::new(seconds, nanos)))
 }
 
-pub(crate) fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
+/// Writes a field that holds a number.
+pub fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
     put_varint(out, u64::from(field << 3));
     put_varint(out, value);
 }
 
-pub(crate) fn put_octets(out: &mut Vec<u8>, field: u32, octets: &[u8]) {
+/// Writes a field that holds octets: a text, or a message.
+pub fn put_octets(out: &mut Vec<u8>, field: u32, octets: &[u8]) {
     put_varint(out, u64::from(field << 3 | 2));
     put_varint(out, octets.len() as u64);
     out.extend_from_slice(octets);
@@ -356,21 +358,29 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     }
 }
 
-/// What a field holds: a number, or octets. Others are passed over.
-pub(crate) enum Value<'a> {
+/// What a field of a message holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A number of at most 64 bits.
     Number(u64),
+    /// Octets: a text, or a message.
     Octets(&'a [u8]),
+    /// 4 or 8 octets, which no message here has; passed over.
     Other,
 }
 
-/// The fields of a message, with their numbers.
-pub(crate) struct Fields<'a> {
+/// The fields of a message of Protocol Buffers with their numbers, each as it
+/// is, or why it is none; behind what is none there is nothing more.
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
     octets: &'a [u8],
     at: usize,
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) const fn new(octets: &'a [u8]) -> Self {
+    /// Reads a message.
+    #[must_use]
+    pub const fn new(octets: &'a [u8]) -> Self {
         Self { octets, at: 0 }
     }
 

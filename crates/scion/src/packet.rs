@@ -52,6 +52,12 @@ const NEXT_HOP_BY_HOP: u8 = 200;
 const NEXT_END_TO_END: u8 = 201;
 const NEXT_SCMP: u8 = 202;
 
+const SCMP_EXTERNAL_INTERFACE_DOWN: u8 = 5;
+/// Type, code, checksum, the AS and the interface.
+const SCMP_DOWN_HEADER: usize = 4 + 8 + 8;
+/// The longest packet with a report, in octets (`scmp.rst`).
+const MAX_SCMP: usize = 1_232;
+
 /// Where an application is: an AS, a host in it, and a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -361,7 +367,7 @@ impl<'a> Packet<'a> {
                     InterfaceId(u16::from_be_bytes([high, low]))
                 };
                 let report = match kind {
-                    5 => Report::ExternalInterfaceDown {
+                    SCMP_EXTERNAL_INTERFACE_DOWN => Report::ExternalInterfaceDown {
                         isd_as: cursor.isd_as("reporting AS")?,
                         interface: id(cursor.chunk("interface")?),
                     },
@@ -423,14 +429,68 @@ pub fn datagram(
     (class, flow): (u8, u32),
     payload: &[u8],
 ) -> Result<Vec<u8>, PacketError> {
-    let too_long = || PacketError::PayloadLength {
+    let length = body_length(UDP_HEADER, payload)?;
+    let ends = ((from.isd_as, from.host), (to.isd_as, to.host));
+    let mut out = headers(ends, path, (class, flow), NEXT_UDP, length)?;
+    let body = out.len();
+    out.extend_from_slice(&from.port.to_be_bytes());
+    out.extend_from_slice(&to.port.to_be_bytes());
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(payload);
+    put_checksum(&mut out, ends, NEXT_UDP, body, 6);
+    Ok(out)
+}
+
+/// Writes what a router reports to the host whose packet it could not send on:
+/// [`Report::ExternalInterfaceDown`]. `from` is the router, `path` leads from it
+/// to that host, and as much of `quote`, the packet, as fits is quoted.
+///
+/// # Errors
+/// [`PacketError`] where the path is none.
+pub fn interface_down(
+    from: (IsdAs, IpAddr),
+    to: (IsdAs, IpAddr),
+    path: &[u8],
+    interface: InterfaceId,
+    quote: &[u8],
+) -> Result<Vec<u8>, PacketError> {
+    let before = COMMON + 16 + 2 * 16 + path.len() + SCMP_DOWN_HEADER;
+    let quote = quote
+        .get(..MAX_SCMP.saturating_sub(before))
+        .unwrap_or(quote);
+    let length = body_length(SCMP_DOWN_HEADER, quote)?;
+    let mut out = headers((from, to), path, (0, 0), NEXT_SCMP, length)?;
+    let body = out.len();
+    out.extend_from_slice(&[SCMP_EXTERNAL_INTERFACE_DOWN, 0, 0, 0]);
+    out.extend_from_slice(&from.0.to_u64().to_be_bytes());
+    out.extend_from_slice(&u64::from(interface.0).to_be_bytes());
+    out.extend_from_slice(quote);
+    put_checksum(&mut out, (from, to), NEXT_SCMP, body, 2);
+    Ok(out)
+}
+
+fn body_length(header: usize, rest: &[u8]) -> Result<u16, PacketError> {
+    u16::try_from(header + rest.len()).map_err(|_| PacketError::PayloadLength {
         said: usize::from(u16::MAX),
-        there: payload.len(),
-    };
-    let length = u16::try_from(UDP_HEADER + payload.len()).map_err(|_| too_long())?;
+        there: rest.len(),
+    })
+}
+
+/// An AS and a host in it, at either end: from, then to.
+type Ends = ((IsdAs, IpAddr), (IsdAs, IpAddr));
+
+/// Writes the headers in front of a body of `length` octets.
+fn headers(
+    (from, to): Ends,
+    path: &[u8],
+    (class, flow): (u8, u32),
+    protocol: u8,
+    length: u16,
+) -> Result<Vec<u8>, PacketError> {
     let wide = |host: IpAddr| if host.is_ipv6() { 0b0011 } else { 0 };
     let octets_of = |host: IpAddr| if host.is_ipv6() { 16 } else { 4 };
-    let header = COMMON + 16 + octets_of(to.host) + octets_of(from.host) + path.len();
+    let header = COMMON + 16 + octets_of(to.1) + octets_of(from.1) + path.len();
     let words = u8::try_from(header / 4).map_err(|_| PacketError::HeaderLength(header))?;
     let path_type = if path.is_empty() {
         PATH_EMPTY
@@ -441,31 +501,23 @@ pub fn datagram(
     let mut out = Vec::with_capacity(header + usize::from(length));
     let first = u32::from(class) << 20 | (flow & 0xf_ffff);
     out.extend_from_slice(&first.to_be_bytes());
-    out.extend_from_slice(&[NEXT_UDP, words]);
+    out.extend_from_slice(&[protocol, words]);
     out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(&[path_type, wide(to.host) << 4 | wide(from.host), 0, 0]);
-    out.extend_from_slice(&to.isd_as.to_u64().to_be_bytes());
-    out.extend_from_slice(&from.isd_as.to_u64().to_be_bytes());
-    put_host(&mut out, to.host);
-    put_host(&mut out, from.host);
+    out.extend_from_slice(&[path_type, wide(to.1) << 4 | wide(from.1), 0, 0]);
+    out.extend_from_slice(&to.0.to_u64().to_be_bytes());
+    out.extend_from_slice(&from.0.to_u64().to_be_bytes());
+    put_host(&mut out, to.1);
+    put_host(&mut out, from.1);
     out.extend_from_slice(path);
-    let body = out.len();
-    out.extend_from_slice(&from.port.to_be_bytes());
-    out.extend_from_slice(&to.port.to_be_bytes());
-    out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(&[0, 0]);
-    out.extend_from_slice(payload);
-    let ends = ((from.isd_as, from.host), (to.isd_as, to.host));
-    let sum = checksum(
-        ends.0,
-        ends.1,
-        NEXT_UDP,
-        out.get(body..).unwrap_or_default(),
-    );
-    if let Some(place) = out.get_mut(body + 6..body + 8) {
+    Ok(out)
+}
+
+/// Puts the checksum into a message that begins at `body`, `at` octets in it.
+fn put_checksum(out: &mut [u8], (from, to): Ends, protocol: u8, body: usize, at: usize) {
+    let sum = checksum(from, to, protocol, out.get(body..).unwrap_or_default());
+    if let Some(place) = out.get_mut(body + at..body + at + 2) {
         place.copy_from_slice(&sum.to_be_bytes());
     }
-    Ok(out)
 }
 
 fn put_host(out: &mut Vec<u8>, host: IpAddr) {

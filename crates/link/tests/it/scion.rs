@@ -1,21 +1,20 @@
 //! Links over SCION, on real sockets.
 //!
-//! Evidence: self-agreement with a daemon and routers of our own, two ASes and
-//! two links between them; and the reference implementation's network of six
-//! ASes, where `interop/scion/links` names it.
+//! Evidence: self-agreement with daemons and routers of our own (`sim::scion`),
+//! two ASes and two links between them, or six ASes; and the reference
+//! implementation's network of the same six, where `interop/scion/links` names it.
 
 mod drkey;
 mod gateway;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
 use link::{Association, Client, ClientError, Endpoint, Limits, LinkError, ScionError};
 use scion::choice::NoPath;
-use scion::packet::{Carried, Packet};
+use sim::scion::{Counters, Cut, End, HEAD_END, Network, Plan, Topology};
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::device::{NAME, name};
@@ -24,49 +23,35 @@ use crate::transports::{LIMIT, check, listen, surroundings};
 const HEAD: &str = "2-ff00:0:211";
 const METERS: &str = "1-ff00:0:111";
 
-/// Two ASes with two links between them, each with a router at either end.
+/// A simulated network: two ASes with two links between them, or six.
 struct Net {
+    network: Network,
     /// The daemons of head end and meters.
     daemons: [SocketAddr; 2],
-    /// Links that swallow.
-    cut: Arc<Mutex<BTreeSet<u16>>>,
-    /// Links that packets came to, with the octets of their payload.
-    seen: Arc<Mutex<Vec<(u16, usize)>>>,
-    keys: Arc<drkey::Service>,
 }
 
 impl Net {
     async fn start() -> Self {
-        let (cut, seen) = (Arc::default(), Arc::default());
-        let mut routers = [Vec::new(), Vec::new()];
-        for link in [1, 2] {
-            let ends = [
-                Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap()),
-                Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap()),
-            ];
-            for (side, end) in ends.iter().enumerate() {
-                routers[side].push(end.local_addr().unwrap());
-                let (near, far) = (Arc::clone(end), Arc::clone(&ends[1 - side]));
-                let (cut, seen) = (Arc::clone(&cut), Arc::clone(&seen));
-                tokio::spawn(route(link, near, far, cut, seen));
-            }
-        }
-        let [near, far] = routers;
-        let keys = Arc::<drkey::Service>::default();
-        Self {
-            daemons: [
-                daemon(HEAD, METERS, near, Arc::clone(&keys)).await,
-                daemon(METERS, HEAD, far, Arc::clone(&keys)).await,
-            ],
-            cut,
-            seen,
-            keys,
-        }
+        Self::of(Plan {
+            epoch: Duration::from_secs(600),
+            ..Plan::new(Topology::pair())
+        })
+        .await
+    }
+
+    async fn of(plan: Plan) -> Self {
+        let network = Network::start(plan).await.unwrap();
+        let daemons = [HEAD_END, sim::scion::METERS].map(|place| network.daemon(place).unwrap());
+        Self { network, daemons }
     }
 
     async fn meter(&self) -> Endpoint {
+        self.meter_with("").await
+    }
+
+    async fn meter_with(&self, more: &str) -> Endpoint {
         let daemon = self.daemons[1];
-        let url = format!("scion://[{METERS},127.0.0.1]:0?daemon={daemon}");
+        let url = format!("scion://[{METERS},127.0.0.1]:0?daemon={daemon}{more}");
         listen(&url, &[1, 2], Limits::default()).await
     }
 
@@ -77,152 +62,22 @@ impl Net {
         let url = format!("scion://[{METERS},127.0.0.1]:{port}?daemon={daemon}{more}");
         url.parse().unwrap()
     }
-}
 
-/// A router and the link behind it: hands packets to the host they are for.
-async fn route(
-    link: u16,
-    near: Arc<UdpSocket>,
-    far: Arc<UdpSocket>,
-    cut: Arc<Mutex<BTreeSet<u16>>>,
-    seen: Arc<Mutex<Vec<(u16, usize)>>>,
-) {
-    let mut buffer = [0; 2_000];
-    loop {
-        let (count, _) = near.recv_from(&mut buffer).await.unwrap();
-        let octets = &buffer[..count];
-        let packet = Packet::decode(octets).unwrap();
-        let Carried::Udp {
-            destination_port,
-            payload,
-            ..
-        } = packet.carried().unwrap()
-        else {
-            panic!("only datagrams are sent");
-        };
-        seen.lock().unwrap().push((link, payload.len()));
-        if !cut.lock().unwrap().contains(&link) {
-            let to = (packet.destination.1, destination_port);
-            far.send_to(octets, to).await.unwrap();
+    /// Cuts the link at this interface of the head end in silence, and mends
+    /// the others.
+    fn cut_only(&self, interface: u16) {
+        for state in self.network.links() {
+            let [end, _] = state.link.ends;
+            let cut = (end.interface.0 == interface).then_some(Cut::Silent);
+            self.network.cut(end, cut).unwrap();
         }
     }
-}
 
-/// The least of Protocol Buffers.
-fn number(field: u64, value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    for mut value in [field << 3, value] {
-        while value > 0x7f {
-            out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
-            value >>= 7;
-        }
-        out.push(u8::try_from(value).unwrap());
+    /// What came to each of the links.
+    fn counters(&self) -> Vec<Counters> {
+        let links = self.network.links();
+        links.into_iter().map(|state| state.counters).collect()
     }
-    out
-}
-
-fn octets(field: u64, value: &[u8]) -> Vec<u8> {
-    let mut out = number(field, u64::try_from(value.len()).unwrap());
-    out[0] |= 2;
-    out.extend_from_slice(value);
-    out
-}
-
-/// One path for each router: over its link, from the first AS to the second.
-fn paths(own: &str, other: &str, routers: &[SocketAddr]) -> Vec<u8> {
-    let isd_as = |text: &str| {
-        let isd_as: scion::address::IsdAs = text.parse().unwrap();
-        isd_as.to_u64()
-    };
-    let mut out = Vec::new();
-    for (link, router) in (1_u8..).zip(routers) {
-        // One segment of two hop fields, against the order it was made in.
-        let mut raw = (2_u32 << 12).to_be_bytes().to_vec();
-        raw.extend_from_slice(&[0, 0, 0, 1, 0x68, 0, 0, 0]);
-        raw.extend_from_slice(&[0, 63, 0, link, 0, 0, 1, 2, 3, 4, 5, 6]);
-        raw.extend_from_slice(&[0, 63, 0, 0, 0, link, 1, 2, 3, 4, 5, 6]);
-        let address = octets(1, router.to_string().as_bytes());
-        let mut path = octets(1, &raw);
-        path.extend(octets(2, &octets(1, &address)));
-        for end in [own, other] {
-            let one = [number(1, isd_as(end)), number(2, link.into())].concat();
-            path.extend(octets(3, &one));
-        }
-        path.extend(number(4, 1_400));
-        path.extend(octets(5, &number(1, 4_000_000_000)));
-        path.extend(octets(6, &number(2, 1_000_000 * u64::from(link))));
-        out.extend(octets(1, &path));
-    }
-    out
-}
-
-/// A daemon: gRPC in clear, as the reference implementation's.
-async fn daemon(
-    own: &'static str,
-    other: &'static str,
-    routers: Vec<SocketAddr>,
-    keys: Arc<drkey::Service>,
-) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    let own_number: scion::address::IsdAs = own.parse().unwrap();
-    let about = number(1, own_number.to_u64());
-    let there = paths(own, other, &routers);
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (about, there) = (about.clone(), there.clone());
-            let keys = Arc::clone(&keys);
-            tokio::spawn(async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    let (head, mut body) = request.into_parts();
-                    let method = head
-                        .uri
-                        .path()
-                        .strip_prefix("/proto.daemon.v1.DaemonService/");
-                    let answer = match method.unwrap() {
-                        "AS" => about.clone(),
-                        "Paths" => there.clone(),
-                        method => {
-                            let mut asked = Vec::new();
-                            while let Some(chunk) = body.data().await {
-                                asked.extend_from_slice(&chunk.unwrap());
-                            }
-                            match keys.answer(method, &asked[5..]) {
-                                Some(answer) => answer,
-                                None => {
-                                    let head = http::Response::builder()
-                                        .header("content-type", "application/grpc")
-                                        .header("grpc-status", "7")
-                                        .header("grpc-message", "not for you")
-                                        .body(())
-                                        .unwrap();
-                                    respond.send_response(head, true).unwrap();
-                                    continue;
-                                }
-                            }
-                        }
-                    };
-                    let head = http::Response::builder()
-                        .header("content-type", "application/grpc")
-                        .body(())
-                        .unwrap();
-                    let mut body = respond.send_response(head, false).unwrap();
-                    let mut framed = BytesMut::new();
-                    framed.put_u8(0);
-                    framed.put_u32(u32::try_from(answer.len()).unwrap());
-                    framed.put_slice(&answer);
-                    let framed: Bytes = framed.freeze();
-                    body.send_data(framed, false).unwrap();
-                    let mut trailers = http::HeaderMap::new();
-                    trailers.insert("grpc-status", "0".parse().unwrap());
-                    body.send_trailers(trailers).unwrap();
-                }
-            });
-        }
-    });
-    at
 }
 
 async fn open(endpoint: &Endpoint) -> Client {
@@ -243,12 +98,16 @@ async fn a_link_carries_whole_sessions_in_short_datagrams() {
     for sap in [1, 2] {
         check(&net.endpoint(&meter, ""), sap).await;
     }
-    let seen = net.seen.lock().unwrap();
-    // The wrapper's header has eight octets; the device's own limit is 500.
-    let longest = seen.iter().map(|(_, length)| *length).max().unwrap();
-    assert!((400..=1_024 + 8).contains(&longest), "{longest}");
+    let [first, second] = net.counters()[..] else {
+        panic!("two links");
+    };
+    // The wrapper's header has eight octets, those of packets 80; the device's
+    // own limit is 500.
+    let longest = first.longest.max(second.longest);
+    assert!((480..=1_024 + 8 + 80).contains(&longest), "{longest}");
     // The quicker link, where nothing is lost for long.
-    assert!(seen.iter().any(|(link, _)| *link == 1));
+    assert!(first.packets > 0);
+    assert_eq!(net.network.astray(), 0);
 }
 
 #[tokio::test]
@@ -257,7 +116,7 @@ async fn a_router_that_swallows_is_left_and_every_answer_comes() {
     let meter = net.meter().await;
     let mut client = open(&net.endpoint(&meter, "")).await;
     for round in 0..6_u16 {
-        *net.cut.lock().unwrap() = BTreeSet::from([1 + round % 2]);
+        net.cut_only(1 + round % 2);
         for _ in 0..5 {
             read(&mut client).await;
         }
@@ -286,9 +145,10 @@ async fn a_fence_is_kept_both_ways_and_one_that_leaves_nothing_fails_closed() {
         read(&mut client).await;
     }
     client.release().await;
-    let seen: Vec<_> = std::mem::take(&mut *net.seen.lock().unwrap());
-    assert!(seen.len() >= 40);
-    assert!(seen.iter().all(|(link, _)| *link == 2), "{seen:?}");
+    let counters = net.counters();
+    assert_eq!(counters[0].packets, 0, "{counters:?}");
+    assert!(counters[1].packets >= 40, "{counters:?}");
+    net.network.forget();
     // Nothing is left: no packet leaves, and the error says why.
     let closed = net.endpoint(&meter, "&fence=- 1-ff00:0:111 +");
     let refused = Client::connect(&closed, Association::public(1), &surroundings(), LIMIT).await;
@@ -300,7 +160,168 @@ async fn a_fence_is_kept_both_ways_and_one_that_leaves_nothing_fails_closed() {
         error.to_string(),
         "the fence allows none of the 2 paths there are: nothing was sent"
     );
-    assert!(net.seen.lock().unwrap().is_empty());
+    assert!(net.counters().iter().all(|one| one.packets == 0));
+}
+
+/// The six ASes, as the reference implementation's network has them.
+mod six {
+    use super::*;
+
+    async fn six() -> Net {
+        Net::of(Plan::new(Topology::six())).await
+    }
+
+    fn end(text: &str) -> End {
+        text.parse().unwrap()
+    }
+
+    /// Names the links that packets came to.
+    fn used(net: &Net) -> BTreeSet<String> {
+        let links = net.network.links().into_iter();
+        links
+            .filter(|state| state.counters.packets > 0)
+            .map(|state| state.link.ends[0].to_string())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn every_fence_is_kept_in_both_directions() {
+        let net = six().await;
+        for (fence, left, forbidden) in [
+            ("+", 6, &[][..]),
+            ("- 3 +", 4, &["1-ff00:0:110#2", "3-ff00:0:310#2"]),
+            (
+                "- 1-ff00:0:110 +",
+                2,
+                &["1-ff00:0:110#10", "1-ff00:0:110#1"],
+            ),
+            ("- 2-ff00:0:210%233 +", 4, &["1-ff00:0:120#1"]),
+            ("- 2-ff00:0:211%231 +", 3, &["2-ff00:0:210#10"]),
+            (
+                "- 1-ff00:0:120 - 2-ff00:0:210%231 +",
+                2,
+                &["1-ff00:0:110#1", "1-ff00:0:120#1"],
+            ),
+        ] {
+            net.network.forget();
+            let more = format!("&fence={fence}");
+            let meter = net.meter_with(&more).await;
+            let mut client = open(&net.endpoint(&meter, &more)).await;
+            for _ in 0..10 {
+                read(&mut client).await;
+            }
+            let status = client.scion().unwrap();
+            assert_eq!((status.known, status.allowed), (6, left), "{fence}");
+            let receipt = status.receipt;
+            let (sent, received) = (receipt.sent.unwrap(), receipt.received.unwrap());
+            assert_eq!(sent.reversed().hops(), received.hops(), "{fence}");
+            client.release().await;
+            let used = used(&net);
+            assert!(used.len() >= 3, "{used:?}");
+            assert!(
+                forbidden.iter().all(|it| !used.contains(*it)),
+                "{fence}: {used:?}"
+            );
+        }
+        assert_eq!(net.network.astray(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_pattern_chooses_the_way_through_the_third_domain() {
+        let net = six().await;
+        let meter = net.meter().await;
+        let more = "&pattern=2-ff00:0:211 2%2B 3%2B 1%2B";
+        let mut client = open(&net.endpoint(&meter, more)).await;
+        read(&mut client).await;
+        let status = client.scion().unwrap();
+        assert_eq!((status.known, status.allowed), (6, 2));
+        let used = used(&net);
+        assert!(used.contains("3-ff00:0:310#2") && used.contains("1-ff00:0:110#2"));
+        assert!(!used.contains("1-ff00:0:110#1") && !used.contains("1-ff00:0:120#1"));
+    }
+
+    /// Every link on the way is cut in turn, and none leaves the fence.
+    #[tokio::test]
+    async fn a_cut_that_is_reported_is_left_at_once_and_no_read_is_lost() {
+        let net = six().await;
+        let fence = "&fence=- 3 +";
+        let meter = net.meter_with(fence).await;
+        let mut client = open(&net.endpoint(&meter, fence)).await;
+        let before = client.scion().unwrap().counters;
+        for link in [
+            "2-ff00:0:211#1",
+            "2-ff00:0:211#2",
+            "1-ff00:0:111#1",
+            "1-ff00:0:111#2",
+            "1-ff00:0:110#1",
+            "2-ff00:0:210#3",
+        ] {
+            net.network.cut(end(link), Some(Cut::Loud)).unwrap();
+            for _ in 0..5 {
+                read(&mut client).await;
+            }
+            net.network.cut(end(link), None).unwrap();
+        }
+        let after = client.scion().unwrap().counters;
+        // It moves to another path each time that the link was in use.
+        assert!(after.reports > before.reports, "{after:?}");
+        assert!(
+            !used(&net).iter().any(|link| link.contains("3-ff00:0:310")),
+            "{:?}",
+            used(&net)
+        );
+        assert_eq!(net.counters()[1].packets, 0);
+        assert_eq!(net.network.astray(), 0);
+        client.release().await;
+    }
+
+    #[tokio::test]
+    async fn what_a_link_takes_and_loses_costs_time_and_no_reading() {
+        let net = Net::of(Plan {
+            delays: true,
+            ..Plan::new(Topology::six())
+        })
+        .await;
+        let fence = "&fence=- 3 - 1-ff00:0:120 +";
+        let meter = net.meter_with(fence).await;
+        net.network.lose(end("1-ff00:0:110#1"), 0.3).unwrap();
+        let clock = surroundings().clock;
+        let mut client = open(&net.endpoint(&meter, fence)).await;
+        let begun = clock.now();
+        for _ in 0..20 {
+            read(&mut client).await;
+        }
+        // Both ways, 1 + 5 + 2 ms each.
+        let took = clock.now().since(begun);
+        assert!(took >= 20 * Duration::from_millis(16), "{took:?}");
+        let lossy = net.counters()[0];
+        assert!(lossy.lost > 0 && lossy.lost < lossy.packets, "{lossy:?}");
+        assert!(client.counts().repeated > 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_packet_of_a_path_goes_nowhere() {
+        let net = six().await;
+        let meter = net.meter().await;
+        let mut client = open(&net.endpoint(&meter, "")).await;
+        let before: u64 = net.counters().iter().map(|one| one.packets).sum();
+        let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let router = net.network.router(end("1-ff00:0:110#1")).unwrap();
+        for octets in [&[][..], &[0; 40], b"GET / HTTP/1.1\r\n", &[0xff; 1_400]] {
+            stranger.send_to(octets, router).await.unwrap();
+        }
+        let counted = async {
+            while net.network.astray() < 4 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, counted).await.unwrap();
+        let after: u64 = net.counters().iter().map(|one| one.packets).sum();
+        assert_eq!(before, after);
+        read(&mut client).await;
+        assert!(net.network.cut(end("9-ff00:0:999#1"), None).is_err());
+        assert!("2-ff00:0:211".parse::<End>().is_err());
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 
 use proptest::prelude::*;
 use scion::address::InterfaceId;
-use scion::packet::{Carried, Packet, PacketError, Place, PlaceError, Report, crossed, datagram};
+use scion::packet::{
+    Carried, Packet, PacketError, Place, PlaceError, Report, crossed, datagram, interface_down,
+};
 use scion::session::peer_of;
 use serde_json::Value;
 
@@ -112,6 +114,38 @@ fn reports_of_the_reference_are_read() {
         assert_eq!(quote, [0xff; 18], "{name}");
         assert!(Packet::decode_quote(quote).is_err());
     }
+}
+
+#[test]
+fn a_report_of_ours_is_the_references() {
+    let golden = golden("scion-scmp-ext-int-down");
+    let theirs = Packet::decode(&golden).unwrap();
+    // Theirs names another reporter than who it is from.
+    let reporter = theirs.destination.0;
+    let from = (reporter, theirs.source.1);
+    let to = (theirs.source.0, theirs.destination.1);
+    let down = |quote: &[u8]| interface_down(from, to, theirs.path, InterfaceId(5), quote).unwrap();
+    let ours = down(&[0xff; 18]);
+    let header = 4 * usize::from(golden[5]);
+    assert_eq!(ours[4..12], golden[4..12]);
+    assert_eq!(ours[header..header + 2], golden[header..header + 2]);
+    assert_eq!(ours[header + 4..], golden[header + 4..]);
+    let mut without_sum = ours.clone();
+    without_sum[header + 2..header + 4].fill(0);
+    assert_eq!(checked(&without_sum), ours);
+    assert_eq!(Packet::decode(&ours).unwrap().path, theirs.path);
+    // Of a long packet as much is quoted as routers do.
+    let long = down(&[7; 1_400]);
+    assert!((1_100..=1_232).contains(&long.len()), "{}", long.len());
+    let packet = Packet::decode(&long).unwrap();
+    let Ok(Carried::Report(report, quote)) = packet.carried() else {
+        panic!("no report");
+    };
+    assert!(matches!(
+        report,
+        Report::ExternalInterfaceDown { isd_as, interface: InterfaceId(5) } if isd_as == reporter
+    ));
+    assert!(quote.len() > 1_000 && quote.iter().all(|octet| *octet == 7));
 }
 
 /// Puts the checksum in, computed in another way than the crate does it: bit

@@ -5,10 +5,8 @@
 //! the reference implementation does (its vectors: crate `scion`); against its
 //! daemons in `interop/scion/links`.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,86 +27,14 @@ use link::{
     Endpoint, Entropy as _, Limits, Listener, Sap, Service as Serving, SharedDevice, Surroundings,
     SystemClock, SystemEntropy, serve,
 };
-use scion::address::IsdAs;
-use scion::drkey::{Epoch, Protocol, SecretValue};
 
-use super::{METERS, Net, octets};
+use super::{METERS, Net};
 use crate::device::{NAME, name};
 use crate::transports::LIMIT;
 
 /// The length of an epoch in seconds, and the begin of one.
 const EPOCH: i64 = 600;
 const BEGIN: i64 = 1_800_000_000;
-
-/// A small control service: what an AS's daemon answers about keys.
-#[derive(Default)]
-pub(super) struct Service {
-    refuses: AtomicBool,
-    /// The methods that were asked for.
-    asked: Mutex<Vec<String>>,
-}
-
-impl Service {
-    pub(super) fn answer(&self, method: &str, request: &[u8]) -> Option<Vec<u8>> {
-        if self.refuses.load(Ordering::SeqCst) {
-            return None;
-        }
-        self.asked.lock().unwrap().push(method.to_owned());
-        let (numbers, texts) = fields(request);
-        let (time, _) = fields(&texts[&1]);
-        let host = |field| -> IpAddr {
-            let text = String::from_utf8(texts[&field].clone());
-            text.unwrap().parse().unwrap()
-        };
-        let begin = u32::try_from(time[&1]).unwrap() / 600 * 600;
-        let epoch = Epoch::new(begin, begin + 600).unwrap();
-        let secret = SecretValue::derive(&numbers[&3].to_be_bytes(), Protocol::GENERIC, epoch);
-        let level1 = secret.level1(IsdAs::from_u64(numbers[&4]));
-        let protocol = Protocol(u16::try_from(numbers[&2]).unwrap());
-        let key = match method {
-            "DRKeyHostAS" => level1.host_as(protocol, host(5)).octets().clone(),
-            "DRKeyHostHost" => level1.host_host(protocol, host(5), host(6)),
-            other => panic!("{other} is not asked for"),
-        };
-        let time = |seconds: u32| super::number(1, seconds.into());
-        let mut answer = octets(1, &time(epoch.begin()));
-        answer.extend(octets(2, &time(epoch.end())));
-        answer.extend(octets(3, key.dangerous_octets()));
-        Some(answer)
-    }
-
-    fn count(&self, method: &str) -> usize {
-        let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|one| *one == method).count()
-    }
-}
-
-/// The fields of a message: numbers, and octets.
-fn fields(octets: &[u8]) -> (BTreeMap<u64, u64>, BTreeMap<u64, Vec<u8>>) {
-    let (mut numbers, mut texts) = (BTreeMap::new(), BTreeMap::new());
-    let mut rest = octets.iter().copied();
-    let number = |rest: &mut dyn Iterator<Item = u8>| -> Option<u64> {
-        let (mut value, mut shift) = (0, 0);
-        loop {
-            let octet = rest.next()?;
-            value |= u64::from(octet & 0x7f) << shift;
-            shift += 7;
-            if octet < 0x80 {
-                return Some(value);
-            }
-        }
-    };
-    while let Some(key) = number(&mut rest) {
-        let value = number(&mut rest).unwrap();
-        if key & 7 == 0 {
-            numbers.insert(key >> 3, value);
-        } else {
-            let length = usize::try_from(value).unwrap();
-            texts.insert(key >> 3, rest.by_ref().take(length).collect());
-        }
-    }
-    (numbers, texts)
-}
 
 /// A clock whose time of day is set.
 struct Set {
@@ -422,8 +348,8 @@ async fn a_session_goes_over_into_the_next_epochs_without_a_failed_read() {
     client.release().await;
     // One key for the meters' AS and epoch, one for the two hosts; the next
     // epoch's are asked for ahead of time.
-    assert!(site.net.keys.count("DRKeyHostAS") >= 5);
-    assert!(site.net.keys.count("DRKeyHostHost") >= 5);
+    assert!(site.net.network.keys().asked("DRKeyHostAS") >= 5);
+    assert!(site.net.network.keys().asked("DRKeyHostHost") >= 5);
 }
 
 #[tokio::test]
@@ -440,7 +366,7 @@ async fn one_key_of_the_network_is_enough_for_all_associations_of_an_epoch() {
     }
     assert_eq!(site.associations(), 4);
     // The meter asked for this epoch's and the next one's, whoever asked it.
-    assert!(site.net.keys.count("DRKeyHostHost") <= 2);
+    assert!(site.net.network.keys().asked("DRKeyHostHost") <= 2);
 }
 
 #[tokio::test]
@@ -495,14 +421,14 @@ async fn neither_part_of_the_mixture_is_enough() {
     );
     // The secret without the network's key: the daemon refuses, and says so.
     let site = Site::at(100).await;
-    site.net.keys.refuses.store(true, Ordering::SeqCst);
+    site.net.network.keys().refuse(true);
     let refused = associate(&site.endpoint, 1, SECRET, &here).await.err();
     let Some(ClientError::Drkey(DrkeyError::NotGiven(why))) = refused else {
         panic!("{refused:?}");
     };
     assert!(why.to_string().contains("not for you"), "{why}");
     // A secret that is none.
-    site.net.keys.refuses.store(false, Ordering::SeqCst);
+    site.net.network.keys().refuse(false);
     let weak = associate(&site.endpoint, 1, [7; 16], &Set::at(200)).await;
     assert!(matches!(
         weak.err(),
