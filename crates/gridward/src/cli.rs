@@ -18,6 +18,7 @@ use crate::papers::PapersOptions;
 use crate::read::ReadOptions;
 use crate::secret::Secret;
 use crate::sig_role::SigOptions;
+use crate::sim_role::SimOptions;
 
 /// Meter, head end and tools for DLMS/COSEM, in one program.
 #[derive(Debug, Parser)]
@@ -71,6 +72,8 @@ pub(crate) enum Command {
     Sig(SigOptions),
     /// Start a head end, meters and two concentrators, to look at
     Demo(DemoOptions),
+    /// Run a simulated network, with links to be cut
+    Sim(SimOptions),
     /// Measure what is claimed, beside others on the same messages
     Experiment(ExperimentOptions),
     /// Print the default configuration, or check a file

@@ -30,6 +30,7 @@ mod role;
 mod scion;
 mod secret;
 mod sig_role;
+mod sim_role;
 mod target;
 mod text;
 
@@ -98,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
         Command::Homegate(options) => homegate_role::run(&options, &mut output),
         Command::Sig(options) => sig_role::run(&options, &mut output),
         Command::Demo(options) => demo::run(&options, &mut output),
+        Command::Sim(options) => sim_role::run(&options, &mut output),
         Command::Experiment(options) => experiment::run(&options, &mut output),
         Command::Config(options) => config::run(&options, &mut output),
         Command::Image(options) => image::run(&options, &mut output),

@@ -21,6 +21,8 @@ const COMMANDS: &[&[&str]] = &[
     &["homegate", "token"],
     &["sig"],
     &["demo"],
+    &["sim"],
+    &["sim", "scion"],
     &["experiment"],
     &["experiment", "sctp"],
     &["config"],

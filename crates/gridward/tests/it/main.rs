@@ -29,5 +29,6 @@ mod process;
 mod program;
 mod redundancy;
 mod session;
+mod simulated;
 mod strangers;
 mod wan;
