@@ -9,6 +9,7 @@ mod plot;
 mod report;
 mod rows;
 mod run;
+mod scion;
 mod trace;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::output::Output;
 use peer::PeerCommand;
 use report::Report;
 use run::{Runner, Stack};
+use scion::{ReaderOptions, ScionOptions};
 
 #[derive(Args, Debug)]
 pub(crate) struct ExperimentOptions {
@@ -34,6 +36,11 @@ pub(crate) struct ExperimentOptions {
 enum ExperimentCommand {
     /// SCTP beside TCP and other SCTPs, between two network namespaces
     Sctp(SctpOptions),
+    /// SCION natively beside SCION-IP gateways and plain IP, and links cut
+    Scion(ScionOptions),
+    /// One client of the experiment over SCION
+    #[command(hide = true)]
+    Reader(Box<ReaderOptions>),
     /// One side of an experiment
     #[command(hide = true)]
     Peer {
@@ -97,6 +104,8 @@ pub(crate) enum Name {
 pub(crate) fn run(options: &ExperimentOptions, output: &mut Output<'_, '_>) -> Outcome {
     match &options.command {
         ExperimentCommand::Sctp(options) => sctp(options, output),
+        ExperimentCommand::Scion(options) => scion::run(options, output),
+        ExperimentCommand::Reader(options) => scion::read(options, output),
         ExperimentCommand::Peer { command } => peer::run(command, output),
     }
 }
@@ -132,7 +141,7 @@ fn sctp(options: &SctpOptions, output: &mut Output<'_, '_>) -> Outcome {
         }
         // What is measured is kept, whatever happens to the rest.
         if let Some(out) = &options.out {
-            write(out, &report)?;
+            write(out, "sctp", &report)?;
         }
         reports.push(report);
     }
@@ -149,6 +158,21 @@ fn sctp(options: &SctpOptions, output: &mut Output<'_, '_>) -> Outcome {
 
 /// On what this was measured.
 fn about(runner: &Runner, short: bool) -> String {
+    let missing: Vec<&str> = Stack::ALL
+        .into_iter()
+        .filter(|stack| !runner.stacks().any(|there| there == *stack))
+        .map(Stack::name)
+        .collect();
+    let missing = if missing.is_empty() {
+        String::new()
+    } else {
+        format!(" Not measured here: {}.", missing.join(", "))
+    };
+    format!("{}{missing}", machine(short))
+}
+
+/// The machine and the build.
+fn machine(short: bool) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let kernel = read("/proc/sys/kernel/osrelease");
     let load = read("/proc/loadavg");
@@ -159,19 +183,9 @@ fn about(runner: &Runner, short: bool) -> String {
     } else {
         "release build"
     };
-    let missing: Vec<&str> = Stack::ALL
-        .into_iter()
-        .filter(|stack| !runner.stacks().any(|there| there == *stack))
-        .map(Stack::name)
-        .collect();
-    let missing = if missing.is_empty() {
-        String::new()
-    } else {
-        format!("; not measured here: {}", missing.join(", "))
-    };
     let short = if short { ", the short form" } else { "" };
     format!(
-        "Linux {}, {processors} processors, load {} at the start, {build}{short}{missing}.",
+        "Linux {}, {processors} processors, load {} at the start, {build}{short}.",
         kernel.trim(),
         load.join(" ")
     )
@@ -203,10 +217,11 @@ fn put(path: &Path, text: &str) -> Outcome {
     std::fs::write(path, text).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
-fn write(out: &Path, report: &Report) -> Outcome {
+/// Writes the table and the plot; `family` is what their names begin with.
+fn write(out: &Path, family: &str, report: &Report) -> Outcome {
     let name = report.name;
-    put(&out.join(format!("sctp-{name}.csv")), &report.csv())?;
-    put(&out.join(format!("sctp-{name}.svg")), &report.plot)
+    put(&out.join(format!("{family}-{name}.csv")), &report.csv())?;
+    put(&out.join(format!("{family}-{name}.svg")), &report.plot)
 }
 
 fn page(about: &str, reports: &[Report]) -> String {
@@ -215,7 +230,7 @@ fn page(about: &str, reports: &[Report]) -> String {
          [README.md](README.md).\n{about}\n\n"
     );
     for report in reports {
-        text.push_str(&report.section());
+        text.push_str(&report.section("sctp"));
     }
     text
 }

@@ -31,6 +31,13 @@ impl Latencies {
         self.0.last().copied()
     }
 
+    pub(super) fn mean(&self) -> Option<f64> {
+        let count = u32::try_from(self.0.len())
+            .ok()
+            .filter(|count| *count > 0)?;
+        Some(self.0.iter().sum::<f64>() / f64::from(count))
+    }
+
     /// Per cent that took longer.
     pub(super) fn later_than(&self, limit: f64) -> Option<f64> {
         let late = self.0.iter().filter(|latency| **latency > limit).count();
@@ -68,7 +75,9 @@ mod tests {
         assert_eq!(latencies.percentile(99), Some(198.0));
         assert_eq!(latencies.percentile(100), Some(200.0));
         assert_eq!(latencies.later_than(190.0), Some(5.0));
+        assert_eq!(latencies.mean(), Some(100.5));
         assert_eq!(Latencies::default().percentile(50), None);
+        assert_eq!(Latencies::default().mean(), None);
         assert_eq!(Latencies::default().later_than(1.0), None);
     }
 

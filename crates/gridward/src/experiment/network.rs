@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::failure::Failure;
 
 /// A network namespace, kept by a process that waits for the end of its input.
-struct Namespace {
+pub(super) struct Namespace {
     keeper: Child,
     _input: Option<ChildStdin>,
 }
@@ -64,7 +64,7 @@ impl Side {
 }
 
 impl Namespace {
-    fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Failure> {
         let ours = fs::read_link("/proc/self/ns/net").map_err(|_| refused("there is no /proc"))?;
         let mut keeper = Command::new("unshare")
             .args(["--net", "cat"])
@@ -94,13 +94,20 @@ impl Namespace {
         Ok(namespace)
     }
 
-    fn net(&self) -> String {
+    /// What `nsenter` takes to enter it.
+    pub(super) fn net(&self) -> String {
         // Not `ip netns exec`: it mounts, which a folder as root directory
         // refuses.
         format!("--net=/proc/{}/ns/net", self.keeper.id())
     }
 
-    fn run(&self, command: &str) -> Result<String, Failure> {
+    /// The process that stands for it.
+    pub(super) fn id(&self) -> u32 {
+        self.keeper.id()
+    }
+
+    /// Runs a command in it.
+    pub(super) fn run(&self, command: &str) -> Result<String, Failure> {
         let done = Command::new("nsenter")
             .arg(self.net())
             .args(command.split(' '))

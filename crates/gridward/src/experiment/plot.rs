@@ -235,9 +235,19 @@ pub(super) fn lines(
 
 /// How many per cent took at most how long, one line each.
 pub(super) fn distribution(title: &str, series: &[(String, Vec<f64>)]) -> String {
+    distribution_beside(title, series, &[])
+}
+
+/// The same beside single figures of others, as dashed lines with their names.
+pub(super) fn distribution_beside(
+    title: &str,
+    series: &[(String, Vec<f64>)],
+    others: &[(String, f64)],
+) -> String {
     let most = series
         .iter()
         .filter_map(|(_, latencies)| latencies.last().copied())
+        .chain(others.iter().map(|(_, figure)| *figure))
         .fold(10.0, f64::max);
     let across = Axis {
         name: "latency, ms",
@@ -271,7 +281,27 @@ pub(super) fn distribution(title: &str, series: &[(String, Vec<f64>)]) -> String
             points: lines_of(latencies),
         })
         .collect();
-    lines(title, across, up, &series, false)
+    let svg = lines(title, across, up, &series, false);
+    let mut svg = svg.trim_end().trim_end_matches("</svg>").to_owned();
+    for ((name, figure), place) in others.iter().zip(1_u8..) {
+        let at = x(across.place(*figure));
+        put!(
+            svg,
+            "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{:.1}\" stroke=\"#888\" \
+             stroke-width=\"1.5\" stroke-dasharray=\"5 4\"/>",
+            y(0.0),
+            y(1.0)
+        );
+        put!(
+            svg,
+            "<text class=\"i\" x=\"{:.1}\" y=\"{:.1}\" font-size=\"11\" text-anchor=\"end\">{}</text>",
+            at - 5.0,
+            y(0.0) - 14.0 * f64::from(place),
+            escaped(name)
+        );
+    }
+    svg.push_str("</svg>\n");
+    svg
 }
 
 /// Bars in groups: `groups` have a name and a value for each of `names`.
@@ -371,5 +401,12 @@ mod tests {
         let svg = distribution("t", &[("one".to_owned(), vec![1.0, 2.0, 3.0])]);
         assert!(svg.contains("<path") && svg.ends_with("</svg>\n"));
         assert!(!svg.contains("NaN"));
+        let beside = distribution_beside(
+            "t",
+            &[("one".to_owned(), vec![1.0, 2.0, 3.0])],
+            &[("quoted & old".to_owned(), 32.8)],
+        );
+        assert!(beside.contains("quoted &amp; old") && beside.contains("stroke-dasharray"));
+        assert_eq!(beside.matches("</svg>").count(), 1);
     }
 }

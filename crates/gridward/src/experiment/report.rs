@@ -249,8 +249,8 @@ impl Report {
         })
     }
 
-    /// A section of the page.
-    pub(super) fn section(&self) -> String {
+    /// A section of the page; `family` is what the plot's name begins with.
+    pub(super) fn section(&self, family: &str) -> String {
         let mut text = format!("## {}\n\n", self.title);
         for line in wrapped(&self.legend, COLUMNS) {
             text.push_str(&format!("{line}\n"));
@@ -274,7 +274,10 @@ impl Report {
         if !self.goals.is_empty() {
             text.push('\n');
         }
-        text.push_str(&format!("![{}](sctp-{}.svg)\n\n", self.title, self.name));
+        text.push_str(&format!(
+            "![{}]({family}-{}.svg)\n\n",
+            self.title, self.name
+        ));
         text
     }
 }

@@ -120,11 +120,12 @@ impl Process {
     }
 
     /// Closes its input, which tells it to stop.
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         drop(self.input.take());
     }
 
-    fn failed(&mut self, why: &str) -> Failure {
+    /// Why it failed, with what it said last.
+    pub(super) fn failed(&mut self, why: &str) -> Failure {
         drop(self.child.kill());
         let mut said = String::new();
         if let Some(error) = self.child.stderr.take() {
@@ -136,7 +137,7 @@ impl Process {
     }
 
     /// The next line; `None` at the end.
-    fn line(&mut self, limit: Duration) -> Result<Option<String>, Failure> {
+    pub(super) fn line(&mut self, limit: Duration) -> Result<Option<String>, Failure> {
         match self.lines.recv_timeout(limit) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
@@ -156,10 +157,15 @@ impl Process {
 
     /// Kibibytes of memory that it has now.
     pub(super) fn memory(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        line.split_whitespace().nth(1)?.parse().ok()
+        memory(self.pid())
     }
+}
+
+/// Kibibytes of memory that a process has now.
+pub(super) fn memory(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 impl Drop for Process {

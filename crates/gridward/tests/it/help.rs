@@ -25,6 +25,7 @@ const COMMANDS: &[&[&str]] = &[
     &["sim", "scion"],
     &["experiment"],
     &["experiment", "sctp"],
+    &["experiment", "scion"],
     &["config"],
     &["config", "default"],
     &["config", "check"],

@@ -1,0 +1,156 @@
+//! `gridward experiment scion`: readings over SCION, through a gateway and over
+//! plain IP, and what a cut link costs.
+
+mod delay;
+mod failover;
+mod place;
+mod reader;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::report::Report;
+use super::{Folder, machine, put, write};
+use crate::Outcome;
+use crate::failure::Failure;
+use crate::output::Output;
+
+pub(super) use reader::{ReaderOptions, run as read};
+
+/// What both ends keep to: no path through the third domain.
+const FENCE: &str = "- 3 +";
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  gridward experiment scion --short
+  sudo gridward experiment scion --out results
+  sudo gridward experiment scion --network /tmp/net --out results
+
+As root it makes three network namespaces and reads through our SCION-IP gateway
+as well; without, that row is left out. It takes ip, unshare and nsenter then.
+Without --network the network is that of gridward sim scion, without delays.
+With it, that of interop/scion/net, which is up already; with namespaces (root)
+the reference implementation's gateway is measured too. Links are cut in the
+simulated network only.")]
+pub(crate) struct ScionOptions {
+    /// Write a page, CSV and plots to this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Readings of each way [default: 500; with --short 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    readings: Option<u32>,
+
+    /// Milliseconds from one reading to the next [default: 500; with --short 20]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    apart: Option<u64>,
+
+    /// Seconds in place of minutes: shows that all works, not how well
+    #[arg(long)]
+    short: bool,
+
+    /// The reference implementation's network: a folder of interop/scion/net
+    #[arg(long, value_name = "FOLDER")]
+    network: Option<PathBuf>,
+}
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+struct Extent {
+    readings: u32,
+    apart_ms: u64,
+    /// Times that each cut is made.
+    cuts: u32,
+    /// Readings of each of these.
+    cut_readings: u32,
+}
+
+pub(super) fn run(options: &ScionOptions, output: &mut Output<'_, '_>) -> Outcome {
+    let folder = Folder::new()?;
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("the program does not find itself: {error}")))?;
+    let (usual, apart, cuts, cut_readings) = if options.short {
+        (20, 20, 1, 40)
+    } else {
+        (500, 500, 10, 200)
+    };
+    let extent = Extent {
+        readings: options.readings.unwrap_or(usual),
+        apart_ms: options.apart.unwrap_or(apart),
+        cuts,
+        cut_readings,
+    };
+    let mut said = Vec::new();
+    let mut place = place::Place::new(
+        program.clone(),
+        folder.0.clone(),
+        options.network.as_deref(),
+        &mut said,
+    )?;
+    for line in &said {
+        output.note(line);
+    }
+    let about = format!("{}{}", machine(options.short), place.about());
+    if !output.json() {
+        output.write(&format!("{about}\n"))?;
+    }
+    let mut reports = Vec::new();
+    let (mut report, samples) = delay::measure(&place, extent, &mut |what| output.note(what))?;
+    report
+        .goals
+        .extend(place.at_last().as_ref().and_then(delay::kept_off));
+    if let Some(out) = &options.out {
+        put(
+            &out.join(format!("{}-{}-all.csv", place.family(), report.name)),
+            &samples,
+        )?;
+    }
+    show(&report, &place, options, output)?;
+    reports.push(report);
+    if place.is_simulated() {
+        let report = failover::measure(&program, &folder.0, extent, &mut |what| output.note(what))?;
+        show(&report, &place, options, output)?;
+        reports.push(report);
+    }
+    if let Some(out) = &options.out {
+        let page = page(&about, place.family(), &reports);
+        put(&out.join(format!("{}.md", place.family())), &page)?;
+    }
+    if output.json() {
+        let reports: Vec<_> = reports.iter().map(Report::to_json).collect();
+        output.write_json(&json!({"about": about, "notes": said, "experiments": reports}))?;
+    }
+    Ok(())
+}
+
+/// Shows what was measured and keeps it, whatever happens to the rest.
+fn show(
+    report: &Report,
+    place: &place::Place,
+    options: &ScionOptions,
+    output: &mut Output<'_, '_>,
+) -> Outcome {
+    if !output.json() {
+        let table = report.table(output.style());
+        output.write(&format!("\n{table}"))?;
+        output.flush()?;
+    }
+    match &options.out {
+        Some(out) => write(out, place.family(), report),
+        None => Ok(()),
+    }
+}
+
+fn page(about: &str, family: &str, reports: &[Report]) -> String {
+    let mut text = format!(
+        "# SCION, a gateway and plain IP\n\nWritten by `gridward experiment scion`; what it means \
+         stands in [README.md](README.md).\n{about}\n\n"
+    );
+    for report in reports {
+        text.push_str(&report.section(family));
+    }
+    text
+}

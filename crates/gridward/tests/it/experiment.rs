@@ -1,0 +1,97 @@
+//! `gridward experiment scion` in its short form, as a process. Evidence:
+//! self-agreement; what was measured stands in `docs/experiments`.
+
+use serde_json::Value;
+
+use crate::program::run;
+
+/// The short form: that all works and nothing is lost; never how fast.
+#[test]
+fn the_experiment_loses_no_reading_and_keeps_off_what_is_forbidden() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("results");
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_gridward"))
+        .args(["experiment", "scion", "--short", "--json", "--out"])
+        .arg(&out)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}");
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let [delay, failover] = told["experiments"].as_array().unwrap().as_slice() else {
+        panic!("{told}");
+    };
+    let column = |report: &Value, row: &Value, name: &str| {
+        let columns = report["columns"].as_array().unwrap();
+        let at = columns.iter().position(|column| column == name).unwrap();
+        row[at].clone()
+    };
+    let rows = |report: &Value| report["rows"].as_array().unwrap().clone();
+    let ways = rows(delay);
+    let of = |way: &str| ways.iter().find(|row| row[0] == way);
+    for way in ["native", "plain IP", "our gateway"] {
+        let Some(row) = of(way) else {
+            // It takes a namespace and an interface; then it is said.
+            assert!(
+                way == "our gateway" && said.contains("our gateway is not measured"),
+                "{said}"
+            );
+            continue;
+        };
+        assert_eq!(column(delay, row, "lost"), 0.0, "{way}");
+        assert!(column(delay, row, "p50").as_f64().unwrap() > 0.0);
+        assert!(column(delay, row, "meter MB").as_f64().unwrap() > 1.0);
+    }
+    // What others published is there and marked, and nothing of it measured.
+    let paper = of("paper: native").unwrap();
+    assert_eq!(column(delay, paper, "mean"), 32.8);
+    assert!(delay["legend"].as_str().unwrap().contains("quoted"));
+    let cuts = rows(failover);
+    assert_eq!(cuts.len(), 9);
+    for row in &cuts {
+        assert_eq!(column(failover, row, "lost"), 0.0, "{row}");
+        assert_eq!(column(failover, row, "readings"), 40.0);
+    }
+    for report in [delay, failover] {
+        let goals = report["goals"].as_array().unwrap();
+        let kept = goals
+            .iter()
+            .find(|goal| goal["wanted"].as_str().unwrap().contains("forbidden"));
+        assert_eq!(kept.unwrap()["met"], true, "{kept:?}");
+    }
+    for file in [
+        "scion.md",
+        "scion-delay.csv",
+        "scion-delay.svg",
+        "scion-delay-all.csv",
+        "scion-failover.csv",
+        "scion-failover.svg",
+    ] {
+        assert!(
+            std::fs::metadata(out.join(file)).unwrap().len() > 100,
+            "{file}"
+        );
+    }
+    let svg = std::fs::read_to_string(out.join("scion-delay.svg")).unwrap();
+    assert!(svg.contains("paper: native, mean (quoted)"));
+    let all = std::fs::read_to_string(out.join("scion-delay-all.csv")).unwrap();
+    assert_eq!(
+        all.lines()
+            .filter(|line| line.starts_with("\"native\""))
+            .count(),
+        20
+    );
+}
+
+#[test]
+fn a_network_that_is_not_there_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let refused = run(&["experiment", "scion", "--short", "--network", path]);
+    assert_eq!(refused.status, 1);
+    assert!(
+        refused.error.contains("interop/scion/net up"),
+        "{}",
+        refused.error
+    );
+}
