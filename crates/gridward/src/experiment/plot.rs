@@ -283,6 +283,9 @@ pub(super) fn distribution_beside(
         .collect();
     let svg = lines(title, across, up, &series, false);
     let mut svg = svg.trim_end().trim_end_matches("</svg>").to_owned();
+    // Names stand left of all of them.
+    let first = others.iter().map(|(_, figure)| *figure);
+    let names_at = x(across.place(first.fold(f64::INFINITY, f64::min))) - 5.0;
     for ((name, figure), place) in others.iter().zip(1_u8..) {
         let at = x(across.place(*figure));
         put!(
@@ -295,7 +298,7 @@ pub(super) fn distribution_beside(
         put!(
             svg,
             "<text class=\"i\" x=\"{:.1}\" y=\"{:.1}\" font-size=\"11\" text-anchor=\"end\">{}</text>",
-            at - 5.0,
+            names_at,
             y(0.0) - 14.0 * f64::from(place),
             escaped(name)
         );

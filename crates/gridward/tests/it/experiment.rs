@@ -73,7 +73,7 @@ fn the_experiment_loses_no_reading_and_keeps_off_what_is_forbidden() {
         );
     }
     let svg = std::fs::read_to_string(out.join("scion-delay.svg")).unwrap();
-    assert!(svg.contains("paper: native, mean (quoted)"));
+    assert!(svg.contains("paper: native, mean 32.8 ms (quoted)"));
     let all = std::fs::read_to_string(out.join("scion-delay-all.csv")).unwrap();
     assert_eq!(
         all.lines()

@@ -217,7 +217,7 @@ fn report(rows: &[Row], extent: Extent) -> Report {
         .collect();
     let quoted: Vec<_> = QUOTED
         .iter()
-        .map(|(name, mean, ..)| (format!("{name}, mean (quoted)"), *mean))
+        .map(|(name, mean, ..)| (format!("{name}, mean {mean} ms (quoted)"), *mean))
         .collect();
     let title = "Readings natively, through gateways and over plain IP";
     Report {

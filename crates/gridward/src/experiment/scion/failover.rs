@@ -328,7 +328,7 @@ fn report(rows: &[(Case, Found)], counted: &Counted, extent: Extent) -> Report {
     let bars: Vec<_> = rows
         .iter()
         .map(|(case, found)| {
-            let class = if case.is_urgent() { ", doubled" } else { "" };
+            let class = if case.is_urgent() { " ×2" } else { "" };
             (
                 format!("{}{class}", short(case)),
                 vec![Some(found.longest_ms)],
