@@ -12,6 +12,7 @@ use link::{Client, Endpoint, KeyFile, MeterKeys, Surroundings};
 
 use crate::association::association;
 use crate::days::LOAD;
+use crate::until_all;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const AT_ONCE: usize = 64;
@@ -59,7 +60,8 @@ async fn read(endpoint: Endpoint, keys: MeterKeys, sap: u16) {
 /// Waits until the page tells a day of every meter.
 pub(crate) fn until_collected(status: &str, count: usize) {
     let address = status.trim_start_matches("http://").trim_end_matches('/');
-    loop {
+    until_all("meters were read", count, || {
+        // The page takes time of the process that is measured: rarely.
         std::thread::sleep(Duration::from_secs(2));
         let mut stream = TcpStream::connect(address).unwrap();
         write!(
@@ -73,8 +75,6 @@ pub(crate) fn until_collected(status: &str, count: usize) {
         let told: serde_json::Value = serde_json::from_str(body).unwrap();
         let meters = told["meters"].as_array().unwrap();
         let full = meters.iter().filter(|it| it["rows"].as_u64() >= Some(90));
-        if full.count() == count {
-            return;
-        }
-    }
+        full.count()
+    });
 }

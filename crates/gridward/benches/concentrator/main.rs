@@ -1,7 +1,7 @@
 //! The concentrator as a process of its own: what an APDU costs it from socket to socket, what it
 //! takes in memory, and what the day profiles of 1,200 meters cost it on an IP segment.
 //!
-//! `cargo bench -p gridward --bench concentrator [-- RUNS]`
+//! `cargo bench -p gridward --bench concentrator [-- METERS [DAYS [RUNS]]]`
 //!
 //! Processor time is that of all its threads, user and system, as the kernel counts it in
 //! nanoseconds (`/proc/PID/task/*/schedstat`); what head end and meters take does not count. First
@@ -10,12 +10,17 @@
 //! profiles of 60 days in the log, which no head end took. Then 1,200 meters of the program with
 //! their keys: the last day of each, which it reads on its own, and the same read through it by
 //! associations of HLS 5 with authenticated encryption.
+//!
+//! With METERS all of it is done with so many, with DAYS (60) in the log, and RUNS is 1: `-- 90 1`
+//! tells soon whether it works. What goes on is told on the standard error.
 #![allow(
     clippy::allow_attributes,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     clippy::cast_precision_loss,
     dead_code,
@@ -48,12 +53,29 @@ use deployment::Role;
 use model::LogicalDeviceName;
 
 const NAME: &str = "GWD1DC0000000001";
-const DAYS: i64 = 60;
+const DAYS: u16 = 60;
+/// Nothing more comes if so long nothing came.
+const STALLED: Duration = Duration::from_secs(300);
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 fn main() {
-    let runs: usize = std::env::args()
-        .find_map(|word| word.parse().ok())
-        .unwrap_or(5);
+    let numbers: Vec<u16> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .map(|word| word.parse().expect("METERS, DAYS and RUNS are numbers"))
+        .collect();
+    let of = |place: usize| numbers.get(place).copied();
+    let days = i64::from(of(1).unwrap_or(DAYS));
+    let (rows, profiled, runs) = match of(0) {
+        Some(meters) => (vec![(meters, 0), (meters, days)], meters, 1),
+        None => (
+            vec![(90, 0), (1_200, 0), (1_200, days), (10_000, 0)],
+            1_200,
+            5,
+        ),
+    };
+    let runs = of(2).map_or(runs, usize::from);
+    assert!(profiled > 0 && runs > 0, "there is nothing to measure");
     if cfg!(debug_assertions) {
         println!("not optimised as a release is: the release is faster");
     }
@@ -62,11 +84,31 @@ fn main() {
          processor time an APDU: median of {runs}, least to most | of that user | APDUs a second |"
     );
     println!("|---|---|---|---|---|---|");
-    for (meters, days) in [(90, 0), (1_200, 0), (1_200, DAYS), (10_000, 0)] {
+    for (meters, days) in rows {
         forward(meters, days, runs);
     }
     println!();
-    profiles(1_200);
+    profiles(profiled);
+}
+
+/// Waits until something is all there; ends the benchmark where no more of it comes.
+fn until_all(what: &str, all: usize, mut there: impl FnMut() -> usize) {
+    let (mut most, mut since, mut told) = (0, Instant::now(), Instant::now());
+    loop {
+        let now = there();
+        if now >= all {
+            return;
+        }
+        if now > most {
+            (most, since) = (now, Instant::now());
+        }
+        assert!(since.elapsed() < STALLED, "{now} of {all} {what}");
+        if told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            eprintln!("  {now} of {all} {what}");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// A concentrator as a process, and where it keeps things.
@@ -104,7 +146,8 @@ impl Concentrator {
 
     /// Waits until so many meters have a SAP, durably; gives them by name.
     fn registered(&self, count: usize) -> BTreeMap<String, u16> {
-        loop {
+        let mut all = BTreeMap::new();
+        until_all("meters have a SAP", count, || {
             let text = std::fs::read_to_string(&self.sap_log).unwrap_or_default();
             let lines = text.lines().filter_map(|line| {
                 let mut words = line.split(' ').skip(1);
@@ -113,12 +156,10 @@ impl Concentrator {
                 let name = link::parse_hex(words.next()?)?;
                 assigned.then_some((String::from_utf8(name).ok()?, sap))
             });
-            let all: BTreeMap<String, u16> = lines.collect();
-            if all.len() >= count {
-                return all;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
+            all = lines.collect();
+            all.len()
+        });
+        all
     }
 }
 
@@ -155,6 +196,7 @@ fn memory_mb(role: &Role) -> [f64; 2] {
 
 fn forward(count: u16, days: i64, runs: usize) {
     let folder = tempfile::tempdir().unwrap();
+    eprintln!("{count} meters, {days} days in the log: starting");
     if days > 0 {
         fill(&folder.path().join("dc"), count, days);
     }
@@ -169,12 +211,13 @@ fn forward(count: u16, days: i64, runs: usize) {
     let (registered, role) = (begun.elapsed(), &concentrator.role);
     let (joining, [memory, _]) = (processor_us(role), memory_mb(role));
     let addresses: Vec<u16> = there.into_values().collect();
-    // Once to warm up.
+    eprintln!("  {count} meters have a SAP; once to warm up");
     opaque::ask(concentrator.address(), &addresses, opaque::REQUESTS / 4);
     let [user, system] = user_and_system(role);
     let mut costs = Vec::new();
     let mut rate: f64 = 0.0;
-    for _ in 0..runs {
+    for run in 1..=runs {
+        eprintln!("  run {run} of {runs}: {} requests", opaque::REQUESTS);
         let (before, begun) = (processor_us(role), Instant::now());
         opaque::ask(concentrator.address(), &addresses, opaque::REQUESTS);
         let apdus = (2 * opaque::REQUESTS) as f64;
@@ -223,6 +266,7 @@ fn fill(data: &Path, meters: u16, days: i64) {
 /// The last day of every meter, in both modes.
 fn profiles(count: u16) {
     let folder = tempfile::tempdir().unwrap();
+    eprintln!("day profiles of {count} meters: starting them");
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let program = |words: &[&str]| {
         let done = std::process::Command::new(env!("CARGO_BIN_EXE_gridward"))
@@ -261,6 +305,7 @@ fn profiles(count: u16) {
     let own = format!("keys = \"{}\"\n", at("own.toml"));
     let concentrator = Concentrator::start(folder.path(), &own, &segment);
     let saps = concentrator.registered(usize::from(count));
+    eprintln!("  read through it");
     let (joined, begun) = (processor_us(&concentrator.role), Instant::now());
     direct::read_all(&concentrator.url, &at("keys.toml"), &saps);
     let spent = processor_us(&concentrator.role) - joined;
@@ -272,6 +317,7 @@ fn profiles(count: u16) {
          profiles = [\"1-0:99.1.0\"]\nat_once = 64\n",
         at("collector.toml")
     );
+    eprintln!("  read by itself");
     let begun = Instant::now();
     let concentrator = Concentrator::start(folder.path(), &collect, &segment);
     direct::until_collected(&concentrator.status, usize::from(count));

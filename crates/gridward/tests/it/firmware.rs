@@ -97,6 +97,7 @@ fn an_image_reaches_a_street_within_the_bound() {
         content: 24_000,
         loss: 50,
         seed: 5,
+        told: |_, _| {},
     });
     let ratio = found.transfer_s / found.bound.all_s;
     println!("{:?}\n{:.0} s, {ratio:.3}", found.bound, found.transfer_s);
@@ -143,6 +144,7 @@ fn a_street_of_1200_takes_256_kib_within_the_bound() {
             content: 256 * 1_024,
             loss: 50,
             seed: 1,
+            told: |_, _| {},
         });
         let ratio = found.transfer_s / found.bound.all_s;
         println!("credit {credit}: {ratio:.3} of it: {found:?}");

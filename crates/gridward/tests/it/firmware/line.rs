@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     /// Thousandths of the frames that a meter does not hear.
     pub(crate) loss: u16,
     pub(crate) seed: u64,
+    /// Is told each phase of the campaign, and at how many seconds of the line's time it began.
+    pub(crate) told: fn(&str, f64),
 }
 
 /// What came of it.
@@ -666,7 +668,11 @@ async fn campaign(plan: Plan) -> Found {
     let mut last: Option<Progress> = None;
     let progress = loop {
         let progress = campaigns.get(id).unwrap().progress;
-        marks.entry(progress.phase).or_insert_with(|| hub.now_s());
+        marks.entry(progress.phase).or_insert_with(|| {
+            let now = hub.now_s();
+            (plan.told)(progress.phase, now);
+            now
+        });
         if matches!(progress.phase, "done" | "stopped_by_failures") {
             break progress;
         }
