@@ -376,6 +376,7 @@ async fn read(count: u16, kind: &Kind, direct: bool) -> (f64, f64) {
     core = core.with_collector(collector);
     core.add_segment(SEGMENT, segment.window(), segment.payload_max());
     let clock = SystemClock::new();
+    core.share_segment(SEGMENT, clock.now());
     let mut head_end = HeadEnd::default();
     let mut begun = None;
     let names: Vec<LogicalDeviceName> = keys

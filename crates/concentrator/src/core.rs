@@ -185,6 +185,12 @@ impl Core {
         self.router.add_segment(segment, window, payload_max);
     }
 
+    /// Takes that all meters of a segment share one wire, so that few of them are asked at once
+    /// who they are.
+    pub fn share_segment(&mut self, segment: SegmentId, now: Instant) {
+        self.identify.share(segment, now);
+    }
+
     /// Tells the medium of a segment, whose line is there.
     pub fn describe_segment(&mut self, segment: SegmentId, medium: &'static str) {
         let status = SegmentStatus { medium, open: true };
@@ -402,11 +408,13 @@ impl Core {
                     name: None,
                 };
                 self.joined.insert(place, joined);
+                self.identify.moved(segment, now);
                 self.identify.ask(place, server, now);
             }
             SegmentEvent::Left(node) => self.left(Place { segment, node }, now, unix),
             SegmentEvent::Received(node, message) => {
                 let place = Place { segment, node };
+                self.identify.moved(segment, now);
                 if let Some(status) = self.status_at(place) {
                     status.heard = Some(unix);
                 }
@@ -420,7 +428,12 @@ impl Core {
                     }
                 }
             }
-            SegmentEvent::Done { node, .. } => self.router.done(segment, node),
+            SegmentEvent::Done {
+                node, delivered, ..
+            } => {
+                self.identify.left(segment, node, delivered, now);
+                self.router.done(segment, node);
+            }
             SegmentEvent::Quality(node, permille) => {
                 if let Some(status) = self.status_at(Place { segment, node }) {
                     status.quality = Some(permille);

@@ -14,10 +14,10 @@ use dlms::client::{
     Associate, Client, Config, Event, GetItem, Input, Output, Repeat, Request, Response,
 };
 use dlms::cosem::{AttributeDescriptor, Obis};
-use link::{Message, Sap};
+use link::{Message, Node, Sap};
 use model::{LogicalDeviceName, MessageClass};
 
-use crate::direct::Place;
+use crate::direct::{Place, SegmentId};
 
 /// The public client's SAP (IEC 62056-5-3).
 pub const PUBLIC_CLIENT: Sap = 16;
@@ -27,6 +27,18 @@ const NAME: AttributeDescriptor = AttributeDescriptor::new(1, Obis([0, 0, 42, 0,
 
 /// Meters that are asked at once.
 const AT_ONCE: usize = 32;
+
+/// Meters of a segment on one wire that are asked at once: each message waits for those of the
+/// others, so that with many nobody has said its name before all were asked.
+const AT_ONCE_ON_A_WIRE: usize = 4;
+
+/// How many messages' time a wire is silent before those that were asked on it count as silent
+/// too, and how long at the least.
+const QUIET_MESSAGES: u32 = 4;
+const QUIET_LEAST: Duration = Duration::from_secs(1);
+
+/// How long after it was asked a meter counts as silent, whatever else the wire carries.
+const QUIET_MOST: Duration = Duration::from_secs(10);
 
 /// The wait before a meter that did not say its name is asked again; it
 /// doubles up to [`RETRY_LONGEST`].
@@ -47,19 +59,40 @@ pub enum Step {
 }
 
 /// The meters that were not yet asked, or have not yet answered.
+///
+/// On a segment whose meters share one wire four are asked at once. One that is silent gives its
+/// place to the next when the wire has been silent as well for as long as four messages take, or
+/// after ten seconds, or at once where the medium says that it was not reached; its answer is
+/// taken all the same.
 #[derive(Default)]
 pub struct Identify {
     asked: BTreeMap<Place, Asking>,
     /// Those that wait, by when.
-    later: BTreeSet<(Instant, Place)>,
+    later: BTreeMap<SegmentId, BTreeSet<(Instant, Place)>>,
+    /// Those that were asked.
     running: BTreeSet<Place>,
+    /// Those of them that keep others waiting.
+    holding: BTreeSet<Place>,
+    wires: BTreeMap<SegmentId, Wire>,
     timeout: Duration,
+}
+
+/// A wire that all meters of a segment share.
+#[derive(Clone, Copy)]
+struct Wire {
+    /// When something last came or left.
+    moved: Instant,
+    /// The longest time that a question took to leave when its turn had come.
+    took: Duration,
 }
 
 struct Asking {
     server: Sap,
     wait: Duration,
     state: State,
+    /// When the last message to it was handed over, and when it left.
+    sent: Option<Instant>,
+    left: Option<Instant>,
 }
 
 enum State {
@@ -82,9 +115,47 @@ impl Identify {
     pub const fn new(timeout: Duration) -> Self {
         Self {
             asked: BTreeMap::new(),
-            later: BTreeSet::new(),
+            later: BTreeMap::new(),
             running: BTreeSet::new(),
+            holding: BTreeSet::new(),
+            wires: BTreeMap::new(),
             timeout,
+        }
+    }
+
+    /// Takes that all meters of a segment share one wire.
+    pub fn share(&mut self, segment: SegmentId, now: Instant) {
+        let wire = Wire {
+            moved: now,
+            took: Duration::ZERO,
+        };
+        self.wires.insert(segment, wire);
+    }
+
+    /// Takes that something came from a segment.
+    pub fn moved(&mut self, segment: SegmentId, now: Instant) {
+        if let Some(wire) = self.wires.get_mut(&segment) {
+            wire.moved = now;
+        }
+    }
+
+    /// Takes that a message to a meter, or to all, has left its segment, or has not arrived.
+    pub fn left(&mut self, segment: SegmentId, node: Option<Node>, delivered: bool, now: Instant) {
+        let Some(wire) = self.wires.get_mut(&segment) else {
+            return;
+        };
+        let before = std::mem::replace(&mut wire.moved, now);
+        let Some(place) = node.map(|node| Place { segment, node }) else {
+            return;
+        };
+        if let Some(asking) = self.asked.get_mut(&place) {
+            if let Some(sent) = asking.sent {
+                wire.took = wire.took.max(now.since(before.max(sent)));
+            }
+            asking.left = Some(now);
+        }
+        if !delivered {
+            self.holding.remove(&place);
         }
     }
 
@@ -95,20 +166,29 @@ impl Identify {
             server,
             wait: RETRY_FIRST,
             state: State::Later(at),
+            sent: None,
+            left: None,
         };
         self.asked.insert(place, asking);
-        self.later.insert((at, place));
+        self.wait(place, at);
+    }
+
+    fn wait(&mut self, place: Place, at: Instant) {
+        let later = self.later.entry(place.segment).or_default();
+        later.insert((at, place));
     }
 
     /// Forgets a meter.
     pub fn forget(&mut self, place: Place) {
         self.running.remove(&place);
+        self.holding.remove(&place);
         if let Some(Asking {
             state: State::Later(at),
             ..
         }) = self.asked.remove(&place)
+            && let Some(later) = self.later.get_mut(&place.segment)
         {
-            self.later.remove(&(at, place));
+            later.remove(&(at, place));
         }
     }
 
@@ -137,6 +217,8 @@ impl Identify {
                 let server = asking.server;
                 match asking.turn(now) {
                     Turned::Send(payload) => {
+                        asking.sent = Some(now);
+                        asking.left = None;
                         let message = Message {
                             source: PUBLIC_CLIENT,
                             destination: server,
@@ -168,35 +250,69 @@ impl Identify {
                 None => break,
             }
         }
-        if self.running.len() < AT_ONCE
-            && let Some(&(at, _)) = self.later.first()
-        {
-            next = Some(next.map_or(at, |other| other.min(at)));
-        }
-        Step::Wait(next)
+        let begins = self.first().map(|(at, _)| at);
+        // While nobody waits for a place it does not matter who has one.
+        let frees = self.holding.iter().filter(|place| self.is_awaited(place));
+        let frees = frees.filter_map(|place| self.silent_at(*place)).min();
+        Step::Wait([next, begins, frees].into_iter().flatten().min())
     }
 
-    /// Begins with those whose time has come.
+    /// The first that waits on a segment where one more may be asked.
+    fn first(&self) -> Option<(Instant, Place)> {
+        if self.holding.len() >= AT_ONCE {
+            return None;
+        }
+        let firsts = self.later.iter().filter_map(|(segment, later)| {
+            let held = || self.holding.iter().filter(|it| it.segment == *segment);
+            let full = self.wires.contains_key(segment) && held().count() >= AT_ONCE_ON_A_WIRE;
+            later.first().copied().filter(|_| !full)
+        });
+        firsts.min()
+    }
+
+    fn is_awaited(&self, place: &Place) -> bool {
+        let later = self.later.get(&place.segment);
+        later.is_some_and(|later| !later.is_empty())
+    }
+
+    /// When a meter that was asked on a wire counts as silent.
+    fn silent_at(&self, place: Place) -> Option<Instant> {
+        let wire = self.wires.get(&place.segment)?;
+        let left = self.asked.get(&place)?.left?;
+        let quiet = (wire.took * QUIET_MESSAGES).max(QUIET_LEAST);
+        Some((wire.moved.max(left) + quiet).min(left + QUIET_MOST))
+    }
+
+    /// Begins with those whose time has come, in place of those that are silent as well.
     fn begin(&mut self, now: Instant) {
-        while self.running.len() < AT_ONCE
-            && let Some(&(at, place)) = self.later.first()
+        let silent = self.holding.iter().copied();
+        let silent = silent.filter(|place| self.silent_at(*place).is_some_and(|at| at <= now));
+        let silent: Vec<Place> = silent.collect();
+        for place in silent {
+            self.holding.remove(&place);
+        }
+        while let Some((at, place)) = self.first()
             && at <= now
         {
-            self.later.pop_first();
+            if let Some(later) = self.later.get_mut(&place.segment) {
+                later.remove(&(at, place));
+            }
             if let Some(asking) = self.asked.get_mut(&place) {
                 asking.state = State::Now(Box::new(begin(self.timeout, now)));
                 self.running.insert(place);
+                self.holding.insert(place);
             }
         }
     }
 
     fn put_off(&mut self, place: Place, now: Instant) {
         self.running.remove(&place);
+        self.holding.remove(&place);
         if let Some(asking) = self.asked.get_mut(&place) {
             let at = now + asking.wait;
             asking.state = State::Later(at);
             asking.wait = (asking.wait * 2).min(RETRY_LONGEST);
-            self.later.insert((at, place));
+            self.wait(place, at);
         }
     }
 }

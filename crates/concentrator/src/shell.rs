@@ -123,6 +123,7 @@ impl Concentrator {
         let opened = log::open(&config.data.join("collector.log"), bounds(config))?;
         let collector = collector(config, &name, keys.as_ref(), opened.state, surroundings)?;
         let mut core = Core::new(table, limits, classes, answer).with_collector(collector);
+        let now = surroundings.clock.now();
         if opened.damaged > 0
             && let Some(collector) = core.collector_mut()
         {
@@ -136,6 +137,9 @@ impl Concentrator {
         for (number, segment) in (0_u16..).zip(&segments) {
             core.add_segment(SegmentId(number), segment.window(), segment.payload_max());
             core.describe_segment(SegmentId(number), segment.medium());
+            if segment.is_one_wire() {
+                core.share_segment(SegmentId(number), now);
+            }
         }
         let core = Arc::new(Mutex::new(core));
         let changed = Arc::new(Notify::new());

@@ -82,6 +82,9 @@ pub trait Segment: Send {
 
     /// Tells the kind of medium, for people: `ip`, `hdlc`, `s-fsk`, `prime`, `g3`.
     fn medium(&self) -> &'static str;
+
+    /// Tells whether all meters share one wire, on which one speaks at a time.
+    fn is_one_wire(&self) -> bool;
 }
 
 impl Segment for Box<dyn Segment> {
@@ -103,5 +106,9 @@ impl Segment for Box<dyn Segment> {
 
     fn medium(&self) -> &'static str {
         (**self).medium()
+    }
+
+    fn is_one_wire(&self) -> bool {
+        (**self).is_one_wire()
     }
 }

@@ -166,6 +166,9 @@ impl Driver {
                             core.add_segment(id, segment.window(), segment.payload_max());
                         }
                         core.describe_segment(id, segment.medium());
+                        if segment.is_one_wire() {
+                            core.share_segment(id, now);
+                        }
                         drop(core);
                         port.segment = Some(segment);
                         port.again = None;

@@ -278,6 +278,10 @@ impl Segment for Noisy {
     fn medium(&self) -> &'static str {
         "ip"
     }
+
+    fn is_one_wire(&self) -> bool {
+        false
+    }
 }
 
 #[tokio::test]

@@ -19,3 +19,4 @@ mod red_team;
 mod sap;
 mod shell;
 mod source;
+mod takeover;

@@ -176,6 +176,10 @@ impl Segment for IpSegment {
     fn medium(&self) -> &'static str {
         "ip"
     }
+
+    fn is_one_wire(&self) -> bool {
+        false
+    }
 }
 
 /// One endpoint and the meters behind it.

@@ -839,4 +839,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Segment for MultidropSegment<S> {
     fn medium(&self) -> &'static str {
         "hdlc"
     }
+
+    fn is_one_wire(&self) -> bool {
+        true
+    }
 }

@@ -126,6 +126,10 @@ impl Segment for PowerLineSegment {
     fn medium(&self) -> &'static str {
         self.shared.medium().technology().name()
     }
+
+    fn is_one_wire(&self) -> bool {
+        true
+    }
 }
 
 /// A meter's end of the line.
