@@ -14,6 +14,7 @@ use crate::homegate_role::HomegateOptions;
 use crate::image::ImageOptions;
 use crate::meter::MeterOptions;
 use crate::outlet_role::OutletMeterOptions;
+use crate::outlets::OutletsOptions;
 use crate::papers::PapersOptions;
 use crate::read::ReadOptions;
 use crate::secret::Secret;
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Meter(MeterOptions),
     /// Run a virtual meter of outlets, which calls the head end over SCTP
     OutletMeter(OutletMeterOptions),
+    /// Ask a head end about outlet meters, and give them orders
+    Outlets(OutletsOptions),
     /// Run the head end: collects meters, serves interface and API
     Headend(HeadendOptions),
     /// Run a concentrator: carries what head end and meters say to each other

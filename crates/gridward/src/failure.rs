@@ -59,6 +59,11 @@ impl Failure {
         self
     }
 
+    /// Whether programs are told this code beside the error.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.context.get("code").and_then(Value::as_str) == Some(code)
+    }
+
     /// Says that the result itself tells programs of the failure.
     #[must_use]
     pub(crate) const fn shown(mut self) -> Self {

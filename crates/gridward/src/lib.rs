@@ -5,6 +5,7 @@
 //! 2 wrong usage. With `--json` standard output holds JSON only.
 
 mod act;
+mod api;
 mod associate;
 mod cli;
 mod concentrator_role;
@@ -22,6 +23,7 @@ mod keys;
 mod literal;
 mod meter;
 mod outlet_role;
+mod outlets;
 mod output;
 mod papers;
 mod profile;
@@ -94,6 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
         Command::Objects(options) => act::objects(&options, &mut output),
         Command::Meter(options) => meter::run(&options, &mut output),
         Command::OutletMeter(options) => outlet_role::run(&options, &mut output),
+        Command::Outlets(options) => outlets::run(&options, &mut output),
         Command::Headend(options) => headend_role::run(&options, &mut output),
         Command::Concentrator(options) => concentrator_role::run(&options, &mut output),
         Command::Homegate(options) => homegate_role::run(&options, &mut output),

@@ -14,6 +14,14 @@ const COMMANDS: &[&[&str]] = &[
     &["objects"],
     &["meter"],
     &["outlet-meter"],
+    &["outlets"],
+    &["outlets", "list"],
+    &["outlets", "show"],
+    &["outlets", "usage"],
+    &["outlets", "orders"],
+    &["outlets", "ask"],
+    &["outlets", "switch"],
+    &["outlets", "breaker"],
     &["headend"],
     &["concentrator"],
     &["homegate"],
@@ -85,6 +93,16 @@ fn wrong_usage_ends_with_two() {
         &["read", "tcp://10.0.0.7", "1.8.0", "--security", "hls7"],
         &["write", "tcp://10.0.0.7", "1.8.0", "u8:256"],
         &["invoke", "tcp://10.0.0.7", "0-0:96.3.10"],
+        &[
+            "outlets",
+            "switch",
+            "1",
+            "2=dim",
+            "--reason",
+            "It is too bright",
+        ],
+        &["outlets", "switch", "1", "2=off", "--reason", "so"],
+        &["outlets", "usage", "1", "2", "--date", "yesterday"],
     ] {
         let refused = run(arguments);
         assert_eq!(refused.status, 2, "{arguments:?}");

@@ -5,18 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::os::unix::fs::MetadataExt as _;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use meter::outlets::{FileJournal, OutletConfig, OutletMeter};
 use model::xml::{OutletId, SmartMeterId};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
-use crate::program::run;
+use crate::program::{Run, run, run_with};
 
 /// A role as a process, with a thread that reads what it says.
 struct Role {
@@ -451,5 +455,311 @@ fn a_meter_is_read_over_sctp() {
         ]);
         assert_eq!((read.status, read.error.as_str()), (0, ""), "{url}");
         role.stop();
+    }
+}
+
+/// A site with a head end, a meter that is connected, and the token in a file.
+fn site(folder: &Path) -> (Site, HeadEnd, Role, String) {
+    let mut site = Site {
+        folder: folder.to_owned(),
+        token: None,
+    };
+    let made = run(&["keys", "outlets", &site.path("papers"), "--history", "2"]);
+    assert_eq!((made.status, made.error.as_str()), (0, ""));
+    let config = site.path("papers/headend/gridward.toml");
+    replace(&config, "sctps://127.0.0.1", "sctps://127.0.0.1?udp=0");
+    let head_end = site.head_end();
+    let token = site.path("token");
+    std::fs::write(&token, site.token.as_deref().unwrap()).unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut meter = site.meter(&head_end);
+    meter.until("not connected", |line| line["connected"] == true);
+    until("not connected", || {
+        let told = site.get(&head_end, "/outlet-meters/1");
+        told["connected"] == true && told["missing"] == 0 && !told["outlets"][0]["watts"].is_null()
+    });
+    (site, head_end, meter, token)
+}
+
+/// `gridward outlets`, asked of one head end.
+struct Asked {
+    url: String,
+    token: String,
+    secret: String,
+}
+
+impl Asked {
+    fn run(&self, words: &[&str], typed: &str) -> Run {
+        let mut all = vec!["outlets"];
+        all.extend(words);
+        all.extend(["--url", &self.url, "--token-file", &self.token]);
+        let ran = run_with(&all, typed.as_bytes());
+        for line in ran.output.lines().chain(ran.error.lines()) {
+            assert!(!line.contains(&self.secret), "the token is shown");
+            let is_json = line.starts_with('{');
+            assert!(
+                is_json || line.chars().count() <= 80 || ran.status != 0,
+                "{line}"
+            );
+        }
+        ran
+    }
+
+    fn done(&self, words: &[&str]) -> String {
+        let ran = self.run(words, "");
+        assert_eq!((ran.status, ran.error.as_str()), (0, ""), "{words:?}");
+        ran.output
+    }
+
+    fn failed(&self, words: &[&str], typed: &str) -> String {
+        let ran = self.run(words, typed);
+        assert_eq!((ran.status, ran.output.as_str()), (1, ""), "{words:?}");
+        ran.error
+    }
+}
+
+const REASON: [&str; 2] = ["--reason", "The fridge is replaced today"];
+const PLACE: &str = "Outlet meter 001";
+
+/// List, usage, retransmission, outlets and breaker by `gridward outlets`; what is not meant is
+/// not sent, and what is sent arrives.
+#[test]
+fn orders_are_given_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut site, head_end, mut meter, token) = site(folder.path());
+    let mut asked = Asked {
+        url: format!("http://{}/", head_end.address),
+        token,
+        secret: site.token.clone().unwrap(),
+    };
+    let journal = || site.get(&head_end, "/outlet-meters/1/orders")["rows"].clone();
+
+    // Looking.
+    let list = asked.done(&["list"]);
+    assert!(list.contains(PLACE), "{list}");
+    let list: Value = serde_json::from_str(&asked.done(&["list", "--json"])).unwrap();
+    assert_eq!(list["rows"][0]["place"], PLACE);
+    let shown = asked.done(&["show", "1"]);
+    assert!(shown.contains("Connected since"), "{shown}");
+    let told = site.get(&head_end, "/outlet-meters/1");
+    let days = told["days"].as_array().unwrap();
+    let full = days.iter().find(|day| day["received"] == 4 * 144).unwrap();
+    let date = full["date"].as_str().unwrap();
+    let day = asked.done(&["usage", "1", "2", "--date", date]);
+    assert_eq!(
+        day.lines().filter(|line| line.contains(":00  ")).count(),
+        25,
+        "{day}"
+    );
+    assert!(day.contains("144 sections, 0 missing"), "{day}");
+    let day: Value =
+        serde_json::from_str(&asked.done(&["usage", "1", "2", "--date", date, "--json"])).unwrap();
+    assert_eq!(day["sections"].as_array().unwrap().len(), 144);
+
+    // What is not meant: nothing is in the journal.
+    let switch = ["switch", "1", "1=off", "3=off", REASON[0], REASON[1]];
+    let words: Vec<&str> = switch.iter().copied().chain(["--dry-run"]).collect();
+    let dry = asked.done(&words);
+    assert!(
+        dry.contains("outlet 3 off") && dry.contains("Nothing was sent"),
+        "{dry}"
+    );
+    let words: Vec<&str> = words.into_iter().chain(["--json"]).collect();
+    let dry: Value = serde_json::from_str(&asked.done(&words)).unwrap();
+    assert_eq!(
+        dry["body"]["outlets"][1],
+        json!({ "number": 3, "on": false })
+    );
+    for typed in ["", "\n", "Outlet meter 002\n", "yes\n"] {
+        let error = asked.failed(&switch, typed);
+        assert!(error.contains("nothing was sent"), "{error}");
+    }
+    let words: Vec<&str> = switch
+        .iter()
+        .copied()
+        .chain(["--yes", "somewhere"])
+        .collect();
+    assert!(asked.failed(&words, "").contains("nothing was sent"));
+    let open = ["breaker", "1", "open", REASON[0], REASON[1]];
+    assert!(asked.failed(&open, "no\n").contains("nothing was sent"));
+    let error = asked.failed(&["switch", "1", "9=off", REASON[0], REASON[1]], "");
+    assert!(
+        error.contains("no outlet 9") && error.contains("1, 2, 3, 4"),
+        "{error}"
+    );
+    let error = asked.failed(&["show", "7"], "");
+    assert!(error.contains("gridward outlets list"), "{error}");
+    let words = ["ask", "1", "2", "--date", date, "--sections", "1-36"];
+    asked.done(&[&words[..], &["--dry-run"][..]].concat());
+    assert_eq!(journal(), json!([]));
+
+    // What is meant arrives.
+    let ran = asked.run(&switch, "Outlet meter 001\n");
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.output.contains("sent as order"), "{ran:?}");
+    assert!(ran.error.contains("outlet 1 off"), "{ran:?}");
+    for outlet in [1, 3] {
+        meter.until("not switched", |line| line["switched"] == outlet);
+    }
+    asked.done(&words);
+    let opened = asked.done(&[&open[..], &["--yes", PLACE, "--json"][..]].concat());
+    let opened: Value = serde_json::from_str(&opened).unwrap();
+    assert_eq!(
+        (&opened["outcome"], &opened["meter"]),
+        (&json!("sent"), &json!(1))
+    );
+    meter.until("not open", |line| line["breaker"] == "open");
+    let kinds: Vec<Value> = journal()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["kind"].clone())
+        .collect();
+    assert_eq!(kinds, ["open", "request", "switch"]);
+    let text = asked.done(&["orders", "1"]);
+    assert!(text.contains(REASON[1]) && text.contains("open"), "{text}");
+
+    // A meter that is away gets no order to its breaker.
+    meter.stop();
+    head_end.role.stop();
+    let head_end = site.head_end();
+    asked.url = format!("http://{}", head_end.address);
+    let error = asked.failed(&[&open[..], &["--yes", PLACE][..]].concat(), "");
+    assert!(error.contains("not connected"), "{error}");
+    let refused = asked.run(&[&words[..], &["--json"][..]].concat(), "");
+    assert_eq!((refused.status, refused.error.as_str()), (1, ""));
+    assert_eq!(refused.json()["code"], "not_connected");
+    head_end.role.stop();
+    let error = asked.failed(&["list"], "");
+    assert!(
+        error.contains("cannot be reached") && error.contains("--url"),
+        "{error}"
+    );
+}
+
+/// The token comes from a file of its owner's or the environment, and goes nowhere in clear.
+#[test]
+fn the_token_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    let keep = |text: &str, mode| {
+        std::fs::write(&token, text).unwrap();
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let listed = |url: &str, more: &[&str]| {
+        let words = [
+            "outlets",
+            "list",
+            "--url",
+            url,
+            "--token-file",
+            token.to_str().unwrap(),
+        ];
+        run(&[&words[..], more].concat())
+    };
+    keep("secret-of-the-operator", 0o600);
+    // Never sent: 192.0.2.1 is nobody's address.
+    let refused = listed("http://192.0.2.1:8420", &[]);
+    assert_eq!(refused.status, 2, "{refused:?}");
+    assert!(refused.error.contains("in clear"), "{refused:?}");
+    keep("secret-of-the-operator", 0o644);
+    let refused = listed("http://127.0.0.1:1", &[]);
+    assert!(refused.error.contains("chmod 600"), "{refused:?}");
+    for text in ["", "two words", "a\r\nX-Other: b"] {
+        keep(text, 0o600);
+        let refused = listed("http://127.0.0.1:1", &[]);
+        assert_eq!(refused.status, 2, "{refused:?}");
+    }
+    keep("secret-of-the-operator", 0o600);
+
+    // Over TLS it goes to whom the authority names, and to nobody else.
+    let made = run(&[
+        "keys",
+        "outlets",
+        folder.path().join("papers").to_str().unwrap(),
+    ]);
+    assert_eq!(made.status, 0, "{made:?}");
+    let paper = |name: &str| folder.path().join("papers/headend").join(name);
+    let chain = CertificateDer::pem_file_iter(paper("headend.pem")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            chain.map(Result::unwrap).collect(),
+            PrivateKeyDer::from_pem_file(paper("headend.key")).unwrap(),
+        )
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "https://127.0.0.1:{}",
+        listener.local_addr().unwrap().port()
+    );
+    let server = std::thread::spawn(move || {
+        let mut heard = Vec::new();
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().unwrap();
+            let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(tls, stream);
+            let mut head = String::new();
+            let mut lines = BufReader::new(&mut stream);
+            // Whoever does not trust this side goes before it says anything.
+            while lines.read_line(&mut head).is_ok_and(|count| count > 2) {}
+            heard.push(head);
+            let body = "{\"served\":false,\"rows\":[]}";
+            let length = body.len();
+            let answer = format!("HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+            drop(stream.write_all(answer.as_bytes()));
+            // No word that this is the end, as some servers do it.
+        }
+        heard
+    });
+    let other = run(&[
+        "keys",
+        "outlets",
+        folder.path().join("other").to_str().unwrap(),
+    ]);
+    assert_eq!(other.status, 0, "{other:?}");
+    let strange = folder.path().join("other/headend/ca.pem");
+    let refused = listed(&url, &["--ca", strange.to_str().unwrap()]);
+    assert_eq!(refused.status, 1, "{refused:?}");
+    let taken = listed(&url, &["--ca", paper("ca.pem").to_str().unwrap()]);
+    assert_eq!(taken.status, 0, "{taken:?}");
+    assert!(
+        taken.output.contains("serves no outlet meters"),
+        "{taken:?}"
+    );
+    let heard = server.join().unwrap();
+    assert!(!heard[0].contains("secret-of"), "{heard:?}");
+    assert!(
+        heard[1].contains("Bearer secret-of-the-operator"),
+        "{heard:?}"
+    );
+
+    // From the environment: as it is, or as a file; and without any.
+    let from = |value: Option<String>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gridward"));
+        command.args(["outlets", "list", "--url", "http://127.0.0.1:1"]);
+        command.env_remove("GRIDWARD_TOKEN");
+        command.envs(value.map(|value| ("GRIDWARD_TOKEN", value)));
+        let ran = command.output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+    };
+    let (status, error) = from(None);
+    assert!(
+        status == Some(2) && error.contains("GRIDWARD_TOKEN"),
+        "{error}"
+    );
+    for value in [
+        "secret-of-the-operator".to_owned(),
+        format!("@{}", token.display()),
+    ] {
+        let (status, error) = from(Some(value));
+        assert_eq!(status, Some(1), "{error}");
+        assert!(
+            error.contains("cannot be reached") && !error.contains("secret-of"),
+            "{error}"
+        );
     }
 }
