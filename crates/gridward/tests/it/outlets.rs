@@ -347,6 +347,9 @@ fn nothing_is_lost_or_doubled_when_both_are_killed() {
     complete(&site, &head_end);
     assert!(!meter.said.iter().any(|line| line["breaker"] == "open"));
     meter.stop();
+    until("a meter that has stopped counts as connected", || {
+        site.get(&head_end, "/outlet-meters/1")["connected"] == false
+    });
     head_end.role.stop();
 
     // Who has no certificate of this authority, or another meter's, is nobody.

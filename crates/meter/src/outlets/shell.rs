@@ -20,6 +20,9 @@ const CALL_AGAIN: Duration = Duration::from_secs(5);
 /// How long a call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long the end of a call may take: what it delays is the end of the process.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Between two looks at the outlets.
 const SAMPLE: Duration = Duration::from_secs(1);
 
@@ -66,7 +69,8 @@ impl<J: OutletJournal, S: Sockets> OutletShell<J, S> {
         }
     }
 
-    /// Runs until the journal fails or `stop` is done.
+    /// Runs until the journal fails or `stop` is done; then the connection is shut down, which
+    /// takes up to five seconds where nobody answers.
     ///
     /// # Errors
     /// The journal's.
@@ -95,7 +99,7 @@ impl<J: OutletJournal, S: Sockets> OutletShell<J, S> {
             let mut over = sent.and_then(Result::err);
             let connected = association.is_some();
             tokio::select! {
-                () = &mut stop => return Ok(()),
+                () = &mut stop => break,
                 _ = tick.tick() => {
                     let now = self.now();
                     for (outlet, power) in self.sockets.measure(now) {
@@ -129,6 +133,16 @@ impl<J: OutletJournal, S: Sockets> OutletShell<J, S> {
                 calling = call();
             }
         }
+        // Else the server takes it for connected until its heartbeats have told otherwise.
+        if let Some(mut association) = association
+            && !matches!(
+                tokio::time::timeout(CLOSE_LIMIT, association.close()).await,
+                Ok(Ok(()))
+            )
+        {
+            tracing::info!("the connection to the server was not shut down in time");
+        }
+        Ok(())
     }
 
     fn now(&self) -> CivilDateTime {
