@@ -284,7 +284,6 @@ mod six {
         .await;
         let fence = "&fence=- 3 - 1-ff00:0:120 +";
         let meter = net.meter_with(fence).await;
-        net.network.lose(end("1-ff00:0:110#1"), 0.3).unwrap();
         let clock = surroundings().clock;
         let mut client = open(&net.endpoint(&meter, fence)).await;
         let begun = clock.now();
@@ -294,7 +293,19 @@ mod six {
         // Both ways, 1 + 5 + 2 ms each.
         let took = clock.now().since(begun);
         assert!(took >= 20 * Duration::from_millis(16), "{took:?}");
-        let lossy = net.counters()[0];
+        // The uplink in use loses; the other one does not.
+        let sent = client.scion().unwrap().receipt.sent.unwrap();
+        let uplink = End {
+            isd_as: sent.hops()[0].isd_as,
+            interface: sent.hops()[0].egress,
+        };
+        net.network.lose(uplink, 0.3).unwrap();
+        for _ in 0..100 {
+            read(&mut client).await;
+        }
+        let links = net.network.links();
+        let lossy = links.iter().find(|state| state.link.ends.contains(&uplink));
+        let lossy = lossy.unwrap().counters;
         assert!(lossy.lost > 0 && lossy.lost < lossy.packets, "{lossy:?}");
         assert!(client.counts().repeated > 0);
     }
