@@ -14,6 +14,7 @@ import { NotFound } from "./pages/not-found.tsx";
 import { SignIn } from "./pages/sign-in.tsx";
 import { t } from "./texts/en.ts";
 import { network } from "./texts/network.en.ts";
+import { orders } from "./texts/orders.en.ts";
 
 const MeterPage = lazy(() => import("./pages/meter.tsx").then((m) => m.MeterPage));
 const OutletMetersPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletMetersPage));
@@ -25,6 +26,9 @@ const CampaignsPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.C
 const CampaignPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.CampaignPage));
 const NewCampaignPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.NewCampaignPage));
 const ResumePage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.ResumePage));
+const OrdersPage = lazy(() => import("./pages/orders.tsx").then((m) => m.OrdersPage));
+const OrderPage = lazy(() => import("./pages/orders.tsx").then((m) => m.OrderPage));
+const GiveOrderPage = lazy(() => import("./pages/orders.tsx").then((m) => m.GiveOrderPage));
 const StatesPage = __STATES__ ? lazy(() => import("./pages/states.tsx").then((m) => m.StatesPage)) : null;
 
 const startFailure = new Store<ApiError | null>(null);
@@ -99,11 +103,27 @@ export function App() {
 function Page({ path }: { path: string }) {
   if (path === "/" || path === "/sign-in") return null;
   if (path === "/fleet") return <FleetPage />;
-  const meter = /^\/meters\/([A-Za-z0-9_]{1,80})(?:\/(profile|registers|events))?\/?$/.exec(path);
+  const meter = /^\/meters\/([A-Za-z0-9_]{1,80})(?:\/(profile|registers|events|orders))?\/?$/.exec(path);
   if (meter?.[1]) {
     return (
       <Suspense what={t.meter.what}>
         <MeterPage key={meter[1]} id={meter[1]} tab={meter[2] ?? "overview"} />
+      </Suspense>
+    );
+  }
+  const give = /^\/meters\/([A-Za-z0-9_]{1,80})\/order\/?$/.exec(path);
+  if (give?.[1]) {
+    return (
+      <Suspense what={orders.what}>
+        <GiveOrderPage key={give[1]} id={give[1]} />
+      </Suspense>
+    );
+  }
+  const order = /^\/orders(?:\/(\d{1,9}))?\/?$/.exec(path);
+  if (order) {
+    return (
+      <Suspense what={orders.what}>
+        {order[1] === undefined ? <OrdersPage /> : <OrderPage key={order[1]} number={Number(order[1])} />}
       </Suspense>
     );
   }

@@ -13,6 +13,7 @@ mod meter;
 mod meters;
 mod metrics;
 mod openapi;
+mod orders;
 mod outlets;
 mod paths;
 mod profile;
@@ -44,6 +45,7 @@ use crate::fleet::Fleet;
 use crate::hub::Hub;
 use crate::keys::KeyError;
 use crate::live::Live;
+use crate::orders::Orders;
 use crate::outlets::Outlets;
 use crate::store::Store;
 
@@ -71,6 +73,7 @@ pub struct App {
     pub(crate) campaigns: Arc<Campaigns>,
     pub(crate) images: Arc<Images>,
     pub(crate) access: Arc<dyn MeterAccess>,
+    pub(crate) orders: Arc<Orders>,
     pub(crate) maker: Option<PublicKey>,
     pub(crate) sessions: session::Sessions,
     pub(crate) rates: guard::Rates,
@@ -107,6 +110,8 @@ pub struct AppParts {
     pub images: Arc<Images>,
     /// Knows what opens meters.
     pub access: Arc<dyn MeterAccess>,
+    /// Gives meters orders.
+    pub orders: Arc<Orders>,
     /// Whose firmware images are taken; any where none is said.
     pub maker: Option<PublicKey>,
     /// Knows the token.
@@ -141,6 +146,7 @@ impl App {
             campaigns: parts.campaigns,
             images: parts.images,
             access: parts.access,
+            orders: parts.orders,
             maker: parts.maker,
             stop: parts.stop,
             started: now,
@@ -170,6 +176,14 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/meters/{id}/registers", get(meter::registers))
         .route("/meters/{id}/events", get(meter::events))
         .route("/meters/{id}/paths", get(paths::paths))
+        .route(
+            "/meters/{id}/orders",
+            get(orders::of_meter).post(orders::give),
+        )
+        .route("/meters/{id}/orders/dry-run", get(orders::dry_run))
+        .route("/orders", get(orders::of_all))
+        .route("/orders/{id}", get(orders::order))
+        .route("/orders/{id}/stop", post(orders::stop))
         .route("/outlet-meters", get(outlets::list))
         .route("/outlet-meters/{id}", get(outlets::meter))
         .route("/outlet-meters/{id}/usage", get(outlets::usage))

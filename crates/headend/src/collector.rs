@@ -16,5 +16,5 @@ pub use access::{
 pub use leases::{Lease, Leases};
 pub use planner::{Next, Outcome, Planned, Planner, Priority, Task};
 pub use ranges::{RangeLimits, plan_ranges};
-pub(crate) use shell::LIVE_REGISTERS;
 pub use shell::{Collector, CollectorHandle, Phase};
+pub(crate) use shell::{LIVE_REGISTERS, REGISTERS};

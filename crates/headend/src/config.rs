@@ -42,6 +42,30 @@ pub struct Config {
     pub concentrator: Vec<ConcentratorConfig>,
     /// Tells how outlet meters are served.
     pub outlets: OutletsConfig,
+    /// Says what orders to meters take.
+    pub orders: OrdersConfig,
+}
+
+/// What orders to meters take.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OrdersConfig {
+    /// Holds the seconds for which an order to switch may still be stopped.
+    pub armed_s: u16,
+    /// Holds the number of meters that may be disconnected within an hour.
+    pub disconnects_per_hour: u32,
+    /// Says whether a second person must approve: not to be had before there are users.
+    pub second_person: bool,
+}
+
+impl Default for OrdersConfig {
+    fn default() -> Self {
+        Self {
+            armed_s: 120,
+            disconnects_per_hour: 10,
+            second_person: false,
+        }
+    }
 }
 
 /// How outlet meters are served.
@@ -348,6 +372,15 @@ impl Config {
         if !(-720..=840).contains(&outlets.utc_offset_min) {
             return out_of_range("outlets.utc_offset_min", "-720 to 840");
         }
+        if self.orders.armed_s > 3_600 {
+            return out_of_range("orders.armed_s", "up to 3600");
+        }
+        if self.orders.second_person {
+            return out_of_range(
+                "orders.second_person",
+                "false: there is one operator as long as there are no users",
+            );
+        }
         Ok(Calendar::new(&self.zone)?)
     }
 }
@@ -369,6 +402,7 @@ impl Default for Config {
             dial_in: DialInConfig::default(),
             concentrator: Vec::new(),
             outlets: OutletsConfig::default(),
+            orders: OrdersConfig::default(),
         }
     }
 }
@@ -471,6 +505,8 @@ mod tests {
             "[outlets]\nlisten = \"sctp://127.0.0.1\"\nmeters = \"meters.toml\"",
             "[outlets]\nlisten = \"sctps://127.0.0.1\"\nmeters = \"meters.toml\"",
             "[outlets]\ndays = 0",
+            "[orders]\narmed_s = 3601",
+            "[orders]\nsecond_person = true",
         ] {
             let config: Config = toml::from_str(bad).unwrap();
             assert!(config.check().is_err(), "{bad}");

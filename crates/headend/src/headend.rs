@@ -23,6 +23,7 @@ use crate::fleet::Fleet;
 use crate::hub::Hub;
 use crate::keys::{KeyError, KeyService, LocalKeys};
 use crate::live::Live;
+use crate::orders::{OrderParts, Orders};
 use crate::outlets::{OutletParts, OutletStartError, Outlets};
 use crate::registry::{self, Format, RegistryError};
 use crate::store::{Enrolled, SqliteOptions, SqliteStore, Store, StoreError};
@@ -38,6 +39,7 @@ pub struct HeadEnd {
     clock: Arc<dyn Clock>,
     collector: CollectorHandle,
     outlets: Option<Arc<Outlets>>,
+    orders: Arc<Orders>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -183,6 +185,16 @@ impl HeadEnd {
             .iter()
             .map(|it| tokio::spawn(Arc::clone(&watcher).watch(it.clone(), stopped.clone())))
             .collect();
+        let orders = OrderParts {
+            config: config.orders.clone(),
+            store: Arc::clone(&store),
+            access: Arc::clone(&access),
+            fleet: Arc::clone(&fleet),
+            clock: Arc::clone(&clock),
+            leases: leases.clone(),
+            timeout: Duration::from_secs(u64::from(config.collector.timeout_s)),
+        };
+        let orders = Orders::open(orders, stopped.clone()).await?;
         let live = Live::new(
             Arc::clone(&access),
             Arc::clone(&fleet),
@@ -217,6 +229,7 @@ impl HeadEnd {
             campaigns,
             images,
             access,
+            orders: Arc::clone(&orders),
             maker,
             tokens,
             stop: stopped.clone(),
@@ -235,6 +248,7 @@ impl HeadEnd {
             clock,
             collector: handle,
             outlets,
+            orders,
             stop,
             tasks,
         };
@@ -291,6 +305,7 @@ impl HeadEnd {
         if let Some(outlets) = &self.outlets {
             outlets.stop().await;
         }
+        self.orders.ended().await;
         for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task ended abnormally");

@@ -14,6 +14,7 @@ pub mod hub;
 pub mod keys;
 pub mod live;
 mod meters;
+pub mod orders;
 pub mod outlets;
 mod power;
 pub mod registry;
@@ -23,7 +24,7 @@ pub use calendar::{Calendar, Day, DayBounds, UnknownZone, parse_rfc3339, rfc3339
 pub use clock::Clock;
 pub use config::{
     ApiConfig, CollectorConfig, ConcentratorConfig, Config, ConfigError, DialInConfig,
-    OutletsConfig,
+    OrdersConfig, OutletsConfig,
 };
 pub use headend::{HeadEnd, Options, StartError};
 pub use meters::LinkAccess;

@@ -138,7 +138,7 @@ const LOGICAL_DEVICE_NAME: Obis = Obis::new(0, 0, 42, 0, 0, 255);
 /// Clock, class 8.
 const CLOCK: Obis = Obis::new(0, 0, 1, 0, 0, 255);
 /// Disconnect control, class 70: attribute 3 is control_state.
-const BREAKER: Obis = Obis::new(0, 0, 96, 3, 10, 255);
+pub(crate) const BREAKER: Obis = Obis::new(0, 0, 96, 3, 10, 255);
 /// The counter that the meter expects next, class 1 (0-b:43.1.e, invocation counter).
 const INVOCATION_COUNTER: Obis = Obis::new(0, 0, 43, 1, 0, 255);
 /// Active firmware identifier.

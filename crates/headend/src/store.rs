@@ -6,6 +6,7 @@
 //! that is sealed into blocks later. What a later answer of the meter replaces stays as an older
 //! version.
 
+mod orders;
 mod outlets;
 mod paths;
 mod sqlite;
@@ -25,6 +26,10 @@ use model::{
 };
 
 pub use model::block::{CHANNELS_MAX, CodecError, DayRows, Put, Row, SLOTS_MAX};
+pub use orders::{
+    MeterOrderEnd, MeterOrderKind, MeterOrderLimit, MeterOrderLimits, MeterOrderOutcome,
+    MeterOrderRow, MeterOrderTables, NewMeterOrder, ReadBack,
+};
 pub use outlets::{NewOrder, OrderKind, OrderRow, Outcome, OutletTables, RecordKind};
 pub use paths::{Carried, PathRun, PathTaken, Paths, Receipt};
 pub use sqlite::{SqliteOptions, SqliteStore};
@@ -231,6 +236,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Returns what is kept of outlet meters.
     fn outlets(&self) -> &dyn OutletTables;
+
+    /// Returns the journal of orders to meters.
+    fn orders(&self) -> &dyn MeterOrderTables;
 
     /// Returns figures about the store itself.
     fn figures(&self) -> StoreFigures;

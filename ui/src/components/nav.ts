@@ -1,5 +1,6 @@
 import { t } from "../texts/en.ts";
 import { network } from "../texts/network.en.ts";
+import { orders } from "../texts/orders.en.ts";
 import type { IconName } from "./icons.tsx";
 
 /** A place in the navigation. */
@@ -55,6 +56,15 @@ export const NAV: NavGroup[] = [
   {
     title: network.act,
     items: [
+      {
+        href: "/orders",
+        at: /^\/orders(?:\/|$)/,
+        icon: "scroll-text",
+        text: orders.title,
+        short: orders.title,
+        testid: "nav-orders",
+        keys: "g o",
+      },
       {
         href: "/campaigns",
         at: /^\/campaigns(?:\/|$)/,

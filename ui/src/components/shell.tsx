@@ -11,6 +11,7 @@ import { theme, toggleTheme } from "../lib/theme.ts";
 import { age, clockSeconds } from "../lib/time.ts";
 import { t } from "../texts/en.ts";
 import { network } from "../texts/network.en.ts";
+import { orders } from "../texts/orders.en.ts";
 import { Dialog } from "./dialog.tsx";
 import { Find } from "./find.tsx";
 import { Icon, Mark } from "./icons.tsx";
@@ -301,7 +302,7 @@ function KeyboardHelp({ onClose }: { onClose: () => void }) {
   return (
     <Dialog title={t.keyboard.title} onClose={onClose} testid="keyboard-help">
       <div class="keys">
-        {[...t.keyboard.groups, network.keys, network.campaignKeys].map((group) => (
+        {[...t.keyboard.groups, network.keys, orders.keys, network.campaignKeys].map((group) => (
           <section key={group.name}>
             <h3>{group.name}</h3>
             <dl>

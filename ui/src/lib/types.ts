@@ -481,6 +481,59 @@ export interface BreakerPreview {
   outlets: { number: number; name: string; watts: number | null }[];
 }
 
+export type MeterOrderKind = "read" | "connect" | "disconnect" | "text";
+export type MeterOrderState =
+  "armed" | "waiting" | "sent" | "done" | "unconfirmed" | "refused" | "not_sent" | "unknown" | "stopped";
+
+export interface MeterOrder {
+  number: number;
+  meter: string;
+  name: string;
+  place: string;
+  t: string;
+  who: string;
+  kind: MeterOrderKind;
+  text: string;
+  reason: string;
+  state: MeterOrderState;
+  due: string;
+  sent: string | null;
+  answer: string | null;
+  read_back: {
+    output: boolean | null;
+    control: "open" | "closed" | "ready" | null;
+    text: string | null;
+    at: string;
+  } | null;
+  ended: string | null;
+}
+
+export interface MeterOrders {
+  total: number;
+  rows: MeterOrder[];
+}
+
+export interface DryRun {
+  as_of: string;
+  name: string;
+  place: string;
+  confirm: string;
+  possible: boolean;
+  why_not: string | null;
+  steps: string[];
+  client: number;
+  last_read: string | null;
+  failing: string | null;
+  breaker: "open" | "closed" | "ready" | null;
+  breaker_at: string | null;
+  draws_w: number | null;
+  draws_at: string | null;
+  armed_s: number;
+  second_person: boolean;
+  disconnections: number;
+  disconnections_max: number;
+}
+
 export type CampaignStep = "waiting" | "receiving" | "asked" | "verified" | "active" | "failed";
 export type CampaignReason = "unreachable" | "refused" | "not_verified" | "not_activated" | "lost";
 

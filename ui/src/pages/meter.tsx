@@ -14,11 +14,12 @@ import { t } from "../texts/en.ts";
 import { Absent } from "./absent.tsx";
 import { EventsCard, EventsPage } from "./meter/events.tsx";
 import { Identity, PathCard } from "./meter/identity.tsx";
+import { OrdersCard } from "./meter/orders.tsx";
 import { LivePower } from "./meter/power.tsx";
 import { ProfileCard } from "./meter/profile.tsx";
 import { RegistersCard } from "./meter/registers.tsx";
 
-const TABS = ["overview", "profile", "registers", "events"] as const;
+const TABS = ["overview", "profile", "registers", "events", "orders"] as const;
 
 /** One meter: what it says, how old that is, and whether it may be trusted. */
 export function MeterPage({ id, tab }: { id: string; tab: string }) {
@@ -105,6 +106,8 @@ export function MeterPage({ id, tab }: { id: string; tab: string }) {
         <ProfileCard id={id} name={meter?.name ?? id} full onChange={onChange} />
       ) : tab === "registers" ? (
         <RegistersCard id={id} loaded={registers} full />
+      ) : tab === "orders" ? (
+        <OrdersCard id={id} meter={meter} full onChange={onChange} />
       ) : (
         <EventsPage id={id} onChange={onChange} />
       )}
@@ -207,6 +210,7 @@ function Overview({
             <PathCard meter={meter} />
           </>
         ))}
+        <OrdersCard id={id} meter={loaded.data} onChange={onChange} />
         <EventsCard id={id} onChange={onChange} />
       </div>
     </div>

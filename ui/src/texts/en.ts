@@ -217,6 +217,7 @@ export const en = {
     profile: "Load profile",
     registers: "Registers",
     events: "Events",
+    orders: "Orders",
     previous: "Previous meter",
     next: "Next meter",
     readAgo: (text: string) => `Read ${text} ago`,

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { readFile, stat } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { CampaignFixture } from "./campaign-fixture.mjs";
+import { OrderFixture } from "./order-fixture.mjs";
 import { OutletFixture } from "./outlet-fixture.mjs";
 
 export const POLICY =
@@ -85,6 +86,7 @@ export class Fixture {
     this.log = [];
     this.rows = this.makeRows();
     this.outlets = new OutletFixture(() => this.now());
+    this.orders = new OrderFixture(() => this.now(), this.rows);
     this.concentrators = this.makeConcentrators();
     this.campaigns = new CampaignFixture(() => this.now(), this.rows);
     this.server = createServer((request, response) => {
@@ -836,6 +838,13 @@ export class Fixture {
         body === "" ? null : JSON.parse(body),
       );
       return this.json(response, ...answer);
+    }
+    if (/^\/(?:orders|meters\/[a-z0-9_]+\/orders)(?:\/|$)/.test(path)) {
+      let body = "";
+      for await (const piece of request) body += piece;
+      const given = body === "" ? null : JSON.parse(body);
+      const empty = this.mode === "empty";
+      return this.json(response, ...this.orders.answer(request.method, path, url.searchParams, given, empty));
     }
     if (path.startsWith("/campaigns") || path.startsWith("/images")) {
       const empty = this.mode === "empty";

@@ -34,6 +34,9 @@ pub enum ApiError {
     /// There is no such meter.
     #[error("no such meter")]
     NoSuchMeter,
+    /// There is no such order.
+    #[error("no such order")]
+    NoSuchOrder,
     /// There is no such path.
     #[error("no such path")]
     NoSuchPath,
@@ -137,6 +140,11 @@ impl From<&ApiError> for Public {
                 StatusCode::NOT_FOUND,
                 "no_such_meter",
                 "No meter has this address. Look it up by name or place.",
+            ),
+            ApiError::NoSuchOrder => public(
+                StatusCode::NOT_FOUND,
+                "no_such_order",
+                "No order has this number. /api/v1/orders lists them.",
             ),
             ApiError::NoSuchPath => public(
                 StatusCode::NOT_FOUND,

@@ -263,7 +263,7 @@ pub(super) fn meter_id(text: &str) -> Result<MeterId, ApiError> {
     text.parse().map_err(|_| ApiError::NoSuchMeter)
 }
 
-const fn breaker_word(breaker: BreakerState) -> Option<&'static str> {
+pub(super) const fn breaker_word(breaker: BreakerState) -> Option<&'static str> {
     match breaker {
         BreakerState::Disconnected => Some("open"),
         BreakerState::Connected => Some("closed"),

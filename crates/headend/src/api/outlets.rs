@@ -1058,7 +1058,7 @@ fn civil_date(text: &str) -> Result<CivilDate, ApiError> {
 }
 
 /// An order as JSON, whoever says so in the head of the request.
-pub(super) struct Body<T>(T);
+pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;

@@ -88,6 +88,8 @@ struct Failures {
 }
 
 const TOKEN_FILE: &str = "operator.token.sha256";
+/// Who is signed in, as long as there are no users.
+pub(super) const OPERATOR: &str = "operator";
 pub(super) const COOKIE: &str = "gridward_session";
 /// Sessions at once; the one used least recently gives way.
 const SESSIONS_MAX: usize = 256;
@@ -178,7 +180,7 @@ impl Session {
             site: app.config.site.clone(),
             zone: app.config.zone.clone(),
             version: env!("CARGO_PKG_VERSION"),
-            user: "operator",
+            user: OPERATOR,
             now: rfc3339(app.clock.now()),
         }
     }

@@ -589,7 +589,7 @@ async fn aside<T: Send + 'static>(
 }
 
 /// Registers read at each collection: energy drawn and delivered in total and by tariff, power.
-const REGISTERS: [RegisterRef; 14] = {
+pub(crate) const REGISTERS: [RegisterRef; 14] = {
     let [p1, p2, p3, p4, p5, p6, p7, p8] = POWER_REGISTERS;
     [
         RegisterRef::register(Obis::new(1, 0, 1, 8, 0, 255)),

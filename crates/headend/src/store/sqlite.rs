@@ -4,6 +4,7 @@
 //! into one transaction, commits, and only then answers all: many collectors share one sync of the
 //! disk. Readers have a few connections of their own and never wait for the writer.
 
+mod orders;
 mod outlets;
 mod paths;
 mod read;
@@ -329,6 +330,10 @@ impl Store for SqliteStore {
     }
 
     fn outlets(&self) -> &dyn super::OutletTables {
+        self
+    }
+
+    fn orders(&self) -> &dyn super::MeterOrderTables {
         self
     }
 

@@ -4,6 +4,7 @@
 mod campaigns;
 mod concentrators;
 mod live;
+mod orders;
 mod outlets;
 mod pages;
 mod schema;

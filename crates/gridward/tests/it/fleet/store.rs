@@ -191,6 +191,10 @@ impl Store for Lockstep {
         self.inner.outlets()
     }
 
+    fn orders(&self) -> &dyn headend::store::MeterOrderTables {
+        self.inner.orders()
+    }
+
     fn figures(&self) -> StoreFigures {
         self.inner.figures()
     }

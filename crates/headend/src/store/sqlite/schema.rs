@@ -10,7 +10,7 @@ use crate::store::StoreError;
 const APPLICATION_ID: i64 = 0x4757_4845;
 
 /// Each entry brings the schema one version up; entries are never changed once released.
-const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS, OUTLETS, CAMPAIGNS, PATHS];
+const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS, OUTLETS, CAMPAIGNS, PATHS, ORDERS];
 
 // A concentrator is a device with a number among the meters' and of another kind: kind 1. `told`
 // holds the layouts that a meter itself told, `via` which slots of a day a concentrator read, bit
@@ -108,6 +108,33 @@ CREATE TABLE carried(
     past INTEGER NOT NULL,
     PRIMARY KEY(run, object, first)
 ) STRICT, WITHOUT ROWID;
+";
+
+// Orders to meters: `due` before it nothing is sent, `sent` from when on the meter may have it,
+// `output` and `control` attributes 2 and 3 of Disconnect control and `shown` the display's text as
+// they were read back.
+const ORDERS: &str = "
+CREATE TABLE meter_order(
+    no INTEGER PRIMARY KEY AUTOINCREMENT,
+    meter INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    due INTEGER NOT NULL,
+    sent INTEGER,
+    outcome INTEGER,
+    answer TEXT,
+    output INTEGER,
+    control INTEGER,
+    shown TEXT,
+    read INTEGER,
+    ended INTEGER
+) STRICT;
+CREATE INDEX meter_order_meter ON meter_order(meter, no);
+CREATE INDEX meter_order_kind ON meter_order(kind, at);
+CREATE INDEX meter_order_open ON meter_order(no) WHERE outcome IS NULL;
 ";
 
 // Times: `at`-like columns in milliseconds since 1970 unless the name of the table says seconds:

@@ -1,0 +1,147 @@
+//! Orders as a client of Disconnect control (class 70) and Data (class 1) gives them.
+
+use dlms::axdr::{Data, RawData};
+use dlms::client::Failure;
+use dlms::cosem::{AttributeDescriptor, MethodDescriptor, Obis};
+use link::{Client, ClientError};
+use model::{BreakerState, MessageClass, Timestamp};
+
+use crate::collector::RegisterRef;
+use crate::meters::BREAKER;
+use crate::store::{MeterOrderKind, ReadBack};
+
+/// Disconnect control.
+const BREAKER_CLASS: u16 = 70;
+/// `remote_disconnect`.
+const REMOTE_DISCONNECT: i8 = 1;
+/// `remote_reconnect`.
+const REMOTE_RECONNECT: i8 = 2;
+
+/// Consumer message, class 1, 0-0:96.13.0.255.
+const MESSAGE: Obis = Obis::new(0, 0, 96, 13, 0, 255);
+
+/// What came of giving an order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// The meter says that it was done.
+    Done(String),
+    /// The meter says no.
+    Refused(String),
+    /// Nothing left the head end.
+    NotSent(String),
+    /// No answer that can be trusted.
+    Nothing(String),
+}
+
+/// Gives an order, and waits for the answer to it. A link that loses messages may repeat one to the
+/// last octet, which the meter answers and does not obey again.
+pub(super) async fn give(client: &mut Client, kind: MeterOrderKind, text: &str) -> Answered {
+    client.set_class(MessageClass::Control);
+    let given = match kind {
+        MeterOrderKind::Connect => switch(client, REMOTE_RECONNECT).await,
+        MeterOrderKind::Disconnect => switch(client, REMOTE_DISCONNECT).await,
+        MeterOrderKind::Text => {
+            let attribute = AttributeDescriptor::new(1, MESSAGE, 2);
+            let text = Data::octet_string(text.as_bytes());
+            client.write(attribute, &text).await
+        }
+        MeterOrderKind::Read => Ok(()),
+    };
+    client.set_class(MessageClass::Usage);
+    match given {
+        Ok(()) => Answered::Done("The meter answered: success.".to_owned()),
+        Err(error) => answered(&error),
+    }
+}
+
+async fn switch(client: &mut Client, method: i8) -> Result<(), ClientError> {
+    let method = MethodDescriptor::new(BREAKER_CLASS, BREAKER, method);
+    client
+        .invoke(method, Some(&Data::Integer(0)))
+        .await
+        .map(drop)
+}
+
+fn answered(error: &ClientError) -> Answered {
+    let sentence = || {
+        let mut text = error.to_string();
+        if let Some(first) = text.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        text.push('.');
+        text
+    };
+    match error {
+        ClientError::Refused(_)
+        | ClientError::NotDone(_)
+        | ClientError::Failed(Failure::Exception(_) | Failure::ServiceError(_)) => {
+            Answered::Refused(sentence())
+        }
+        ClientError::Failed(
+            Failure::NotOffered(_)
+            | Failure::NoRoom
+            | Failure::NotReserved
+            | Failure::NoKeys
+            | Failure::Counter(_)
+            | Failure::Protect(_)
+            | Failure::NotAssociated,
+        )
+        | ClientError::Entropy(_) => Answered::NotSent(sentence()),
+        _ => Answered::Nothing(sentence()),
+    }
+}
+
+/// Names what shows whether an order was obeyed.
+pub(super) const fn shown_by(kind: MeterOrderKind) -> &'static [RegisterRef] {
+    const OUTPUT: RegisterRef = RegisterRef {
+        class: BREAKER_CLASS,
+        object: BREAKER,
+        attribute: 2,
+    };
+    const CONTROL: RegisterRef = RegisterRef {
+        attribute: 3,
+        ..OUTPUT
+    };
+    const TEXT: RegisterRef = RegisterRef {
+        class: 1,
+        object: MESSAGE,
+        attribute: 2,
+    };
+    match kind {
+        MeterOrderKind::Text => &[TEXT],
+        MeterOrderKind::Connect | MeterOrderKind::Disconnect => &[OUTPUT, CONTROL],
+        MeterOrderKind::Read => &[],
+    }
+}
+
+/// Reads what the meter gave of [`shown_by`]; nothing where it gave nothing.
+pub(super) fn read_back(
+    kind: MeterOrderKind,
+    told: &[Option<Vec<u8>>],
+    at: Timestamp,
+) -> Option<ReadBack> {
+    let value = |index: usize| {
+        let octets = told.get(index)?.as_ref()?;
+        RawData::new(octets).decode().ok()
+    };
+    let mut read = ReadBack {
+        output: None,
+        control: None,
+        text: None,
+        at,
+    };
+    if kind == MeterOrderKind::Text {
+        if let Some(Data::OctetString(text) | Data::VisibleString(text)) = value(0) {
+            read.text = Some(String::from_utf8_lossy(&text).into_owned());
+        }
+    } else {
+        if let Some(Data::Boolean(output)) = value(0) {
+            read.output = Some(output);
+        }
+        if let Some(Data::Enum(control)) = value(1) {
+            read.control = Some(BreakerState::from_control_state(control));
+        }
+    }
+    let is_there = read.output.is_some() || read.control.is_some() || read.text.is_some();
+    is_there.then_some(read)
+}

@@ -1,0 +1,66 @@
+import { Status, type Shape } from "../../components/status.tsx";
+import { Time } from "../../components/time.tsx";
+import { useNow } from "../../lib/hooks.ts";
+import { parse } from "../../lib/time.ts";
+import type { MeterOrder, MeterOrderState } from "../../lib/types.ts";
+import { orders as T } from "../../texts/orders.en.ts";
+
+const SHAPES: Record<MeterOrderState, Shape> = {
+  armed: "pend",
+  waiting: "run",
+  sent: "run",
+  done: "ok",
+  unconfirmed: "warn",
+  refused: "crit",
+  not_sent: "off",
+  unknown: "miss",
+  stopped: "todo",
+};
+
+export const shapeOfOrder = (state: MeterOrderState): Shape => SHAPES[state];
+
+/** What was asked for, in a few words. */
+export const whatOf = (order: MeterOrder): string =>
+  order.kind === "text" ? `${T.kind.text}: ${order.text}` : T.kind[order.kind];
+
+/** What the meter said of itself afterwards, in a few words; null where it said nothing. */
+export function readBackOf(order: MeterOrder): string | null {
+  const read = order.read_back;
+  if (read === null) return null;
+  if (read.text !== null) return T.shown(read.text);
+  const parts = [
+    ...(read.control === null ? [] : [T.control[read.control]]),
+    ...(read.output === null ? [] : [T.output(read.output)]),
+  ];
+  return parts.length === 0 ? null : parts.join(", ");
+}
+
+/** Orders as lines, for cards and narrow screens. */
+export function OrderLines({ rows, named = false }: { rows: MeterOrder[]; named?: boolean }) {
+  const now = useNow(10_000);
+  return (
+    <ul class="list ruled">
+      {rows.map((row) => {
+        const at = parse(row.t);
+        return (
+          <li key={row.number} data-testid="order-row" data-id={row.number} data-state={row.state}>
+            <Status shape={SHAPES[row.state]} />
+            <div class="t">
+              <a href={`/orders/${row.number}`}>{whatOf(row)}</a>
+              <span>
+                {T.state[row.state]}
+                {named ? ` · ${row.place === "" ? row.name : row.place}` : null}
+                {row.reason === "" ? null : <span class="t3"> · {row.reason}</span>}
+              </span>
+            </div>
+            {at === null ? null : (
+              <span class="when">
+                <Time at={at} now={now} />
+              </span>
+            )}
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
