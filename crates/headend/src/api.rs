@@ -7,6 +7,7 @@
 mod campaigns;
 mod concentrators;
 mod error;
+mod fence;
 mod fleet;
 mod guard;
 mod meter;
@@ -41,6 +42,7 @@ use crate::clock::Clock;
 use crate::collector::{CollectorHandle, MeterAccess};
 use crate::concentrators::{Board, Concentrators};
 use crate::config::Config;
+use crate::fences::Fences;
 use crate::fleet::Fleet;
 use crate::hub::Hub;
 use crate::keys::KeyError;
@@ -74,6 +76,7 @@ pub struct App {
     pub(crate) images: Arc<Images>,
     pub(crate) access: Arc<dyn MeterAccess>,
     pub(crate) orders: Arc<Orders>,
+    pub(crate) fences: Arc<Fences>,
     pub(crate) maker: Option<PublicKey>,
     pub(crate) sessions: session::Sessions,
     pub(crate) rates: guard::Rates,
@@ -112,6 +115,8 @@ pub struct AppParts {
     pub access: Arc<dyn MeterAccess>,
     /// Gives meters orders.
     pub orders: Arc<Orders>,
+    /// Says what fences leave.
+    pub fences: Arc<Fences>,
     /// Whose firmware images are taken; any where none is said.
     pub maker: Option<PublicKey>,
     /// Knows the token.
@@ -147,6 +152,7 @@ impl App {
             images: parts.images,
             access: parts.access,
             orders: parts.orders,
+            fences: parts.fences,
             maker: parts.maker,
             stop: parts.stop,
             started: now,
@@ -180,6 +186,8 @@ pub fn router(app: &Arc<App>) -> Router {
             "/meters/{id}/orders",
             get(orders::of_meter).post(orders::give),
         )
+        .route("/meters/{id}/fence", get(fence::fence).put(fence::save))
+        .route("/meters/{id}/fence/preview", get(fence::preview))
         .route("/meters/{id}/orders/dry-run", get(orders::dry_run))
         .route("/orders", get(orders::of_all))
         .route("/orders/{id}", get(orders::order))

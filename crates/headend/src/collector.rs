@@ -11,7 +11,7 @@ mod shell;
 
 pub use access::{
     AccessError, AccessFigures, Answer, Broadcast, Conversation, MeterAccess, MeterTarget,
-    ProfileAnswer, Records, RecordsWanted, RegisterRef, Status, StatusWanted,
+    ProfileAnswer, Records, RecordsWanted, RegisterRef, Status, StatusWanted, Ways,
 };
 pub use leases::{Lease, Leases};
 pub use planner::{Next, Outcome, Planned, Planner, Priority, Task};

@@ -373,6 +373,10 @@ impl Connector for DialConnector {
         }
         self.inner.connect(endpoint, ends, clock, limit)
     }
+
+    fn paths<'a>(&'a self, endpoint: &'a Endpoint, limit: Duration) -> link::Telling<'a> {
+        self.inner.paths(endpoint, limit)
+    }
 }
 
 /// Listens for concentrators.

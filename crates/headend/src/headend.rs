@@ -19,6 +19,7 @@ use crate::concentrators::delivery::Deliverer;
 use crate::concentrators::{AT_ONCE, Board, Concentrators, Follower, Watcher};
 use crate::config::{Config, ConfigError, DialInConfig};
 use crate::dial_in::Porter;
+use crate::fences::{FenceParts, Fences};
 use crate::fleet::Fleet;
 use crate::hub::Hub;
 use crate::keys::{KeyError, KeyService, LocalKeys};
@@ -195,6 +196,13 @@ impl HeadEnd {
             timeout: Duration::from_secs(u64::from(config.collector.timeout_s)),
         };
         let orders = Orders::open(orders, stopped.clone()).await?;
+        let fences = Fences::new(FenceParts {
+            store: Arc::clone(&store),
+            access: Arc::clone(&access),
+            fleet: Arc::clone(&fleet),
+            clock: Arc::clone(&clock),
+        });
+        let fenced = tokio::spawn(Arc::clone(&fences).watch(stopped.clone()));
         let live = Live::new(
             Arc::clone(&access),
             Arc::clone(&fleet),
@@ -230,13 +238,18 @@ impl HeadEnd {
             images,
             access,
             orders: Arc::clone(&orders),
+            fences,
             maker,
             tokens,
             stop: stopped.clone(),
         })?;
         let limits = limits(connections);
         let served = web::serve(listener, None, router(&app), limits, stopped.clone());
-        let mut tasks = vec![tokio::spawn(collector.run(stopped)), tokio::spawn(served)];
+        let mut tasks = vec![
+            tokio::spawn(collector.run(stopped)),
+            tokio::spawn(served),
+            fenced,
+        ];
         let followed = followed.into_iter().chain(delivering).chain(taking);
         tasks.extend(followed.chain(watched));
         let head_end = Self {

@@ -8,6 +8,7 @@ pub mod collector;
 pub mod concentrators;
 mod config;
 pub mod dial_in;
+pub mod fences;
 pub mod fleet;
 mod headend;
 pub mod hub;

@@ -34,9 +34,10 @@ use model::{
 use crate::clock::Clock;
 use crate::collector::{
     AccessError, AccessFigures, Answer, Broadcast, Conversation, MeterAccess, MeterTarget,
-    ProfileAnswer, Records, RecordsWanted, RegisterRef, Status, StatusWanted,
+    ProfileAnswer, Records, RecordsWanted, RegisterRef, Status, StatusWanted, Ways,
 };
 use crate::dial_in::{DialConnector, DialIn, endpoint_of};
+use crate::fences::{ScionWays, effective};
 use crate::keys::{ClientSecrets, KeyService};
 use crate::store::{
     ClockReading, CounterKey, Failure, PathTaken, Paths, RegisterReading, RegisterValue, Store,
@@ -212,6 +213,25 @@ impl MeterAccess for LinkAccess {
         Box::pin(async move {
             let sender = broadcast::Sender::open(&self.shared, meter).await?;
             Ok(Box::new(sender) as Box<dyn Broadcast>)
+        })
+    }
+
+    fn scion_ways<'a>(&'a self, endpoint: &'a str) -> Ways<'a> {
+        Box::pin(async move {
+            let all = ways(endpoint).unwrap_or_default();
+            let Some(way) = all.iter().find(|it| matches!(it, Endpoint::Scion(..))) else {
+                return Ok(None);
+            };
+            let Endpoint::Scion(_, options) = way else {
+                return Ok(None);
+            };
+            let surroundings = &self.shared.surroundings;
+            let told = surroundings.connector.paths(way, self.shared.timeout);
+            let told = told.await?;
+            Ok(told.map(|paths| ScionWays {
+                options: options.clone(),
+                paths,
+            }))
         })
     }
 
@@ -633,10 +653,17 @@ impl Talk {
     async fn reach(
         shared: Arc<Shared>,
         target: &MeterTarget,
-        endpoint: Endpoint,
+        mut endpoint: Endpoint,
         several: bool,
     ) -> Result<Self, AccessError> {
         let enrolment = &target.enrolment;
+        if let Some(options) = endpoint.scion_mut() {
+            // Without what was saved nothing says where packets may go: so they go nowhere.
+            let saved = shared.store.fences().current(target.id);
+            let saved = saved.map_err(|_| AccessError::ended(Failure::Unreachable))?;
+            let fence = effective(saved.as_ref(), options.fence.take());
+            options.fence = fence.map_err(|_| AccessError::ended(Failure::Unreachable))?;
+        }
         let ready = shared.known(target.id, |known| {
             known.security.as_ref().and(known.mechanism)
         });

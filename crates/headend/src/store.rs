@@ -6,6 +6,7 @@
 //! that is sealed into blocks later. What a later answer of the meter replaces stays as an older
 //! version.
 
+mod fences;
 mod orders;
 mod outlets;
 mod paths;
@@ -25,6 +26,7 @@ use model::{
     BreakerState, Event, Feeder, Interval, LogicalDeviceName, MeterId, Phase, Place, Timestamp,
 };
 
+pub use fences::{FenceTables, SavedFence};
 pub use model::block::{CHANNELS_MAX, CodecError, DayRows, Put, Row, SLOTS_MAX};
 pub use orders::{
     MeterOrderEnd, MeterOrderKind, MeterOrderLimit, MeterOrderLimits, MeterOrderOutcome,
@@ -239,6 +241,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Returns the journal of orders to meters.
     fn orders(&self) -> &dyn MeterOrderTables;
+
+    /// Returns the fences of meters.
+    fn fences(&self) -> &dyn FenceTables;
 
     /// Returns figures about the store itself.
     fn figures(&self) -> StoreFigures;

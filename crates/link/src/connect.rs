@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
 
-use crate::scion::ScionDialer;
+use crate::scion::{ScionDialer, ScionPath};
 use crate::sctp::SctpLink;
 use crate::stream::WrapperStream;
 use crate::udp::UdpLink;
@@ -22,6 +22,10 @@ use crate::{
 pub type Connecting<'a> =
     Pin<Box<dyn Future<Output = Result<Box<dyn Link>, LinkError>> + Send + 'a>>;
 
+/// The paths to an endpoint, as they are being asked for.
+pub type Telling<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<Vec<ScionPath>>, LinkError>> + Send + 'a>>;
+
 /// Opens links: through the operating system, or in a simulation.
 pub trait Connector: Send + Sync {
     /// Opens a link as [`connect`] does.
@@ -32,6 +36,13 @@ pub trait Connector: Send + Sync {
         clock: &'a Arc<dyn Clock>,
         limit: Duration,
     ) -> Connecting<'a>;
+
+    /// Tells the paths that there are to an endpoint in SCION, allowed or not;
+    /// nothing is sent to it. `None` for one over another network.
+    fn paths<'a>(&'a self, endpoint: &'a Endpoint, limit: Duration) -> Telling<'a> {
+        let _ = (endpoint, limit);
+        Box::pin(async { Ok(None) })
+    }
 }
 
 /// The operating system's sockets and serial ports. Links over SCTP that leave
@@ -68,6 +79,20 @@ impl Connector for SystemConnector {
         limit: Duration,
     ) -> Connecting<'a> {
         Box::pin(connect_with(&self.dialers, endpoint, ends, clock, limit))
+    }
+
+    fn paths<'a>(&'a self, endpoint: &'a Endpoint, limit: Duration) -> Telling<'a> {
+        Box::pin(async move {
+            let Endpoint::Scion(_, options) = endpoint else {
+                return Ok(None);
+            };
+            let told = tokio::time::timeout(limit, self.dialers.scion.paths(options));
+            let told = told.await.unwrap_or(Err(LinkError::Timeout {
+                phase: "asking for paths",
+                seconds: limit.as_secs(),
+            }));
+            told.map(Some)
+        })
     }
 }
 

@@ -30,7 +30,7 @@ mod udp;
 
 pub use class::Treatment;
 pub use client::{Association, Client, ClientError, CounterStore, Drkey, Surroundings};
-pub use connect::{Connecting, Connector, SystemConnector, connect};
+pub use connect::{Connecting, Connector, SystemConnector, Telling, connect};
 pub use endpoint::{
     DLMS_PORT, Endpoint, EndpointError, HdlcOptions, HostPort, SctpBackend, SctpOptions, SctpOver,
     SctpPace, SerialOptions, TlsOptions,
@@ -52,7 +52,8 @@ pub use message::{Link, LinkError, LinkExt, Message, Sap};
 pub use scion::{
     DRKEY_PROTOCOL, DrkeyError, DrkeyMix, DrkeySource, GATEWAY_PEERS_MAX, GATEWAY_PORT, Gateway,
     GatewayFigures, GatewayPeer, GatewayView, PROBE_PORT, PathReceipt, SCION_PDU_LEN_MAX,
-    ScionCounters, ScionError, ScionOptions, ScionPath, ScionStatus, ScionTrust,
+    ScionCounters, ScionError, ScionFence, ScionOptions, ScionPath, ScionRemaining, ScionStatus,
+    ScionTrust,
 };
 pub use sctp::{
     ClassFigures, HEARTBEATS_PER_SECOND_MAX, MESSAGE_LEN_MAX, PPID_DLMS, PPID_ENVELOPE, PPID_OPEN,

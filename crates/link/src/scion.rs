@@ -35,6 +35,7 @@ pub use self::gateway::{
 pub use self::link::ScionStatus;
 pub use self::options::ScionOptions;
 pub use ::scion::path::{Path as ScionPath, Trust as ScionTrust};
+pub use ::scion::policy::{Acl as ScionFence, Remaining as ScionRemaining};
 pub use ::scion::session::{Counters as ScionCounters, PathReceipt};
 
 use self::attachment::{Attachment, Known};
@@ -118,6 +119,17 @@ impl ScionDialer {
         all.retain(|_, known| known.strong_count() > 0);
         all.insert(daemon.clone(), Arc::downgrade(&attachment));
         Ok(attachment)
+    }
+
+    /// Tells the paths that there are to an endpoint, allowed or not.
+    pub(crate) async fn paths(&self, options: &ScionOptions) -> Result<Vec<ScionPath>, LinkError> {
+        let attachment = self.attach(options).await?;
+        let mut feed = attachment.paths(options.isd_as)?;
+        match feed.first().await {
+            Known::Paths(routes) => Ok(routes.iter().map(|route| route.path.clone()).collect()),
+            Known::Failed(why) => Err(attachment.error(&why).into()),
+            Known::Asked => Err(ScionError::Busy.into()),
+        }
     }
 
     /// Opens a link to the peer at `at`.

@@ -140,6 +140,8 @@ known_events! {
     0x8002 HeardAgain Power Info "Heard again behind its concentrator";
     0x8003 AlarmRaised Hardware Warning "Raises alarms, its concentrator says";
     0x8004 RowsDiffer Security Warning "Its concentrator tells other readings than itself";
+    0x8005 FenceLeavesOne Power Warning "Its fence leaves one path";
+    0x8006 FenceLeavesNone Power Critical "Its fence leaves no path";
 }
 
 /// What is known about an event code.

@@ -11,10 +11,15 @@ use std::sync::Arc;
 use model::{BreakerState, Event, Interval, LogicalDeviceName, MeterId};
 
 use crate::dial_in::DialIn;
+use crate::fences::ScionWays;
 use crate::store::{ClockReading, Enrolment, Failure, Paths, ProfileLayout, RegisterReading};
 
 /// An answer under way.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AccessError>> + Send + 'a>>;
+
+/// Paths that are being asked for.
+pub type Ways<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<ScionWays>, link::LinkError>> + Send + 'a>>;
 
 /// Opens conversations with meters.
 ///
@@ -62,6 +67,13 @@ pub trait MeterAccess: Send + Sync + fmt::Debug + 'static {
     fn broadcast<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Broadcast>> {
         let _ = meter;
         Box::pin(async { Err(AccessError::denied()) })
+    }
+
+    /// Tells the paths that there are to an endpoint, where one of its ways is over SCION; nothing
+    /// is sent to the meter.
+    fn scion_ways<'a>(&'a self, endpoint: &'a str) -> Ways<'a> {
+        let _ = endpoint;
+        Box::pin(async { Ok(None) })
     }
 
     /// Returns what all conversations since start took.

@@ -4,6 +4,7 @@
 //! into one transaction, commits, and only then answers all: many collectors share one sync of the
 //! disk. Readers have a few connections of their own and never wait for the writer.
 
+mod fences;
 mod orders;
 mod outlets;
 mod paths;
@@ -334,6 +335,10 @@ impl Store for SqliteStore {
     }
 
     fn orders(&self) -> &dyn super::MeterOrderTables {
+        self
+    }
+
+    fn fences(&self) -> &dyn super::FenceTables {
         self
     }
 

@@ -3,6 +3,7 @@
 
 mod campaigns;
 mod concentrators;
+mod fence;
 mod live;
 mod orders;
 mod outlets;

@@ -39,7 +39,7 @@ pub(crate) async fn request(
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    if method == "POST" {
+    if method == "POST" || method == "PUT" {
         if !headers.iter().any(|(name, _)| *name == "content-type") {
             head.push_str("content-type: application/json\r\n");
         }

@@ -195,6 +195,10 @@ impl Store for Lockstep {
         self.inner.orders()
     }
 
+    fn fences(&self) -> &dyn headend::store::FenceTables {
+        self.inner.fences()
+    }
+
     fn figures(&self) -> StoreFigures {
         self.inner.figures()
     }

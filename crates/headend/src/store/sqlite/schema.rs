@@ -10,7 +10,7 @@ use crate::store::StoreError;
 const APPLICATION_ID: i64 = 0x4757_4845;
 
 /// Each entry brings the schema one version up; entries are never changed once released.
-const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS, OUTLETS, CAMPAIGNS, PATHS, ORDERS];
+const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS, OUTLETS, CAMPAIGNS, PATHS, ORDERS, FENCES];
 
 // A concentrator is a device with a number among the meters' and of another kind: kind 1. `told`
 // holds the layouts that a meter itself told, `via` which slots of a day a concentrator read, bit
@@ -135,6 +135,21 @@ CREATE TABLE meter_order(
 CREATE INDEX meter_order_meter ON meter_order(meter, no);
 CREATE INDEX meter_order_kind ON meter_order(kind, at);
 CREATE INDEX meter_order_open ON meter_order(no) WHERE outcome IS NULL;
+";
+
+// Fences that were set; the last of a meter counts, none is as the meter was enrolled.
+const FENCES: &str = "
+CREATE TABLE meter_fence(
+    no INTEGER PRIMARY KEY AUTOINCREMENT,
+    meter INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    fence TEXT,
+    allowed INTEGER NOT NULL,
+    known INTEGER NOT NULL
+) STRICT;
+CREATE INDEX meter_fence_meter ON meter_fence(meter, no);
 ";
 
 // Times: `at`-like columns in milliseconds since 1970 unless the name of the table says seconds:
