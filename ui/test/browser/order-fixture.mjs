@@ -35,7 +35,9 @@ export class OrderFixture {
     this.all = [];
     ENDS.forEach(([kind, state, answer, read], i) => {
       const at = now() - (i + 2) * 47 * 60 * SECOND;
-      const order = this.make(rows[i === 0 ? 0 : i * 3], kind, at);
+      const row = rows[i * 3];
+      if (!row) return; // A fleet as small as that had fewer orders; a home has none.
+      const order = this.make(row, kind, at);
       const sent = state !== "not_sent" && state !== "stopped";
       Object.assign(order, {
         number: ENDS.length - i,
