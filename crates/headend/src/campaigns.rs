@@ -18,5 +18,5 @@ pub use planner::{
 };
 pub use shell::{
     About, CAMPAIGNS_MAX, Campaign, CampaignError, CampaignStore, Campaigns, InStore, Kept, Order,
-    Parts, Targets,
+    Overlap, Parts, Targets,
 };

@@ -282,20 +282,21 @@ pub(super) async fn stop(
     found(&app, id).map(Json)
 }
 
-/// Lets a stopped campaign go on.
+/// Lets a stopped campaign go on, unless another one has some of its meters now.
 #[utoipa::path(post, path = "/api/v1/campaigns/{id}/resume", tag = "campaigns",
     params(("id" = u32, Path, description = "The campaign's number")),
     responses(
         (status = 200, description = "The campaign", body = CampaignView),
         (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 404, description = "No such campaign", body = ErrorBody),
+        (status = 409, description = "Another campaign has meters of it now", body = ErrorBody),
     ))]
 pub(super) async fn resume(
     State(app): State<Arc<App>>,
     id: Result<Path<u32>, PathRejection>,
 ) -> Result<Json<CampaignView>, ApiError> {
     if let Ok(Path(id)) = &id {
-        app.campaigns.resume(*id);
+        app.campaigns.resume(*id).await?;
     }
     found(&app, id).map(Json)
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::campaigns::Overlap;
 use crate::store::StoreError;
 
 /// Why a request is not answered with what it asked for.
@@ -25,6 +26,9 @@ pub enum ApiError {
     /// There is no such concentrator.
     #[error("no such concentrator")]
     NoSuchConcentrator,
+    /// A campaign cannot go on as long as another one has meters of it.
+    #[error(transparent)]
+    Overlap(#[from] Overlap),
     /// The disk failed.
     #[error("the disk failed")]
     Disk,
@@ -150,6 +154,14 @@ impl From<&ApiError> for Public {
                 StatusCode::NOT_FOUND,
                 "no_such_path",
                 "The API has nothing here. See /api/v1/openapi.json.",
+            ),
+            ApiError::Overlap(Overlap { campaign, meters }) => public(
+                StatusCode::CONFLICT,
+                "meters_in_campaign",
+                &format!(
+                    "Campaign {campaign} has {meters} of its meters now. Let this one go on when \
+                     campaign {campaign} has ended, or stop that one first. Nothing was changed."
+                ),
             ),
             ApiError::NotNow(code, message) => public(StatusCode::CONFLICT, code, message),
             ApiError::NotSignedIn => public(

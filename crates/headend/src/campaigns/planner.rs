@@ -485,6 +485,20 @@ impl Planner {
         }
     }
 
+    /// Tells the meters that [`resume`](Self::resume) would take up; none where it would do nothing.
+    pub fn resumable(&self) -> impl Iterator<Item = MeterId> {
+        let rests = self.over || self.stopped.is_some();
+        let left = self.members.iter().filter(move |state| {
+            rests
+                && match state.step {
+                    Step::Active => false,
+                    Step::Failed => state.reason == Some(Reason::Unreachable),
+                    Step::Waiting | Step::Receiving | Step::Asked | Step::Verified => true,
+                }
+        });
+        left.filter_map(|state| MeterId::new(state.meter).ok())
+    }
+
     /// Lets a stopped campaign go on, meters that could not be reached included.
     pub fn resume(&mut self) {
         if self.stopped.take().is_none() && !self.over {

@@ -383,11 +383,26 @@ impl Campaigns {
         true
     }
 
-    /// Lets a stopped campaign go on. Says whether there is such a campaign.
-    pub fn resume(&self, id: u32) -> bool {
+    /// Lets a stopped campaign go on, at a turn of its own among those that begin. Says whether
+    /// there is such a campaign.
+    ///
+    /// # Errors
+    /// [`Overlap`] where another campaign has some of its meters now: it stays as it is.
+    pub async fn resume(&self, id: u32) -> Result<bool, Overlap> {
+        // Held until the campaign counts as under way: no other begins or goes on meanwhile.
+        let _turn = self.beginning().await;
         let Some(entry) = self.entries().get(&id).cloned() else {
-            return false;
+            return Ok(false);
         };
+        let wanted: Vec<MeterId> = entry.held().planner.resumable().collect();
+        let engaged = self.engaged();
+        let mut taken: BTreeMap<u32, usize> = BTreeMap::new();
+        for other in wanted.iter().filter_map(|meter| engaged.get(meter)) {
+            *taken.entry(*other).or_default() += 1;
+        }
+        if let Some((campaign, meters)) = taken.into_iter().max_by_key(|(_, meters)| *meters) {
+            return Err(Overlap { campaign, meters });
+        }
         entry.halted.store(false, Ordering::Relaxed);
         {
             let mut held = entry.held();
@@ -397,7 +412,7 @@ impl Campaigns {
         }
         entry.wake.notify_one();
         self.drive(entry);
-        true
+        Ok(true)
     }
 }
 
@@ -761,6 +776,16 @@ async fn activate(
     } else {
         Ok(Outcome::Failed(Reason::NotActivated))
     }
+}
+
+/// Another campaign has meters that one to go on would take up: of several, the one with most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("campaign {campaign} has {meters} of its meters now")]
+pub struct Overlap {
+    /// The other campaign's number.
+    pub campaign: u32,
+    /// How many of these meters it has.
+    pub meters: usize,
 }
 
 /// Why a campaign is not begun.

@@ -360,7 +360,11 @@ fn silent_meters_are_given_up_do_not_stop_it_and_are_taken_up_again() {
     for meter in field.meters.values_mut() {
         meter.silent = 0;
     }
+    // Those alone are taken up.
+    let missed: BTreeSet<_> = planner.failed().map(|(meter, _)| meter).collect();
+    assert_eq!(planner.resumable().collect::<BTreeSet<_>>(), missed);
     planner.resume();
+    assert_eq!(planner.resumable().count(), 0, "it is under way");
     let planner = field.run(planner, None);
     assert_eq!(planner.progress().phase, "done");
     assert!(field.meters.values().all(|meter| meter.active));

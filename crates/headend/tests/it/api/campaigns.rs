@@ -529,6 +529,58 @@ async fn a_plan_says_who_takes_part_and_the_same_body_begins_it() {
 }
 
 #[tokio::test]
+async fn a_stopped_campaign_does_not_go_on_with_meters_that_another_has() {
+    // Nobody answers: what is under way stays so.
+    let fixture = Fixture::start_over(
+        |meters| meters.silent.lock().unwrap().extend([1, 2, 3]),
+        |config| config.collector.enabled = false,
+    )
+    .await;
+    let act = async |id: u32, what: &str| {
+        post(&fixture, &format!("{CAMPAIGNS}/{id}/{what}"), &json!({})).await
+    };
+    let phase = async |id: u32| {
+        let shown = fixture.json(&format!("{CAMPAIGNS}/{id}")).await;
+        shown["phase"].as_str().unwrap().to_owned()
+    };
+    let begin = async |version: u32, meters: &[&str]| {
+        let image = base64(&made(&format!("Gridward {version}"), version, b"content"));
+        let body = json!({ "image": image, "meters": meters });
+        let begun = post(&fixture, CAMPAIGNS, &body).await;
+        assert_eq!(begun.status, 201, "{}", begun.text());
+    };
+    begin(2, &[ONE, TWO, THREE]).await;
+    // One that is under way has its meters itself: to let it go on changes nothing.
+    assert_eq!(act(1, "resume").await.status, 200);
+    assert_eq!(act(1, "stop").await.status, 200);
+    begin(3, &[ONE]).await;
+    begin(4, &[TWO, THREE]).await;
+    // The one that has most of them is named; what is refused changes nothing.
+    let refused = act(1, "resume").await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (409, "meters_in_campaign")
+    );
+    let told = "Campaign 3 has 2 of its meters now.";
+    assert!(refused.text().contains(told), "{}", refused.text());
+    assert_eq!(phase(1).await, "stopped");
+    assert_eq!(act(3, "stop").await.status, 200);
+    let refused = act(1, "resume").await;
+    let told = "Campaign 2 has 1 of its meters now.";
+    assert!(refused.text().contains(told), "{}", refused.text());
+    assert_eq!(act(2, "stop").await.status, 200);
+    // Of all that want to go on at once with the same meters, one does.
+    let (first, third) = tokio::join!(act(1, "resume"), act(3, "resume"));
+    let mut statuses = [first.status, third.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+    let rests = if first.status == 409 { 1 } else { 3 };
+    assert_eq!(phase(rests).await, "stopped");
+    assert_ne!(phase(4 - rests).await, "stopped");
+    fixture.head_end.stop().await;
+}
+
+#[tokio::test]
 async fn a_plan_names_who_does_not_take_part_and_why() {
     let fixture = Fixture::start_over(
         |meters| {
