@@ -1,122 +1,27 @@
-//! Fences over the API, with a daemon and routers of the test's own.
+//! Fences over the API, before a virtual meter in a simulated SCION network.
 //!
 //! Evidence: self-agreement over real sockets: what a fence leaves is told by the policy that sends,
-//! and which router packets come to is counted there. Nobody answers behind the routers.
+//! and which link packets come to, of questions and of answers, is counted by the network
+//! (`sim::scion`).
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut as _, BytesMut};
 use dlms::security::SystemTitle;
 use headend::collector::MeterAccess;
 use headend::{Config, HeadEnd, LinkAccess, Options, StartError};
 use link::Surroundings;
 use serde_json::{Value, json};
+use sim::scion::{HEAD_END, METERS, Network, Plan, Topology};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, UdpSocket};
 
+use super::orders::two_meters;
 use super::schema;
 use crate::fake::FakeClock;
 use crate::http::{Answer, request};
 use crate::support::NOON;
 
-const HEAD: u64 = (2 << 48) | 0xff00_0000_0211;
-const METERS: u64 = (1 << 48) | 0xff00_0000_0111;
 const REASON: &str = "Data may not leave the country";
-
-/// Packets that came to each router.
-type Seen = Arc<Mutex<BTreeMap<u8, usize>>>;
-
-/// The least of Protocol Buffers.
-fn number(field: u64, value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    for mut value in [field << 3, value] {
-        while value > 0x7f {
-            out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
-            value >>= 7;
-        }
-        out.push(u8::try_from(value).unwrap());
-    }
-    out
-}
-
-fn octets(field: u64, value: &[u8]) -> Vec<u8> {
-    let mut out = number(field, u64::try_from(value.len()).unwrap());
-    out[0] |= 2;
-    out.extend_from_slice(value);
-    out
-}
-
-/// A path over each of two links, that leaves through the link's own router.
-fn path(link: u8, router: SocketAddr) -> Vec<u8> {
-    // One segment of two hop fields, against the order it was made in.
-    let mut raw = (2_u32 << 12).to_be_bytes().to_vec();
-    raw.extend_from_slice(&[0, 0, 0, 1, 0x68, 0, 0, 0]);
-    raw.extend_from_slice(&[0, 63, 0, link, 0, 0, 1, 2, 3, 4, 5, 6]);
-    raw.extend_from_slice(&[0, 63, 0, 0, 0, link, 1, 2, 3, 4, 5, 6]);
-    let address = octets(1, router.to_string().as_bytes());
-    let mut path = octets(1, &raw);
-    path.extend(octets(2, &octets(1, &address)));
-    for end in [HEAD, METERS] {
-        let one = [number(1, end), number(2, link.into())].concat();
-        path.extend(octets(3, &one));
-    }
-    path.extend(number(4, 1_400));
-    path.extend(octets(5, &number(1, 4_000_000_000)));
-    path.extend(octets(6, &number(2, 1_000_000 * u64::from(link))));
-    octets(1, &path)
-}
-
-/// Two routers that count, and the daemon of the head end's AS, which tells a path through each.
-async fn network() -> (SocketAddr, Seen) {
-    let seen = Seen::default();
-    let mut paths = Vec::new();
-    for link in [1, 2] {
-        let router = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        paths.extend(path(link, router.local_addr().unwrap()));
-        let seen = Arc::clone(&seen);
-        tokio::spawn(async move {
-            let mut buffer = [0; 2_000];
-            while router.recv_from(&mut buffer).await.is_ok() {
-                *seen.lock().unwrap().entry(link).or_default() += 1;
-            }
-        });
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    let about = number(1, HEAD);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (about, paths) = (about.clone(), paths.clone());
-            tokio::spawn(async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    let answer = match request.uri().path().rsplit('/').next() {
-                        Some("AS") => &about,
-                        Some("Paths") => &paths,
-                        method => panic!("{method:?} is asked"),
-                    };
-                    let head = http::Response::builder()
-                        .header("content-type", "application/grpc")
-                        .body(())
-                        .unwrap();
-                    let mut body = respond.send_response(head, false).unwrap();
-                    let mut framed = BytesMut::new();
-                    framed.put_u8(0);
-                    framed.put_u32(u32::try_from(answer.len()).unwrap());
-                    framed.put_slice(answer);
-                    body.send_data(framed.freeze(), false).unwrap();
-                    let mut trailers = http::HeaderMap::new();
-                    trailers.insert("grpc-status", "0".parse().unwrap());
-                    body.send_trailers(trailers).unwrap();
-                }
-            });
-        }
-    });
-    (at, seen)
-}
 
 /// A head end with a meter over SCION, and one that is not.
 struct Site {
@@ -124,16 +29,20 @@ struct Site {
     folder: TempDir,
     head_end: HeadEnd,
     token: String,
-    seen: Seen,
+    network: Network,
 }
 
 impl Site {
     async fn start() -> Self {
-        let (daemon, seen) = network().await;
+        let network = Network::start(Plan::new(Topology::pair())).await.unwrap();
+        let [daemon, meters] = [HEAD_END, METERS].map(|at| network.daemon(at).unwrap());
         let folder = TempDir::new().unwrap();
+        let listen = format!("scion://[{METERS},127.0.0.1]:0?daemon={meters}");
+        let (_, at) = two_meters(&folder, &listen).await;
+        let port = at.host_port().unwrap().port;
         let text = format!(
-            "[[meter]]\nlogical_device_name = \"GWD0000000000001\"\nclient = 16\n\
-             endpoint = \"scion://[1-ff00:0:111,127.0.0.1]:4059?daemon={daemon}\"\n\
+            "[[meter]]\nlogical_device_name = \"GWD0000000000001\"\nclient = 1\nserver = 1\n\
+             endpoint = \"scion://[{METERS},127.0.0.1]:{port}?daemon={daemon}\"\n\
              [[meter]]\nlogical_device_name = \"GWD0000000000002\"\nclient = 16\n\
              endpoint = \"tcp://127.0.0.1:9\"\n",
         );
@@ -141,6 +50,7 @@ impl Site {
         let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             enrolment: Some(folder.path().join("meters.toml")),
+            keys: Some(folder.path().join("keys.toml")),
             ..Config::default()
         };
         config.collector.enabled = false;
@@ -152,7 +62,7 @@ impl Site {
             folder,
             head_end,
             token: token.unwrap(),
-            seen,
+            network,
         }
     }
 
@@ -177,17 +87,20 @@ impl Site {
         list["rows"][number - 1]["id"].as_str().unwrap().to_owned()
     }
 
-    /// Tries to read a meter that does not answer; tells the routers that packets came to.
-    async fn tried(&self, meter: &str) -> Vec<u8> {
-        self.seen.lock().unwrap().clear();
+    /// Reads a meter; tells the links that packets came to, and what became of it.
+    async fn tried(&self, meter: &str) -> (Vec<u16>, String) {
+        self.network.forget();
         let path = format!("/api/v1/meters/{meter}/orders");
         let given = self.ask("POST", &path, &json!({ "kind": "read" })).await;
         let path = format!("/api/v1/orders/{}", given.json()["number"]);
         for _ in 0..12_000 {
             let order = self.json(&path).await;
             if !order["ended"].is_null() {
-                assert_eq!(order["state"], "not_sent", "{order}");
-                return self.seen.lock().unwrap().keys().copied().collect();
+                let state = order["state"].as_str().unwrap().to_owned();
+                let links = self.network.links().into_iter();
+                let used = links.filter(|it| it.counters.packets > 0);
+                let used = used.map(|it| it.link.ends[0].interface.0);
+                return (used.collect(), state);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -250,7 +163,9 @@ async fn a_fence_is_previewed_saved_and_kept() {
         all["paths"][0]["ases"],
         json!(["2-ff00:0:211", "1-ff00:0:111"])
     );
-    assert!(!site.tried(&id).await.is_empty());
+    // The quicker link; both where that one is slow.
+    let (used, state) = site.tried(&id).await;
+    assert!(used.contains(&1) && state == "done", "{used:?} {state}");
 
     // A look changes nothing, and tells what each path is refused for.
     let look = format!("{path}/preview?fence=-%202-ff00:0:211%231%20%2B");
@@ -310,14 +225,14 @@ async fn a_fence_is_previewed_saved_and_kept() {
     );
     assert_eq!(site.titles(&id).await, ["Its fence leaves one path"]);
     // The next association keeps to it.
-    assert_eq!(site.tried(&id).await, [2]);
+    assert_eq!(site.tried(&id).await, (vec![2], "done".to_owned()));
 
     let Site {
         config,
         folder,
         head_end,
         token,
-        seen,
+        network,
     } = site;
     head_end.stop().await;
     let (head_end, _) = start(&config, &folder).await;
@@ -326,13 +241,14 @@ async fn a_fence_is_previewed_saved_and_kept() {
         folder,
         head_end,
         token,
-        seen,
+        network,
     };
     assert_eq!(site.json(&path).await["fence"], fence);
-    assert_eq!(site.tried(&id).await, [2]);
+    assert_eq!(site.tried(&id).await, (vec![2], "done".to_owned()));
     let body = json!({ "fence": "-", "reason": REASON, "send_nothing": true });
     assert_eq!(site.ask("PUT", &path, &body).await.status, 200);
-    assert_eq!(site.tried(&id).await, [0_u8; 0]);
+    let (used, state) = site.tried(&id).await;
+    assert_eq!((used, state.as_str()), (vec![], "not_sent"));
     assert!(
         site.titles(&id)
             .await

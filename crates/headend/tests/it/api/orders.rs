@@ -191,35 +191,45 @@ struct Street {
     token: String,
 }
 
+/// Serves two virtual meters at noon, whose keys are put into `keys.toml`; returns them and where
+/// they listen.
+pub(super) async fn two_meters(
+    folder: &TempDir,
+    listen: &str,
+) -> (Arc<SharedFleet<DirStore>>, Endpoint) {
+    let keys = KeyFile::generate(1, 2, &SystemEntropy).unwrap();
+    keys.save(&folder.path().join("keys.toml")).unwrap();
+    let template = Arc::new(Template::built_in("smr5").unwrap());
+    let now = Timestamp::from_secs(NOON);
+    let population = Population {
+        history_days: 1,
+        outages: Outages::Never,
+        ..Population::default()
+    };
+    let configs = population.configs(&template, keys.meters.clone(), now);
+    let store = DirStore::open(folder.path().join("meters")).unwrap();
+    let (fleet, _) = Fleet::open(store, configs, now, &SystemEntropy).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(Noon(SystemClock::new()));
+    let fleet = SharedFleet::new(fleet, Arc::clone(&clock), Arc::new(SystemEntropy));
+    let endpoint: Endpoint = listen.parse().unwrap();
+    let listener = Listener::bind(&endpoint, &[], Limits::default(), Arc::clone(&clock));
+    let listener = listener.await.unwrap();
+    let at = listener.local().clone();
+    tokio::spawn(serve(
+        listener,
+        Arc::<SharedFleet<DirStore>>::clone(&fleet),
+        Service::default(),
+        clock,
+    ));
+    (fleet, at)
+}
+
 impl Street {
     /// Two meters; at the second the head end is client 2, which reads.
     async fn start() -> Self {
         let folder = TempDir::new().unwrap();
-        let keys = KeyFile::generate(1, 2, &SystemEntropy).unwrap();
-        keys.save(&folder.path().join("keys.toml")).unwrap();
-        let template = Arc::new(Template::built_in("smr5").unwrap());
-        let now = Timestamp::from_secs(NOON);
-        let population = Population {
-            history_days: 1,
-            outages: Outages::Never,
-            ..Population::default()
-        };
-        let configs = population.configs(&template, keys.meters.clone(), now);
-        let store = DirStore::open(folder.path().join("meters")).unwrap();
-        let (fleet, _) = Fleet::open(store, configs, now, &SystemEntropy).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(Noon(SystemClock::new()));
-        let fleet = SharedFleet::new(fleet, Arc::clone(&clock), Arc::new(SystemEntropy));
-        let endpoint: Endpoint = "tcp://127.0.0.1:0".parse().unwrap();
-        let listener = Listener::bind(&endpoint, &[], Limits::default(), Arc::clone(&clock));
-        let listener = listener.await.unwrap();
-        let at = listener.local().host_port().unwrap().to_string();
-        tokio::spawn(serve(
-            listener,
-            Arc::<SharedFleet<DirStore>>::clone(&fleet),
-            Service::default(),
-            clock,
-        ));
-        let (line, way) = Line::to(at).await;
+        let (fleet, at) = two_meters(&folder, "tcp://127.0.0.1:0").await;
+        let (line, way) = Line::to(at.host_port().unwrap().to_string()).await;
         let mut text = String::new();
         for (number, place, client) in [
             (1, format!("place = \"{PLACE}\"\n"), 1),
