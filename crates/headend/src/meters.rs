@@ -202,7 +202,8 @@ impl MeterAccess for LinkAccess {
 
     fn broadcast_key(&self, meter: &MeterTarget) -> Option<u64> {
         let keys = self.shared.broadcast_keys(meter).ok()?;
-        Some(broadcast::number_of(&keys))
+        // What is broadcast keeps to one fence: whose own it is not hears all of it alone.
+        (!self.shared.is_fenced_alone(meter)).then(|| broadcast::number_of(&keys))
     }
 
     fn has_keys(&self, meter: &MeterTarget) -> bool {
@@ -377,6 +378,28 @@ impl Shared {
         self.keys
             .client_secrets(&enrolment.name, enrolment.client)
             .map_err(|_| AccessError::ended(Failure::NoSecrets))
+    }
+
+    /// Puts the fence of a meter that holds into a way to it.
+    fn fence(&self, meter: MeterId, way: &mut Endpoint) -> Result<(), AccessError> {
+        if let Some(options) = way.scion_mut() {
+            // Without what was saved nothing says where packets may go: so they go nowhere.
+            let saved = self.store.fences().current(meter);
+            let saved = saved.map_err(|_| AccessError::ended(Failure::Unreachable))?;
+            let fence = effective(saved.as_ref(), options.fence.take());
+            options.fence = fence.map_err(|_| AccessError::ended(Failure::Unreachable))?;
+        }
+        Ok(())
+    }
+
+    /// Says whether a meter may have another fence than its neighbours at the same endpoint.
+    fn is_fenced_alone(&self, meter: &MeterTarget) -> bool {
+        let ways = ways(&meter.enrolment.endpoint).unwrap_or_default();
+        if !ways.iter().any(|it| matches!(it, Endpoint::Scion(..))) {
+            return false;
+        }
+        let saved = self.store.fences().current(meter.id);
+        saved.map_or(true, |saved| saved.is_some_and(|it| it.fence.is_some()))
     }
 
     /// Looks at what is kept of a meter.
@@ -657,13 +680,7 @@ impl Talk {
         several: bool,
     ) -> Result<Self, AccessError> {
         let enrolment = &target.enrolment;
-        if let Some(options) = endpoint.scion_mut() {
-            // Without what was saved nothing says where packets may go: so they go nowhere.
-            let saved = shared.store.fences().current(target.id);
-            let saved = saved.map_err(|_| AccessError::ended(Failure::Unreachable))?;
-            let fence = effective(saved.as_ref(), options.fence.take());
-            options.fence = fence.map_err(|_| AccessError::ended(Failure::Unreachable))?;
-        }
+        shared.fence(target.id, &mut endpoint)?;
         let ready = shared.known(target.id, |known| {
             known.security.as_ref().and(known.mechanism)
         });

@@ -108,7 +108,7 @@ impl Sender {
         let first = shared.first_way(&ways, last, shared.surroundings.clock.now());
         let mut outcome = Err(AccessError::ended(Failure::Unreachable));
         for way in ways.iter().cycle().skip(first).take(ways.len()) {
-            outcome = Self::on(shared, target, way).await;
+            outcome = Self::on(shared, target, way.clone()).await;
             if outcome.is_ok() {
                 break;
             }
@@ -119,8 +119,9 @@ impl Sender {
     async fn on(
         shared: &Arc<Shared>,
         target: &MeterTarget,
-        endpoint: &Endpoint,
+        mut endpoint: Endpoint,
     ) -> Result<Self, AccessError> {
+        shared.fence(target.id, &mut endpoint)?;
         let none = || AccessError::ended(Failure::NoSecrets);
         let keys = shared.broadcast_keys(target)?;
         let turn = shared.turns.take(number_of(&keys)).await;
@@ -156,7 +157,7 @@ impl Sender {
             ..Association::public(ALL_STATIONS)
         };
         let with = &shared.surroundings;
-        let mut client = Client::connect(endpoint, association, with, shared.timeout)
+        let mut client = Client::connect(&endpoint, association, with, shared.timeout)
             .await
             .map_err(|error| ended(&error))?;
         client.set_class(MessageClass::Usage);

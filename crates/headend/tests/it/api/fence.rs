@@ -4,11 +4,15 @@
 //! and which link packets come to, of questions and of answers, is counted by the network
 //! (`sim::scion`).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dlms::security::SystemTitle;
-use headend::collector::MeterAccess;
+use headend::campaigns::wire;
+use headend::collector::{MeterAccess, MeterTarget};
+use headend::keys::LocalKeys;
+use headend::store::{SqliteOptions, SqliteStore, Store, StoreError};
 use headend::{Config, HeadEnd, LinkAccess, Options, StartError};
 use link::Surroundings;
 use serde_json::{Value, json};
@@ -19,7 +23,7 @@ use super::orders::two_meters;
 use super::schema;
 use crate::fake::FakeClock;
 use crate::http::{Answer, request};
-use crate::support::NOON;
+use crate::support::{NOON, zurich};
 
 const REASON: &str = "Data may not leave the country";
 
@@ -135,7 +139,7 @@ async fn start(config: &Config, folder: &TempDir) -> (HeadEnd, Option<String>) {
         });
         match started.await {
             // The writer of the one before may take a moment to let the folder go.
-            Err(StartError::Store(headend::store::StoreError::InUse)) => {
+            Err(StartError::Store(StoreError::InUse)) => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             started => {
@@ -268,4 +272,71 @@ async fn a_fence_is_previewed_saved_and_kept() {
         "not_scion"
     );
     site.head_end.stop().await;
+}
+
+/// What is broadcast to a meter and its neighbours keeps to the fence that was saved, as all else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broadcast_keeps_to_the_fence_that_was_saved() {
+    let site = Site::start().await;
+    let path = format!("/api/v1/meters/{}/fence", site.id(1).await);
+    let body = json!({ "fence": "- 2-ff00:0:211#1 +", "reason": REASON });
+    assert_eq!(site.ask("PUT", &path, &body).await.status, 200);
+    let Site {
+        folder,
+        head_end,
+        network,
+        ..
+    } = site;
+    head_end.stop().await;
+    let data = folder.path().join("data");
+    let store: Arc<dyn Store> = Arc::new(reopened(&data).await);
+    let keys = LocalKeys::open(&data.join("master.key"), Arc::clone(&store)).unwrap();
+    let access = LinkAccess::new(
+        Arc::clone(&store),
+        Arc::new(keys),
+        FakeClock::at(NOON),
+        Surroundings::system(),
+        SystemTitle(*b"GWDH\0\0\0\x01"),
+        Duration::from_secs(30),
+    );
+    let all = store.meters().unwrap().into_iter();
+    let mut targets = all.map(|meter| MeterTarget {
+        id: meter.id,
+        enrolment: meter.enrolment,
+    });
+    let target = targets
+        .find(|it| it.enrolment.endpoint.starts_with("scion"))
+        .unwrap();
+    network.forget();
+    let mut sender = access.broadcast(&target).await.unwrap();
+    sender.tell(wire::block(0, b"content")).await.unwrap();
+    let packets = || {
+        network
+            .links()
+            .iter()
+            .map(|it| it.counters.packets)
+            .collect()
+    };
+    for _ in 0..6_000 {
+        let packets: Vec<u64> = packets();
+        assert_eq!(packets[0], 0, "{packets:?}");
+        if packets[1] > 0 {
+            // With others it would share no broadcast whose fence may be another.
+            assert_eq!(access.broadcast_key(&target), None);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing came to any link within a minute");
+}
+
+async fn reopened(data: &Path) -> SqliteStore {
+    let options = SqliteOptions::new(data, zurich());
+    for _ in 0..6_000 {
+        match SqliteStore::open(&options) {
+            Err(StoreError::InUse) => tokio::time::sleep(Duration::from_millis(10)).await,
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the folder stayed locked for a minute");
 }
