@@ -38,6 +38,9 @@ const OPEN_MAX: u32 = 256;
 /// How long an order waits for others who talk to the meter before it is given up.
 const LEASE_MAX: Duration = Duration::from_secs(180);
 
+/// Why an order is not sent that waits when the head end stops.
+const STOPPED: &str = "The head end was stopped before it was sent.";
+
 /// Seconds within which [`OrdersConfig::disconnects_per_hour`] counts.
 const HOUR_S: i64 = 3_600;
 
@@ -276,9 +279,9 @@ impl Run {
             return;
         }
         let end = if stopping {
-            self.not_sent("The head end was stopped before it was sent.")
+            self.not_sent(STOPPED)
         } else {
-            self.carry_out().await
+            self.carry_out(&mut stop).await
         };
         let outcome = end.outcome.name();
         tracing::info!(number = self.number, meter = %self.order.meter, outcome, "an order ended");
@@ -304,9 +307,14 @@ impl Run {
         self.end(MeterOrderOutcome::NotSent, answer)
     }
 
-    async fn carry_out(&self) -> MeterOrderEnd {
+    async fn carry_out(&self, stop: &mut watch::Receiver<bool>) -> MeterOrderEnd {
         let parts = &self.parts;
-        let Ok(lease) = timeout(LEASE_MAX, parts.leases.take(self.order.meter)).await else {
+        let lease = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return self.not_sent(STOPPED),
+            lease = timeout(LEASE_MAX, parts.leases.take(self.order.meter)) => lease,
+        };
+        let Ok(lease) = lease else {
             return self.not_sent("Something else talks to the meter all the time.");
         };
         let mut progress = Progress::default();

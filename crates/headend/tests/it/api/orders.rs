@@ -527,6 +527,69 @@ async fn a_meter_that_is_not_reached_is_sent_nothing() {
     street.head_end.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_waits_for_its_turn_is_not_sent_once_the_head_end_stops() {
+    // Who takes connections and says nothing, until the first one may end.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = listener.local_addr().unwrap();
+    let (connections, seen) = tokio::sync::watch::channel(0);
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let (first, _) = listener.accept().await.unwrap();
+        connections.send_replace(1);
+        drop(ended.await);
+        drop(first);
+        while listener.accept().await.is_ok() {
+            connections.send_modify(|count| *count += 1);
+        }
+    });
+    let folder = TempDir::new().unwrap();
+    let text = format!(
+        "[[meter]]\nlogical_device_name = \"GWD0000000000001\"\nclient = 16\n\
+         endpoint = \"tcp://{silent}\"\n",
+    );
+    std::fs::write(folder.path().join("meters.toml"), text).unwrap();
+    let mut config = Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        enrolment: Some(folder.path().join("meters.toml")),
+        ..Config::default()
+    };
+    config.collector.enabled = false;
+    config.collector.timeout_s = 120;
+    config.api.requests_per_s = 1_000_000;
+    let (head_end, token) = start(&config, &folder).await;
+    let (address, token) = (head_end.address(), token.unwrap());
+    let list = get(address, &token, "/api/v1/meters").await;
+    let path = format!(
+        "/api/v1/meters/{}/orders",
+        list["rows"][0]["id"].as_str().unwrap()
+    );
+    for _ in 0..2 {
+        let given = post(address, &token, &path, &json!({ "kind": "read" })).await;
+        assert_eq!(given.status, 202, "{}", given.text());
+    }
+    let mut first = seen.clone();
+    first.wait_for(|count| *count == 1).await.unwrap();
+    let stopping = tokio::spawn(head_end.stop());
+    until("the end of the API", async || {
+        TcpStream::connect(address).await.is_err().then_some(())
+    })
+    .await;
+    end.send(()).unwrap();
+    stopping.await.unwrap();
+    assert_eq!(*seen.borrow(), 1);
+    let (head_end, _) = start(&config, &folder).await;
+    let list = get(head_end.address(), &token, &path).await;
+    let rows = list["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["state"] == "not_sent"), "{list}");
+    let stopped = rows.iter().filter(|row| {
+        let answer = row["answer"].as_str().unwrap();
+        answer == "The head end was stopped before it was sent. Nothing was sent."
+    });
+    assert_eq!(stopped.count(), 1, "{list}");
+    head_end.stop().await;
+}
+
 /// A head end over fakes, where orders wait long before they are sent.
 async fn armed(per_hour: u32) -> Fixture {
     Fixture::start_with(|config| {
