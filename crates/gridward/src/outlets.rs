@@ -328,6 +328,15 @@ impl Meter {
         self.told.get("place").and_then(Value::as_str).unwrap_or("")
     }
 
+    /// Says whether somebody typed its place, or its number where it has none: no input at all
+    /// never sends anything.
+    fn is_meant(&self, typed: &str) -> bool {
+        match self.place().trim() {
+            "" => typed.trim() == self.number.to_string(),
+            place => typed.trim() == place,
+        }
+    }
+
     fn outlet(&self, wanted: u32) -> Result<&Value, Failure> {
         let all = rows(&self.told, "outlets");
         let found = all
@@ -370,7 +379,7 @@ impl Order {
             return self.told(at, output);
         }
         match &options.yes {
-            Some(place) if place.trim() == at.place().trim() => {}
+            Some(place) if at.is_meant(place) => {}
             Some(_) => {
                 return Err(Failure::new(format!(
                     "--yes is not the place of outlet meter {}: nothing was sent",
@@ -382,8 +391,15 @@ impl Order {
                 for line in self.lines(at) {
                     output.note(&line);
                 }
-                output.note("Type the place to send it, anything else to leave it:");
-                if typed(output)?.trim() != at.place().trim() {
+                let what = if at.place().trim().is_empty() {
+                    "the meter's number"
+                } else {
+                    "the place"
+                };
+                output.note(&format!(
+                    "Type {what} to send it, anything else to leave it:"
+                ));
+                if !at.is_meant(&typed(output)?) {
                     return Err(Failure::new("that is not the place: nothing was sent")
                         .hint("type it as it stands above, or give it with --yes PLACE"));
                 }
@@ -726,6 +742,24 @@ mod tests {
         assert_eq!(switch("12=on"), Ok((12, true)));
         for wrong in ["", "2", "2=", "=on", "2=ON", "2=off=on", "-1=on"] {
             assert!(switch(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nothing_typed_never_means_a_meter() {
+        let at = |place| Meter {
+            number: 7,
+            told: json!({ "place": place }),
+        };
+        for (place, typed, is_meant) in [
+            ("Am Bach 2", "Am Bach 2\n", true),
+            ("Am Bach 2", "7\n", false),
+            ("Am Bach 2", "", false),
+            ("", "7\n", true),
+            ("", "", false),
+            (" ", "\n", false),
+        ] {
+            assert_eq!(at(place).is_meant(typed), is_meant, "{place:?} {typed:?}");
         }
     }
 
