@@ -91,7 +91,9 @@ pub(crate) struct FenceQuery {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FenceBody {
-    /// The fence in SCION's path policy language; null: as the meter was enrolled.
+    /// The fence in SCION's path policy language; null: as the meter was enrolled. It must be said.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required)]
     fence: Option<String>,
     /// Why, 10 to 200 characters.
     reason: String,

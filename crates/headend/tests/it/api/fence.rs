@@ -205,6 +205,8 @@ async fn a_fence_is_previewed_saved_and_kept() {
             400,
             "bad_request",
         ),
+        // Not to say which is not to say none.
+        (json!({ "reason": REASON }), 400, "bad_request"),
     ] {
         let answer = site.ask("PUT", &path, &body).await;
         assert_eq!(
