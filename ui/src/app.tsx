@@ -17,6 +17,7 @@ import { network } from "./texts/network.en.ts";
 import { orders } from "./texts/orders.en.ts";
 
 const MeterPage = lazy(() => import("./pages/meter.tsx").then((m) => m.MeterPage));
+const PathsPage = lazy(() => import("./pages/paths.tsx").then((m) => m.PathsPage));
 const OutletMetersPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletMetersPage));
 const OutletMeterPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletMeterPage));
 const OutletOrderPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletOrderPage));
@@ -108,6 +109,14 @@ function Page({ path }: { path: string }) {
     return (
       <Suspense what={t.meter.what}>
         <MeterPage key={meter[1]} id={meter[1]} tab={meter[2] ?? "overview"} />
+      </Suspense>
+    );
+  }
+  const paths = /^\/meters\/([A-Za-z0-9_]{1,80})\/paths\/?$/.exec(path);
+  if (paths?.[1]) {
+    return (
+      <Suspense what={network.path.what}>
+        <PathsPage key={paths[1]} id={paths[1]} />
       </Suspense>
     );
   }

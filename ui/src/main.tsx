@@ -12,6 +12,7 @@ import "./styles/states.css";
 import "./styles/gate.css";
 import "./styles/outlets.css";
 import "./styles/campaigns.css";
+import "./styles/paths.css";
 import "./styles/narrow.css";
 import { render } from "preact";
 import { App } from "./app.tsx";

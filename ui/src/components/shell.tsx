@@ -1,6 +1,6 @@
 import { Fragment, type ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { api, signedOut } from "../lib/api.ts";
+import { endSession, signedOut } from "../lib/api.ts";
 import { useKey, useMedia, useNow } from "../lib/hooks.ts";
 import { bind, setSingleKeys, singleKeys } from "../lib/keys.ts";
 import { live } from "../lib/live-client.ts";
@@ -243,7 +243,7 @@ function AccountActions({ onKeyboard }: { onKeyboard: () => void }) {
   const [failed, setFailed] = useState(false);
   const leave = (): void => {
     setFailed(false);
-    api.signOut().then(
+    endSession().then(
       () => {
         signedOut.set(signedOut.value + 1);
       },

@@ -3,7 +3,7 @@ import { useTwinKey } from "../components/chart/chart.tsx";
 import { Icon, Mark, StatusShapes } from "../components/icons.tsx";
 import { Notice, Skeleton, useRetrySeconds } from "../components/states.tsx";
 import { Status } from "../components/status.tsx";
-import { api, ApiError, signedOut } from "../lib/api.ts";
+import { ApiError, endSession, signedOut } from "../lib/api.ts";
 import { useLiveEvent, useNow } from "../lib/hooks.ts";
 import { live } from "../lib/live-client.ts";
 import type { LiveState } from "../lib/live.ts";
@@ -384,7 +384,7 @@ function Foot({ version }: { version: string }) {
   const [failed, setFailed] = useState(false);
   const leave = (): void => {
     setFailed(false);
-    api.signOut().then(
+    endSession().then(
       () => signedOut.set(signedOut.value + 1),
       () => setFailed(true),
     );

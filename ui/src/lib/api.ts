@@ -77,6 +77,14 @@ export async function failureOf(response: Response): Promise<ApiError> {
   );
 }
 
+/** The same, and tells that the session ended where that is why. */
+async function refusalOf(response: Response, who: Session | null | undefined): Promise<ApiError> {
+  const failure = await failureOf(response);
+  // An answer to a session that has ended says nothing about the one begun since.
+  if (failure.failure === "signed_out" && session.value === who) signedOut.set(signedOut.value + 1);
+  return failure;
+}
+
 /** Sends a request; a network failure becomes `offline`. */
 export async function send(path: string, init: RequestInit = {}): Promise<Response> {
   try {
@@ -93,12 +101,7 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
     headers: { accept: "application/json" },
     ...(signal ? { signal } : {}),
   });
-  if (!response.ok) {
-    const failure = await failureOf(response);
-    // An answer to a session that has ended says nothing about the one begun since.
-    if (failure.failure === "signed_out" && session.value === who) signedOut.set(signedOut.value + 1);
-    throw failure;
-  }
+  if (!response.ok) throw await refusalOf(response, who);
   try {
     return (await response.json()) as T;
   } catch (cause) {
@@ -108,20 +111,19 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 }
 
 /** Gives an order. It is never sent again by itself. */
-export async function post<T>(path: string, body: unknown): Promise<T> {
+export async function post<T>(path: string, body: unknown, method: "POST" | "PUT" = "POST"): Promise<T> {
   const who = session.value;
   const response = await send(path, {
-    method: "POST",
+    method,
     headers: { accept: "application/json", "content-type": "application/json" },
     body: JSON.stringify(body),
   });
-  if (!response.ok) {
-    const failure = await failureOf(response);
-    if (failure.failure === "signed_out" && session.value === who) signedOut.set(signedOut.value + 1);
-    throw failure;
-  }
+  if (!response.ok) throw await refusalOf(response, who);
   return (await response.json()) as T;
 }
+
+/** Puts something in the place of what was. It is never sent again by itself. */
+export const put = <T>(path: string, body: unknown): Promise<T> => post<T>(path, body, "PUT");
 
 /** The query string of these values, without those that are empty. */
 export function query(values: Record<string, string | number | null | undefined>): string {
@@ -131,6 +133,12 @@ export function query(values: Record<string, string | number | null | undefined>
   }
   const text = search.toString();
   return text === "" ? "" : `?${text}`;
+}
+
+/** Ends the session. By itself, since the home gateway's page needs nothing else of what follows. */
+export async function endSession(): Promise<void> {
+  const response = await send("/session", { method: "DELETE" });
+  if (!response.ok && response.status !== 401) throw await failureOf(response);
 }
 
 export interface MeterQuery {
@@ -158,11 +166,6 @@ export const api = {
     });
     if (!response.ok) throw await failureOf(response);
     return (await response.json()) as Session;
-  },
-
-  async signOut(): Promise<void> {
-    const response = await send("/session", { method: "DELETE" });
-    if (!response.ok && response.status !== 401) throw await failureOf(response);
   },
 
   fleet: (signal?: AbortSignal) => get<Fleet>("/fleet", signal),

@@ -3,6 +3,8 @@ export const network = {
   title: "Network",
   concentrators: "Concentrators",
   path: {
+    what: "the paths",
+    all: "All paths and the fence",
     back: "Way back",
     since: "Readings took it",
     unknown: "not known",

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { readFile, stat } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { CampaignFixture } from "./campaign-fixture.mjs";
+import { FenceFixture } from "./fence-fixture.mjs";
 import { OrderFixture } from "./order-fixture.mjs";
 import { OutletFixture } from "./outlet-fixture.mjs";
 
@@ -87,6 +88,7 @@ export class Fixture {
     this.rows = this.makeRows();
     this.outlets = new OutletFixture(() => this.now());
     this.orders = new OrderFixture(() => this.now(), this.rows);
+    this.fences = new FenceFixture(() => this.now());
     this.concentrators = this.makeConcentrators();
     this.campaigns = new CampaignFixture(() => this.now(), this.rows);
     this.server = createServer((request, response) => {
@@ -317,7 +319,8 @@ export class Fixture {
       phase: row.phase,
       via: row.via,
       concentrator: at === 12 ? { id: "m_0000c017", name: "GWD1DC0000000017" } : null,
-      endpoint: "tcp://127.0.0.1:14059",
+      endpoint:
+        at === 10 ? "scion://[1-ff00:0:111,10.0.11.1]:4059?daemon=10.0.21.1:30255" : "tcp://127.0.0.1:14059",
       system_title: `4757440000${String(at + 1).padStart(6, "0")}`,
       state: row.state,
       state_text: row.state_text,
@@ -845,6 +848,18 @@ export class Fixture {
       const given = body === "" ? null : JSON.parse(body);
       const empty = this.mode === "empty";
       return this.json(response, ...this.orders.answer(request.method, path, url.searchParams, given, empty));
+    }
+    const fenced = /^\/meters\/([a-z0-9_]+)\/(paths|fence|fence\/preview)$/.exec(path);
+    const fencedRow = fenced ? this.rows.find((one) => one.id === fenced[1]) : undefined;
+    if (fencedRow) {
+      let body = "";
+      for await (const piece of request) body += piece;
+      const given = body === "" ? null : JSON.parse(body);
+      const over = this.rows.indexOf(fencedRow) === 10;
+      return this.json(
+        response,
+        ...this.fences.answer(request.method, fenced[2], url.searchParams, given, over),
+      );
     }
     if (path.startsWith("/campaigns") || path.startsWith("/images")) {
       const empty = this.mode === "empty";

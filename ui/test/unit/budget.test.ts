@@ -36,8 +36,8 @@ describe.skipIf(!built)("the built interface (run the build first)", () => {
   });
 
   it("needs at most 30 kB for a further page", () => {
-    const pages = named(/^(?:meter|concentrators|campaigns|states)-.*\.js$/);
-    expect(pages.length).toBe(3);
+    const pages = named(/^(?:meter|paths|concentrators|campaigns|states)-.*\.js$/);
+    expect(pages.length).toBe(4);
     for (const path of pages) expect(wire(path)).toBeLessThanOrEqual(30 * KB);
   });
 

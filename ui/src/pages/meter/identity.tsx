@@ -97,7 +97,18 @@ export function Identity({ meter }: { meter: Meter }) {
 
 export function PathCard({ meter }: { meter: Meter }) {
   return (
-    <Card id="path" title={t.meter.path} testid="meter-path">
+    <Card
+      id="path"
+      title={t.meter.path}
+      testid="meter-path"
+      footer={
+        overScion(meter) ? (
+          <a href={`/meters/${meter.id}/paths`} data-testid="meter-paths">
+            {network.path.all}
+          </a>
+        ) : null
+      }
+    >
       <div class="col">
         <ol class="receipt" aria-label={t.meter.pathThere}>
           {meter.path.hops.map((hop, i) => (
@@ -126,6 +137,11 @@ export function PathCard({ meter }: { meter: Meter }) {
       </div>
     </Card>
   );
+}
+
+/** Whether one of its ways leads over SCION. */
+function overScion(meter: Meter): boolean {
+  return meter.path.scion !== null || meter.endpoint.includes("scion://");
 }
 
 /** What the last readings came by, both ways, and since when. */

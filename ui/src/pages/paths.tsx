@@ -1,0 +1,211 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Icon } from "../components/icons.tsx";
+import { Shell } from "../components/shell.tsx";
+import { Load, Notice } from "../components/states.tsx";
+import { Pill } from "../components/status.tsx";
+import { Time } from "../components/time.tsx";
+import { api } from "../lib/api.ts";
+import { fenceApi, type FenceView } from "../lib/fence-api.ts";
+import { tidy } from "../lib/fence.ts";
+import { useLiveEvent, useLoad, useNow, useTopic } from "../lib/hooks.ts";
+import { parse } from "../lib/time.ts";
+import type { Meter } from "../lib/types.ts";
+import { t } from "../texts/en.ts";
+import { paths as T } from "../texts/paths.en.ts";
+import { Absent } from "./absent.tsx";
+import { FenceEditor } from "./paths/editor.tsx";
+import { latency, PathList, RunsCard, SavedFences } from "./paths/list.tsx";
+import { NetworkCard } from "./paths/picture.tsx";
+
+const RUNS = 10;
+/** A fence is looked at when nothing was typed for so long. */
+const STILL_MS = 300;
+/** Readings come in bursts; so long after one of them the page is read again. */
+const BURST_MS = 2_000;
+
+/** The paths to one meter over SCION, which it takes, and the fence that says which it may take. */
+export function PathsPage({ id }: { id: string }) {
+  const meter = useLoad(`meter/${id}`, (signal) => api.meter(id, signal));
+  const view = useLoad(`fence/${id}`, (signal) => fenceApi.view(id, signal));
+  const runs = useLoad(`paths/${id}`, (signal) => fenceApi.runs(id, RUNS, signal));
+  useTopic(meter.data === null ? null : `meter:${id}`);
+  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
+  useLiveEvent<{ id: string }>("meter", (event) => {
+    if (event.id !== id || timer.current !== null) return;
+    timer.current = setTimeout(() => {
+      timer.current = null;
+      view.reload();
+      runs.reload();
+    }, BURST_MS);
+  });
+  useEffect(
+    () => () => {
+      if (timer.current !== null) clearTimeout(timer.current);
+    },
+    [],
+  );
+
+  const name = meter.data?.name ?? t.meter.one;
+  const crumbs = [
+    { text: t.nav.fleet, href: "/fleet" },
+    { text: name, href: `/meters/${id}` },
+    { text: T.crumb },
+  ];
+  const { error } = meter;
+  if (error && (meter.data === null || error.failure === "not_found")) {
+    return (
+      <Absent
+        of={{ ...meter, error }}
+        name={name}
+        what={t.meter.what}
+        crumbs={crumbs}
+        unknownTitle={t.meter.unknownTitle}
+        unknownText={t.meter.unknownText}
+      />
+    );
+  }
+  const again = (): void => {
+    view.reload();
+    runs.reload();
+  };
+  const notScion = view.error?.code === "not_scion";
+  return (
+    <Shell title={T.title(name)} crumbs={crumbs}>
+      <div class="head">
+        <div>
+          <h1 tabIndex={-1}>{T.title(name)}</h1>
+          <div class="lead">
+            {view.data ? <Lead view={view.data} /> : null}
+            {meter.data === null || meter.data.place === "" ? null : <span>{meter.data.place}</span>}
+          </div>
+        </div>
+        {notScion ? null : (
+          <div class="actions">
+            <button type="button" class="btn" onClick={again} data-testid="paths-again">
+              <Icon name="refresh-cw" />
+              {T.again}
+            </button>
+          </div>
+        )}
+      </div>
+      {notScion ? (
+        <section class="card">
+          <Notice
+            kind="empty"
+            icon="inbox"
+            title={T.notScion}
+            text={T.notScionText}
+            actions={
+              <a class="btn" href={`/meters/${id}`}>
+                {T.toMeter}
+              </a>
+            }
+          />
+        </section>
+      ) : view.data === null || meter.data === null ? (
+        <div class="stack">
+          <section class="card">
+            <Load of={view} what={T.what}>
+              {() => null}
+            </Load>
+          </section>
+          <RunsCard runs={runs} />
+        </div>
+      ) : (
+        <Paths
+          meter={meter.data}
+          view={view.data}
+          runs={runs}
+          onSaved={(saved) => {
+            view.patch(() => saved);
+            view.reload();
+          }}
+        />
+      )}
+    </Shell>
+  );
+}
+
+function Lead({ view }: { view: FenceView }) {
+  const now = useNow(10_000);
+  const active = view.paths.find((path) => path.active);
+  const moved = parse(view.moved);
+  return (
+    <>
+      {active === undefined ? (
+        <Pill shape="todo">{T.noActive}</Pill>
+      ) : (
+        <Pill shape={active.refused === null ? "ok" : "warn"}>
+          {T.active(active.latency_ms === null ? null : `${latency(active.latency_ms)} ms`)}
+        </Pill>
+      )}
+      <span data-testid="paths-count">{T.count(view.known, view.allowed)}</span>
+      {moved === null ? null : (
+        <span class="t3" data-testid="paths-moved">
+          {T.moved} <Time at={moved} now={now} />
+        </span>
+      )}
+    </>
+  );
+}
+
+function Paths({
+  meter,
+  view,
+  runs,
+  onSaved,
+}: {
+  meter: Meter;
+  view: FenceView;
+  runs: Parameters<typeof RunsCard>[0]["runs"];
+  onSaved: (view: FenceView) => void;
+}) {
+  // Null while nothing was typed, so that the field follows what others save.
+  const [typed, setTyped] = useState<string | null>(null);
+  const [saves, setSaves] = useState(0);
+  const saved = view.saved[0]?.fence ?? "";
+  const text = typed ?? saved;
+  const wanted = tidy(text);
+  const dirty = wanted !== tidy(saved);
+
+  const [still, setStill] = useState(wanted);
+  useEffect(() => {
+    const waits = setTimeout(() => setStill(wanted), STILL_MS);
+    return () => clearTimeout(waits);
+  }, [wanted]);
+  const settled = dirty && still === wanted;
+  const looked = useLoad<FenceView | null>(`preview/${meter.id}/${settled ? `of ${still}` : ""}`, (signal) =>
+    settled ? fenceApi.preview(meter.id, still, signal) : Promise.resolve(null),
+  );
+  const current = settled && looked.waitingSince === null;
+  const preview = current && looked.error === null ? looked.data : null;
+  const shown = preview ?? view;
+  return (
+    <div class="grid">
+      <div class="stack c8">
+        <NetworkCard view={shown} unsaved={preview !== null} />
+        <PathList view={shown} unsaved={preview !== null} />
+      </div>
+      <div class="stack c4">
+        <FenceEditor
+          key={saves}
+          id={meter.id}
+          place={meter.place === "" ? meter.name : meter.place}
+          view={view}
+          text={text}
+          dirty={dirty}
+          preview={preview}
+          error={current ? looked.error : null}
+          onText={setTyped}
+          onSaved={(left) => {
+            onSaved(left);
+            setTyped(null);
+            setSaves(saves + 1);
+          }}
+        />
+        <SavedFences view={view} />
+        <RunsCard runs={runs} />
+      </div>
+    </div>
+  );
+}
