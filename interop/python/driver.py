@@ -41,7 +41,7 @@ def options():
     }.items():
         parser.add_argument("--" + name, default=default)
     for name, default in {
-        "port": 4059, "client-sap": 16, "server-sap": 1, "ic": 1, "pdu": 1024, "timeout-ms": 5000,
+        "port": 4059, "client-sap": 16, "server-sap": 1, "ic": 1, "pdu": 1024, "timeout-ms": 10000,
     }.items():
         parser.add_argument("--" + name, type=int, default=default)
     parser.add_argument("operations", nargs="*")

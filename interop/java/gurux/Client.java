@@ -63,7 +63,7 @@ public final class Client extends GXDLMSSecureClient implements Command.Client, 
                     : protection.equals("enc") ? Security.ENCRYPTION : Security.NONE);
         }
         socket = new Socket(command.text("host", "127.0.0.1"), command.number("port", 4059));
-        socket.setSoTimeout(command.number("timeout-ms", 5000));
+        socket.setSoTimeout(command.number("timeout-ms", 10000));
         socket.setTcpNoDelay(true);
         frames = new Frames(socket.getInputStream(), command.hdlc());
         if (command.hdlc()) {

@@ -43,7 +43,7 @@ public final class Client implements Command.Client {
                 .setClientId(command.number("client-sap", 16))
                 .setLogicalDeviceId(command.number("server-sap", 1))
                 .setSystemTitle(new String(title, 0, 3, "US-ASCII"), device)
-                .setResponseTimeout(command.number("timeout-ms", 5000))
+                .setResponseTimeout(command.number("timeout-ms", 10000))
                 .setFrameCounter(command.number("ic", 1))
                 .setSecuritySuite(security());
         connection = (command.hdlc() ? builder.useHdlc() : builder.useWrapper()).build();
