@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod profile;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,8 +16,7 @@ use std::time::Duration;
 use dlms::acse::MechanismName;
 use dlms::axdr::{Leaf, RawData};
 use dlms::client::{Config, Failure as DlmsFailure, GetItem, Repeat, Security};
-use dlms::codec::Wire as _;
-use dlms::cosem::{AttributeDescriptor, Obis, ProfileSelection, RangeDescriptor};
+use dlms::cosem::{AttributeDescriptor, Obis};
 use dlms::security::{
     AwsLc, CounterHint, CounterRecord, CounterRestart, Key, KeyRing, Keys, PeerCounter, Protection,
     ReplayWindow, SecuritySuite, SendCounter, SystemTitle,
@@ -25,11 +25,9 @@ use dlms::server::Context;
 use dlms::xdlms::{Conformance, DataAccessResult};
 use link::{
     Association, Client, ClientError, CounterStore, Drkey, DrkeyError, Endpoint, LinkError,
-    Password, PathReceipt, ScionPath, ScionTrust, Surroundings,
+    Password, Surroundings,
 };
-use model::{
-    BreakerState, Event, EventSource, LogicalDeviceName, MessageClass, MeterId, Timestamp,
-};
+use model::{BreakerState, Event, LogicalDeviceName, MessageClass, MeterId, Timestamp};
 
 use crate::clock::Clock;
 use crate::collector::{
@@ -39,11 +37,13 @@ use crate::collector::{
 use crate::dial_in::{DialConnector, DialIn, endpoint_of};
 use crate::fences::{ScionWays, effective};
 use crate::keys::{ClientSecrets, KeyService};
-use crate::store::{
-    ClockReading, CounterKey, Failure, PathTaken, Paths, RegisterReading, RegisterValue, Store,
-};
+use crate::store::{ClockReading, CounterKey, Failure, Paths, RegisterReading, Store};
 
 pub(crate) use profile::{Columns, date_time, events as log_entries};
+use values::{
+    EVENTS_AHEAD_S, attribute_of, breaker_state, events_of, intervals_of, is_scaled, paths_of,
+    register_value, rows_of, text, whole,
+};
 
 /// Reaches meters over their endpoints.
 ///
@@ -1174,76 +1174,6 @@ impl Conversation for Talk {
     }
 }
 
-fn paths_of(receipt: &PathReceipt) -> Paths {
-    let taken = |path: &ScionPath| PathTaken {
-        hops: path.to_string(),
-        fingerprint: path.fingerprint().to_string(),
-        verified: path.trust == ScionTrust::Daemon,
-    };
-    Paths {
-        sent: receipt.sent.as_ref().map(taken),
-        received: receipt.received.as_ref().map(taken),
-    }
-}
-
-/// An event log is read this far ahead: the meter's clock may be, too.
-const EVENTS_AHEAD_S: i64 = 86_400;
-
-const fn attribute_of(register: &RegisterRef) -> (u16, Obis, i8) {
-    (register.class, register.object, register.attribute)
-}
-
-/// Says whether a register has a scaler.
-const fn is_scaled(register: &RegisterRef) -> bool {
-    matches!(register.class, 3 | 4)
-}
-
-/// The whole of an attribute.
-const fn whole((class, object, attribute): (u16, Obis, i8)) -> GetItem {
-    GetItem {
-        attribute: AttributeDescriptor::new(class, object, attribute),
-        selection: None,
-    }
-}
-
-/// The rows of a profile or log that carry times from `from` to `to`, both included.
-fn rows_of(object: Obis, from: i64, to: i64) -> Result<GetItem, AccessError> {
-    let from = date_time(from).ok_or(protocol())?;
-    let to = date_time(to).ok_or(protocol())?;
-    let selection = ProfileSelection::Range(RangeDescriptor::by_clock(&from, &to));
-    Ok(GetItem {
-        attribute: AttributeDescriptor::new(7, object, 2),
-        selection: Some((selection.selector(), selection.to_data().to_octets())),
-    })
-}
-
-/// The rows that close the intervals which begin in `range`: a row carries the time at which its
-/// interval ends.
-fn intervals_of(object: Obis, range: &Range<i64>, period_s: u32) -> Result<GetItem, AccessError> {
-    let period = i64::from(period_s);
-    rows_of(object, range.start + period, range.end + period - 1)
-}
-
-fn events_of(log: Obis, octets: &[u8], since: i64) -> Result<Vec<Event>, AccessError> {
-    let events = profile::events(octets).ok_or(protocol())?;
-    Ok(events
-        .into_iter()
-        .map(|(seconds, code)| Event {
-            at: Timestamp::from_secs(seconds),
-            source: EventSource::Meter(log),
-            code,
-        })
-        .filter(|event| event.at.millis() >= since)
-        .collect())
-}
-
-fn breaker_state(octets: &[u8]) -> Result<BreakerState, AccessError> {
-    match RawData::new(octets).walk().leaves().next() {
-        Some(Ok(Leaf::Enum(state))) => Ok(BreakerState::from_control_state(state)),
-        _ => Err(protocol()),
-    }
-}
-
 /// Says whether a list was refused as such, and not each of its entries for itself.
 fn refused_as_a_whole(values: &[Result<Vec<u8>, DataAccessResult>]) -> bool {
     let absent = |refusal: &DataAccessResult| {
@@ -1281,39 +1211,6 @@ fn add_us(sum: &AtomicU64, spent: Duration) {
     let spent = u64::try_from(spent.as_micros()).unwrap_or(0);
     sum.fetch_add(spent, Ordering::Relaxed);
 }
-
-/// Reads a register's value.
-fn register_value(octets: &[u8], scaler: Option<(i8, u8)>) -> Option<RegisterValue> {
-    let leaf = RawData::new(octets).walk().leaves().next()?.ok()?;
-    match leaf.as_i64() {
-        Some(value) => {
-            let (scaler, unit) = scaler.unwrap_or((0, UNIT_COUNT));
-            Some(RegisterValue::Number {
-                value,
-                scaler,
-                unit,
-            })
-        }
-        None => text(octets).map(RegisterValue::Text),
-    }
-}
-
-/// The unit of a number without one (IEC 62056-6-2, table of units: 255, unitless).
-const UNIT_COUNT: u8 = 255;
-
-/// Reads a text of printable characters; other octets as hexadecimal digits.
-fn text(octets: &[u8]) -> Option<String> {
-    let leaf = RawData::new(octets).walk().leaves().next()?.ok()?;
-    let octets = leaf.as_octets()?;
-    let octets = octets.get(..octets.len().min(TEXT_LEN_MAX))?;
-    if octets.iter().all(|octet| (0x20..0x7F).contains(octet)) {
-        return Some(octets.iter().copied().map(char::from).collect());
-    }
-    Some(octets.iter().map(|octet| format!("{octet:02x}")).collect())
-}
-
-/// Octets of a text that are kept.
-const TEXT_LEN_MAX: usize = 128;
 
 const fn protocol() -> AccessError {
     AccessError::ended(Failure::Protocol)

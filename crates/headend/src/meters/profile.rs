@@ -206,7 +206,7 @@ impl Column {
                     object: name,
                     attribute: object.attribute_index,
                     scaler: 0,
-                    unit: super::UNIT_COUNT,
+                    unit: super::values::UNIT_COUNT,
                 },
             },
         }

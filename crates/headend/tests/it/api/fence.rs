@@ -13,19 +13,21 @@ use headend::campaigns::wire;
 use headend::collector::{MeterAccess, MeterTarget};
 use headend::keys::LocalKeys;
 use headend::store::{SqliteOptions, SqliteStore, Store, StoreError};
-use headend::{Config, HeadEnd, LinkAccess, Options, StartError};
+use headend::{Config, HeadEnd, LinkAccess};
 use link::Surroundings;
 use serde_json::{Value, json};
 use sim::scion::{HEAD_END, METERS, Network, Plan, Topology};
 use tempfile::TempDir;
 
-use super::orders::two_meters;
+use super::orders::{start, two_meters};
 use super::schema;
 use crate::fake::FakeClock;
 use crate::http::{Answer, request};
 use crate::support::{NOON, zurich};
 
 const REASON: &str = "Data may not leave the country";
+/// What crosses a closed fence is answered by nobody: short, so that a try ends soon.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A head end with a meter over SCION, and one that is not.
 struct Site {
@@ -60,7 +62,7 @@ impl Site {
         config.collector.enabled = false;
         // The clock stands still, so that no request is ever forgiven.
         config.api.requests_per_s = 1_000_000;
-        let (head_end, token) = start(&config, &folder).await;
+        let (head_end, token) = start(&config, &folder, TIMEOUT).await;
         Self {
             config,
             folder,
@@ -117,38 +119,6 @@ impl Site {
         rows.map(|row| row["title"].as_str().unwrap().to_owned())
             .collect()
     }
-}
-
-async fn start(config: &Config, folder: &TempDir) -> (HeadEnd, Option<String>) {
-    for _ in 0..6_000 {
-        let clock = FakeClock::at(NOON);
-        let started = HeadEnd::start(Options {
-            config: config.clone(),
-            data: folder.path().join("data"),
-            clock: Arc::<FakeClock>::clone(&clock),
-            access: |store, keys| -> Arc<dyn MeterAccess> {
-                Arc::new(LinkAccess::new(
-                    store,
-                    keys,
-                    clock,
-                    Surroundings::system(),
-                    SystemTitle(*b"GWDH\0\0\0\x01"),
-                    Duration::from_secs(2),
-                ))
-            },
-        });
-        match started.await {
-            // The writer of the one before may take a moment to let the folder go.
-            Err(StartError::Store(StoreError::InUse)) => {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            started => {
-                let (head_end, token) = started.unwrap();
-                return (head_end, token.map(|token| token.to_string()));
-            }
-        }
-    }
-    panic!("the folder stayed locked for a minute");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -241,7 +211,7 @@ async fn a_fence_is_previewed_saved_and_kept() {
         network,
     } = site;
     head_end.stop().await;
-    let (head_end, _) = start(&config, &folder).await;
+    let (head_end, _) = start(&config, &folder, TIMEOUT).await;
     let site = Site {
         config,
         folder,

@@ -37,6 +37,7 @@ use crate::support::{NOON, Site, wait};
 
 const PLACE: &str = "Lindenweg 14, flat 3";
 const REASON: &str = "Moved out on 20 November, case 88-204";
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn post(address: SocketAddr, token: &str, path: &str, body: &Value) -> Answer {
     let bearer = format!("Bearer {token}");
@@ -251,7 +252,7 @@ impl Street {
         config.orders.armed_s = 0;
         // The clock stands still, so that no request is ever forgiven.
         config.api.requests_per_s = 1_000_000;
-        let (head_end, token) = start(&config, &folder).await;
+        let (head_end, token) = start(&config, &folder, TIMEOUT).await;
         Self {
             folder,
             fleet,
@@ -311,7 +312,7 @@ impl Street {
 
     async fn restart(self) -> Self {
         self.head_end.stop().await;
-        let (head_end, _) = start(&self.config, &self.folder).await;
+        let (head_end, _) = start(&self.config, &self.folder, TIMEOUT).await;
         Self {
             address: head_end.address(),
             head_end,
@@ -320,7 +321,12 @@ impl Street {
     }
 }
 
-async fn start(config: &Config, folder: &TempDir) -> (HeadEnd, Option<String>) {
+/// Starts a head end that reaches its meters over sockets and waits so long for their answers.
+pub(super) async fn start(
+    config: &Config,
+    folder: &TempDir,
+    timeout: Duration,
+) -> (HeadEnd, Option<String>) {
     for _ in 0..6_000 {
         let clock = FakeClock::at(NOON);
         let started = HeadEnd::start(Options {
@@ -334,7 +340,7 @@ async fn start(config: &Config, folder: &TempDir) -> (HeadEnd, Option<String>) {
                     clock,
                     Surroundings::system(),
                     SystemTitle(*b"GWDH\0\0\0\x01"),
-                    Duration::from_secs(30),
+                    timeout,
                 ))
             },
         });
@@ -557,7 +563,7 @@ async fn an_order_that_waits_for_its_turn_is_not_sent_once_the_head_end_stops() 
     config.collector.enabled = false;
     config.collector.timeout_s = 120;
     config.api.requests_per_s = 1_000_000;
-    let (head_end, token) = start(&config, &folder).await;
+    let (head_end, token) = start(&config, &folder, TIMEOUT).await;
     let (address, token) = (head_end.address(), token.unwrap());
     let list = get(address, &token, "/api/v1/meters").await;
     let path = format!(
@@ -578,7 +584,7 @@ async fn an_order_that_waits_for_its_turn_is_not_sent_once_the_head_end_stops() 
     end.send(()).unwrap();
     stopping.await.unwrap();
     assert_eq!(*seen.borrow(), 1);
-    let (head_end, _) = start(&config, &folder).await;
+    let (head_end, _) = start(&config, &folder, TIMEOUT).await;
     let list = get(head_end.address(), &token, &path).await;
     let rows = list["rows"].as_array().unwrap();
     assert!(rows.iter().all(|row| row["state"] == "not_sent"), "{list}");
