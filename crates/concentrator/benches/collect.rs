@@ -218,7 +218,7 @@ async fn line(mut line: tokio::io::DuplexStream, keys: Vec<MeterKeys>, used: Arc
     let mut meters: Vec<(Station, (Device, Server))> = (FIRST..)
         .zip(keys)
         .map(|(address, keys)| {
-            let address = Address::two(1, address).unwrap();
+            let address = Address::four(1, address).unwrap();
             let station = Station::new(station::Config::new(vec![address]));
             (station, meter(keys, Arc::clone(&template)))
         })
@@ -336,6 +336,8 @@ fn make(kind: &Kind, keys: &KeyFile, count: u16) -> Made {
                     .take(usize::from(count))
                     .map(|address| MultidropMeter { address, server: 1 })
                     .collect(),
+                // One of two octets tells 110 meters apart.
+                width: 4,
                 baud: BAUD,
                 ..MultidropConfig::default()
             };

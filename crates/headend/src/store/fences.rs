@@ -24,16 +24,16 @@ pub trait FenceTables: Send + Sync {
 pub struct SavedFence {
     /// The meter.
     pub meter: MeterId,
-    /// When, and by whom.
+    /// When it was set.
     pub at: Timestamp,
-    /// See `at`.
+    /// Who set it.
     pub who: String,
-    /// Why.
+    /// Why, in that person's words.
     pub reason: String,
     /// What paths may touch, in SCION's path policy language; none: as the meter was enrolled.
     pub fence: Option<String>,
-    /// How many paths it left, of how many that were known then.
+    /// How many paths it left of those that were known then.
     pub allowed: u32,
-    /// See `allowed`.
+    /// How many paths were known then.
     pub known: u32,
 }

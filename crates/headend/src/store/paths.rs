@@ -31,10 +31,10 @@ pub struct Paths {
 /// What some readings of one association came by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Says when the first of their questions was asked, and when the last answer was there, by
-    /// the head end's clock. Where receipts overlap, what was read meanwhile came by these.
+    /// Says when the first of their questions was asked, by the head end's clock. Where receipts
+    /// overlap, what was read meanwhile came by these.
     pub first: Timestamp,
-    /// See `first`.
+    /// Says when the last answer was there, by the same clock.
     pub last: Timestamp,
     /// Holds the paths.
     pub paths: Paths,

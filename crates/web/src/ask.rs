@@ -1,0 +1,123 @@
+//! One request to an HTTP server and its answer, whole: what the roles and commands ask of others.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Whom a connection over TLS must be to, and by which authorities that is known.
+pub type Server = (Arc<ClientConfig>, ServerName<'static>);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The server is not who it must be, or speaks no TLS.
+    #[error("no protected connection")]
+    Tls(#[source] std::io::Error),
+    /// The connection broke, or what came is no HTTP.
+    #[error("no answer of HTTP")]
+    Http(#[from] hyper::Error),
+    /// The body broke off, or is longer than it may be.
+    #[error("the answer is cut off, or too long")]
+    Body(#[source] axum::Error),
+}
+
+/// Sends a request on a connection that was made for it, over TLS where `server` says to whom, and
+/// takes the answer with a body of at most `most` octets. It has no deadline of its own.
+///
+/// # Errors
+/// [`AskError`]: the request may have arrived all the same.
+pub async fn ask(
+    stream: TcpStream,
+    server: Option<Server>,
+    request: Request<Body>,
+    most: usize,
+) -> Result<Response<Bytes>, AskError> {
+    match server {
+        None => exchange(stream, request, most).await,
+        Some((config, name)) => {
+            let connected = TlsConnector::from(config).connect(name, stream).await;
+            exchange(connected.map_err(AskError::Tls)?, request, most).await
+        }
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+    request: Request<Body>,
+    most: usize,
+) -> Result<Response<Bytes>, AskError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let answer = async {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = to_bytes(Body::new(body), most).await;
+        Ok(Response::from_parts(head, body.map_err(AskError::Body)?))
+    };
+    let (mut answer, mut connection) = (pin!(answer), pin!(connection));
+    tokio::select! {
+        biased;
+        answer = &mut answer => return answer,
+        // What has come is with the answer; why nothing more comes is told there as well.
+        _ = &mut connection => {}
+    }
+    answer.await
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: robustness: answers that are cut off, too long, or none.
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn asked(answer: &'static [u8]) -> Result<Bytes, AskError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"\r\n\r\n") {
+                heard.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(answer).await.unwrap();
+        });
+        let stream = TcpStream::connect(at).await.unwrap();
+        let request = Request::builder().uri("/").header("host", "headend");
+        let request = request.body(Body::empty()).unwrap();
+        let answer = ask(stream, None, request, 4).await;
+        server.await.unwrap();
+        answer.map(Response::into_body)
+    }
+
+    #[tokio::test]
+    async fn only_a_whole_answer_is_one() {
+        for whole in [
+            &b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"[..],
+            b"HTTP/1.0 200 OK\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        ] {
+            assert_eq!(asked(whole).await.unwrap(), "{}");
+        }
+        for cut in [
+            &b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}"[..],
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n",
+            b"HTTP/1.0 200 OK\r\n\r\n{    }",
+        ] {
+            assert!(matches!(asked(cut).await, Err(AskError::Body(_))));
+        }
+        for none in [&b"SSH-2.0-OpenSSH\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\nx", b""] {
+            assert!(matches!(asked(none).await, Err(AskError::Http(_))));
+        }
+    }
+}
