@@ -18,6 +18,7 @@ import { orders } from "./texts/orders.en.ts";
 
 const MeterPage = lazy(() => import("./pages/meter.tsx").then((m) => m.MeterPage));
 const PathsPage = lazy(() => import("./pages/paths.tsx").then((m) => m.PathsPage));
+const DrillPage = lazy(() => import("./pages/paths.tsx").then((m) => m.DrillPage));
 const OutletMetersPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletMetersPage));
 const OutletMeterPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletMeterPage));
 const OutletOrderPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletOrderPage));
@@ -112,11 +113,15 @@ function Page({ path }: { path: string }) {
       </Suspense>
     );
   }
-  const paths = /^\/meters\/([A-Za-z0-9_]{1,80})\/paths\/?$/.exec(path);
+  const paths = /^\/meters\/([A-Za-z0-9_]{1,80})\/paths(?:\/(drill))?\/?$/.exec(path);
   if (paths?.[1]) {
     return (
       <Suspense what={network.path.what}>
-        <PathsPage key={paths[1]} id={paths[1]} />
+        {paths[2] === undefined ? (
+          <PathsPage key={paths[1]} id={paths[1]} />
+        ) : (
+          <DrillPage key={paths[1]} id={paths[1]} />
+        )}
       </Suspense>
     );
   }

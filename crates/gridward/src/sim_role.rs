@@ -45,9 +45,10 @@ Examples:
     http://127.0.0.1:30000/down
 
 The control: GET / tells the links with what came to each; POST /down cuts one,
-\"loud\" (its routers report it) or \"silent\"; POST /up mends it; POST /loss with
-\"per_cent\" has it lose packets by chance; POST /forget counts anew. A link is
-named by one of its ends. All answer as GET / does.
+\"loud\" (its routers report it) or \"silent\", and with \"mend_after_s\" only for so
+long; POST /up mends it; POST /loss with \"per_cent\" has it lose packets by
+chance; POST /forget counts anew. A link is named by one of its ends. All answer
+as GET / does.
 
 Daemons answer paths and DRKeys; ASes are told apart by them, so all hosts are
 127.0.0.1. Nothing authenticates hop fields. SIGTERM and Ctrl-C end it; then it
@@ -103,6 +104,9 @@ const LIMITS: web::Limits = web::Limits {
     head: Duration::from_secs(10),
     stop: Duration::from_secs(1),
 };
+
+/// The longest cut that mends by itself, in seconds.
+const CUT_S_MAX: u32 = 3_600;
 
 /// The longest order, in octets.
 const ORDER_MAX: usize = 1_024;
@@ -167,6 +171,7 @@ fn state(network: &Network) -> Value {
                 Cut::Loud => "loud",
                 Cut::Silent => "silent",
             }),
+            "mends_by_itself": state.mends.is_some(),
             "loss_per_cent": state.loss * 100.0,
             "packets": counters.packets,
             "octets": counters.octets,
@@ -271,6 +276,7 @@ struct Order {
     link: String,
     #[serde(default)]
     how: How,
+    mend_after_s: Option<u32>,
     per_cent: Option<f64>,
 }
 
@@ -310,7 +316,17 @@ fn routes(network: Arc<Network>) -> Router {
                     How::Loud => Cut::Loud,
                     How::Silent => Cut::Silent,
                 };
-                network.cut(end, Some(how)).map_err(no_link)
+                let cut = match order.mend_after_s {
+                    None => network.cut(end, Some(how)),
+                    Some(seconds) if (1..=CUT_S_MAX).contains(&seconds) => {
+                        network.cut_for(end, how, Duration::from_secs(u64::from(seconds)))
+                    }
+                    Some(_) => {
+                        let why = format!("\"mend_after_s\" is a number from 1 to {CUT_S_MAX}");
+                        return Err((StatusCode::BAD_REQUEST, why));
+                    }
+                };
+                cut.map_err(no_link)
             }),
         )
         .route(

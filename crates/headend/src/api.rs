@@ -6,6 +6,7 @@
 
 mod campaigns;
 mod concentrators;
+mod drill;
 mod error;
 mod fence;
 mod fleet;
@@ -42,6 +43,7 @@ use crate::clock::Clock;
 use crate::collector::{CollectorHandle, MeterAccess};
 use crate::concentrators::{Board, Concentrators};
 use crate::config::Config;
+use crate::drills::Drills;
 use crate::fences::Fences;
 use crate::fleet::Fleet;
 use crate::hub::Hub;
@@ -77,6 +79,7 @@ pub struct App {
     pub(crate) access: Arc<dyn MeterAccess>,
     pub(crate) orders: Arc<Orders>,
     pub(crate) fences: Arc<Fences>,
+    pub(crate) drills: Arc<Drills>,
     pub(crate) maker: Option<PublicKey>,
     pub(crate) sessions: session::Sessions,
     pub(crate) rates: guard::Rates,
@@ -117,6 +120,8 @@ pub struct AppParts {
     pub orders: Arc<Orders>,
     /// Says what fences leave.
     pub fences: Arc<Fences>,
+    /// Cuts links of a simulated network.
+    pub drills: Arc<Drills>,
     /// Whose firmware images are taken; any where none is said.
     pub maker: Option<PublicKey>,
     /// Knows the token.
@@ -153,6 +158,7 @@ impl App {
             access: parts.access,
             orders: parts.orders,
             fences: parts.fences,
+            drills: parts.drills,
             maker: parts.maker,
             stop: parts.stop,
             started: now,
@@ -188,6 +194,9 @@ pub fn router(app: &Arc<App>) -> Router {
         )
         .route("/meters/{id}/fence", get(fence::fence).put(fence::save))
         .route("/meters/{id}/fence/preview", get(fence::preview))
+        .route("/meters/{id}/drill", get(drill::drill).post(drill::begin))
+        .route("/meters/{id}/drill/links", get(drill::links))
+        .route("/meters/{id}/drill/stop", post(drill::stop))
         .route("/meters/{id}/orders/dry-run", get(orders::dry_run))
         .route("/orders", get(orders::of_all))
         .route("/orders/{id}", get(orders::order))

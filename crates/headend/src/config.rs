@@ -44,6 +44,17 @@ pub struct Config {
     pub outlets: OutletsConfig,
     /// Says what orders to meters take.
     pub orders: OrdersConfig,
+    /// Says what is known of a SCION network.
+    pub scion: ScionConfig,
+}
+
+/// What is known of a SCION network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScionConfig {
+    /// Names the control of a simulated network, `gridward sim scion --control`: links of it may be
+    /// cut in drills. None, as for every network that is not simulated: there are no drills.
+    pub drill_control: Option<SocketAddr>,
 }
 
 /// What orders to meters take.
@@ -375,6 +386,9 @@ impl Config {
         if self.orders.armed_s > 3_600 {
             return out_of_range("orders.armed_s", "up to 3600");
         }
+        if self.scion.drill_control.is_some_and(|at| at.port() == 0) {
+            return out_of_range("scion.drill_control", "an address with its port");
+        }
         if self.orders.second_person {
             return out_of_range(
                 "orders.second_person",
@@ -403,6 +417,7 @@ impl Default for Config {
             concentrator: Vec::new(),
             outlets: OutletsConfig::default(),
             orders: OrdersConfig::default(),
+            scion: ScionConfig::default(),
         }
     }
 }
@@ -505,6 +520,7 @@ mod tests {
             "[outlets]\nlisten = \"sctp://127.0.0.1\"\nmeters = \"meters.toml\"",
             "[outlets]\nlisten = \"sctps://127.0.0.1\"\nmeters = \"meters.toml\"",
             "[outlets]\ndays = 0",
+            "[scion]\ndrill_control = \"127.0.0.1:0\"",
             "[orders]\narmed_s = 3601",
             "[orders]\nsecond_person = true",
         ] {

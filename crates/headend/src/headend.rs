@@ -19,6 +19,7 @@ use crate::concentrators::delivery::Deliverer;
 use crate::concentrators::{AT_ONCE, Board, Concentrators, Follower, Watcher};
 use crate::config::{Config, ConfigError, DialInConfig};
 use crate::dial_in::Porter;
+use crate::drills::{DrillParts, Drills};
 use crate::fences::{FenceParts, Fences};
 use crate::fleet::Fleet;
 use crate::hub::Hub;
@@ -41,6 +42,7 @@ pub struct HeadEnd {
     collector: CollectorHandle,
     outlets: Option<Arc<Outlets>>,
     orders: Arc<Orders>,
+    drills: Arc<Drills>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -202,6 +204,16 @@ impl HeadEnd {
             fleet: Arc::clone(&fleet),
             clock: Arc::clone(&clock),
         });
+        let drills = DrillParts {
+            control: config.scion.drill_control,
+            store: Arc::clone(&store),
+            access: Arc::clone(&access),
+            fleet: Arc::clone(&fleet),
+            fences: Arc::clone(&fences),
+            clock: Arc::clone(&clock),
+            leases: leases.clone(),
+        };
+        let drills = Drills::open(drills, stopped.clone()).await?;
         let fenced = tokio::spawn(Arc::clone(&fences).watch(stopped.clone()));
         let live = Live::new(
             Arc::clone(&access),
@@ -239,6 +251,7 @@ impl HeadEnd {
             access,
             orders: Arc::clone(&orders),
             fences,
+            drills: Arc::clone(&drills),
             maker,
             tokens,
             stop: stopped.clone(),
@@ -262,6 +275,7 @@ impl HeadEnd {
             collector: handle,
             outlets,
             orders,
+            drills,
             stop,
             tasks,
         };
@@ -319,6 +333,7 @@ impl HeadEnd {
             outlets.stop().await;
         }
         self.orders.ended().await;
+        self.drills.ended().await;
         for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task ended abnormally");

@@ -28,6 +28,8 @@ pub enum Change {
     Meter(MeterId),
     /// The power of a watched meter.
     Power(MeterId, Power),
+    /// A drill at a meter.
+    Drill(MeterId),
     /// Something about an outlet meter.
     Outlet(SmartMeterId),
     /// What is known of a concentrator.

@@ -8,6 +8,7 @@ pub mod collector;
 pub mod concentrators;
 mod config;
 pub mod dial_in;
+pub mod drills;
 pub mod fences;
 pub mod fleet;
 mod headend;
@@ -25,7 +26,7 @@ pub use calendar::{Calendar, Day, DayBounds, UnknownZone, parse_rfc3339, rfc3339
 pub use clock::Clock;
 pub use config::{
     ApiConfig, CollectorConfig, ConcentratorConfig, Config, ConfigError, DialInConfig,
-    OrdersConfig, OutletsConfig,
+    OrdersConfig, OutletsConfig, ScionConfig,
 };
 pub use headend::{HeadEnd, Options, StartError};
 pub use meters::LinkAccess;

@@ -6,6 +6,7 @@
 //! that is sealed into blocks later. What a later answer of the meter replaces stays as an older
 //! version.
 
+mod drills;
 mod fences;
 mod orders;
 mod outlets;
@@ -26,6 +27,7 @@ use model::{
     BreakerState, Event, Feeder, Interval, LogicalDeviceName, MeterId, Phase, Place, Timestamp,
 };
 
+pub use drills::{DrillEnd, DrillOutcome, DrillRow, DrillTables, NewDrill};
 pub use fences::{FenceTables, SavedFence};
 pub use model::block::{CHANNELS_MAX, CodecError, DayRows, Put, Row, SLOTS_MAX};
 pub use orders::{
@@ -244,6 +246,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Returns the fences of meters.
     fn fences(&self) -> &dyn FenceTables;
+
+    /// Returns the journal of drills.
+    fn drills(&self) -> &dyn DrillTables;
 
     /// Returns figures about the store itself.
     fn figures(&self) -> StoreFigures;

@@ -27,6 +27,7 @@ use std::time::Duration;
 use scion::address::IsdAs;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::draw;
 use daemon::Daemon;
@@ -98,6 +99,8 @@ pub struct LinkState {
     pub link: Link,
     /// How it is cut, where it is.
     pub cut: Option<Cut>,
+    /// When it mends by itself, by tokio's clock; none: when somebody mends it.
+    pub mends: Option<Instant>,
     /// The share of packets that it loses, 0 to 1.
     pub loss: f64,
     /// What came to it.
@@ -129,7 +132,11 @@ struct Shared {
 impl Shared {
     fn link(&self, number: usize) -> Option<MutexGuard<'_, LinkState>> {
         let link = self.links.get(number)?;
-        Some(link.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut state = link.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.mends.is_some_and(|at| at <= now()) {
+            (state.cut, state.mends) = (None, None);
+        }
+        Some(state)
     }
 
     fn fate(&self, number: usize, length: usize) -> Fate {
@@ -205,6 +212,7 @@ impl Network {
         let links = topology.links().iter().map(|link| LinkState {
             link: *link,
             cut: None,
+            mends: None,
             loss: 0.0,
             counters: Counters::default(),
         });
@@ -294,7 +302,19 @@ impl Network {
     /// # Errors
     /// [`NoLink`] where there is none.
     pub fn cut(&self, end: End, how: Option<Cut>) -> Result<(), NoLink> {
-        self.change(end, |state| state.cut = how)
+        self.change(end, |state| (state.cut, state.mends) = (how, None))
+    }
+
+    /// Cuts the link that ends at `end`; after `time` it mends by itself, whatever became of who
+    /// cut it.
+    ///
+    /// # Errors
+    /// [`NoLink`] where there is none.
+    pub fn cut_for(&self, end: End, how: Cut, time: Duration) -> Result<(), NoLink> {
+        let mends = now() + time;
+        self.change(end, |state| {
+            (state.cut, state.mends) = (Some(how), Some(mends));
+        })
     }
 
     /// Has the link that ends at `end` lose a share of its packets, 0 to 1, by
@@ -338,4 +358,12 @@ impl Network {
         }
         Err(NoLink(end))
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "delays and cuts are held against tokio's clock, as its timers are"
+)]
+fn now() -> Instant {
+    Instant::now()
 }

@@ -116,7 +116,11 @@ mod tests {
         ] {
             assert!(matches!(asked(cut).await, Err(AskError::Body(_))));
         }
-        for none in [&b"SSH-2.0-OpenSSH\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\nx", b""] {
+        for none in [
+            &b"SSH-2.0-OpenSSH\r\n\r\n"[..],
+            b"HTTP/1.1 200 OK\r\nx",
+            b"",
+        ] {
             assert!(matches!(asked(none).await, Err(AskError::Http(_))));
         }
     }

@@ -10,12 +10,15 @@ import { tidy } from "../lib/fence.ts";
 import { useLiveEvent, useLoad, useNow, useTopic } from "../lib/hooks.ts";
 import { parse } from "../lib/time.ts";
 import type { Meter } from "../lib/types.ts";
+import { drill as D } from "../texts/drill.en.ts";
 import { t } from "../texts/en.ts";
 import { paths as T } from "../texts/paths.en.ts";
 import { Absent } from "./absent.tsx";
 import { FenceEditor } from "./paths/editor.tsx";
 import { latency, PathList, RunsCard, SavedFences } from "./paths/list.tsx";
 import { NetworkCard } from "./paths/picture.tsx";
+
+export { DrillPage } from "./paths/drill.tsx";
 
 const RUNS = 10;
 /** A fence is looked at when nothing was typed for so long. */
@@ -85,6 +88,10 @@ export function PathsPage({ id }: { id: string }) {
               <Icon name="refresh-cw" />
               {T.again}
             </button>
+            <a class="btn" href={`/meters/${id}/paths/drill`} data-testid="paths-drill">
+              <Icon name="unplug" />
+              {D.open}
+            </a>
           </div>
         )}
       </div>

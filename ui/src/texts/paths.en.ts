@@ -19,7 +19,7 @@ export const paths = {
     `Head end and meter with ${known} paths between them, ${allowed} inside the fence. The list below holds the same.`,
   headEnd: "Head end",
   meter: "Meter",
-  legend: { on: "used last", in: "inside the fence", out: "outside the fence" },
+  legend: { on: "used last", in: "inside the fence", out: "outside the fence", mark: "link of the drill" },
 
   all: "All paths",
   path: (n: number) => `Path ${n}`,

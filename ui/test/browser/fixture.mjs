@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { readFile, stat } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { CampaignFixture } from "./campaign-fixture.mjs";
+import { DrillFixture } from "./drill-fixture.mjs";
 import { FenceFixture } from "./fence-fixture.mjs";
 import { OrderFixture } from "./order-fixture.mjs";
 import { OutletFixture } from "./outlet-fixture.mjs";
@@ -89,6 +90,10 @@ export class Fixture {
     this.outlets = new OutletFixture(() => this.now());
     this.orders = new OrderFixture(() => this.now(), this.rows);
     this.fences = new FenceFixture(() => this.now());
+    this.drills = new DrillFixture(
+      () => this.now(),
+      (event, data) => this.tell(event, data),
+    );
     this.concentrators = this.makeConcentrators();
     this.campaigns = new CampaignFixture(() => this.now(), this.rows);
     this.server = createServer((request, response) => {
@@ -849,17 +854,16 @@ export class Fixture {
       const empty = this.mode === "empty";
       return this.json(response, ...this.orders.answer(request.method, path, url.searchParams, given, empty));
     }
-    const fenced = /^\/meters\/([a-z0-9_]+)\/(paths|fence|fence\/preview)$/.exec(path);
+    const fenced =
+      /^\/meters\/([a-z0-9_]+)\/(paths|fence|fence\/preview|drill|drill\/links|drill\/stop)$/.exec(path);
     const fencedRow = fenced ? this.rows.find((one) => one.id === fenced[1]) : undefined;
     if (fencedRow) {
       let body = "";
       for await (const piece of request) body += piece;
       const given = body === "" ? null : JSON.parse(body);
       const over = this.rows.indexOf(fencedRow) === 10;
-      return this.json(
-        response,
-        ...this.fences.answer(request.method, fenced[2], url.searchParams, given, over),
-      );
+      const answers = fenced[2].startsWith("drill") ? this.drills : this.fences;
+      return this.json(response, ...answers.answer(request.method, fenced[2], url.searchParams, given, over));
     }
     if (path.startsWith("/campaigns") || path.startsWith("/images")) {
       const empty = this.mode === "empty";
@@ -957,6 +961,16 @@ export class Fixture {
     this.json(response, 200, { groups: hits.length ? [{ name: "Meters", hits }] : [] });
   }
 
+  write(response, event, data) {
+    this.eventId += 1;
+    response.write(`id: ${this.eventId}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+  }
+
+  /** Tells all who follow something. */
+  tell(event, data) {
+    for (const response of this.openStreams) this.write(response, event, data);
+  }
+
   stream(request, response, topics) {
     if (!this.streams) return this.problem(response, 503, "busy", "");
     const asked = /meter:([a-z0-9_]+)/.exec(topics)?.[1];
@@ -968,10 +982,7 @@ export class Fixture {
     this.openStreams.add(response);
     const meter = /meter:([a-z0-9_]+)/.exec(topics)?.[1];
     const row = this.rows.find((r) => r.id === meter);
-    const send = (event, data) => {
-      this.eventId += 1;
-      response.write(`id: ${this.eventId}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
-    };
+    const send = (event, data) => this.write(response, event, data);
     const fleet = () => {
       const f = this.mode === "empty" ? this.emptyFleet() : this.fleet();
       const { as_of, read_today, late, silent, queue, meter_days_per_s, alarms_open } = f;

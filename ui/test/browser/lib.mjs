@@ -137,6 +137,22 @@ export async function inspect(page, wrong, name, { axe = true, full = false } = 
   for (const problem of problems) failures.push(`${name}: ${problem}`);
 }
 
+/** A page whose head end fails, refuses, is busy or slow: each as what it is. */
+export async function refusals(fixture, page, wrong, url, name) {
+  for (const [mode, state] of [
+    ["error", "error"],
+    ["forbidden", "forbidden"],
+    ["busy", "error"],
+    ["slow", "loading"],
+  ]) {
+    fixture.mode = mode;
+    await page.goto(url);
+    await page.getByTestId(`state-${state}`).first().waitFor();
+    if (mode !== "slow") await inspect(page, wrong, `${name}-${mode}-1440-light`);
+  }
+  fixture.mode = "";
+}
+
 export async function signIn(page, origin, token, to = "/fleet") {
   await page.goto(`${origin}/sign-in?next=${encodeURIComponent(to)}`);
   await page.getByTestId("signin-token").fill(token);

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { Fixture, TOKEN } from "./fixture.mjs";
-import { finish, inspect, open, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
+import { finish, inspect, open, refusals, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
 
 const dist = join(fileURLToPath(new URL("../../", import.meta.url)), "dist");
 const [wide, , phone] = WIDTHS;
@@ -192,18 +192,7 @@ await step("states of paths: not over SCION, no daemon, refused, busy, slow, awa
   await page.getByTestId("path-row").first().waitFor();
   await page.goto(`${origin}/meters/m_00nosuchmeter/paths`);
   await page.getByTestId("state-empty").waitFor();
-  for (const [mode, state] of [
-    ["error", "error"],
-    ["forbidden", "forbidden"],
-    ["busy", "error"],
-    ["slow", "loading"],
-  ]) {
-    fixture.mode = mode;
-    await page.goto(origin + at);
-    await page.getByTestId(`state-${state}`).first().waitFor();
-    if (mode !== "slow") await inspect(page, wrong, `paths-${mode}-1440-light`);
-  }
-  fixture.mode = "";
+  await refusals(fixture, page, wrong, origin + at, "paths");
   await page.goto(origin + at);
   await page.getByTestId("path-row").first().waitFor();
   await fixture.vanish();

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
+use crate::delivery::until;
 use crate::program::run;
 use crate::session::{Role, done};
 
@@ -164,6 +165,30 @@ fn readings_cross_it_whichever_link_is_cut_and_keep_off_what_is_forbidden() {
 }
 
 #[test]
+fn a_cut_for_a_while_mends_by_itself() {
+    let net = Net::start();
+    let cut = "1-ff00:0:110#1";
+    let told = net.order(
+        "/down",
+        &json!({"link": cut, "how": "silent", "mend_after_s": 1}),
+    );
+    let by_itself = |told: &Value| link(told, cut)["mends_by_itself"].as_bool();
+    // Within a second on a busy machine it may be mended already.
+    assert_eq!(by_itself(&told), Some(link(&told, cut)["state"] == "down"));
+    until("the link mends", || {
+        (link(&net.links(), cut)["state"] == "up").then_some(())
+    });
+    assert_eq!(by_itself(&net.links()), Some(false));
+    // What is cut without a time stays cut, also after one that had a time.
+    net.order("/down", &json!({"link": cut, "mend_after_s": 1}));
+    let told = net.order("/down", &json!({"link": cut}));
+    assert_eq!(
+        (by_itself(&told), &link(&told, cut)["state"]),
+        (Some(false), &json!("down"))
+    );
+}
+
+#[test]
 fn the_control_follows_no_wrong_order_and_listens_to_nobody_else() {
     let net = Net::start();
     for (path, kind, body, status) in [
@@ -183,6 +208,12 @@ fn the_control_follows_no_wrong_order_and_listens_to_nobody_else() {
             "/down",
             "application/json",
             r#"{"link": "1-ff00:0:110#1", "how": "somehow"}"#,
+            400,
+        ),
+        (
+            "/down",
+            "application/json",
+            r#"{"link": "1-ff00:0:110#1", "mend_after_s": 0}"#,
             400,
         ),
         ("/down", "text/plain", r#"{"link": "1-ff00:0:110#1"}"#, 415),

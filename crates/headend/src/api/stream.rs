@@ -52,7 +52,7 @@ const PING: Duration = Duration::from_secs(15);
 const ROWS_MAX: usize = 100;
 
 /// Follows fleet, concentrators, campaigns, meters and outlet meters: events `fleet`, `row`,
-/// `concentrator`, `campaign`, `meter`, `power`, `power_error`, `outlet`.
+/// `concentrator`, `campaign`, `meter`, `drill`, `power`, `power_error`, `outlet`.
 #[utoipa::path(get, path = "/api/v1/stream", tag = "live", params(StreamQuery),
     responses(
         (status = 200, description = "Events", content_type = "text/event-stream", body = String),
@@ -138,6 +138,7 @@ struct Follower {
     rows: BTreeSet<MeterId>,
     concentrators: BTreeSet<MeterId>,
     meters: BTreeSet<MeterId>,
+    drills: BTreeSet<MeterId>,
     outlets: BTreeSet<SmartMeterId>,
     /// What of each campaign was told last.
     campaigns: BTreeMap<u32, u64>,
@@ -170,6 +171,7 @@ impl Follower {
             rows: BTreeSet::new(),
             concentrators: BTreeSet::new(),
             meters: BTreeSet::new(),
+            drills: BTreeSet::new(),
             outlets: BTreeSet::new(),
             campaigns: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -205,6 +207,7 @@ impl Follower {
                     // A page that reads too slowly looks at its meters again.
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         self.meters.extend(&self.topics.meters);
+                        self.drills.extend(&self.topics.meters);
                         if let Some(outlets) = self.app.outlets.as_ref().filter(|_| self.topics.outlets) {
                             self.outlets.extend(outlets.meters().keys().take(ROWS_MAX));
                         }
@@ -231,6 +234,9 @@ impl Follower {
             Change::Meter(id) if self.topics.meters.contains(&id) => {
                 self.meters.insert(id);
             }
+            Change::Drill(id) if self.topics.meters.contains(&id) => {
+                self.drills.insert(id);
+            }
             Change::Power(id, power) if self.topics.meters.contains(&id) => {
                 self.push("power", &PowerEvent::of(id, &power));
             }
@@ -246,6 +252,7 @@ impl Follower {
             | Change::Row(_)
             | Change::Concentrator(_)
             | Change::Meter(_)
+            | Change::Drill(_)
             | Change::Power(..)
             | Change::PowerError(..) => {}
         }
@@ -278,6 +285,9 @@ impl Follower {
         }
         for id in std::mem::take(&mut self.meters) {
             self.push("meter", &MeterEvent { id: id.to_string() });
+        }
+        for id in std::mem::take(&mut self.drills) {
+            self.push("drill", &MeterEvent { id: id.to_string() });
         }
         for id in std::mem::take(&mut self.outlets) {
             self.push("outlet", &OutletEvent { id: id.0 });

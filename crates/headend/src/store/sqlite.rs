@@ -4,6 +4,7 @@
 //! into one transaction, commits, and only then answers all: many collectors share one sync of the
 //! disk. Readers have a few connections of their own and never wait for the writer.
 
+mod drills;
 mod fences;
 mod orders;
 mod outlets;
@@ -339,6 +340,10 @@ impl Store for SqliteStore {
     }
 
     fn fences(&self) -> &dyn super::FenceTables {
+        self
+    }
+
+    fn drills(&self) -> &dyn super::DrillTables {
         self
     }
 

@@ -3,6 +3,7 @@
 
 mod campaigns;
 mod concentrators;
+mod drill;
 mod fence;
 mod live;
 mod orders;

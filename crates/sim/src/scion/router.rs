@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::route::{self, Onward, Route};
 use super::topology::End;
-use super::{Fate, Shared};
+use super::{Fate, Shared, now};
 
 /// Packets that are under way on a link in one direction; more are lost.
 const UNDER_WAY_MAX: usize = 4_096;
@@ -95,7 +95,10 @@ impl Router {
                 route::of(octets)?.advance();
                 if self.delay.is_zero() {
                     self.socket.send_to(octets, self.remote).await.ok();
-                } else if late.try_send((soon(self.delay), octets.to_vec())).is_err() {
+                } else if late
+                    .try_send((now() + self.delay, octets.to_vec()))
+                    .is_err()
+                {
                     self.shared.overflowed(self.link);
                 }
                 Some(())
@@ -143,12 +146,4 @@ async fn carry(
         tokio::time::sleep_until(due).await;
         socket.send_to(&octets, remote).await.ok();
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a packet's delay is held against tokio's clock, as its timers are"
-)]
-fn soon(delay: Duration) -> Instant {
-    Instant::now() + delay
 }

@@ -21,7 +21,8 @@ export function latency(ms: number): string {
   return ms < 0.05 ? "< 0.1" : ms.toFixed(1);
 }
 
-function Hops({ hops, label }: { hops: string; label: string }) {
+/** The ASes of a path in order. */
+export function Hops({ hops, label }: { hops: string; label: string }) {
   const words = hops.split(/\s+/);
   return (
     <ol class="receipt" aria-label={label}>

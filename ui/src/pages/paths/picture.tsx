@@ -1,4 +1,5 @@
 import { Card } from "../../components/card.tsx";
+import { isLink } from "../../lib/drill.ts";
 import type { FenceView } from "../../lib/fence-api.ts";
 import { picture, type Edge, type Node, type Picture } from "../../lib/fence.ts";
 import { paths as T } from "../../texts/paths.en.ts";
@@ -12,7 +13,16 @@ interface Point {
 }
 
 /** The ASes and links of all paths; beside each other where there is room, below each other where there is none. */
-export function NetworkCard({ view, unsaved }: { view: FenceView; unsaved: boolean }) {
+export function NetworkCard({
+  view,
+  unsaved,
+  marked = null,
+}: {
+  view: FenceView;
+  unsaved: boolean;
+  /** The ends of a link that is pointed out. */
+  marked?: [string, string] | null;
+}) {
   const drawn = picture(view.paths);
   const label = T.picture(view.known, view.allowed);
   const wide = { width: Math.max(720, drawn.columns * 150), height: Math.max(200, drawn.rows * 90) };
@@ -33,12 +43,21 @@ export function NetworkCard({ view, unsaved }: { view: FenceView; unsaved: boole
               {T.legend[state]}
             </li>
           ))}
+          {marked === null ? null : (
+            <li>
+              <svg viewBox="0 0 16 10" class="topo" aria-hidden="true" focusable="false">
+                <path class="lk-mark" d="M0 5H16" />
+              </svg>
+              {T.legend.mark}
+            </li>
+          )}
         </ul>
       }
     >
       <Drawing
         class="topo only-wide"
         drawn={drawn}
+        marked={marked}
         label={label}
         size={wide}
         at={(node) => ({
@@ -49,6 +68,7 @@ export function NetworkCard({ view, unsaved }: { view: FenceView; unsaved: boole
       <Drawing
         class="topo only-narrow"
         drawn={drawn}
+        marked={marked}
         label={label}
         size={narrow}
         at={(node) => ({
@@ -63,12 +83,14 @@ export function NetworkCard({ view, unsaved }: { view: FenceView; unsaved: boole
 function Drawing({
   class: name,
   drawn,
+  marked,
   label,
   size,
   at,
 }: {
   class: string;
   drawn: Picture;
+  marked: [string, string] | null;
   label: string;
   size: { width: number; height: number };
   at: (node: Node) => Point;
@@ -79,6 +101,11 @@ function Drawing({
       {drawn.edges.map((edge) => (
         <path key={edge.id} class={`lk-${edge.state}`} d={line(edge, places)} data-link={edge.id} />
       ))}
+      {drawn.edges
+        .filter((edge) => marked !== null && isLink(edge.id, marked))
+        .map((edge) => (
+          <path key={`${edge.id} marked`} class="lk-mark" d={line(edge, places)} data-testid="paths-marked" />
+        ))}
       {drawn.nodes.map((node) => {
         const { x, y } = places.get(node.as) ?? { x: 0, y: 0 };
         return (

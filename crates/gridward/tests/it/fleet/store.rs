@@ -199,6 +199,10 @@ impl Store for Lockstep {
         self.inner.fences()
     }
 
+    fn drills(&self) -> &dyn headend::store::DrillTables {
+        self.inner.drills()
+    }
+
     fn figures(&self) -> StoreFigures {
         self.inner.figures()
     }

@@ -10,7 +10,16 @@ use crate::store::StoreError;
 const APPLICATION_ID: i64 = 0x4757_4845;
 
 /// Each entry brings the schema one version up; entries are never changed once released.
-const MIGRATIONS: &[&str] = &[V1, CONCENTRATORS, OUTLETS, CAMPAIGNS, PATHS, ORDERS, FENCES];
+const MIGRATIONS: &[&str] = &[
+    V1,
+    CONCENTRATORS,
+    OUTLETS,
+    CAMPAIGNS,
+    PATHS,
+    ORDERS,
+    FENCES,
+    DRILLS,
+];
 
 // A concentrator is a device with a number among the meters' and of another kind: kind 1. `told`
 // holds the layouts that a meter itself told, `via` which slots of a day a concentrator read, bit
@@ -150,6 +159,26 @@ CREATE TABLE meter_fence(
     known INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX meter_fence_meter ON meter_fence(meter, no);
+";
+
+// Links of a simulated network that were cut on purpose; `timeline` holds what readings went through
+// meanwhile, as JSON.
+const DRILLS: &str = "
+CREATE TABLE drill(
+    no INTEGER PRIMARY KEY AUTOINCREMENT,
+    meter INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    link TEXT,
+    silent INTEGER NOT NULL,
+    mend_after INTEGER NOT NULL,
+    outcome INTEGER,
+    answer TEXT,
+    timeline TEXT,
+    ended INTEGER
+) STRICT;
+CREATE INDEX drill_meter ON drill(meter, no);
 ";
 
 // Times: `at`-like columns in milliseconds since 1970 unless the name of the table says seconds:

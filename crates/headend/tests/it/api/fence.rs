@@ -30,17 +30,25 @@ const REASON: &str = "Data may not leave the country";
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A head end with a meter over SCION, and one that is not.
-struct Site {
+pub(super) struct Site {
     config: Config,
     folder: TempDir,
-    head_end: HeadEnd,
-    token: String,
-    network: Network,
+    pub(super) head_end: HeadEnd,
+    pub(super) token: String,
+    pub(super) network: Arc<Network>,
 }
 
 impl Site {
     async fn start() -> Self {
-        let network = Network::start(Plan::new(Topology::pair())).await.unwrap();
+        Self::start_with(Topology::pair(), |_, _| {}).await
+    }
+
+    pub(super) async fn start_with(
+        topology: Topology,
+        change: impl FnOnce(&mut Config, &Arc<Network>),
+    ) -> Self {
+        let network = Network::start(Plan::new(topology)).await.unwrap();
+        let network = Arc::new(network);
         let [daemon, meters] = [HEAD_END, METERS].map(|at| network.daemon(at).unwrap());
         let folder = TempDir::new().unwrap();
         let listen = format!("scion://[{METERS},127.0.0.1]:0?daemon={meters}");
@@ -62,6 +70,7 @@ impl Site {
         config.collector.enabled = false;
         // The clock stands still, so that no request is ever forgiven.
         config.api.requests_per_s = 1_000_000;
+        change(&mut config, &network);
         let (head_end, token) = start(&config, &folder, TIMEOUT).await;
         Self {
             config,
@@ -72,7 +81,7 @@ impl Site {
         }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {
+    pub(super) async fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         let headers = [("authorization", bearer.as_str())];
         let body = body.to_string();
@@ -82,15 +91,21 @@ impl Site {
         answer
     }
 
-    async fn json(&self, path: &str) -> Value {
+    pub(super) async fn json(&self, path: &str) -> Value {
         let answer = self.ask("GET", path, &Value::Null).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         answer.json()
     }
 
-    async fn id(&self, number: usize) -> String {
+    pub(super) async fn id(&self, number: usize) -> String {
         let list = self.json("/api/v1/meters?sort=meter").await;
         list["rows"][number - 1]["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(super) async fn restart(self) -> Self {
+        self.head_end.stop().await;
+        let (head_end, _) = start(&self.config, &self.folder, TIMEOUT).await;
+        Self { head_end, ..self }
     }
 
     /// Reads a meter; tells the links that packets came to, and what became of it.
@@ -203,22 +218,7 @@ async fn a_fence_is_previewed_saved_and_kept() {
     // The next association keeps to it.
     assert_eq!(site.tried(&id).await, (vec![2], "done".to_owned()));
 
-    let Site {
-        config,
-        folder,
-        head_end,
-        token,
-        network,
-    } = site;
-    head_end.stop().await;
-    let (head_end, _) = start(&config, &folder, TIMEOUT).await;
-    let site = Site {
-        config,
-        folder,
-        head_end,
-        token,
-        network,
-    };
+    let site = site.restart().await;
     assert_eq!(site.json(&path).await["fence"], fence);
     assert_eq!(site.tried(&id).await, (vec![2], "done".to_owned()));
     let body = json!({ "fence": "-", "reason": REASON, "send_nothing": true });

@@ -1,0 +1,352 @@
+//! Drills over the API, before a virtual meter in a simulated SCION network.
+//!
+//! Evidence: self-agreement over real sockets. That a link is cut and mended is looked at in the
+//! network (`sim::scion`), not in the head end; its control is one of the test's own here, with the
+//! words of `gridward sim scion`, which the browser test with programs as processes has itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use sim::scion::{Cut, End, Kind, Link, LinkState, METERS, Network, Topology};
+
+use super::fence::Site;
+use crate::http::Events;
+
+const REASON: &str = "Drill of the quarter, case 88-205";
+const NEAR: &str = "2-ff00:0:211#1";
+const FAR: &str = "1-ff00:0:111#1";
+
+/// Serves the control of a network.
+fn control(network: &Arc<Network>) -> SocketAddr {
+    fn told(network: &Network) -> Json<Value> {
+        let link = |state: &LinkState| {
+            let [link, to] = state.link.ends.map(|end| end.to_string());
+            let is_up = if state.cut.is_some() { "down" } else { "up" };
+            json!({ "link": link, "to": to, "latency_ms": 1, "state": is_up, "packets": 0 })
+        };
+        let links: Vec<_> = network.links().iter().map(link).collect();
+        Json(json!({ "links": links, "astray": 0 }))
+    }
+    type Net = State<Arc<Network>>;
+    let end = |order: &Value| order["link"].as_str().unwrap().parse::<End>().unwrap();
+    let down = move |State(network): Net, Json(order): Json<Value>| async move {
+        let how = match order["how"].as_str() {
+            Some("loud") => Cut::Loud,
+            Some("silent") => Cut::Silent,
+            _ => return Err(StatusCode::BAD_REQUEST),
+        };
+        let seconds = order["mend_after_s"].as_u64().unwrap();
+        network
+            .cut_for(end(&order), how, Duration::from_secs(seconds))
+            .unwrap();
+        Ok(told(&network))
+    };
+    let up = move |State(network): Net, Json(order): Json<Value>| async move {
+        network.cut(end(&order), None).unwrap();
+        told(&network)
+    };
+    let routes = Router::new()
+        .route("/", get(async |State(network): Net| told(&network)))
+        .route("/down", post(down))
+        .route("/up", post(up))
+        .with_state(Arc::clone(network));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    address
+}
+
+async fn start() -> Site {
+    // A third link that no path to the meter crosses.
+    let mut links = Topology::pair().links().to_vec();
+    let end = |isd_as: &str, interface: &str| format!("{isd_as}#{interface}").parse::<End>();
+    links.push(Link {
+        ends: [
+            end(&METERS.to_string(), "9").unwrap(),
+            end("3-ff00:0:310", "1").unwrap(),
+        ],
+        kind: Kind::Child,
+        latency: Duration::from_millis(1),
+    });
+    let at = |config: &mut headend::Config, network: &Arc<Network>| {
+        config.scion.drill_control = Some(control(network));
+    };
+    Site::start_with(Topology::new(links), at).await
+}
+
+fn is_cut(network: &Network) -> bool {
+    network.links().iter().any(|link| link.cut.is_some())
+}
+
+/// Looks at the drill again and again, for two minutes at the most.
+async fn until(site: &Site, path: &str, reached: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..12_000 {
+        let shown = site.json(path).await["shown"].clone();
+        if reached(&shown) {
+            return shown;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within two minutes: {}", site.json(path).await["shown"]);
+}
+
+fn order(link: Option<&str>, how: &str, seconds: u16) -> Value {
+    json!({ "link": link, "how": how, "mend_after_s": seconds, "reason": REASON })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_is_lived_through_told_and_kept() {
+    let site = start().await;
+    let id = site.id(1).await;
+    let path = format!("/api/v1/meters/{id}/drill");
+    let before = site.json(&path).await;
+    assert_eq!(
+        (&before["why_not"], &before["shown"], &before["drills"]),
+        (&Value::Null, &Value::Null, &json!([]))
+    );
+    let setup = site.json(&format!("{path}/links")).await;
+    assert_eq!(setup["allowed"], 2);
+    let links = setup["links"].as_array().unwrap();
+    assert_eq!(links.len(), 2, "{setup}");
+    assert_eq!(
+        (&links[0]["link"], &links[0]["to"], &links[0]["leaves"]),
+        (&json!(NEAR), &json!(FAR), &json!(1))
+    );
+
+    let bearer = format!("Bearer {}", site.token);
+    let topics = format!("meter:{id}");
+    let headers = [("authorization", bearer.as_str())];
+    let events = Events::open(site.head_end.address(), &topics, &headers).await;
+    let mut events = events.unwrap();
+    let begun = site.ask("POST", &path, &order(None, "silent", 6)).await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let begun = begun.json();
+    assert_eq!(
+        (
+            &begun["number"],
+            &begun["who"],
+            &begun["reason"],
+            &begun["link"]
+        ),
+        (&json!(1), &json!("operator"), &json!(REASON), &Value::Null)
+    );
+    assert_eq!(events.next("drill").await.unwrap().data["id"], id);
+    let shown = until(&site, &path, |drill| drill["state"] == "cut").await;
+    // One link, told by both its ends, and the network mends it in any case.
+    let cut = site.network.links().into_iter().find(|it| it.cut.is_some());
+    let cut = cut.unwrap();
+    assert_eq!((cut.cut, cut.mends.is_some()), (Some(Cut::Silent), true));
+    let ends = cut.link.ends.map(|end| json!(end.to_string()));
+    let told = [&shown["timeline"]["link"], &shown["timeline"]["to"]];
+    assert_eq!(told, [&ends[0], &ends[1]]);
+    // There is one network, and one drill at a time.
+    let other = site.ask("POST", &path, &order(None, "loud", 1)).await;
+    assert_eq!(
+        (other.status, other.code()),
+        (409, "drill_under_way".to_owned())
+    );
+
+    let done = until(&site, &path, |drill| !drill["ended"].is_null()).await;
+    assert_eq!(done["state"], "done", "{done}");
+    assert!(!is_cut(&site.network));
+    let (summary, timeline) = (&done["summary"], &done["timeline"]);
+    let readings = timeline["readings"].as_array().unwrap();
+    assert_eq!(summary["readings"], readings.len());
+    let answered = readings
+        .iter()
+        .filter(|it| !it["latency_ms"].is_null())
+        .count();
+    assert_eq!(summary["lost"], readings.len() - answered);
+    assert!(answered > 0);
+    // Off the path that crosses the link, which on a busy machine need not be the quicker one.
+    let hops = |of: &Value| {
+        let number = usize::try_from(of.as_u64().unwrap()).unwrap();
+        timeline["paths"][number]["hops"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let [one, other] = cut.link.ends.map(|end| end.interface);
+    let crossing = format!("2-ff00:0:211 {one}>{other} 1-ff00:0:111");
+    assert_eq!(hops(&summary["from"]), crossing);
+    assert_ne!(hops(&summary["to"]), crossing);
+    assert!(summary["moved_ms"].as_f64().unwrap() > 0.0);
+    let times = ["cut_ms", "mended_ms", "anew_ms"].map(|it| timeline[it].as_u64().unwrap());
+    assert!(times.is_sorted(), "{times:?}");
+    // The new association begins on the quicker path.
+    if one.0 == 1 {
+        assert!(!summary["back_ms"].is_null(), "{summary}");
+    }
+    assert!(readings.iter().any(|it| it["anew"] == true));
+
+    // It is kept, and told by its number.
+    let site = site.restart().await;
+    assert_eq!(site.json(&path).await["shown"], done);
+    let told = site.json(&format!("{path}?number=1")).await;
+    assert_eq!(told["drills"][0]["timeline"], Value::Null);
+    assert_eq!(told["drills"][0]["summary"], *summary);
+    assert_eq!(
+        site.json(&format!("{path}?number=7")).await["shown"],
+        Value::Null
+    );
+    site.head_end.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_is_mended_whoever_ends_the_drill() {
+    let site = start().await;
+    let path = format!("/api/v1/meters/{}/drill", site.id(1).await);
+    let stop = format!("{path}/stop");
+    let none = site.ask("POST", &stop, &Value::Null).await;
+    assert_eq!((none.status, none.code()), (409, "no_drill".to_owned()));
+    // Somebody stops it.
+    let begun = site.ask("POST", &path, &order(Some(FAR), "loud", 60)).await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    until(&site, &path, |drill| drill["state"] == "cut").await;
+    assert!(is_cut(&site.network));
+    assert_eq!(site.ask("POST", &stop, &Value::Null).await.status, 202);
+    let stopped = until(&site, &path, |drill| !drill["ended"].is_null()).await;
+    assert_eq!(
+        (&stopped["state"], &stopped["answer"]),
+        (
+            &json!("stopped"),
+            &json!("It was stopped before its end. The link was mended.")
+        )
+    );
+    assert!(!is_cut(&site.network));
+    assert!(!stopped["timeline"]["mended_ms"].is_null());
+
+    // The head end stops.
+    let begun = site
+        .ask("POST", &path, &order(Some(NEAR), "silent", 60))
+        .await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    until(&site, &path, |drill| drill["state"] == "cut").await;
+    assert!(is_cut(&site.network));
+    let site = site.restart().await;
+    assert!(!is_cut(&site.network));
+    let shown = site.json(&path).await["shown"].clone();
+    assert_eq!(
+        (&shown["number"], &shown["state"]),
+        (&json!(2), &json!("cut_off"))
+    );
+
+    // The meter cannot be reached: nothing is cut in vain.
+    for link in site.network.links() {
+        site.network
+            .cut(link.link.ends[0], Some(Cut::Silent))
+            .unwrap();
+    }
+    let begun = site.ask("POST", &path, &order(None, "loud", 1)).await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let failed = until(&site, &path, |drill| !drill["ended"].is_null()).await;
+    assert_eq!(failed["state"], "failed");
+    let answer = failed["answer"].as_str().unwrap();
+    assert!(answer.ends_with("Nothing was cut."), "{answer}");
+    assert_eq!(failed["timeline"]["cut_ms"], Value::Null);
+    site.head_end.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_against_a_drill_is_said_and_nothing_is_cut() {
+    let site = start().await;
+    let id = site.id(1).await;
+    let path = format!("/api/v1/meters/{id}/drill");
+    let other = format!("/api/v1/meters/{}/drill", site.id(2).await);
+    let refused = async |path: &str, order: &Value| {
+        let answer = site.ask("POST", path, order).await;
+        (answer.status, answer.code())
+    };
+    let now = |code: &str| (409, code.to_owned());
+    let bad = (400, "bad_request".to_owned());
+    for order in [
+        json!({ "how": "loud", "mend_after_s": 5, "reason": "because" }),
+        json!({ "how": "gently", "mend_after_s": 5, "reason": REASON }),
+        json!({ "how": "loud", "reason": REASON }),
+        order(None, "loud", 0),
+        order(None, "loud", 61),
+    ] {
+        assert_eq!(refused(&path, &order).await, bad, "{order}");
+    }
+    let loud = |link| order(link, "loud", 5);
+    assert_eq!(refused(&other, &loud(None)).await, now("not_scion"));
+    for (link, code) in [
+        ("9-ff00:0:999#1", "no_such_link"),
+        ("nowhere", "no_such_link"),
+        ("3-ff00:0:310#1", "link_elsewhere"),
+    ] {
+        assert_eq!(refused(&path, &loud(Some(link))).await, now(code), "{link}");
+    }
+    site.network
+        .cut(NEAR.parse().unwrap(), Some(Cut::Loud))
+        .unwrap();
+    assert_eq!(refused(&path, &loud(Some(FAR))).await, now("link_is_cut"));
+    site.network.cut(NEAR.parse().unwrap(), None).unwrap();
+
+    // An order that waits is not to find its meter cut off.
+    let orders = format!("/api/v1/meters/{id}/orders");
+    let dry = site
+        .json(&format!("{orders}/dry-run?kind=disconnect"))
+        .await;
+    let switch = json!({
+        "kind": "disconnect", "reason": REASON, "confirm": dry["confirm"], "as_of": dry["as_of"],
+    });
+    let given = site.ask("POST", &orders, &switch).await;
+    assert_eq!(given.status, 202, "{}", given.text());
+    assert_eq!(refused(&path, &loud(None)).await, now("order_under_way"));
+    let halt = format!("/api/v1/orders/{}/stop", given.json()["number"]);
+    assert_eq!(site.ask("POST", &halt, &Value::Null).await.status, 200);
+
+    let fence = json!({ "fence": "-", "reason": REASON, "send_nothing": true });
+    let saved = site
+        .ask("PUT", &format!("/api/v1/meters/{id}/fence"), &fence)
+        .await;
+    assert_eq!(saved.status, 200);
+    assert_eq!(refused(&path, &loud(None)).await, now("leaves_none"));
+    assert!(!is_cut(&site.network));
+    assert_eq!(site.json(&path).await["drills"], json!([]));
+    site.head_end.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_simulated_network_there_is_no_drill() {
+    let site = Site::start_with(Topology::pair(), |_, _| {}).await;
+    let path = format!("/api/v1/meters/{}/drill", site.id(1).await);
+    let why = site.json(&path).await["why_not"].clone();
+    assert!(why.as_str().unwrap().contains("headend.scion"), "{why}");
+    let refused = site.ask("POST", &path, &order(None, "loud", 5)).await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (409, "no_control".to_owned())
+    );
+    let links = site
+        .ask("GET", &format!("{path}/links"), &Value::Null)
+        .await;
+    assert_eq!((links.status, links.code()), (409, "no_control".to_owned()));
+    site.head_end.stop().await;
+
+    // A control that is gone, or is another program, is said to be.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = gone.local_addr().unwrap();
+    drop(gone);
+    let change = |config: &mut headend::Config, _: &Arc<Network>| {
+        config.scion.drill_control = Some(at);
+    };
+    let site = Site::start_with(Topology::pair(), change).await;
+    let path = format!("/api/v1/meters/{}/drill", site.id(1).await);
+    assert_eq!(site.json(&path).await["why_not"], Value::Null);
+    let refused = site.ask("POST", &path, &order(None, "loud", 5)).await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (409, "control_failed".to_owned())
+    );
+    site.head_end.stop().await;
+}
