@@ -14,7 +14,7 @@ pub use access::{
     ProfileAnswer, Records, RecordsWanted, RegisterRef, Status, StatusWanted, Ways,
 };
 pub use leases::{Lease, Leases};
-pub use planner::{Next, Outcome, Planned, Planner, Priority, Task};
+pub use planner::{Line, Next, Outcome, Planned, Planner, Priority, Task};
 pub use ranges::{RangeLimits, plan_ranges};
 pub use shell::{Collector, CollectorHandle, Phase};
 pub(crate) use shell::{LIVE_REGISTERS, REGISTERS};

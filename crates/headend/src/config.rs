@@ -261,6 +261,92 @@ pub struct CollectorConfig {
     pub retry_first_s: u32,
     /// Holds the longest wait after a failure, in seconds.
     pub retry_longest_s: u32,
+    /// Says how meters on a shared medium are read.
+    pub media: MediaConfig,
+}
+
+/// How meters are read on the media of concentrators' segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MediaConfig {
+    /// Holds what S-FSK wants.
+    #[serde(rename = "s-fsk")]
+    pub s_fsk: MediumConfig,
+    /// Holds what PRIME wants.
+    pub prime: MediumConfig,
+    /// Holds what G3 wants.
+    pub g3: MediumConfig,
+    /// Holds what RS-485 with HDLC wants.
+    pub hdlc: MediumConfig,
+}
+
+/// How meters on one medium are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediumConfig {
+    /// Holds the number of meters of one segment read at once;
+    /// [`CollectorConfig::endpoint_concurrency`] holds all the same.
+    pub at_once: usize,
+    /// Holds the longest wait for one answer, in seconds, where it is longer than
+    /// [`CollectorConfig::timeout_s`].
+    pub answer_s: u16,
+    /// Holds the time after which an association is given up, in seconds, where it is longer.
+    pub timeout_s: u16,
+    /// Holds the longest span asked for at once, in days, where it is shorter than
+    /// [`CollectorConfig::span_days`].
+    pub span_days: u16,
+}
+
+impl MediaConfig {
+    /// Returns what a medium wants, by the name that a concentrator gives it; nothing where it is
+    /// asked as the endpoint itself.
+    pub fn of(&self, medium: Option<&str>) -> Option<MediumConfig> {
+        match medium? {
+            "s-fsk" => Some(self.s_fsk),
+            "prime" => Some(self.prime),
+            "g3" => Some(self.g3),
+            "hdlc" => Some(self.hdlc),
+            _ => None,
+        }
+    }
+
+    fn all(&self) -> [MediumConfig; 4] {
+        [self.s_fsk, self.prime, self.g3, self.hdlc]
+    }
+}
+
+impl Default for MediaConfig {
+    /// What a day of a load profile takes on each medium, some 3 KiB, for all that are asked at
+    /// once and for the concentrator's own reading: 41 s on S-FSK with credit 2
+    /// (`model::powerline`).
+    fn default() -> Self {
+        Self {
+            s_fsk: MediumConfig {
+                at_once: 2,
+                answer_s: 300,
+                timeout_s: 1_800,
+                span_days: 1,
+            },
+            prime: MediumConfig {
+                at_once: 4,
+                answer_s: 120,
+                timeout_s: 600,
+                span_days: 2,
+            },
+            g3: MediumConfig {
+                at_once: 4,
+                answer_s: 240,
+                timeout_s: 900,
+                span_days: 2,
+            },
+            hdlc: MediumConfig {
+                at_once: 4,
+                answer_s: 120,
+                timeout_s: 600,
+                span_days: 2,
+            },
+        }
+    }
 }
 
 /// Bounds on clients of the API.
@@ -329,6 +415,20 @@ impl Config {
             || !(1..=4_096).contains(&collector.endpoint_concurrency)
         {
             return out_of_range("collector.concurrency", "1 to 4096");
+        }
+        for medium in collector.media.all() {
+            if !(1..=4_096).contains(&medium.at_once) || !(1..=60).contains(&medium.span_days) {
+                return out_of_range(
+                    "collector.media",
+                    "at_once 1 to 4096, span_days 1 to 60 in each",
+                );
+            }
+            if medium.answer_s == 0 || medium.timeout_s < medium.answer_s {
+                return out_of_range(
+                    "collector.media",
+                    "answer_s 1 and more, timeout_s at least answer_s in each",
+                );
+            }
         }
         if collector.timeout_s == 0 || collector.retry_first_s == 0 {
             return out_of_range("collector.timeout_s and retry_first_s", "1 and more");
@@ -436,6 +536,7 @@ impl Default for CollectorConfig {
             timeout_s: 30,
             retry_first_s: 30,
             retry_longest_s: 3_600,
+            media: MediaConfig::default(),
         }
     }
 }
@@ -503,12 +604,16 @@ mod tests {
     fn unknown_keys_and_bad_values_are_refused() {
         assert!(toml::from_str::<Config>("zome = \"UTC\"").is_err());
         assert!(toml::from_str::<Config>("[collector]\nevery = 3").is_err());
+        assert!(toml::from_str::<Config>("[collector.media]\ng3 = { at_once = 1 }").is_err());
         for bad in [
             "zone = \"Mars\"",
             "target_permille = 1001",
             "[collector]\nevery_s = 0",
             "[collector]\nconcurrency = 0",
             "[collector]\nretry_first_s = 10\nretry_longest_s = 5",
+            "[collector.media]\ng3 = { at_once = 0, answer_s = 9, timeout_s = 9, span_days = 1 }",
+            "[collector.media]\ng3 = { at_once = 1, answer_s = 9, timeout_s = 8, span_days = 1 }",
+            "[collector.media]\ng3 = { at_once = 1, answer_s = 9, timeout_s = 9, span_days = 0 }",
             "[api]\nstreams = 0",
             "[dial_in]\nlisten = [\"udp://h\"]",
             "[dial_in]\nconnections = 0",

@@ -13,6 +13,7 @@ use model::{Event, EventSource, KnownEvent, MeterId, Severity, Timestamp};
 use crate::calendar::{Calendar, Day};
 use crate::config::Config;
 use crate::hub::{Change, Hub};
+use crate::lines::Lines;
 use crate::store::{Meter, MeterState, Store, StoreError, Stored};
 
 pub use days::{DAYS, DayFigure};
@@ -25,6 +26,7 @@ pub struct Fleet {
     calendar: Calendar,
     rules: Rules,
     hub: Arc<Hub>,
+    lines: Arc<Lines>,
     meters: RwLock<BTreeMap<MeterId, FleetMeter>>,
 }
 
@@ -87,6 +89,7 @@ impl Fleet {
                 silent_attempts: 2,
             },
             hub,
+            lines: Arc::new(Lines::new(config)),
             meters: RwLock::default(),
             calendar,
         };
@@ -121,6 +124,11 @@ impl Fleet {
         }
         *self.write() = meters;
         Ok(())
+    }
+
+    /// Returns what is known of the segments that the meters hang on.
+    pub const fn lines(&self) -> &Arc<Lines> {
+        &self.lines
     }
 
     /// Follows an ingest; `has_registers` says whether it brought registers.

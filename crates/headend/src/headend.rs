@@ -104,6 +104,7 @@ impl HeadEnd {
         let (fleet, concentrators) = fleet.await.map_err(|_| StoreError::Closed)??;
         let (fleet, concentrators) = (Arc::new(fleet), Arc::new(concentrators));
         let access = access(Arc::clone(&store), Arc::clone(&keys));
+        access.keep_to(fleet.lines());
         let leases = Leases::default();
         let (stop, stopped) = watch::channel(false);
         let (collector, handle) = Collector::new(
@@ -180,6 +181,7 @@ impl HeadEnd {
             access: Arc::clone(&access),
             leases: leases.clone(),
             hub: Arc::clone(fleet.hub()),
+            lines: Arc::clone(fleet.lines()),
             clock: Arc::clone(&clock),
             timeout: Duration::from_secs(u64::from(config.collector.timeout_s)),
             places: tokio::sync::Semaphore::new(AT_ONCE),

@@ -14,6 +14,7 @@ pub mod fleet;
 mod headend;
 pub mod hub;
 pub mod keys;
+pub mod lines;
 pub mod live;
 mod meters;
 pub mod orders;
@@ -25,8 +26,8 @@ pub mod store;
 pub use calendar::{Calendar, Day, DayBounds, UnknownZone, parse_rfc3339, rfc3339};
 pub use clock::Clock;
 pub use config::{
-    ApiConfig, CollectorConfig, ConcentratorConfig, Config, ConfigError, DialInConfig,
-    OrdersConfig, OutletsConfig, ScionConfig,
+    ApiConfig, CollectorConfig, ConcentratorConfig, Config, ConfigError, DialInConfig, MediaConfig,
+    MediumConfig, OrdersConfig, OutletsConfig, ScionConfig,
 };
 pub use headend::{HeadEnd, Options, StartError};
 pub use meters::LinkAccess;

@@ -47,7 +47,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const PAUSE_LONGEST: Duration = Duration::from_secs(30);
 
 impl Live {
-    /// Makes a reader that gives up on an answer after `answer`.
+    /// Makes a reader that gives up on an answer after `answer` over IP.
     pub fn new(
         access: Arc<dyn MeterAccess>,
         fleet: Arc<Fleet>,
@@ -100,10 +100,14 @@ impl Live {
                 enrolment: known.meter.enrolment,
             };
             let mut answered = false;
-            let outcome = match self.bounded(self.access.open(&target)).await {
+            let pace = self.fleet.lines().pace(&target.enrolment);
+            let limit = pace.association(self.answer);
+            let outcome = match bounded(limit, self.access.open(&target)).await {
                 Ok(talk) => {
                     let is_wanted = || lease.is_wanted();
-                    self.follow(meter, talk, &mut answered, is_wanted).await
+                    let limit = pace.answer(self.answer);
+                    self.follow(meter, talk, limit, &mut answered, is_wanted)
+                        .await
                 }
                 Err(error) => Err(error),
             };
@@ -131,6 +135,7 @@ impl Live {
         &self,
         meter: MeterId,
         mut talk: Box<dyn Conversation>,
+        limit: Duration,
         answered: &mut bool,
         is_wanted: impl Fn() -> bool,
     ) -> Result<(), AccessError> {
@@ -138,7 +143,7 @@ impl Live {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            let registers = self.bounded(talk.registers(&LIVE_REGISTERS)).await?;
+            let registers = bounded(limit, talk.registers(&LIVE_REGISTERS)).await?;
             *answered = true;
             let mut power = Power::of(&registers);
             let at = *power.at.get_or_insert_with(|| self.clock.now());
@@ -147,23 +152,22 @@ impl Live {
             }
             self.fleet.hub().send(Change::Power(meter, power));
             if is_wanted() {
-                return self.bounded(talk.close()).await;
+                return bounded(limit, talk.close()).await;
             }
         }
-    }
-
-    async fn bounded<T>(
-        &self,
-        answer: impl Future<Output = Result<T, AccessError>>,
-    ) -> Result<T, AccessError> {
-        timeout(self.answer, answer)
-            .await
-            .unwrap_or(Err(AccessError::ended(Failure::NoAnswer)))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<MeterId, Watched>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn bounded<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, AccessError>>,
+) -> Result<T, AccessError> {
+    let answer = timeout(limit, answer).await;
+    answer.unwrap_or(Err(AccessError::ended(Failure::NoAnswer)))
 }
 
 impl Drop for Watch {

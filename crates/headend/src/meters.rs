@@ -10,7 +10,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dlms::acse::MechanismName;
@@ -33,6 +33,7 @@ use crate::collector::{
 use crate::dial_in::{DialConnector, DialIn, endpoint_of};
 use crate::fences::{ScionWays, effective};
 use crate::keys::{ClientSecrets, KeyService};
+use crate::lines::Lines;
 use crate::store::{CounterKey, Failure, Store};
 
 pub(crate) use profile::{Columns, date_time, events as log_entries};
@@ -54,6 +55,8 @@ struct Shared {
     surroundings: Surroundings,
     title: SystemTitle,
     timeout: Duration,
+    /// What says which meters answer more slowly.
+    lines: OnceLock<Arc<Lines>>,
     known: Mutex<BTreeMap<MeterId, Known>>,
     /// Places, and what is wrong there with a certificate, that people were told of.
     told: Mutex<BTreeSet<(String, Box<str>)>>,
@@ -116,7 +119,7 @@ pub(crate) const BREAKER: Obis = Obis::new(0, 0, 96, 3, 10, 255);
 
 impl LinkAccess {
     /// Makes the access; `title` is the head end's own system title, `timeout` the longest wait
-    /// for one answer.
+    /// for one answer over IP.
     pub fn new(
         store: Arc<dyn Store>,
         keys: Arc<dyn KeyService>,
@@ -139,6 +142,7 @@ impl LinkAccess {
                 surroundings,
                 title,
                 timeout,
+                lines: OnceLock::new(),
                 known: Mutex::new(BTreeMap::new()),
                 told: Mutex::default(),
                 silent: Mutex::default(),
@@ -203,6 +207,11 @@ impl MeterAccess for LinkAccess {
                 paths,
             }))
         })
+    }
+
+    fn keep_to(&self, lines: &Arc<Lines>) {
+        // Those that were told first hold.
+        drop(self.shared.lines.set(Arc::clone(lines)));
     }
 
     fn figures(&self) -> AccessFigures {
@@ -369,6 +378,12 @@ impl Shared {
         }
         let saved = self.store.fences().current(meter.id);
         saved.map_or(true, |saved| saved.is_some_and(|it| it.fence.is_some()))
+    }
+
+    /// Tells for how long an answer of a meter is waited for.
+    fn answer(&self, target: &MeterTarget) -> Duration {
+        let pace = self.lines.get().map(|it| it.pace(&target.enrolment));
+        pace.map_or(self.timeout, |pace| pace.answer(self.timeout))
     }
 
     /// Looks at what is kept of a meter.

@@ -35,7 +35,8 @@ use wire::Answered;
 /// Orders that may be open at once.
 const OPEN_MAX: u32 = 256;
 
-/// How long an order waits for others who talk to the meter before it is given up.
+/// How long an order waits for others who talk to the meter before it is given up; as long as an
+/// association may take, where that is more.
 const LEASE_MAX: Duration = Duration::from_secs(180);
 
 /// Why an order is not sent that waits when the head end stops.
@@ -59,7 +60,7 @@ pub struct OrderParts {
     pub clock: Arc<dyn Clock>,
     /// Says who may talk to a meter.
     pub leases: Leases,
-    /// Holds the longest time that the conversation about one order may take.
+    /// Holds the longest time that the conversation about one order may take over IP.
     pub timeout: Duration,
 }
 
@@ -222,10 +223,17 @@ impl Orders {
     }
 
     /// Waits for orders that are on their way, after the signal to stop; what still waits to be
-    /// sent is not sent.
+    /// sent is not sent. One on a slow line is cut off after the time that it would have over IP:
+    /// the next start tells that nothing is known of it.
     pub(crate) async fn ended(&self) {
         let mut tasks = self.tasks.lock().await;
-        while tasks.join_next().await.is_some() {}
+        // A conversation, and a look at what it came to.
+        let limit = self.parts.timeout.saturating_mul(2);
+        let all = timeout(limit, async { while tasks.join_next().await.is_some() {} });
+        if all.await.is_err() {
+            tracing::warn!("orders on their way were cut off");
+            tasks.shutdown().await;
+        }
     }
 }
 
@@ -309,16 +317,18 @@ impl Run {
 
     async fn carry_out(&self, stop: &mut watch::Receiver<bool>) -> MeterOrderEnd {
         let parts = &self.parts;
+        let pace = parts.fleet.lines().pace(&self.target.enrolment);
+        let limit = pace.association(parts.timeout);
         let lease = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return self.not_sent(STOPPED),
-            lease = timeout(LEASE_MAX, parts.leases.take(self.order.meter)) => lease,
+            lease = timeout(LEASE_MAX.max(limit), parts.leases.take(self.order.meter)) => lease,
         };
         let Ok(lease) = lease else {
             return self.not_sent("Something else talks to the meter all the time.");
         };
         let mut progress = Progress::default();
-        let talk = timeout(parts.timeout, self.talk(&mut progress));
+        let talk = timeout(limit, self.talk(&mut progress));
         let failed = match talk.await {
             Ok(outcome) => outcome.err(),
             Err(_) => Some(AccessError::ended(Failure::NoAnswer)),
@@ -326,7 +336,7 @@ impl Run {
         // No answer is no reason to send it again; but what the meter is now may be read.
         let is_open = matches!(progress.answered, None | Some(Answered::Nothing(_)));
         if progress.sent && is_open && self.order.kind != MeterOrderKind::Read {
-            let look = timeout(parts.timeout, self.look(&mut progress));
+            let look = timeout(limit, self.look(&mut progress));
             drop(look.await);
         }
         drop(lease);

@@ -12,6 +12,7 @@ use model::{BreakerState, Event, Interval, LogicalDeviceName, MeterId};
 
 use crate::dial_in::DialIn;
 use crate::fences::ScionWays;
+use crate::lines::Lines;
 use crate::store::{ClockReading, Enrolment, Failure, Paths, ProfileLayout, RegisterReading};
 
 /// An answer under way.
@@ -74,6 +75,12 @@ pub trait MeterAccess: Send + Sync + fmt::Debug + 'static {
     fn scion_ways<'a>(&'a self, endpoint: &'a str) -> Ways<'a> {
         let _ = endpoint;
         Box::pin(async { Ok(None) })
+    }
+
+    /// Takes what says for how long an answer of each meter is to be waited for; said once, before
+    /// any meter is asked.
+    fn keep_to(&self, lines: &Arc<Lines>) {
+        let _ = lines;
     }
 
     /// Returns what all conversations since start took.

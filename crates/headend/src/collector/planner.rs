@@ -10,7 +10,8 @@ use crate::store::Failure;
 /// Decides which meter is collected next.
 ///
 /// A meter waits until it is due, then behind its endpoint, which bounds how many are read at
-/// once. An endpoint that was unreachable is tried with one meter at a time until it answers.
+/// once, and behind what it shares with others there. An endpoint that was unreachable is tried
+/// with one meter at a time until it answers.
 /// After each call of [`Planner::put`], [`Planner::ask`] or [`Planner::finished`] call
 /// [`Planner::next`] until it returns something else than [`Next::Start`].
 #[derive(Clone, Debug)]
@@ -33,10 +34,31 @@ pub struct Planned {
     pub meter: MeterId,
     /// Names what it shares with others: its endpoint.
     pub endpoint: String,
+    /// Says what it shares with some of these: a segment.
+    pub line: Line,
     /// Counts its failures in a row.
     pub failures: u32,
     /// Says whether it was ever read.
     pub is_new: bool,
+}
+
+/// What meters share behind an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Numbers it among the lines of its endpoint.
+    pub number: u16,
+    /// Bounds how many of its meters are read at once, beside what bounds the endpoint.
+    pub at_once: usize,
+}
+
+impl Default for Line {
+    /// The endpoint as a whole.
+    fn default() -> Self {
+        Self {
+            number: 0,
+            at_once: usize::MAX,
+        }
+    }
 }
 
 /// What to do now.
@@ -90,12 +112,13 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 struct State {
     endpoint: String,
+    line: Line,
     failures: u32,
     phase: Phase,
     /// Asked for while it ran.
     again: bool,
     /// Given another endpoint while it ran.
-    moved: Option<String>,
+    moved: Option<(String, Line)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,18 +137,43 @@ struct Place {
 
 #[derive(Clone, Debug, Default)]
 struct Endpoint {
-    queue: BTreeSet<Place>,
+    /// Those with meters that wait or are read.
+    lines: BTreeMap<u16, Queue>,
     running: usize,
     unreachable: bool,
     meters: usize,
 }
 
+/// Who waits for one line.
+#[derive(Clone, Debug, Default)]
+struct Queue {
+    places: BTreeSet<Place>,
+    running: usize,
+    at_once: usize,
+}
+
 impl Endpoint {
     fn head(&self, limit: usize) -> Option<Place> {
         let limit = if self.unreachable { 1 } else { limit };
-        (self.running < limit)
-            .then(|| self.queue.first().copied())
-            .flatten()
+        if self.running >= limit {
+            return None;
+        }
+        let free = self.lines.values().filter(|it| it.running < it.at_once);
+        free.filter_map(|it| it.places.first()).min().copied()
+    }
+
+    fn queued(&self) -> usize {
+        self.lines.values().map(|it| it.places.len()).sum()
+    }
+
+    /// Changes what waits for a line; one that is left without anything is forgotten.
+    fn change(&mut self, line: Line, change: impl FnOnce(&mut Queue)) {
+        let queue = self.lines.entry(line.number).or_default();
+        queue.at_once = line.at_once;
+        change(queue);
+        if queue.places.is_empty() && queue.running == 0 {
+            self.lines.remove(&line.number);
+        }
     }
 }
 
@@ -149,15 +197,18 @@ impl Planner {
         let Planned {
             meter,
             endpoint,
+            line,
             failures,
             is_new,
         } = planned;
         if let Some(state) = self.meters.get_mut(&meter) {
-            if state.phase == Phase::Running {
-                state.moved = Some(endpoint).filter(|endpoint| *endpoint != state.endpoint);
+            if state.endpoint == endpoint {
+                state.moved = None;
+                self.hang(meter, line);
                 return;
             }
-            if state.endpoint == endpoint {
+            if state.phase == Phase::Running {
+                state.moved = Some((endpoint, line));
                 return;
             }
             self.forget(meter);
@@ -170,13 +221,43 @@ impl Planner {
                 Priority::Retry,
             ),
         };
-        self.wait(meter, endpoint, failures, due, priority);
+        self.wait(meter, (endpoint, line), failures, due, priority);
+    }
+
+    /// Takes on which line of its endpoint a known meter hangs now, and what bounds that line; where
+    /// it stands in the queue stays.
+    pub fn hang(&mut self, meter: MeterId, line: Line) {
+        let Some(state) = self.meters.get_mut(&meter) else {
+            return;
+        };
+        let before = std::mem::replace(&mut state.line, line);
+        if before == line {
+            return;
+        }
+        let (name, phase) = (state.endpoint.clone(), state.phase);
+        self.change(&name, |endpoint| match phase {
+            Phase::Waiting { .. } => {}
+            Phase::Queued { place } => {
+                endpoint.change(before, |queue| {
+                    queue.places.remove(&place);
+                });
+                endpoint.change(line, |queue| {
+                    queue.places.insert(place);
+                });
+            }
+            Phase::Running => {
+                endpoint.change(before, |queue| {
+                    queue.running = queue.running.saturating_sub(1);
+                });
+                endpoint.change(line, |queue| queue.running += 1);
+            }
+        });
     }
 
     fn wait(
         &mut self,
         meter: MeterId,
-        endpoint: String,
+        (endpoint, line): (String, Line),
         failures: u32,
         due: Timestamp,
         priority: Priority,
@@ -184,6 +265,7 @@ impl Planner {
         self.endpoints.entry(endpoint.clone()).or_default().meters += 1;
         let state = State {
             endpoint,
+            line,
             failures,
             phase: Phase::Waiting { due, priority },
             again: false,
@@ -228,14 +310,18 @@ impl Planner {
         if self.running < self.config.concurrency
             && let Some((place, endpoint)) = self.startable.first().cloned()
         {
+            let line = self.meters.get_mut(&place.meter).map(|state| {
+                state.phase = Phase::Running;
+                state.line
+            });
             self.change(&endpoint, |endpoint| {
-                endpoint.queue.remove(&place);
+                endpoint.change(line.unwrap_or_default(), |queue| {
+                    queue.places.remove(&place);
+                    queue.running += 1;
+                });
                 endpoint.running += 1;
             });
             self.running += 1;
-            if let Some(state) = self.meters.get_mut(&place.meter) {
-                state.phase = Phase::Running;
-            }
             return Next::Start(Task {
                 meter: place.meter,
                 priority: place.priority,
@@ -256,7 +342,7 @@ impl Planner {
         }
         let again = std::mem::take(&mut state.again);
         let moved = state.moved.take();
-        let endpoint = state.endpoint.clone();
+        let (endpoint, line) = (state.endpoint.clone(), state.line);
         let failures = match outcome {
             Outcome::Done { .. } => 0,
             Outcome::Failed { .. } => state.failures.saturating_add(1),
@@ -264,6 +350,9 @@ impl Planner {
         state.failures = failures;
         self.running = self.running.saturating_sub(1);
         self.change(&endpoint, |endpoint| {
+            endpoint.change(line, |queue| {
+                queue.running = queue.running.saturating_sub(1);
+            });
             endpoint.running = endpoint.running.saturating_sub(1);
             let lost = Outcome::Failed {
                 reason: Failure::Unreachable,
@@ -283,9 +372,9 @@ impl Planner {
             state.phase = Phase::Waiting { due, priority };
             self.waiting.insert((due, meter));
         }
-        if let Some(endpoint) = moved {
+        if let Some(to) = moved {
             self.forget(meter);
-            self.wait(meter, endpoint, failures, due, priority);
+            self.wait(meter, to, failures, due, priority);
         }
     }
 
@@ -331,17 +420,21 @@ impl Planner {
             return;
         };
         state.phase = Phase::Queued { place };
-        let endpoint = state.endpoint.clone();
+        let (endpoint, line) = (state.endpoint.clone(), state.line);
         self.change(&endpoint, |endpoint| {
-            endpoint.queue.insert(place);
+            endpoint.change(line, |queue| {
+                queue.places.insert(place);
+            });
         });
     }
 
     fn dequeue(&mut self, meter: MeterId, place: Place) {
         if let Some(state) = self.meters.get(&meter) {
-            let endpoint = state.endpoint.clone();
+            let (endpoint, line) = (state.endpoint.clone(), state.line);
             self.change(&endpoint, |endpoint| {
-                endpoint.queue.remove(&place);
+                endpoint.change(line, |queue| {
+                    queue.places.remove(&place);
+                });
             });
         }
     }
@@ -375,9 +468,9 @@ impl Planner {
             return;
         };
         let before = endpoint.head(limit);
-        self.queued -= endpoint.queue.len();
+        self.queued -= endpoint.queued();
         change(endpoint);
-        self.queued += endpoint.queue.len();
+        self.queued += endpoint.queued();
         let after = endpoint.head(limit);
         if before == after {
             return;

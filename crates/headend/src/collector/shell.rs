@@ -23,6 +23,7 @@ use super::ranges::{RangeLimits, plan_ranges};
 use crate::clock::Clock;
 use crate::config::CollectorConfig;
 use crate::fleet::Fleet;
+use crate::lines::Pace;
 use crate::power::POWER_REGISTERS;
 use crate::store::{Carried, Contact, Failure, ProfileRows, Receipt, Store, StoreError, Sweep};
 
@@ -230,6 +231,7 @@ impl Collector {
         if shared.config.enabled {
             put_all(&mut planner, &shared);
         }
+        let mut lines = shared.fleet.lines().changes();
         while !*stop.borrow() {
             let now = shared.clock.now();
             let mut wait = Duration::from_secs(60);
@@ -263,6 +265,7 @@ impl Collector {
                     Order::Read(meter) => drop(planner.ask(meter, shared.clock.now())),
                     Order::Enrolled => put_all(&mut planner, &shared),
                 },
+                Ok(()) = lines.changed() => hang_all(&mut planner, &shared),
                 Some(joined) = tasks.join_next(), if !tasks.is_empty() => match joined {
                     Ok((meter, outcome)) => {
                         planner.finished(meter, outcome, shared.clock.now(), shared.random());
@@ -292,6 +295,7 @@ fn put_all(planner: &mut Planner, shared: &Shared) {
             let planned = Planned {
                 meter: meter.meter.id,
                 endpoint: meter.meter.enrolment.endpoint.clone(),
+                line: shared.fleet.lines().pace(&meter.meter.enrolment).line,
                 failures: meter.state.failing.map_or(0, |failing| failing.attempts),
                 // After a stop, what was missed is collected at once as well.
                 is_new: meter
@@ -300,6 +304,16 @@ fn put_all(planner: &mut Planner, shared: &Shared) {
                     .is_none_or(|newest| newest.secs() < shared.fleet.due_until(now)),
             };
             planner.put(planned, now, shared.random());
+        }
+    });
+}
+
+/// Tells the planner what each meter shares with others.
+fn hang_all(planner: &mut Planner, shared: &Shared) {
+    let lines = shared.fleet.lines();
+    shared.fleet.with_meters(|meters| {
+        for meter in meters.values() {
+            planner.hang(meter.meter.id, lines.pace(&meter.meter.enrolment).line);
         }
     });
 }
@@ -325,9 +339,17 @@ impl Shared {
         let is_new = meter.state.newest.is_none() || meter.state.reached.is_none();
         let started = self.clock.now();
         let mut sweep = Sweep::new(task.meter, started, Contact::Reached { rtt_us: None });
+        let pace = self.fleet.lines().pace(&target.enrolment);
         let timeout = Duration::from_secs(u64::from(self.config.timeout_s));
+        let timeout = pace.association(timeout);
         let mut more = false;
-        let talk = self.talk(&target, is_new, &mut sweep, &mut more);
+        let until = started.plus_millis(i64::try_from(timeout.as_millis() / 2).unwrap_or(i64::MAX));
+        let wanted = Wanted {
+            is_new,
+            pace,
+            until,
+        };
+        let talk = self.talk(&target, wanted, &mut sweep, &mut more);
         let result = match tokio::time::timeout(timeout, talk).await {
             Ok(result) => result,
             Err(_) => Err(TalkError::Access(AccessError::ended(Failure::NoAnswer))),
@@ -385,12 +407,13 @@ impl Shared {
     async fn talk(
         &self,
         target: &MeterTarget,
-        is_new: bool,
+        wanted: Wanted,
         sweep: &mut Sweep,
         more: &mut bool,
     ) -> Result<(), TalkError> {
         let mut lap = Lap::new(self);
-        let (spans, left) = self.spans(target, is_new).await?;
+        let Wanted { is_new, until, .. } = wanted;
+        let (spans, left) = self.spans(target, &wanted).await?;
         *more = left;
         lap.ends(Phase::Plan);
         let mut talk = self.access.open(target).await?;
@@ -429,9 +452,16 @@ impl Shared {
             .filter(|span| !asked(span).is_empty())
             .collect();
         // The last one comes together with the events.
-        let last = spans.pop();
+        let mut last = spans.pop();
         let mut refused = false;
         for span in &spans {
+            if self.clock.now() >= until {
+                // The rest at another time, so that this one ends in time. Of a new meter the oldest
+                // comes all the same: what is missing is looked for from there on.
+                *more = true;
+                last = last.filter(|_| is_new);
+                break;
+            }
             match kept(talk.profile(object, span.clone()).await)? {
                 Some(answer) => {
                     let rows = carried(&answer);
@@ -496,12 +526,13 @@ impl Shared {
     async fn spans(
         &self,
         target: &MeterTarget,
-        is_new: bool,
+        wanted: &Wanted,
     ) -> Result<(Vec<Range<i64>>, bool), StoreError> {
+        let is_new = wanted.is_new;
         let now = self.clock.now();
         let until = now.secs() - i64::from(self.config.delay_s);
         let limits = RangeLimits {
-            span_s: i64::from(self.config.span_days) * 86_400,
+            span_s: i64::from(wanted.pace.span_days(self.config.span_days)) * 86_400,
             spans: SPANS_MAX,
             join_s: 2 * 3_600,
         };
@@ -512,17 +543,7 @@ impl Shared {
         };
         let from = until - i64::from(days) * 86_400;
         if is_new {
-            let mut spans = Vec::new();
-            let mut end = until;
-            while end > from && spans.len() < SPANS_MAX {
-                let start = from.max(end - limits.span_s);
-                spans.push(start..end);
-                end = start;
-            }
-            if spans.is_empty() {
-                spans.push(until - 3_600..until);
-            }
-            return Ok((spans, false));
+            return Ok(first_spans(from..until, limits));
         }
         let store = Arc::clone(&self.store);
         let (id, object) = (target.id, target.enrolment.load_profile);
@@ -545,6 +566,38 @@ impl Shared {
             }
         }
     }
+}
+
+/// What a collection is to bring.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// Nothing was read of the meter yet.
+    is_new: bool,
+    pace: Pace,
+    /// No further span is asked for from then on.
+    until: Timestamp,
+}
+
+/// The spans of a meter's history that are asked for first, the newest before all others, and
+/// whether some are left for later: the oldest is among them, and with that those are known to be
+/// missing.
+fn first_spans(history: Range<i64>, limits: RangeLimits) -> (Vec<Range<i64>>, bool) {
+    let Range { start: from, end } = history;
+    let mut spans = Vec::new();
+    let mut rest = end;
+    while rest > from && spans.len() + 1 < limits.spans {
+        let start = from.max(rest - limits.span_s);
+        spans.push(start..rest);
+        rest = start;
+    }
+    let oldest = rest.min(from + limits.span_s);
+    if from < oldest {
+        spans.push(from..oldest);
+    }
+    if spans.is_empty() {
+        spans.push(end - 3_600..end);
+    }
+    (spans, oldest < rest)
 }
 
 /// The span of the rows that a meter gave.
@@ -638,3 +691,30 @@ pub(crate) const LIVE_REGISTERS: [RegisterRef; 8] = {
         RegisterRef::register(p8),
     ]
 };
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement.
+    use super::*;
+
+    #[test]
+    fn the_oldest_span_of_a_new_meter_is_always_among_the_first() {
+        let limits = RangeLimits {
+            span_s: 86_400,
+            spans: 4,
+            join_s: 7_200,
+        };
+        let day = |from: i64, to: i64| from * 86_400..to * 86_400;
+        let (spans, left) = first_spans(day(0, 30), limits);
+        assert_eq!(spans, [day(29, 30), day(28, 29), day(27, 28), day(0, 1)]);
+        assert!(left);
+        let (spans, left) = first_spans(day(0, 4), limits);
+        assert_eq!(spans, [day(3, 4), day(2, 3), day(1, 2), day(0, 1)]);
+        assert!(!left);
+        // What is shorter than a span, and nothing at all, are one.
+        for (history, span) in [(0..100, 0..100), (10_000..10_000, 6_400..10_000)] {
+            let (spans, left) = first_spans(history, limits);
+            assert_eq!((spans.len(), spans.first(), left), (1, Some(&span), false));
+        }
+    }
+}

@@ -15,6 +15,7 @@ use super::{Concentrators, Enrolled};
 use crate::clock::Clock;
 use crate::collector::{AccessError, Leases, MeterAccess};
 use crate::hub::{Change, Hub};
+use crate::lines::Lines;
 use crate::store::{Failing, Failure};
 
 /// What each concentrator said last, in memory; it is asked again after a start.
@@ -72,6 +73,8 @@ pub(crate) struct Watcher {
     pub(crate) access: Arc<dyn MeterAccess>,
     pub(crate) leases: Leases,
     pub(crate) hub: Arc<Hub>,
+    /// What is told of segments.
+    pub(crate) lines: Arc<Lines>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timeout: Duration,
     /// Those that are looked at together.
@@ -182,6 +185,10 @@ impl Watcher {
                 looked.unwrap_or(Err(AccessError::ended(Failure::NoAnswer)))
             };
             looks = looks.wrapping_add(1);
+            match &looked {
+                Ok((report, _)) => self.lines.told(&one.config.endpoint, &report.segments),
+                Err(_) => self.lines.silent(&one.config.endpoint),
+            }
             let now = self.clock.now();
             self.board.change(id, |state| match looked {
                 Ok((report, meters)) => {

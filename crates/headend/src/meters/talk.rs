@@ -147,7 +147,7 @@ impl Reach<'_> {
         association.drkey = self.drkey();
         association.config = Config {
             mechanism: self.mechanism,
-            timeout: shared.timeout,
+            timeout: shared.answer(target),
             ..association.config
         };
         self.endpoint
@@ -179,7 +179,8 @@ impl Reach<'_> {
     /// Asks the meter, without protection, which counter it expects. That is a word, and is
     /// treated as one.
     async fn counter_told(&self) -> Option<CounterHint> {
-        let association = Association::public(self.target.enrolment.server);
+        let mut association = Association::public(self.target.enrolment.server);
+        association.config.timeout = self.shared.answer(self.target);
         let with = &self.shared.surroundings;
         let mut client = Client::connect(&self.endpoint, association, with, self.shared.timeout)
             .await

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use headend::Clock;
 use headend::collector::{
-    AccessError, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer, RegisterRef,
+    AccessError, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer, RegisterRef, Ways,
 };
 use headend::store::{ClockReading, Failure, Paths, RegisterReading, RegisterValue};
 use model::{BreakerState, Event, EventKind, EventSource, MeterId, Timestamp};
@@ -58,6 +59,12 @@ pub(crate) struct FakeMeters {
     pub(crate) paths: Mutex<Vec<Paths>>,
     pub(crate) open: AtomicUsize,
     pub(crate) opened: AtomicUsize,
+    /// An association is there once so many are being made at once, and a moment later.
+    pub(crate) together: AtomicUsize,
+    pub(crate) making: AtomicUsize,
+    /// How many were being made at once, at most, and how many were made.
+    pub(crate) most: AtomicUsize,
+    pub(crate) made: AtomicUsize,
 }
 
 impl FakeMeters {
@@ -72,7 +79,27 @@ impl FakeMeters {
             paths: Mutex::default(),
             open: AtomicUsize::new(0),
             opened: AtomicUsize::new(0),
+            together: AtomicUsize::new(0),
+            making: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            made: AtomicUsize::new(0),
         })
+    }
+
+    /// Makes an association with a meter, together with others where that is wanted.
+    async fn make(&self) {
+        let together = self.together.load(Ordering::SeqCst);
+        if together == 0 {
+            return;
+        }
+        let making = 1 + self.making.fetch_add(1, Ordering::SeqCst);
+        self.most.fetch_max(making, Ordering::SeqCst);
+        while self.most.load(Ordering::SeqCst) < together {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.making.fetch_sub(1, Ordering::SeqCst);
+        self.made.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -91,12 +118,23 @@ impl MeterAccess for FakeAccess {
         keys.get(&meter.id.number()).copied()
     }
 
+    fn scion_ways<'a>(&'a self, _: &'a str) -> Ways<'a> {
+        Box::pin(async {
+            self.0.make().await;
+            Ok(None)
+        })
+    }
+
     fn open<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Conversation>> {
         let meters = Arc::clone(&self.0);
         let id = meter.id;
+        let is_meter = !meter.enrolment.name.as_str().starts_with("GWD1DC");
         Box::pin(async move {
             if meters.silent.lock().unwrap().contains(&id.number()) {
                 return Err(AccessError::ended(Failure::NoAnswer));
+            }
+            if is_meter {
+                meters.make().await;
             }
             meters.opened.fetch_add(1, Ordering::SeqCst);
             meters.open.fetch_add(1, Ordering::SeqCst);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headend::CollectorConfig;
-use headend::collector::{Next, Outcome, Planned, Planner, Priority, Task};
+use headend::collector::{Line, Next, Outcome, Planned, Planner, Priority, Task};
 use headend::store::Failure;
 use model::{MeterId, Timestamp};
 use proptest::prelude::*;
@@ -31,6 +31,7 @@ fn planned(number: u64, endpoint: u64) -> Planned {
     Planned {
         meter: meter(number),
         endpoint: format!("tcp://10.0.0.{endpoint}:4059"),
+        line: Line::default(),
         failures: 0,
         is_new: true,
     }
@@ -112,6 +113,55 @@ fn an_endpoint_takes_so_many_at_once_and_one_while_it_is_unreachable() {
     assert_eq!(start_all(&mut planner, at(2)).len(), 3);
 }
 
+const fn line(number: u16, at_once: usize) -> Line {
+    Line { number, at_once }
+}
+
+#[test]
+fn a_line_takes_so_many_at_once_and_the_endpoint_bounds_all_of_them() {
+    let mut planner = Planner::new(config());
+    // Two lines behind one endpoint, which takes three.
+    for number in 1..=8 {
+        let line = if number <= 4 { line(1, 1) } else { line(2, 16) };
+        planner.put(
+            Planned {
+                line,
+                ..planned(number, 1)
+            },
+            at(0),
+            0,
+        );
+    }
+    let numbers = |tasks: &[Task]| -> Vec<u64> {
+        let numbers = tasks.iter().map(|task| task.meter.number());
+        numbers.collect()
+    };
+    let first = start_all(&mut planner, at(0));
+    assert_eq!(numbers(&first), [1, 5, 6]);
+    planner.finished(meter(5), DONE, at(1), 0);
+    assert_eq!(numbers(&start_all(&mut planner, at(1))), [7]);
+    planner.finished(meter(1), DONE, at(1), 0);
+    assert_eq!(numbers(&start_all(&mut planner, at(1))), [2]);
+    assert_eq!((planner.running(), planner.queued()), (3, 3));
+    // All turn out to hang on one slow line, those that are being read as well.
+    for number in 1..=8 {
+        planner.hang(meter(number), line(3, 2));
+    }
+    assert_eq!((planner.running(), planner.queued()), (3, 3));
+    planner.finished(meter(2), DONE, at(2), 0);
+    assert!(start_all(&mut planner, at(2)).is_empty());
+    planner.finished(meter(6), DONE, at(2), 0);
+    assert_eq!(numbers(&start_all(&mut planner, at(2))), [3]);
+    // And it turns out not to be so slow.
+    for number in 1..=8 {
+        planner.hang(meter(number), line(3, 16));
+    }
+    assert_eq!(numbers(&start_all(&mut planner, at(2))), [4]);
+    // Nobody is known twice, and who is not known is not put in.
+    planner.hang(meter(99), line(3, 16));
+    assert!(!planner.ask(meter(99), at(2)));
+}
+
 #[test]
 fn what_somebody_asks_for_goes_first_and_gaps_go_last() {
     let mut planner = Planner::new(CollectorConfig {
@@ -167,6 +217,9 @@ proptest! {
     #[test]
     fn bounds_hold_and_nobody_starves(
         endpoints in proptest::collection::vec(0_u64..6, 1..60),
+        // Meters hang on two lines of each endpoint, the second of which takes one.
+        slow in proptest::collection::vec(any::<bool>(), 60),
+        rehung in proptest::collection::vec((1_u64..60, any::<bool>()), 400),
         outcomes in proptest::collection::vec((0_u8..6, any::<u32>(), 0_i64..40), 400),
     ) {
         let config = config();
@@ -176,6 +229,14 @@ proptest! {
         for (number, endpoint) in (1..).zip(&endpoints) {
             planner.put(planned(number, *endpoint), now, random.next().unwrap());
         }
+        let mut lines: BTreeMap<u64, Line> = BTreeMap::new();
+        for (number, slow) in (1..).zip(&slow) {
+            let line = if *slow { line(2, 1) } else { line(1, 9) };
+            lines.insert(number, line);
+            planner.hang(meter(number), line);
+        }
+        let mut rehung = rehung.into_iter();
+        let mut moved = BTreeSet::new();
         let mut running: Vec<MeterId> = Vec::new();
         let mut seen = BTreeSet::new();
         let mut steps = outcomes.iter();
@@ -187,16 +248,30 @@ proptest! {
                 seen.insert(task.meter);
                 prop_assert!(running.len() <= config.concurrency);
                 let mut load: BTreeMap<u64, usize> = BTreeMap::new();
+                let mut on_slow: BTreeMap<u64, usize> = BTreeMap::new();
                 for meter in &running {
                     let index = usize::try_from(meter.number()).unwrap() - 1;
                     *load.entry(endpoints[index]).or_default() += 1;
+                    // Those that came to hang there while they were read were not begun for it.
+                    if lines[&meter.number()].number == 2 && !moved.contains(meter) {
+                        *on_slow.entry(endpoints[index]).or_default() += 1;
+                    }
                 }
+                prop_assert!(on_slow.values().all(|n| *n <= 1));
                 prop_assert!(load.values().all(|n| *n <= config.endpoint_concurrency));
                 continue;
             }
             prop_assert_eq!(planner.running(), running.len());
             let Some((outcome, random, wait)) = steps.next() else { break };
             now = now.plus_secs(*wait);
+            if let Some((number, slow)) = rehung.next() {
+                let line = if slow { line(2, 1) } else { line(1, 9) };
+                lines.insert(number, line);
+                planner.hang(meter(number), line);
+                if running.contains(&meter(number)) {
+                    moved.insert(meter(number));
+                }
+            }
             if running.is_empty() {
                 match next {
                     Next::Wait(until) => now = until,
@@ -205,6 +280,7 @@ proptest! {
                 continue;
             }
             let meter = running.remove(usize::from(*outcome) % running.len());
+            moved.remove(&meter);
             let outcome = match outcome {
                 0 => failed(Failure::Unreachable),
                 1 => failed(Failure::NoAnswer),

@@ -1,6 +1,7 @@
 //! Evidence: self-agreement over real sockets: a concentrator that says what the test puts into
 //! its mouth, in the form of `docs/concentrator.md`.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dlms::axdr::Data;
@@ -142,6 +143,29 @@ impl Fixture {
         }
         panic!("it never says so: {last}");
     }
+}
+
+/// Meters are asked together where nothing speaks against it, and one by one on a line that wants
+/// that: from the first on, when nobody has looked at the concentrator yet.
+#[tokio::test]
+async fn meters_on_a_slow_line_are_asked_as_it_wants_them_to_be() {
+    let together = |many: usize| {
+        move |meters: &FakeMeters| {
+            prepare(meters);
+            meters.together.store(many, Ordering::SeqCst);
+        }
+    };
+    let fixture = Fixture::start_over(together(3), |_| {}).await;
+    fixture.collected(3).await;
+    assert_eq!(fixture.meters.most.load(Ordering::SeqCst), 3);
+    let fixture = Fixture::start_over(together(1), |config| {
+        with_one(config);
+        config.collector.media.s_fsk.at_once = 1;
+    })
+    .await;
+    fixture.until(|row| !row["as_of"].is_null()).await;
+    fixture.collected(3).await;
+    assert_eq!(fixture.meters.most.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
