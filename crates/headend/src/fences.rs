@@ -11,6 +11,7 @@ use std::time::Duration;
 use link::{LinkError, ScionFence, ScionOptions, ScionPath, ScionRemaining};
 use model::{Event, EventKind, EventSource, MeterId};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::collector::MeterAccess;
@@ -19,6 +20,9 @@ use crate::store::{Contact, SavedFence, Store, StoreError, Sweep};
 
 /// Between two looks at what all fences leave.
 const EVERY: Duration = Duration::from_secs(60);
+
+/// Meters that are looked at together: one whose daemon does not answer is not to hold up all.
+const AT_ONCE: usize = 8;
 
 /// The ways to a meter over SCION, as its own AS's daemon tells them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,23 +206,33 @@ impl Fences {
                 let all = all.filter(|(_, it)| over(&it.meter.enrolment.endpoint));
                 all.map(|(id, _)| *id).collect::<Vec<_>>()
             });
+            let mut looks = JoinSet::new();
             for meter in fenced {
-                if *stop.borrow() {
-                    return;
+                if looks.len() >= AT_ONCE {
+                    tokio::select! {
+                        // What is under way ends with the set.
+                        _ = stop.wait_for(|stop| *stop) => return,
+                        _ = looks.join_next() => {}
+                    }
                 }
-                let left = tokio::select! {
-                    _ = stop.changed() => return,
-                    left = self.left(meter, Trial::Current) => left,
-                };
-                match left {
-                    Ok(left) => self.note(meter, &left).await,
-                    Err(error) => tracing::debug!(%error, %meter, "a fence is not looked at"),
-                }
+                looks.spawn(Arc::clone(&self).look(meter));
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = async { while looks.join_next().await.is_some() {} } => {}
             }
             tokio::select! {
                 _ = stop.changed() => {}
                 () = tokio::time::sleep(EVERY) => {}
             }
+        }
+    }
+
+    /// Looks at the fence of one meter.
+    async fn look(self: Arc<Self>, meter: MeterId) {
+        match self.left(meter, Trial::Current).await {
+            Ok(left) => self.note(meter, &left).await,
+            Err(error) => tracing::debug!(%error, %meter, "a fence is not looked at"),
         }
     }
 

@@ -39,6 +39,10 @@ const OPEN_MAX: u32 = 256;
 /// association may take, where that is more.
 const LEASE_MAX: Duration = Duration::from_secs(180);
 
+/// The waits before the end of an order is written once more where that failed: the first, and the
+/// longest to which it doubles.
+const WRITE_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
 /// Why an order is not sent that waits when the head end stops.
 const STOPPED: &str = "The head end was stopped before it was sent.";
 
@@ -201,7 +205,8 @@ impl Orders {
     /// ended, cannot be stopped.
     ///
     /// # Errors
-    /// Where the store fails: nothing is sent then either.
+    /// Where the store fails: nothing is sent then either, and that it was stopped is written as
+    /// soon as the store takes it.
     pub async fn halt(&self, number: i64, who: &str) -> Result<bool, StoreError> {
         // Whoever takes it out of here has it: it is not sent any more.
         let Some(stopper) = lock(&self.armed).remove(&number) else {
@@ -215,7 +220,13 @@ impl Orders {
             at: self.parts.clock.now(),
         };
         let orders = self.parts.store.orders();
-        orders.close(number, end).await?;
+        if let Err(error) = orders.close(number, end.clone()).await {
+            tracing::error!(%error, number, "that an order was stopped is not written yet");
+            let (parts, stop) = (Arc::clone(&self.parts), self.stop.clone());
+            let mut tasks = self.tasks.lock().await;
+            tasks.spawn(async move { write_end(&parts, number, end, stop).await });
+            return Err(error);
+        }
         if let Some(row) = orders.by_number(number)? {
             self.parts.fleet.hub().send(Change::Meter(row.order.meter));
         }
@@ -247,6 +258,33 @@ fn target(fleet: &Fleet, meter: MeterId) -> Option<MeterTarget> {
         id: found.meter.id,
         enrolment: found.meter.enrolment,
     })
+}
+
+/// Writes down what became of an order, again and again until the store takes it: as long as it is
+/// open, nobody can switch the meter. Where the head end is stopped before, the next start tells
+/// that nothing is known of it.
+async fn write_end(
+    parts: &OrderParts,
+    number: i64,
+    end: MeterOrderEnd,
+    mut stop: watch::Receiver<bool>,
+) {
+    let (mut pause, longest) = WRITE_AGAIN;
+    loop {
+        let stopping = *stop.borrow();
+        let Err(error) = parts.store.orders().close(number, end.clone()).await else {
+            return;
+        };
+        tracing::error!(%error, number, "what became of an order is not written");
+        if stopping || matches!(error, StoreError::Closed) {
+            return;
+        }
+        tokio::select! {
+            // Once more before the end.
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = sleep(pause) => pause = (pause * 2).min(longest),
+        }
+    }
 }
 
 /// One order on its way.
@@ -293,10 +331,7 @@ impl Run {
         };
         let outcome = end.outcome.name();
         tracing::info!(number = self.number, meter = %self.order.meter, outcome, "an order ended");
-        if let Err(error) = self.parts.store.orders().close(self.number, end).await {
-            // It stays open, and the next start tells that nothing is known of it.
-            tracing::error!(%error, number = self.number, "what became of an order is not kept");
-        }
+        write_end(&self.parts, self.number, end, stop).await;
         let hub = self.parts.fleet.hub();
         hub.send(Change::Meter(self.order.meter));
     }

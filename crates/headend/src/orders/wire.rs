@@ -37,6 +37,7 @@ pub(super) enum Answered {
 /// last octet, which the meter answers and does not obey again.
 pub(super) async fn give(client: &mut Client, kind: MeterOrderKind, text: &str) -> Answered {
     client.set_class(MessageClass::Control);
+    let before = client.sent();
     let given = match kind {
         MeterOrderKind::Connect => switch(client, REMOTE_RECONNECT).await,
         MeterOrderKind::Disconnect => switch(client, REMOTE_DISCONNECT).await,
@@ -50,7 +51,7 @@ pub(super) async fn give(client: &mut Client, kind: MeterOrderKind, text: &str) 
     client.set_class(MessageClass::Usage);
     match given {
         Ok(()) => Answered::Done("The meter answered: success.".to_owned()),
-        Err(error) => answered(&error),
+        Err(error) => answered(&error, client.sent() > before),
     }
 }
 
@@ -62,7 +63,8 @@ async fn switch(client: &mut Client, method: i8) -> Result<(), ClientError> {
         .map(drop)
 }
 
-fn answered(error: &ClientError) -> Answered {
+/// Says what an error means for an order of which something was sent already, or nothing.
+fn answered(error: &ClientError, sent: bool) -> Answered {
     let sentence = || {
         let mut text = error.to_string();
         if let Some(first) = text.get_mut(..1) {
@@ -86,7 +88,12 @@ fn answered(error: &ClientError) -> Answered {
             | Failure::Protect(_)
             | Failure::NotAssociated,
         )
-        | ClientError::Entropy(_) => Answered::NotSent(sentence()),
+        | ClientError::Entropy(_)
+            // A long text goes in blocks: what fails behind the first of them was sent in part.
+            if !sent =>
+        {
+            Answered::NotSent(sentence())
+        }
         _ => Answered::Nothing(sentence()),
     }
 }
@@ -144,4 +151,25 @@ pub(super) fn read_back(
     }
     let is_there = read.output.is_some() || read.control.is_some() || read.text.is_some();
     is_there.then_some(read)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement.
+    use super::*;
+
+    #[test]
+    fn what_was_sent_in_part_is_not_told_as_not_sent() {
+        for failure in [Failure::NoRoom, Failure::NotReserved, Failure::NoKeys] {
+            let error = ClientError::Failed(failure);
+            let told = answered(&error, false);
+            assert!(matches!(told, Answered::NotSent(_)), "{told:?}");
+            let told = answered(&error, true);
+            assert!(matches!(told, Answered::Nothing(_)), "{told:?}");
+        }
+        // What the meter says no to it says no to, however it came.
+        let refusal = ClientError::Refused(dlms::xdlms::DataAccessResult::ReadWriteDenied);
+        let told = answered(&refusal, true);
+        assert!(matches!(told, Answered::Refused(_)), "{told:?}");
+    }
 }

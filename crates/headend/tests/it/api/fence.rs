@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dlms::security::SystemTitle;
@@ -20,8 +21,8 @@ use sim::scion::{HEAD_END, METERS, Network, Plan, Topology};
 use tempfile::TempDir;
 
 use super::orders::{start, two_meters};
-use super::schema;
-use crate::fake::FakeClock;
+use super::{Fixture, schema};
+use crate::fake::{FakeClock, FakeMeters};
 use crate::http::{Answer, request};
 use crate::support::{NOON, zurich};
 
@@ -300,6 +301,37 @@ async fn a_broadcast_keeps_to_the_fence_that_was_saved() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("nothing came to any link within a minute");
+}
+
+/// Fences are looked at several at once, so that one daemon that does not answer holds up few, and
+/// never more than eight.
+#[tokio::test]
+async fn fences_are_looked_at_several_at_once_and_bounded() {
+    let others = TempDir::new().unwrap();
+    let text = (1..=24).map(|number| {
+        format!(
+            "[[meter]]\nlogical_device_name = \"GWD{number:013}\"\nclient = 16\n\
+             endpoint = \"scion://[{METERS},127.0.0.1]:{}\"\n",
+            4_000 + number
+        )
+    });
+    let file = others.path().join("meters.toml");
+    std::fs::write(&file, text.collect::<String>()).unwrap();
+    let together = |meters: &FakeMeters| meters.together.store(8, Ordering::SeqCst);
+    let fixture = Fixture::start_over(together, |config| {
+        config.enrolment = Some(file);
+        config.collector.enabled = false;
+    })
+    .await;
+    for _ in 0..6_000 {
+        if fixture.meters.made.load(Ordering::SeqCst) == 24 {
+            assert_eq!(fixture.meters.most.load(Ordering::SeqCst), 8);
+            fixture.head_end.stop().await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not all fences were looked at within a minute");
 }
 
 async fn reopened(data: &Path) -> SqliteStore {

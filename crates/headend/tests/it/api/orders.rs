@@ -762,6 +762,85 @@ async fn an_order_that_waits_can_be_stopped_and_there_is_one_at_a_time() {
     head_end.stop().await;
 }
 
+/// The store's disk takes no end of an order until this is dropped.
+struct Full(rusqlite::Connection);
+
+impl Full {
+    fn new(folder: &TempDir) -> Self {
+        let path = folder.path().join("data/headend.sqlite");
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.busy_timeout(Duration::from_secs(60)).unwrap();
+        let full = "CREATE TRIGGER full BEFORE UPDATE OF outcome ON meter_order
+                    BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
+        connection.execute_batch(full).unwrap();
+        Self(connection)
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        self.0.execute_batch("DROP TRIGGER full").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_could_not_be_written_is_written_once_the_store_takes_it() {
+    let fixture = Fixture::start_with(|config| {
+        config.collector.enabled = false;
+        config.orders.armed_s = 0;
+    })
+    .await;
+    let id = fixture.id(1).await;
+    let path = format!("/api/v1/meters/{id}/orders");
+    let full = Full::new(&fixture.folder);
+    let given = post(fixture.address, &fixture.token, &path, &disconnect(NOW)).await;
+    assert_eq!(given.status, 202, "{}", given.text());
+    // The conversation about it is over; what became of it is not on the disk.
+    until("the conversation's end", async || {
+        let meters = &fixture.meters;
+        let over = meters.open.load(Ordering::SeqCst) == 0;
+        (over && meters.opened.load(Ordering::SeqCst) == 1).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let order = fixture.json("/api/v1/orders/1").await;
+    assert!(order["ended"].is_null(), "{order}");
+    let again = post(fixture.address, &fixture.token, &path, &disconnect(NOW)).await;
+    assert_eq!(again.code(), "order_under_way");
+    drop(full);
+    let order = until("its end", async || {
+        let order = fixture.json("/api/v1/orders/1").await;
+        (!order["ended"].is_null()).then_some(order)
+    })
+    .await;
+    assert_eq!(order["state"], "not_sent", "{order}");
+    // And the meter is free for another one.
+    let again = post(fixture.address, &fixture.token, &path, &disconnect(NOW)).await;
+    assert_eq!(again.status, 202, "{}", again.text());
+    fixture.head_end.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_could_not_be_written_is_written_later_and_holds_meanwhile() {
+    let fixture = armed(10).await;
+    let id = fixture.id(1).await;
+    let path = format!("/api/v1/meters/{id}/orders");
+    let given = post(fixture.address, &fixture.token, &path, &disconnect(NOW)).await;
+    assert_eq!(given.status, 202, "{}", given.text());
+    let full = Full::new(&fixture.folder);
+    let stop = fixture.ask("/api/v1/orders/1/stop", &[]).await;
+    assert_eq!(stop.status, 503, "{}", stop.text());
+    drop(full);
+    let order = until("its end", async || {
+        let order = fixture.json("/api/v1/orders/1").await;
+        (!order["ended"].is_null()).then_some(order)
+    })
+    .await;
+    assert_eq!(order["state"], "stopped", "{order}");
+    assert_eq!(fixture.meters.opened.load(Ordering::SeqCst), 0);
+    fixture.head_end.stop().await;
+}
+
 #[tokio::test]
 async fn what_a_killed_head_end_left_is_told_and_never_sent_again() {
     let fixture = armed(10).await;
