@@ -2,6 +2,7 @@
 //! deployment would start them.
 
 mod behind;
+mod firmware;
 mod outlets;
 
 use std::io::Write as _;
@@ -110,6 +111,8 @@ struct Places {
     /// The configuration with the concentrators of this start.
     running: PathBuf,
     headend: PathBuf,
+    /// The private key that signs firmware for its meters.
+    maker: PathBuf,
     behind: PathBuf,
     behind_keys: PathBuf,
     outlets: PathBuf,
@@ -129,6 +132,7 @@ impl Places {
                 config: folder.join("gridward.toml"),
                 running: folder.join("running.toml"),
                 headend: folder.join("headend"),
+                maker: folder.join("maker.pem"),
                 behind: folder.join("behind"),
                 behind_keys: folder.join("behind.toml"),
                 outlets: folder.join("outlets"),
@@ -311,6 +315,8 @@ async fn start(
     program: &Program,
 ) -> Result<Running, Failure> {
     behind::make_keys(places, options.meters, options.behind.saturating_mul(2))?;
+    let maker = firmware::make(places)?;
+    let maker_key = path(&maker)?;
     let count = options.meters.to_string();
     let mut meters = Role::start(
         "the meters",
@@ -323,6 +329,8 @@ async fn start(
             &count,
             "--keys",
             path(&places.keys)?,
+            "--maker-key",
+            maker_key,
             "--data",
             path(&places.meters)?,
         ],
@@ -337,7 +345,7 @@ async fn start(
     let (behind, concentrators) = match options.behind {
         0 => (None, Vec::new()),
         each => {
-            let (behind, concentrators) = behind::start(places, program, each).await?;
+            let (behind, concentrators) = behind::start(places, program, each, maker_key).await?;
             (Some(behind), concentrators)
         }
     };
@@ -350,9 +358,10 @@ async fn start(
         Places::put(
             &places.config,
             &format!(
-                "[headend]\nsite = \"Demo\"\nenrolment = {}\nkeys = {}\n",
+                "[headend]\nsite = \"Demo\"\nenrolment = {}\nkeys = {}\nmaker_key = {}\n",
                 text(&places.enrolment),
-                text(&places.keys)
+                text(&places.keys),
+                text(&maker)
             ),
         )?;
     }
@@ -455,6 +464,7 @@ fn tell(running: &Running, places: &Places, output: &mut Output<'_, '_>) -> Outc
             "url": running.url,
             "data": places.folder.display().to_string(),
             "keys": places.keys.display().to_string(),
+            "maker_key": places.maker.display().to_string(),
             "meters": meters,
             "outlet_meters": running.outlets.len(),
             "concentrators": running.concentrators.iter().map(Concentrator::json).collect::<Vec<_>>(),
@@ -503,6 +513,11 @@ fn tell(running: &Running, places: &Places, output: &mut Output<'_, '_>) -> Outc
             "  {count} outlet meters, which call over SCTP with TLS:\n    {url}outlet-meters/1\n"
         ));
     }
+    seen.push_str(&format!(
+        "  firmware that waits for a campaign:\n    {}campaigns/new\n    signed with {}\n",
+        running.url,
+        places.maker.display(),
+    ));
     output.write(&format!(
         "{} {}\n{sign_in}\nThere is to see:\n{seen}\nRead a meter yourself:\n  \
          gridward read {endpoint} 1-0:1.8.0 --keys {}\n\nData: {}\nLog:  {}\nStop with Ctrl-C.\n",

@@ -161,15 +161,7 @@ pub(crate) fn run(options: &ImageOptions, output: &mut Output<'_, '_>) -> Outcom
 }
 
 fn keys(path: &Path, output: &mut Output<'_, '_>) -> Outcome {
-    let made = Failure::new("the system gives no random octets");
-    let pkcs8 =
-        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-            .map_err(|_| made)?;
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref())
-        .map_err(|_| Failure::new("the key just made is none"))?;
-    let public = PublicKey::from_octets(pair.public_key().as_ref())
-        .map_err(|error| Failure::new(error.to_string()))?;
-    let beside = link::save_maker_keys(path, pkcs8.as_ref(), &public).map_err(|e| failure(&e))?;
+    let beside = make_keys(path)?;
     let (key, public) = (path.display().to_string(), beside.display().to_string());
     if output.json() {
         return output.write_json(&json!({ "key": key, "public_key": public }));
@@ -179,13 +171,21 @@ fn keys(path: &Path, output: &mut Output<'_, '_>) -> Outcome {
     ))
 }
 
-fn sign(
-    header: &ImageHeader,
-    content: &[u8],
-    key: &Path,
-    out: &Path,
-    output: &mut Output<'_, '_>,
-) -> Outcome {
+/// Makes a maker's keys; tells where the public one is.
+pub(crate) fn make_keys(path: &Path) -> Result<PathBuf, Failure> {
+    let made = Failure::new("the system gives no random octets");
+    let pkcs8 =
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map_err(|_| made)?;
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref())
+        .map_err(|_| Failure::new("the key just made is none"))?;
+    let public = PublicKey::from_octets(pair.public_key().as_ref())
+        .map_err(|error| Failure::new(error.to_string()))?;
+    link::save_maker_keys(path, pkcs8.as_ref(), &public).map_err(|error| failure(&error))
+}
+
+/// Signs a firmware with the private key in a file.
+pub(crate) fn seal(header: &ImageHeader, content: &[u8], key: &Path) -> Result<Vec<u8>, Failure> {
     let pkcs8 = link::load_maker_private_key(key).map_err(|error| failure(&error))?;
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8)
         .map_err(|_| Failure::new(format!("{} holds no key on P-256", key.display())))?;
@@ -194,7 +194,17 @@ fn sign(
         .ok()
         .and_then(|signature| <[u8; 64]>::try_from(signature.as_ref()).ok())
         .ok_or_else(|| Failure::new("the image could not be signed"))?;
-    let image = header.seal(&signature, content);
+    Ok(header.seal(&signature, content))
+}
+
+fn sign(
+    header: &ImageHeader,
+    content: &[u8],
+    key: &Path,
+    out: &Path,
+    output: &mut Output<'_, '_>,
+) -> Outcome {
+    let image = seal(header, content, key)?;
     std::fs::write(out, &image)
         .map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
     if output.json() {

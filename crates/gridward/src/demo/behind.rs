@@ -29,7 +29,7 @@ const COLLECTOR: u16 = 3;
 const HISTORY_DAYS: &str = "3";
 /// What the meters behind concentrators are: single-phase, so that each phase of a feeder has its
 /// own balance.
-const MODEL: &str = "idis-like";
+pub(super) const MODEL: &str = "idis-like";
 /// Percent of what is supplied that the lines of a feeder lose: what distribution loses without
 /// theft is 2 to 5 % where it is little (3rd CEER report on power losses).
 const LOSS_PERCENT: u32 = 4;
@@ -134,6 +134,7 @@ pub(super) async fn start(
     places: &Places,
     program: &Program,
     each: u32,
+    maker_key: &str,
 ) -> Result<(Role, Vec<Concentrator>), Failure> {
     let count = each.saturating_mul(2).to_string();
     let bypass = bypassed(places, each)?;
@@ -154,6 +155,8 @@ pub(super) async fn start(
             &bypass,
             "--keys",
             path(&places.behind_keys)?,
+            "--maker-key",
+            maker_key,
             "--data",
             path(&places.behind)?,
         ],

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
+use crate::firmware::processes::{post, reached};
 use crate::program::run;
 use crate::session::Role;
 
@@ -24,16 +25,21 @@ pub(crate) fn get(url: &str, path: &str, token: &str) -> (String, String) {
 }
 
 fn start(data: &str) -> (Role, Value) {
+    start_with(data, ["3", "2", "1"])
+}
+
+/// Starts it with so many meters, so many behind each concentrator, and so many outlet meters.
+fn start_with(data: &str, [meters, behind, outlets]: [&str; 3]) -> (Role, Value) {
     let mut role = Role::start(&[
         "demo",
         "--data",
         data,
         "--meters",
-        "3",
+        meters,
         "--behind",
-        "2",
+        behind,
         "--outlets",
-        "1",
+        outlets,
         "--listen",
         "127.0.0.1:0",
     ]);
@@ -236,5 +242,85 @@ fn it_starts_serves_stops_and_goes_on() {
         second["meters"][0]["system_title"],
         first["meters"][0]["system_title"]
     );
+    role.stop();
+}
+
+/// A campaign to the meters behind the concentrator over IP, as the page for new campaigns begins
+/// it: the image is there, the plan takes all of them, rings follow each other, and all run it.
+#[test]
+fn its_meters_take_the_firmware_that_waits_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let (role, first) = start_with(data, ["1", "5", "0"]);
+    let (url, token) = (
+        first["url"].as_str().unwrap(),
+        first["token"].as_str().unwrap(),
+    );
+    let maker = first["maker_key"].as_str().unwrap();
+    assert!(std::path::Path::new(maker).is_file());
+    let images = body(url, "/api/v1/images", token);
+    let of_model = |model: &str| {
+        let rows = images["rows"].as_array().unwrap();
+        let mut rows = rows.iter().filter(|row| row["model"] == model);
+        rows.next().unwrap().clone()
+    };
+    // One for each model of its meters, and the head end knows their maker.
+    for model in ["smr5", "idis-like"] {
+        assert_eq!(of_model(model)["signature"], "verified", "{images}");
+    }
+    let image = of_model("idis-like");
+
+    let concentrators = first["concentrators"].as_array().unwrap();
+    let ip = concentrators
+        .iter()
+        .find(|it| it["medium"] == "ip")
+        .unwrap();
+    let endpoint = &ip["endpoint"];
+    // Each is read once: then its SAP is known, and that it answers.
+    until(url, token, "/api/v1/meters", |list| {
+        let rows = list["rows"].as_array().unwrap();
+        rows.len() == 11 && rows.iter().all(|row| row["last_read"].is_string())
+    });
+    let mut wanted = serde_json::json!({
+        "image_id": image["id"],
+        "endpoint": endpoint,
+        "settings": { "pace_ms": 5, "rings": [200, 1_000], "soak_s": 1, "retry_s": 1, "tries": 20 },
+    });
+    let (status, plan) = post(url, "/api/v1/campaigns/plan", token, &wanted);
+    assert_eq!(status, 200, "{plan}");
+    assert_eq!(
+        (&plan["meters"], &plan["shared"]),
+        (&5.into(), &5.into()),
+        "{plan:#}"
+    );
+    assert_eq!(plan["out"], serde_json::json!([]), "{plan:#}");
+    for (field, value) in [
+        ("plan", plan["plan"].clone()),
+        ("as_of", plan["as_of"].clone()),
+        ("confirm", image["identifier"].clone()),
+        ("reason", "The demo shows a campaign".into()),
+    ] {
+        wanted[field] = value;
+    }
+    let (status, begun) = post(url, "/api/v1/campaigns", token, &wanted);
+    assert_eq!(status, 201, "{begun}");
+    let id = begun["id"].as_u64().unwrap();
+    let campaign = reached(url, token, id, |it| !it["ended"].is_null());
+    assert_eq!(campaign["phase"], "done", "{campaign:#}");
+    assert_eq!(campaign["progress"]["active"], 5, "{campaign:#}");
+    role.stop();
+
+    // Keys and images are made once.
+    let kept = std::fs::read(maker).unwrap();
+    let (role, second) = start_with(data, ["1", "5", "0"]);
+    assert_eq!(std::fs::read(maker).unwrap(), kept);
+    let again = body(second["url"].as_str().unwrap(), "/api/v1/images", token);
+    let ids = |list: &Value| -> Vec<String> {
+        let rows = list["rows"].as_array().unwrap().iter();
+        let mut ids: Vec<String> = rows.map(|row| row["id"].to_string()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids(&again), ids(&images));
     role.stop();
 }

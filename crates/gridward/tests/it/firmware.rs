@@ -6,7 +6,7 @@
 
 #[allow(dead_code, reason = "the benchmark uses all of it")]
 mod line;
-mod processes;
+pub(crate) mod processes;
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use crate::program::run;
 use crate::session::{Role, done};
 
 /// A request with a body, and its answer.
-fn post(url: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
+pub(crate) fn post(url: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
     let address = url.trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(address).unwrap();
     let body = body.to_string();
@@ -65,7 +65,7 @@ fn now() -> Instant {
 }
 
 /// Waits for a phase of a campaign; shows the campaign.
-fn reached(url: &str, token: &str, id: u64, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn reached(url: &str, token: &str, id: u64, wanted: impl Fn(&Value) -> bool) -> Value {
     let begun = now();
     loop {
         let (_, body) = get(url, &format!("/api/v1/campaigns/{id}"), token);
