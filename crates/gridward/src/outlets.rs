@@ -20,6 +20,7 @@ Examples:
   gridward outlets usage 1 2 --date 2026-11-21
   gridward outlets ask 1 2 --date 2026-11-21 --sections 1-36
   gridward outlets switch 1 2=off --reason \"The fridge is replaced\"
+  gridward outlets costs 1 --tell 77 --month 11 --days 1-30
   gridward outlets breaker 1 open --reason \"Moved out on 20 November\" --dry-run
 
 The token is that which the head end's first start printed. It is never an
@@ -63,6 +64,34 @@ enum OutletsCommand {
         #[arg(long, value_name = "N", default_value_t = 20,
               value_parser = clap::value_parser!(u16).range(1..=500))]
         limit: u16,
+    },
+    /// Show the costs that a meter was told, or tell it one
+    #[command(after_help = "\
+Without --tell nothing is sent. A cost is in whole units of the currency that
+both sides agreed on; a meter that is away is told when it calls.")]
+    Costs {
+        /// The meter's number
+        meter: u32,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "tell",
+              value_parser = clap::value_parser!(u16).range(1..=500))]
+        limit: u16,
+        /// Tell the meter's customer this cost, in whole units of the currency
+        #[arg(long, value_name = "COST", requires = "month", requires = "days")]
+        tell: Option<u64>,
+        /// The month that it is for
+        #[arg(long, value_name = "1-12", requires = "tell",
+              value_parser = clap::value_parser!(u8).range(1..=12))]
+        month: Option<u8>,
+        /// The days of that month, from a first to a last
+        #[arg(long, value_name = "FIRST-LAST", requires = "tell", value_parser = days)]
+        days: Option<(u8, u8)>,
+        /// The meter's place, which is asked for otherwise
+        #[arg(long, value_name = "PLACE", requires = "tell")]
+        yes: Option<String>,
+        /// Say what would be told, and tell nothing
+        #[arg(long, requires = "tell", conflicts_with = "yes")]
+        dry_run: bool,
     },
     /// Ask a connected meter for sections of a day once more
     #[command(after_help = "\
@@ -161,6 +190,14 @@ fn sections(text: &str) -> Result<(u8, u8), String> {
     }
 }
 
+fn days(text: &str) -> Result<(u8, u8), String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if (1..=last).contains(&first) && last <= 31 => Ok((first, last)),
+        _ => Err("days are 1 to 31, in order, as 1-30".to_owned()),
+    }
+}
+
 fn switch(text: &str) -> Result<(u32, bool), String> {
     let (number, to) = text.split_once('=').unwrap_or((text, ""));
     let number = number.parse().ok();
@@ -190,6 +227,30 @@ pub(crate) fn run(options: &OutletsOptions, output: &mut Output<'_, '_>) -> Outc
             date,
         } => usage(&api, *meter, *outlet, *date, output),
         OutletsCommand::Orders { meter, limit } => orders(&api, *meter, *limit, output),
+        OutletsCommand::Costs {
+            meter,
+            tell: Some(cost),
+            month,
+            days,
+            yes,
+            dry_run,
+            ..
+        } => {
+            let at = Meter::look(&api, *meter)?;
+            let month = month.unwrap_or_default();
+            let (first, last) = days.unwrap_or_default();
+            let sent = Order {
+                path: format!("/outlet-meters/{meter}/costs"),
+                body: json!({
+                    "month": month, "day_start": first, "day_end": last, "total_cost": cost,
+                }),
+                what: vec![format!(
+                    "days {first} to {last} of month {month} cost {cost}"
+                )],
+            };
+            sent.decide(&api, &at, yes.as_deref(), *dry_run, output)
+        }
+        OutletsCommand::Costs { meter, limit, .. } => costs(&api, *meter, *limit, output),
         OutletsCommand::Ask {
             meter,
             outlet,
@@ -239,7 +300,7 @@ pub(crate) fn run(options: &OutletsOptions, output: &mut Output<'_, '_>) -> Outc
                 body: json!({ "reason": order.reason.trim(), "outlets": wanted }),
                 what,
             };
-            sent.decide(&api, &at, order, output)
+            sent.decide(&api, &at, order.yes.as_deref(), order.dry_run, output)
         }
         OutletsCommand::Breaker {
             meter,
@@ -302,12 +363,12 @@ fn breaker(
         body: json!({
             "action": action.name(),
             "reason": order.reason.trim(),
-            "place": at.place(),
+            "place": at.to_be_typed(),
             "as_of": at.told.get("as_of"),
         }),
         what,
     };
-    sent.decide(api, &at, order, output)
+    sent.decide(api, &at, order.yes.as_deref(), order.dry_run, output)
 }
 
 /// A meter as the head end tells of it.
@@ -328,13 +389,17 @@ impl Meter {
         self.told.get("place").and_then(Value::as_str).unwrap_or("")
     }
 
-    /// Says whether somebody typed its place, or its number where it has none: no input at all
-    /// never sends anything.
-    fn is_meant(&self, typed: &str) -> bool {
+    /// What is to be typed where it is meant: its place, or its number where it has none.
+    fn to_be_typed(&self) -> String {
         match self.place().trim() {
-            "" => typed.trim() == self.number.to_string(),
-            place => typed.trim() == place,
+            "" => self.number.to_string(),
+            place => place.to_owned(),
         }
+    }
+
+    /// Says whether somebody typed that: no input at all never sends anything.
+    fn is_meant(&self, typed: &str) -> bool {
+        typed.trim() == self.to_be_typed()
     }
 
     fn outlet(&self, wanted: u32) -> Result<&Value, Failure> {
@@ -372,13 +437,14 @@ impl Order {
         self,
         api: &Api,
         at: &Meter,
-        options: &OrderOptions,
+        yes: Option<&str>,
+        dry_run: bool,
         output: &mut Output<'_, '_>,
     ) -> Outcome {
-        if options.dry_run {
+        if dry_run {
             return self.told(at, output);
         }
-        match &options.yes {
+        match yes {
             Some(place) if at.is_meant(place) => {}
             Some(_) => {
                 return Err(Failure::new(format!(
@@ -725,6 +791,46 @@ fn orders(api: &Api, meter: u32, limit: u16, output: &mut Output<'_, '_>) -> Out
     output.write(&out)
 }
 
+fn costs(api: &Api, meter: u32, limit: u16, output: &mut Output<'_, '_>) -> Outcome {
+    let told = api
+        .get(&format!("/outlet-meters/{meter}/costs?limit={limit}"))
+        .map_err(which)?;
+    if output.json() {
+        return output.write_json(&told);
+    }
+    let rows = rows(&told, "rows");
+    if rows.is_empty() {
+        return output.write("It was told no cost yet.\n");
+    }
+    let head = format!(
+        "{}  {}  {}  {}",
+        pad("Told", 24),
+        pad_left("Month", 5),
+        pad_left("Days", 5),
+        pad_left("Cost", 20)
+    );
+    let mut out = format!("{}\n", output.style().paint(Ink::Head, &head));
+    for row in rows {
+        let days = format!(
+            "{}-{}",
+            amount(row, "day_start", ""),
+            amount(row, "day_end", "")
+        );
+        out.push_str(&format!(
+            "{}  {}  {}  {}\n",
+            pad(&field(row, "t"), 24),
+            pad_left(&amount(row, "month", ""), 5),
+            pad_left(&days, 5),
+            pad_left(&amount(row, "total_cost", ""), 20),
+        ));
+    }
+    let total = number(&told, "total").unwrap_or(0);
+    if total > rows.len() as u64 {
+        out.push_str(&format!("{total} in all: --limit shows more.\n"));
+    }
+    output.write(&out)
+}
+
 #[cfg(test)]
 mod tests {
     //! Evidence: self-agreement.
@@ -737,6 +843,11 @@ mod tests {
         assert_eq!(sections("7"), Ok((7, 7)));
         for wrong in ["", "0-3", "1-145", "5-4", "1-", "-", "1-2-3", "a"] {
             assert!(sections(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(days("1-30"), Ok((1, 30)));
+        assert_eq!(days("31"), Ok((31, 31)));
+        for wrong in ["", "0-3", "1-32", "5-4", "1-", "-", "1-2-3", "a"] {
+            assert!(days(wrong).is_err(), "{wrong}");
         }
         assert_eq!(switch("2=off"), Ok((2, false)));
         assert_eq!(switch("12=on"), Ok((12, true)));

@@ -474,6 +474,7 @@ export interface OrderAnswer {
 export interface BreakerPreview {
   as_of: string;
   place: string;
+  confirm: string;
   possible: boolean;
   why_not: string | null;
   draws_w: number | null;

@@ -233,6 +233,7 @@ export class OutletFixture {
           {
             as_of: iso(this.now()),
             place: meter.place,
+            confirm: meter.place || String(meter.id),
             possible: meter.connected,
             why_not: meter.connected
               ? null

@@ -19,6 +19,7 @@ const COMMANDS: &[&[&str]] = &[
     &["outlets", "show"],
     &["outlets", "usage"],
     &["outlets", "orders"],
+    &["outlets", "costs"],
     &["outlets", "ask"],
     &["outlets", "switch"],
     &["outlets", "breaker"],

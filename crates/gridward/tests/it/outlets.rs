@@ -594,6 +594,28 @@ fn orders_are_given_on_the_command_line() {
     assert!(error.contains("gridward outlets list"), "{error}");
     let words = ["ask", "1", "2", "--date", date, "--sections", "1-36"];
     asked.done(&[&words[..], &["--dry-run"][..]].concat());
+    let cost = [
+        "costs", "1", "--tell", "77", "--month", "11", "--days", "1-30",
+    ];
+    let dry = asked.done(&[&cost[..], &["--dry-run"][..]].concat());
+    assert!(dry.contains("days 1 to 30 of month 11 cost 77"), "{dry}");
+    assert!(asked.failed(&cost, "77\n").contains("nothing was sent"));
+    for wrong in [
+        &["costs", "1", "--tell", "77"][..],
+        &["costs", "1", "--month", "11"],
+        &[
+            "costs", "1", "--tell", "77", "--month", "13", "--days", "1-30",
+        ],
+        &[
+            "costs", "1", "--tell", "77", "--month", "11", "--days", "30-1",
+        ],
+        &[
+            "costs", "1", "--tell", "-7", "--month", "11", "--days", "1-30",
+        ],
+    ] {
+        assert_eq!(asked.run(wrong, "").status, 2, "{wrong:?}");
+    }
+    assert!(asked.done(&["costs", "1"]).contains("no cost yet"));
     assert_eq!(journal(), json!([]));
 
     // What is meant arrives.
@@ -619,6 +641,46 @@ fn orders_are_given_on_the_command_line() {
         .map(|row| row["kind"].clone())
         .collect();
     assert_eq!(kinds, ["open", "request", "switch"]);
+
+    // Costs: two, of which the newest is shown first; days that a month has not are refused.
+    asked.done(&[&cost[..], &["--yes", PLACE][..]].concat());
+    meter.until("no cost", |line| line["total_cost"] == 77);
+    let other = ["costs", "1", "--tell", "5", "--month", "12", "--days", "31"];
+    let told = asked.done(&[&other[..], &["--yes", PLACE, "--json"][..]].concat());
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["outcome"], &told["place"]),
+        (&json!("sent"), &json!(PLACE))
+    );
+    meter.until("no cost", |line| line["total_cost"] == 5);
+    let february = [
+        "costs", "1", "--tell", "5", "--month", "2", "--days", "1-30",
+    ];
+    let error = asked.failed(&[&february[..], &["--yes", PLACE][..]].concat(), "");
+    assert!(error.contains("days"), "{error}");
+    let text = asked.done(&["costs", "1"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(
+        lines[1].contains("31-31") && lines[2].contains("1-30"),
+        "{text}"
+    );
+    let told = asked.done(&["costs", "1", "--limit", "1", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["total"], &told["rows"][0]["total_cost"]),
+        (&json!(2), &json!(5))
+    );
+    assert!(
+        asked
+            .done(&["costs", "1", "--limit", "1"])
+            .contains("2 in all")
+    );
+    assert!(
+        asked
+            .failed(&["costs", "7"], "")
+            .contains("gridward outlets list")
+    );
     let text = asked.done(&["orders", "1"]);
     assert!(text.contains(REASON[1]) && text.contains("open"), "{text}");
 

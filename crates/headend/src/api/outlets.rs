@@ -252,6 +252,8 @@ pub(crate) struct BreakerPreview {
     #[schema(format = DateTime)]
     as_of: String,
     place: String,
+    /// What an order must repeat: the place, or the meter's number where it has none.
+    confirm: String,
     possible: bool,
     /// Why there can be no such order.
     why_not: Option<&'static str>,
@@ -295,7 +297,7 @@ pub(crate) struct BreakerOrderBody {
     action: BreakerActionName,
     /// Why, 10 to 200 characters.
     reason: String,
-    /// The meter's place, typed.
+    /// What the preview asks to be typed: the meter's place, or its number where it has none.
     place: String,
     /// What the preview said it is as of.
     #[schema(format = DateTime)]
@@ -943,11 +945,13 @@ pub(super) async fn preview(
 ) -> Result<Json<BreakerPreview>, ApiError> {
     let (outlets, id, entry, _) = app.outlet_meter(id)?;
     let (outlets, place) = (Arc::clone(outlets), entry.place.as_str().to_owned());
+    let confirm = to_be_typed(id, entry);
     app.blocking(move |app| {
         let preview = outlets.preview(id)?.ok_or(ApiError::NoSuchMeter)?;
         Ok(Json(BreakerPreview {
             as_of: rfc3339(app.clock.now()),
             place,
+            confirm,
             possible: preview.refused.is_none(),
             why_not: preview.refused,
             draws_w: preview.draws.map(|(watts, _)| watts),
@@ -966,8 +970,8 @@ pub(super) async fn preview(
     .await
 }
 
-/// Opens or closes a meter's own breaker by a signed envelope. It takes a reason, the typed place
-/// and a preview of the last five minutes; each is in the journal before anything is signed.
+/// Opens or closes a meter's own breaker by a signed envelope. It takes a reason, what the preview
+/// asks to be typed, and a preview of the last five minutes; each is in the journal before anything is signed.
 #[utoipa::path(post, path = "/api/v1/outlet-meters/{id}/breaker", tag = "outlets",
     params(("id" = u32, Path, description = "The meter's number")), request_body = BreakerOrderBody,
     responses(
@@ -985,8 +989,9 @@ pub(super) async fn breaker(
 ) -> Result<Json<OrderAnswer>, ApiError> {
     let (outlets, id, entry, _) = app.outlet_meter(id)?;
     let reason = reason(&body.reason)?;
-    if body.place.trim() != entry.place.as_str() {
-        let message = "This is not the meter's place. Nothing was sent.";
+    if body.place.trim() != to_be_typed(id, entry) {
+        let message = "This is not what confirms it: the meter's place, or its number where it has \
+                       none. Nothing was sent.";
         return Err(ApiError::BadRequest(message.to_owned()));
     }
     fresh(&app, &body.as_of)?;
@@ -995,6 +1000,14 @@ pub(super) async fn breaker(
         BreakerActionName::Close => BreakerAction::Close,
     };
     answer(outlets.breaker(id, action, reason).await)
+}
+
+/// What confirms an order to a meter's breaker: never nothing at all.
+fn to_be_typed(id: SmartMeterId, entry: &OutletMeterEntry) -> String {
+    match entry.place.as_str().trim() {
+        "" => id.0.to_string(),
+        place => place.to_owned(),
+    }
 }
 
 /// Checks that what an order would mean was looked at lately.

@@ -226,9 +226,9 @@ function Give({
           ? {
               part: "place",
               label: o.typePlace,
-              hint: o.placeHint(preview.place),
-              wrong: o.placeWrong(preview.place),
-              is: preview.place,
+              hint: o.placeHint(preview.confirm),
+              wrong: o.placeWrong(preview.confirm),
+              is: preview.confirm,
             }
           : undefined
       }

@@ -170,6 +170,43 @@ async fn until<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> F
 
 const METER: &str = "/api/v1/outlet-meters/7";
 
+/// Nothing at all never confirms an order: where a meter has no place, its number does.
+#[tokio::test]
+async fn a_meter_without_a_place_is_confirmed_by_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    papers(folder.path());
+    let meters = folder.path().join("meters.toml");
+    let text = std::fs::read_to_string(&meters).unwrap();
+    std::fs::write(&meters, text.replace(PLACE, "")).unwrap();
+    let config = outlets(folder.path());
+    let fixture = Fixture::start_with(|whole: &mut Config| {
+        whole.collector.enabled = false;
+        whole.outlets = config;
+    })
+    .await;
+    let breaker = format!("{METER}/breaker");
+    let preview = fixture.json(&breaker).await;
+    assert_eq!(
+        (&preview["place"], &preview["confirm"]),
+        (&json!(""), &json!("7"))
+    );
+    for (typed, status) in [
+        ("", 400),
+        (" ", 400),
+        (PLACE, 400),
+        ("7", 409),
+        (" 7 ", 409),
+    ] {
+        let order = json!({
+            "action": "open", "reason": "Moved out on 20 November", "place": typed,
+            "as_of": preview["as_of"],
+        });
+        let answer = fixture.post(&breaker, &order).await;
+        assert_eq!(answer.status, status, "{typed:?}: {}", answer.text());
+    }
+    fixture.head_end.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_meter_delivers_and_is_told_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
