@@ -189,7 +189,7 @@ fn moved(enrolled: &[&Enrolment], list: &[(u16, LogicalDeviceName)]) -> Vec<Enro
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     //! Evidence: self-agreement. That a meter at a wrong SAP is found out is shown with processes.
     use model::Place;
 
@@ -202,7 +202,7 @@ mod tests {
         format!("GWD{number:013}").parse().unwrap()
     }
 
-    fn enrolment(number: u32, endpoint: &str, server: u16) -> Enrolment {
+    pub(crate) fn enrolment(number: u32, endpoint: &str, server: u16) -> Enrolment {
         Enrolment {
             name: name(number),
             system_title: None,

@@ -187,11 +187,9 @@ impl Default for Lines {
 #[cfg(test)]
 mod tests {
     //! Evidence: self-agreement.
-    use model::Place;
-
     use super::*;
+    use crate::concentrators::tests::enrolment;
     use crate::config::ConcentratorConfig;
-    use crate::store::LOAD_PROFILE;
 
     const HERE: &str = "tcp://10.0.0.1:4059";
     const THERE: &str = "tcp://10.0.0.2:4059";
@@ -209,18 +207,7 @@ mod tests {
     }
 
     fn meter(endpoint: &str, server: u16) -> Enrolment {
-        Enrolment {
-            name: "GWD0000000000001".parse().unwrap(),
-            system_title: None,
-            endpoint: endpoint.to_owned(),
-            server,
-            client: 1,
-            place: Place::default(),
-            feeder: None,
-            phase: None,
-            load_profile: LOAD_PROFILE,
-            secrets: Vec::new(),
-        }
+        enrolment(1, endpoint, server)
     }
 
     fn segment(number: u16, medium: &str, saps: &[u16]) -> Segment {

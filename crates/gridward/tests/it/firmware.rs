@@ -5,7 +5,7 @@
 //! signatures where it is installed.
 
 #[allow(dead_code, reason = "the benchmark uses all of it")]
-mod line;
+pub(crate) mod line;
 pub(crate) mod processes;
 
 use std::time::Duration;

@@ -13,6 +13,7 @@
 pub(crate) mod disk;
 mod head;
 mod store;
+mod street;
 mod watch;
 
 use std::collections::BTreeMap;

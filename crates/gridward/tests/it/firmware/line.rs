@@ -540,6 +540,23 @@ pub(crate) fn image(content: usize) -> (Arc<[u8]>, PublicKey) {
     (image.into(), public)
 }
 
+/// Serves each meter at its plug of a line that loses messages.
+pub(crate) fn serve_all(
+    fleet: &Arc<SharedFleet<Disk>>,
+    plugs: Vec<Box<dyn Link>>,
+    clock: SimClock,
+) {
+    let mut service = Service {
+        idle: Duration::from_secs(1 << 30),
+        ..Service::default()
+    };
+    service.settings.lossy = true;
+    for (place, plug) in plugs.into_iter().enumerate() {
+        let devices = fleet.only(place).unwrap();
+        tokio::spawn(link::serve(plug, devices, service, Arc::new(clock)));
+    }
+}
+
 async fn campaign(plan: Plan) -> Found {
     let clock = SimClock::starting_at(START);
     let keys =
@@ -589,15 +606,7 @@ async fn campaign(plan: Plan) -> Found {
     });
     let config = PowerLineConfig::quiet(technology, nodes.collect(), draw(plan.seed, 2));
     let (wire, segment, plugs) = PowerLine::new(config);
-    let mut service = Service {
-        idle: Duration::from_secs(1 << 30),
-        ..Service::default()
-    };
-    service.settings.lossy = true;
-    for (place, plug) in plugs.into_iter().enumerate() {
-        let devices = fleet.only(place).unwrap();
-        tokio::spawn(link::serve(plug, devices, service, Arc::new(clock)));
-    }
+    serve_all(&fleet, plugs, clock);
     let (joined, mut all_joined) = watch::channel(0);
     let blocks = image.len().div_ceil(80);
     let hub = Arc::new(Hub {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use headend::collector::{Collector, Leases};
+use headend::collector::{Collector, CollectorHandle, Leases, MeterAccess as _};
 use headend::fleet::Fleet;
 use headend::hub::Hub;
 use headend::keys::LocalKeys;
@@ -49,6 +49,8 @@ struct Running {
     stop: Sender<bool>,
     task: JoinHandle<()>,
     store: Weak<Lockstep>,
+    fleet: Arc<Fleet>,
+    collector: CollectorHandle,
 }
 
 impl Head {
@@ -60,29 +62,52 @@ impl Head {
         watch: Arc<Watch>,
         clock: SimClock,
     ) -> Self {
-        // What is durable there is durable enough for a simulation, and soon.
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let enrolment = keys.meters.iter().zip(homes).map(|(meter, home)| {
             let (name, endpoint) = (&meter.logical_device_name, &home.endpoint);
             format!("{{\"logical_device_name\":\"{name}\",\"endpoint\":\"{endpoint}\"}}\n")
         });
+        let config = Config {
+            collector: CollectorConfig {
+                every_s: plan.every_s,
+                ..CollectorConfig::default()
+            },
+            ..Config::default()
+        };
+        let surroundings = Surroundings {
+            clock: Arc::new(clock),
+            entropy: Arc::new(SeededEntropy::new(draw(plan.seed, 5))),
+            connector: field,
+        };
+        Self::of(
+            config,
+            keys.clone(),
+            enrolment.collect(),
+            surroundings,
+            plan.seed,
+            watch,
+            clock,
+        )
+    }
+
+    /// With these meters, reached through `surroundings`.
+    pub(super) fn of(
+        config: Config,
+        keys: KeyFile,
+        enrolment: String,
+        surroundings: Surroundings,
+        seed: u64,
+        watch: Arc<Watch>,
+        clock: SimClock,
+    ) -> Self {
+        // What is durable there is durable enough for a simulation, and soon.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         Self {
             folder: folder.unwrap(),
-            config: Config {
-                collector: CollectorConfig {
-                    every_s: plan.every_s,
-                    ..CollectorConfig::default()
-                },
-                ..Config::default()
-            },
-            keys: keys.clone(),
-            enrolment: enrolment.collect(),
-            surroundings: Surroundings {
-                clock: Arc::new(clock),
-                entropy: Arc::new(SeededEntropy::new(draw(plan.seed, 5))),
-                connector: field,
-            },
-            seed: plan.seed,
+            config,
+            keys,
+            enrolment,
+            surroundings,
+            seed,
             watch,
             clock,
             running: None,
@@ -129,10 +154,11 @@ impl Head {
             HEAD_END,
             Duration::from_secs(u64::from(collector.timeout_s)),
         );
-        let (collector, _) = Collector::new(
+        access.keep_to(fleet.lines());
+        let (collector, handle) = Collector::new(
             store,
             Arc::new(access),
-            fleet,
+            Arc::clone(&fleet),
             clock,
             Leases::default(),
             Arc::new(SeededEntropy::new(draw(self.seed, 100_000 + self.starts))),
@@ -143,7 +169,19 @@ impl Head {
             stop,
             task: tokio::spawn(collector.run(stopped)),
             store: Arc::downgrade(&lockstep),
+            fleet,
+            collector: handle,
         });
+    }
+
+    /// Shows the meters, as it sees them while it runs.
+    pub(super) fn fleet(&self) -> &Fleet {
+        &self.running.as_ref().unwrap().fleet
+    }
+
+    /// Tells how many collections since it was started went well, and how many failed.
+    pub(super) fn associations(&self) -> (u64, u64) {
+        self.running.as_ref().unwrap().collector.associations()
     }
 
     /// Ends it in the middle of whatever it does.
@@ -164,10 +202,18 @@ impl Head {
 
 impl Running {
     async fn end(self) {
-        self.stop.send_replace(true);
-        drop(self.task.await);
+        let Self {
+            stop,
+            task,
+            store,
+            fleet,
+            collector,
+        } = self;
+        stop.send_replace(true);
+        drop(task.await);
+        drop((fleet, collector));
         // The task that seals days goes by itself.
-        while self.store.strong_count() > 0 {
+        while store.strong_count() > 0 {
             tokio::task::yield_now().await;
         }
     }

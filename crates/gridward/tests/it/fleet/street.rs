@@ -1,0 +1,463 @@
+//! A street behind a concentrator on a power line in virtual time, each meter read directly by the
+//! head end: its collector, its keys and its store, the concentrator's machine, the line, and the
+//! meters with keys of their own behind HLS 5.
+//!
+//! Evidence: self-agreement; what is in the store, against what was asked for, and the concentrator's
+//! own counters. The control reads the same street as one on IP.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use concentrator::core::{Core, Input, Output};
+use concentrator::direct::{Connection, Counters, RouterLimits, SegmentId};
+use concentrator::sap::Table;
+use headend::concentrators::Segment as Told;
+use headend::store::{LOAD_PROFILE, Store as _};
+use headend::{CollectorConfig, Config};
+use link::{
+    Clock, Connecting, Connector, Endpoint, KeyFile, Link, LinkError, Message, Sap, Segment as _,
+    Surroundings,
+};
+use meter::fleet::Fleet;
+use meter::population::{Outages, Population};
+use meter::shell::SharedFleet;
+use meter::template::Template;
+use model::Timestamp;
+use sim::powerline::{NodeConfig, PowerLine, PowerLineConfig, PowerLineSegment, SFsk, Technology};
+use sim::{SeededEntropy, SimClock, draw};
+use tokio::sync::{mpsc, watch};
+
+use super::START;
+use super::disk::Disk;
+use super::head::Head;
+use super::watch::Watch;
+use crate::firmware::line::serve_all;
+
+const SEGMENT: SegmentId = SegmentId(0);
+const ENDPOINT: &str = "tcp://street:4059";
+const NAME: &str = "GWD1DC0000000001";
+const SEED: u64 = 1_200;
+/// Behind the turn of the day in UTC, at which meters that were read are due once more.
+const BEGIN: i64 = START + 7_200;
+/// Messages of all connections that wait for the concentrator; more than all meters ever have.
+const WAITING_MAX: usize = 65_536;
+
+/// What is read, and how.
+#[derive(Clone, Copy)]
+struct Street {
+    meters: u32,
+    credit: u8,
+    /// Whether the head end is told what the segment is.
+    told: bool,
+    /// Hours of the line's time after which it ends in any case.
+    hours: u64,
+}
+
+/// What came of it.
+#[derive(Debug)]
+struct Read {
+    /// Seconds until the last meter was registered and had its SAP, and until it was read after that.
+    registered_s: u64,
+    read_s: u64,
+    /// Collections that went well, and that failed.
+    good: u64,
+    failed: u64,
+    /// Meters of which the store has the whole day before.
+    with_day: usize,
+    /// Connections to the concentrator that were open at once, at most.
+    connections: usize,
+    /// Messages that waited in the concentrator, at most.
+    waiting: usize,
+    counters: Counters,
+    /// Part of the time that the wire was in use while it was read.
+    in_use: f64,
+}
+
+/// What a connection of the WAN does.
+enum Wan {
+    Opened(mpsc::Sender<Message>),
+    Sent(Message),
+    Closed,
+}
+
+/// The way to the concentrator: a connection for each association.
+struct Trunks {
+    to: mpsc::Sender<(Connection, Wan)>,
+    number: AtomicU64,
+    open: Arc<AtomicUsize>,
+    most: AtomicUsize,
+}
+
+impl Connector for Trunks {
+    fn connect<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        _: (Sap, Sap),
+        _: &'a Arc<dyn Clock>,
+        _: Duration,
+    ) -> Connecting<'a> {
+        assert_eq!(endpoint.to_string(), ENDPOINT);
+        Box::pin(async move {
+            let (sender, inbox) = mpsc::channel(64);
+            let connection = Connection(1 + self.number.fetch_add(1, Ordering::Relaxed));
+            let open = 1 + self.open.fetch_add(1, Ordering::Relaxed);
+            self.most.fetch_max(open, Ordering::Relaxed);
+            let opened = self.to.send((connection, Wan::Opened(sender))).await;
+            opened.map_err(|_| LinkError::Closed)?;
+            Ok(Box::new(Trunk {
+                connection,
+                to: self.to.clone(),
+                inbox,
+                open: Arc::clone(&self.open),
+            }) as Box<dyn Link>)
+        })
+    }
+}
+
+struct Trunk {
+    connection: Connection,
+    to: mpsc::Sender<(Connection, Wan)>,
+    inbox: mpsc::Receiver<Message>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Link for Trunk {
+    fn send(&mut self, message: Message) -> Result<(), LinkError> {
+        let sent = self.to.try_send((self.connection, Wan::Sent(message)));
+        sent.map_err(|_| LinkError::Closed)
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, LinkError>> {
+        let message = self.inbox.poll_recv(cx);
+        message.map(|message| message.ok_or(LinkError::Closed))
+    }
+
+    fn payload_max(&self) -> usize {
+        usize::from(u16::MAX)
+    }
+
+    fn peer(&self) -> String {
+        ENDPOINT.to_owned()
+    }
+}
+
+impl Drop for Trunk {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        drop(self.to.try_send((self.connection, Wan::Closed)));
+    }
+}
+
+/// How the concentrator is.
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// The SAPs of those that are there, by name.
+    saps: BTreeMap<String, u16>,
+    waiting: usize,
+    counters: Counters,
+}
+
+/// Turns the concentrator's machine.
+async fn turn(
+    count: usize,
+    mut core: Core,
+    mut segment: PowerLineSegment,
+    clock: SimClock,
+    mut wan: mpsc::Receiver<(Connection, Wan)>,
+    state: watch::Sender<State>,
+) {
+    let mut links: BTreeMap<Connection, mpsc::Sender<Message>> = BTreeMap::new();
+    loop {
+        let (now, unix) = (clock.now(), clock.unix_seconds());
+        let wait = loop {
+            match core.poll(now, unix) {
+                Output::ToSegment { node, message, .. } => segment.send(node, message).unwrap(),
+                Output::ToWan {
+                    connection,
+                    message,
+                } => {
+                    if let Some(link) = links.get(&connection) {
+                        drop(link.try_send(message));
+                    }
+                }
+                Output::Credit(_) => {}
+                Output::Store(_) => core.handle(Input::Stored, now, unix),
+                Output::Keep(_) => core.handle(Input::Kept(1), now, unix),
+                Output::Wait(at) => break at,
+            }
+        };
+        state.send_if_modified(|state| {
+            state.waiting = state.waiting.max(core.waiting(SEGMENT));
+            state.counters = core.counters();
+            if state.saps.len() >= count {
+                return false;
+            }
+            let there = core.status().iter().filter(|(_, it)| it.place.is_some());
+            let saps = there.filter_map(|(name, _)| {
+                let sap = core.table().sap_of(name)?;
+                Some((name.to_string(), sap))
+            });
+            state.saps = saps.collect();
+            true
+        });
+        let wait = wait.map_or(Duration::from_secs(3_600), |at| at.since(now));
+        let input = tokio::select! {
+            biased;
+            event = poll_fn(|cx| segment.poll_event(cx)) => {
+                Input::FromSegment(SEGMENT, event.unwrap())
+            }
+            Some((connection, wan)) = wan.recv() => match wan {
+                Wan::Opened(link) => {
+                    links.insert(connection, link);
+                    Input::Opened(connection)
+                }
+                Wan::Sent(message) => Input::FromWan(connection, message),
+                Wan::Closed => {
+                    links.remove(&connection);
+                    Input::Closed(connection)
+                }
+            },
+            () = tokio::time::sleep(wait.max(Duration::from_millis(1))) => Input::Timeout,
+        };
+        core.handle(input, clock.now(), clock.unix_seconds());
+    }
+}
+
+fn read(street: Street) -> Read {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(reading(street))
+}
+
+async fn reading(street: Street) -> Read {
+    let clock = SimClock::starting_at(BEGIN);
+    let entropy = |which| SeededEntropy::new(draw(SEED, which));
+    let keys = KeyFile::generate(1, street.meters, &entropy(1)).unwrap();
+
+    // The meters, each with the day before.
+    let template = Arc::new(Template::built_in("smr5").unwrap());
+    let population = Population {
+        seed: SEED,
+        history_days: 1,
+        outages: Outages::Never,
+        consecutive_saps: false,
+        ..Population::default()
+    };
+    let now = Timestamp::from_secs(BEGIN);
+    let configs = population.configs(&template, keys.meters.clone(), now);
+    let own = Arc::new(entropy(2));
+    let (fleet, _) = Fleet::open(Disk::default(), configs, now, &*own).unwrap();
+    let fleet = SharedFleet::new(fleet, Arc::new(clock), own);
+
+    // The line, and the concentrator at its end.
+    let hops = (0..=street.credit).cycle();
+    let nodes = keys
+        .meters
+        .iter()
+        .zip(hops)
+        .map(|(meter, hops)| NodeConfig {
+            title: meter.system_title.0,
+            server: 1,
+            hops,
+            loss: 0,
+            appears: Duration::ZERO,
+        });
+    let technology = Technology::SFsk(SFsk {
+        credit: street.credit,
+        ..SFsk::default()
+    });
+    let config = PowerLineConfig::quiet(technology, nodes.collect(), draw(SEED, 3));
+    let (wire, segment, plugs) = PowerLine::new(config);
+    serve_all(&fleet, plugs, clock);
+    let answer = Duration::from_secs(60);
+    let limits = RouterLimits::default();
+    let mut core = Core::new(Table::new(0), limits, BTreeMap::new(), answer);
+    core.add_segment(SEGMENT, segment.window(), segment.payload_max());
+    core.describe_segment(SEGMENT, segment.medium());
+    core.share_segment(SEGMENT, clock.now());
+    let (to, arriving) = mpsc::channel(WAITING_MAX);
+    let (changed, mut state) = watch::channel(State::default());
+    let count = usize::try_from(street.meters).unwrap();
+    tokio::spawn(turn(count, core, segment, clock, arriving, changed));
+    let all = state.wait_for(|state| state.saps.len() >= count).await;
+    let saps = all.unwrap().saps.clone();
+    let seconds = || Duration::from_micros(clock.now().as_micros()).as_secs();
+    let (registered_s, airtime) = (seconds(), wire.statistics().airtime);
+
+    // The head end.
+    let trunks = Arc::new(Trunks {
+        to,
+        number: AtomicU64::new(0),
+        open: Arc::default(),
+        most: AtomicUsize::new(0),
+    });
+    let enrolment = saps.iter().map(|(name, sap)| {
+        format!(
+            "{{\"logical_device_name\":\"{name}\",\"endpoint\":\"{ENDPOINT}\",\"server\":{sap}}}\n"
+        )
+    });
+    let concentrator = format!("endpoint = \"{ENDPOINT}\"\nname = \"{NAME}\"");
+    let concentrator = toml::from_str(&concentrator).unwrap();
+    let config = Config {
+        collector: CollectorConfig {
+            every_s: 86_400,
+            // The day before is among them however long it takes.
+            history_days: 3,
+            ..CollectorConfig::default()
+        },
+        concentrator: if street.told {
+            vec![concentrator]
+        } else {
+            Vec::new()
+        },
+        ..Config::default()
+    };
+    let surroundings = Surroundings {
+        clock: Arc::new(clock),
+        entropy: Arc::new(entropy(4)),
+        connector: Arc::clone(&trunks) as Arc<dyn Connector>,
+    };
+    let mut head = Head::of(
+        config,
+        keys.clone(),
+        enrolment.collect(),
+        surroundings,
+        SEED,
+        Arc::new(Watch::new(clock)),
+        clock,
+    );
+    head.start().await;
+    if street.told {
+        let segment = Told {
+            number: SEGMENT.0,
+            medium: "s-fsk".to_owned(),
+            open: true,
+            waiting: 0,
+            saps: saps.values().copied().collect(),
+        };
+        head.fleet().lines().told(ENDPOINT, &[segment]);
+    }
+    let end_s = registered_s + street.hours * 3_600;
+    let (good, failed) = loop {
+        let (good, failed) = head.associations();
+        if good >= u64::from(street.meters) || seconds() >= end_s {
+            break (good, failed);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    let read_s = seconds() - registered_s;
+    let in_use = (wire.statistics().airtime - airtime).as_secs_f64()
+        / Duration::from_secs(read_s.max(1)).as_secs_f64();
+    head.stop().await;
+    let store = head.open_store();
+    let meters = store.meters().unwrap();
+    let day = BEGIN - 84_600..BEGIN - 900;
+    let with_day = meters.iter().filter(|meter| {
+        let gaps = store.gaps(meter.id, LOAD_PROFILE, day.clone()).unwrap();
+        gaps.is_empty() && meter.expected_from.secs() <= day.start
+    });
+    let State {
+        waiting, counters, ..
+    } = state.borrow().clone();
+    Read {
+        registered_s,
+        read_s,
+        good,
+        failed,
+        with_day: with_day.count(),
+        connections: trunks.most.load(Ordering::Relaxed),
+        waiting,
+        counters,
+        in_use,
+    }
+}
+
+/// Every meter is registered, is read once and gives its day; nobody is asked in vain, and what
+/// waits stays little.
+fn is_read(street: Street) {
+    let found = read(street);
+    println!(
+        "| {} | {} | {} s | {:.1} h | {:.1} s | {:.0} % | {} |",
+        street.credit,
+        street.meters,
+        found.registered_s,
+        Duration::from_secs(found.read_s).as_secs_f64() / 3_600.0,
+        Duration::from_secs(found.read_s).as_secs_f64() / f64::from(street.meters),
+        100.0 * found.in_use,
+        found.waiting,
+    );
+    let meters = u64::from(street.meters);
+    // Two may end within the second in which it is looked at.
+    assert_eq!(
+        (found.good.min(meters), found.failed),
+        (meters, 0),
+        "{found:?}"
+    );
+    assert!(found.good <= meters + 1, "{found:?}");
+    assert_eq!(
+        found.with_day,
+        usize::try_from(meters).unwrap(),
+        "{found:?}"
+    );
+    assert_eq!(found.connections, 2, "{found:?}");
+    let Counters {
+        full,
+        expired,
+        unknown,
+        unfit,
+        ..
+    } = found.counters;
+    assert_eq!((full, expired, unknown, unfit), (0, 0, 0, 0), "{found:?}");
+    // A request of each that is asked, beside what the concentrator asks itself.
+    assert!(found.waiting <= 16, "{found:?}");
+    assert!(found.in_use > 0.5, "{found:?}");
+}
+
+/// Requirement D2, on the slowest medium.
+#[test]
+fn a_street_on_a_power_line_is_read_directly_without_a_failure() {
+    is_read(Street {
+        meters: 120,
+        credit: 2,
+        told: true,
+        hours: 200,
+    });
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_street_of_1200_on_a_power_line_is_read_directly_without_a_failure() {
+    for credit in [0, 2] {
+        is_read(Street {
+            meters: 1_200,
+            credit,
+            told: true,
+            hours: 200,
+        });
+    }
+}
+
+/// Read as if it were on IP, sixteen at once and for half a minute each, nobody gives his day.
+#[test]
+fn as_if_it_were_on_ip_it_is_not_read() {
+    let found = read(Street {
+        meters: 40,
+        credit: 2,
+        told: false,
+        hours: 1,
+    });
+    println!("as if on IP: {found:?}");
+    assert!(found.failed > 0 && found.connections == 16, "{found:?}");
+    assert_eq!(found.with_day, 0, "{found:?}");
+}
