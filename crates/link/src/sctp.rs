@@ -621,6 +621,19 @@ impl SctpAssociation {
         }
     }
 
+    /// Drives the association until a class that refused a message
+    /// ([`LinkError::Full`]) takes one again; with TLS, until all that waits was
+    /// handed to the network.
+    ///
+    /// # Errors
+    /// The end of the association.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        match &mut self.tls {
+            Some(tls) => tls.poll_flush(&self.handle, cx),
+            None => self.handle.poll_room(cx),
+        }
+    }
+
     /// Drives the association until a message has arrived.
     ///
     /// # Errors
@@ -638,6 +651,14 @@ impl SctpAssociation {
     /// The end of the association.
     pub async fn receive(&mut self) -> Result<Received, LinkError> {
         poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    /// Waits until a class that refused a message takes one again.
+    ///
+    /// # Errors
+    /// The end of the association.
+    pub async fn room(&mut self) -> Result<(), LinkError> {
+        poll_fn(|cx| self.poll_room(cx)).await
     }
 
     /// Waits until all queues are empty.

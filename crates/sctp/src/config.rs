@@ -32,7 +32,8 @@ pub struct Config {
     /// I bit), where `sack_delay` of a peer would be long beside our timeouts.
     pub immediate_sack: bool,
     /// Packets with new data that one arrival may set free on a path
-    /// (Max.Burst).
+    /// (Max.Burst), where it does not acknowledge more: what is acknowledged
+    /// may be replaced at once.
     pub burst_max: u32,
     /// Octets of received messages that may wait, undelivered ones included.
     /// What a chunk costs to keep is counted too.

@@ -269,6 +269,7 @@ impl Endpoint {
             return;
         };
         let association = &mut entry.association;
+        association.settled();
         self.events
             .extend(association.events.drain(..).map(|event| (id, event)));
         if association.is_closed() {

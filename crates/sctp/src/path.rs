@@ -56,6 +56,15 @@ pub(crate) struct Heartbeat {
     pub(crate) probe: Option<usize>,
 }
 
+/// New data that went out since something arrived.
+#[derive(Clone, Copy, Debug, Default)]
+struct Burst {
+    packets: u32,
+    octets: u32,
+    /// Octets acknowledged since all went out that may.
+    freed: u32,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) remote: IpAddr,
@@ -85,7 +94,7 @@ pub(crate) struct Path {
     /// When data that can only have come by this path was acknowledged last,
     /// or a heartbeat.
     pub(crate) answered_at: Option<Instant>,
-    pub(crate) burst: u32,
+    burst: Burst,
 
     pub(crate) t3: Option<Instant>,
     pub(crate) heartbeat: Option<Heartbeat>,
@@ -126,7 +135,7 @@ impl Path {
             rescue: false,
             last_data_at: now,
             answered_at: None,
-            burst: 0,
+            burst: Burst::default(),
             t3: None,
             heartbeat: None,
             heartbeat_due: None,
@@ -194,6 +203,52 @@ impl Path {
             self.partial_bytes_acked = 0;
         }
         self.last_data_at = now;
+    }
+
+    /// Takes note that something arrived: so many packets may go again.
+    pub(crate) const fn arrived(&mut self) {
+        self.burst.packets = 0;
+        self.burst.octets = 0;
+    }
+
+    /// Takes note of octets that an arrival acknowledged: as many may take
+    /// their place.
+    pub(crate) fn freed(&mut self, octets: usize) {
+        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+        self.burst.freed = self.burst.freed.saturating_add(octets);
+    }
+
+    /// Whether one more packet with new data may follow those that went since
+    /// something arrived (RFC 9260, section 6.1, D): `packets_max` may, and
+    /// what takes the place of all that was acknowledged, with two packets more,
+    /// so that the window can grow. Where arrivals are taken together, and one
+    /// acknowledgement stands for many packets, `packets_max` alone would be all
+    /// that a round trip carries.
+    pub(crate) fn may_burst(&self, packets_max: u32) -> bool {
+        let Burst {
+            packets,
+            octets,
+            freed,
+        } = self.burst;
+        let two = u32::try_from(2 * self.chunk_len_max()).unwrap_or(u32::MAX);
+        packets < packets_max || (freed > 0 && octets < freed.saturating_add(two))
+    }
+
+    /// Takes note of a packet with so many octets of new data.
+    pub(crate) fn burst(&mut self, octets: usize) {
+        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+        self.burst.packets = self.burst.packets.saturating_add(1);
+        self.burst.octets = self.burst.octets.saturating_add(octets);
+    }
+
+    /// Takes note that all went out that may: what was acknowledged and not
+    /// made use of is no credit for later.
+    pub(crate) const fn settled(&mut self) {
+        if self.burst.octets < self.burst.freed {
+            self.burst.packets = 0;
+            self.burst.octets = 0;
+        }
+        self.burst.freed = 0;
     }
 
     /// Opens the window (RFC 9260, sections 7.2.1 and 7.2.2) where the
@@ -405,4 +460,51 @@ pub(crate) const fn udp_port(encapsulation: Encapsulation) -> Option<u16> {
 const fn initial_window(mds: usize) -> usize {
     let low = if 2 * mds > 4_404 { 2 * mds } else { 4_404 };
     if 4 * mds < low { 4 * mds } else { low }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: RFC 9260, section 6.1, D, and what is said of it above.
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn packets(path: &mut Path, octets: usize) -> usize {
+        let mut packets = 0;
+        while path.may_burst(4) {
+            path.burst(octets);
+            packets += 1;
+            assert!(packets < 1_000, "a burst has no end");
+        }
+        packets
+    }
+
+    #[test]
+    fn a_burst_is_what_was_acknowledged_or_what_is_configured() {
+        let here = Ipv4Addr::LOCALHOST.into();
+        let mut path = Path::new(here, here, None, &Config::default(), Instant::ORIGIN);
+        let full = path.chunk_len_max();
+        assert_eq!(packets(&mut path, full), 4);
+        assert_eq!(packets(&mut path, full), 0);
+        path.settled();
+        // Two packets are acknowledged at once: no more than is configured.
+        path.arrived();
+        path.freed(2 * full);
+        assert_eq!(packets(&mut path, full), 4);
+        path.settled();
+        // Several acknowledgements that are taken together count together.
+        for _ in 0..5 {
+            path.arrived();
+            path.freed(4 * full);
+        }
+        assert_eq!(packets(&mut path, full), 22);
+        path.settled();
+        assert_eq!(packets(&mut path, full), 0);
+        // What was not made use of is no credit.
+        path.arrived();
+        path.freed(20 * full);
+        path.burst(full);
+        path.settled();
+        assert_eq!(packets(&mut path, full), 4);
+    }
 }

@@ -228,6 +228,14 @@ impl SendQueue {
             .map_or(0, |stream| stream.buffered)
     }
 
+    /// Whether at most half of what a stream takes waits there.
+    pub(crate) fn is_half_empty(&self, stream: u16, config: &Config) -> bool {
+        self.streams.get(&stream).is_none_or(|entry| {
+            entry.buffered <= config.stream_buffer_max / 2
+                && entry.queue.len() + entry.held.len() <= config.stream_messages_max / 2
+        })
+    }
+
     pub(crate) fn push(
         &mut self,
         stream: u16,

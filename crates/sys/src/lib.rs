@@ -4,6 +4,8 @@
 #[cfg(target_os = "linux")]
 pub mod socket;
 pub mod tun;
+#[cfg(target_os = "linux")]
+pub mod udp;
 
 use std::fs;
 

@@ -4,9 +4,10 @@
 //! Nothing here takes a pointer from the caller or keeps one: the kernel reads
 //! and writes only within slices that are borrowed for the call.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::ptr;
 
 /// A message of a socket's control data (`cmsg(3)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +40,11 @@ const HEADER_LEN: usize = STEP + 2 * size_of::<i32>();
 
 /// Options beside SCTP's that are plain numbers. Of SCTP's none has the kernel
 /// write elsewhere than to the slice; of other protocols some hold pointers.
-const PLAIN: [(i32, i32); 2] = [
+const PLAIN: [(i32, i32); 4] = [
     (libc::SOL_SOCKET, libc::SO_BROADCAST),
     (libc::IPPROTO_IP, libc::IP_RECVTOS),
+    (libc::SOL_UDP, libc::UDP_GRO),
+    (libc::SOL_UDP, libc::UDP_SEGMENT),
 ];
 
 fn known(level: i32, name: i32) -> io::Result<()> {
@@ -123,28 +126,41 @@ pub fn option(
 /// # Errors
 /// Control data of the socket itself, which may pass descriptors; what the kernel
 /// refuses, [`io::ErrorKind::WouldBlock`] where it has no room.
+pub fn send(socket: BorrowedFd<'_>, payload: &[u8], control: &[u8]) -> io::Result<usize> {
+    send_pieces(socket, &[], &[IoSlice::new(payload)], control)
+}
+
+/// Sends one message that stands in pieces, to the address in `name` as the
+/// kernel has it, or to the peer of the socket where that is empty.
 #[expect(
     unsafe_code,
-    reason = "no safe crate sends control data of SCTP; why it is sound is said below"
+    reason = "no safe crate sends control data of SCTP and UDP; why it is sound is said below"
 )]
-pub fn send(socket: BorrowedFd<'_>, payload: &[u8], control: &[u8]) -> io::Result<usize> {
+pub(crate) fn send_pieces(
+    socket: BorrowedFd<'_>,
+    name: &[u8],
+    pieces: &[IoSlice<'_>],
+    control: &[u8],
+) -> io::Result<usize> {
     if messages(control).any(|message| message.level == libc::SOL_SOCKET) {
         return Err(invalid("control data that may pass descriptors"));
     }
-    let mut piece = libc::iovec {
-        iov_base: payload.as_ptr().cast_mut().cast(),
-        iov_len: payload.len(),
-    };
     // SAFETY: all fields are numbers and pointers, for which zero is valid.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_iov = &raw mut piece;
-    message.msg_iovlen = 1;
+    if !name.is_empty() {
+        message.msg_name = name.as_ptr().cast_mut().cast();
+        message.msg_namelen = libc::socklen_t::try_from(name.len()).map_err(|_| too_long())?;
+    }
+    message.msg_iov = pieces.as_ptr().cast_mut().cast();
+    message.msg_iovlen = pieces.len();
     message.msg_control = control.as_ptr().cast_mut().cast();
     message.msg_controllen = control.len();
     let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-    // SAFETY: `message` names one piece and control data, all of which are
-    // borrowed for the call. Sending only reads them, so that it is sound that
-    // the pointers were made mutable.
+    // SAFETY: `message` names an address, pieces and control data with their
+    // lengths, all of which are borrowed for the call; an `IoSlice` is laid out
+    // as the kernel's `iovec` (std says so). Sending only reads them, so that it is
+    // sound that the pointers were made mutable, and needs no alignment of what
+    // it copies as octets.
     let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
@@ -154,12 +170,23 @@ pub fn send(socket: BorrowedFd<'_>, payload: &[u8], control: &[u8]) -> io::Resul
 ///
 /// # Errors
 /// What the kernel tells, [`io::ErrorKind::WouldBlock`] where nothing is there.
-#[expect(
-    unsafe_code,
-    reason = "no safe crate receives control data of SCTP; why it is sound is said below"
-)]
 pub fn receive(
     socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    control: &mut [u8],
+) -> io::Result<Arrived> {
+    receive_named(socket, &mut [], buffer, control)
+}
+
+/// Receives as [`receive`] does; `name` takes the sender's address as the kernel
+/// has it, or as much of it as there is room for.
+#[expect(
+    unsafe_code,
+    reason = "no safe crate receives control data of SCTP and UDP; why it is sound is said below"
+)]
+pub(crate) fn receive_named(
+    socket: BorrowedFd<'_>,
+    name: &mut [u8],
     buffer: &mut [u8],
     control: &mut [u8],
 ) -> io::Result<Arrived> {
@@ -169,15 +196,21 @@ pub fn receive(
     };
     // SAFETY: all fields are numbers and pointers, for which zero is valid.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_name = if name.is_empty() {
+        ptr::null_mut()
+    } else {
+        name.as_mut_ptr().cast()
+    };
+    message.msg_namelen = libc::socklen_t::try_from(name.len()).map_err(|_| too_long())?;
     message.msg_iov = &raw mut piece;
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = control.len();
     let flags = libc::MSG_DONTWAIT;
-    // SAFETY: `message` names one piece and control data, which are borrowed
-    // alone for the call; the kernel writes within their lengths, and any octets
-    // are valid there. It is told to pass no descriptors by the protocols that
-    // this is used with: SCTP has none.
+    // SAFETY: `message` names room for an address, one piece and control data,
+    // which are borrowed alone for the call; the kernel writes within their
+    // lengths, and any octets are valid there. It is told to pass no descriptors
+    // by the protocols that this is used with: SCTP and UDP have none.
     let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
     Ok(Arrived {
         length: usize::try_from(got).map_err(|_| io::Error::last_os_error())?,

@@ -75,9 +75,6 @@ pub(crate) enum PeerCommand {
 /// How long paths get to be confirmed by heartbeats before the trace begins.
 const SETTLE: Duration = Duration::from_millis(800);
 
-/// How soon a full queue is tried again.
-const RETRY: Duration = Duration::from_millis(1);
-
 /// Associations that one side keeps, at most.
 const KEPT_MAX: usize = 50_000;
 
@@ -274,8 +271,15 @@ async fn play(endpoint: &Endpoint, trace: &Trace, output: &mut Output<'_, '_>) -
         if due.is_over() {
             break;
         }
-        let wait = due.wait();
-        tokio::time::sleep(if full { wait.min(RETRY) } else { wait }).await;
+        let wait = tokio::time::sleep(due.wait());
+        if full {
+            tokio::select! {
+                room = association.room() => room.map_err(|error| failed(&error))?,
+                () = wait => {}
+            }
+        } else {
+            wait.await;
+        }
     }
     let status = close(&mut association).await?;
     let counters = status.counters;

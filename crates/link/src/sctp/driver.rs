@@ -20,7 +20,8 @@ use super::socket::Socket;
 use super::{ClassFigures, Received, SctpEvent, SctpStatus};
 use crate::{Clock, LinkError, Treatment};
 
-/// Packets taken from one socket before others have their turn.
+/// Packets taken from one socket before others have their turn; of those that
+/// the system joined, the rest of the last ones too.
 const PACKETS_AT_ONCE: usize = 64;
 
 /// Events that wait for one observer; it misses older ones.
@@ -64,6 +65,8 @@ struct Peer {
     ended: Option<End>,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// A class refused a message, and none has room again since.
+    refused: bool,
     classes: [Class; MessageClass::ALL.len()],
     observers: Option<broadcast::Sender<SctpEvent>>,
 }
@@ -303,6 +306,7 @@ impl Peer {
             ended: None,
             reader: None,
             writer: None,
+            refused: false,
             classes: std::array::from_fn(|_| Class::default()),
             observers: None,
         }
@@ -313,6 +317,14 @@ impl Peer {
             .into_iter()
             .flatten()
         {
+            waker.wake();
+        }
+    }
+
+    /// A class that refused a message has room again, or nothing waits.
+    fn room(&mut self) {
+        self.refused = false;
+        if let Some(waker) = self.writer.take() {
             waker.wake();
         }
     }
@@ -402,8 +414,8 @@ impl State {
                 None => while endpoint.receive(id, now).is_some() {},
             },
             Event::Writable { .. } => {
-                if let Some(waker) = peers.get_mut(&id).and_then(|peer| peer.writer.take()) {
-                    waker.wake();
+                if let Some(peer) = peers.get_mut(&id) {
+                    peer.room();
                 }
             }
             Event::Path { remote, state } => {
@@ -517,8 +529,8 @@ impl State {
                 }
                 left |= !class.waiting.is_empty();
             }
-            if !left && let Some(waker) = peer.writer.take() {
-                waker.wake();
+            if !left {
+                peer.room();
             }
             left
         });
@@ -628,6 +640,7 @@ impl Handle {
             }
             Err(SendError::Full) => {
                 entry.figures.refused += 1;
+                peer.refused = true;
                 Err(LinkError::Full(class))
             }
             Err(SendError::TooLong) => Err(LinkError::TooLong {
@@ -647,6 +660,17 @@ impl Handle {
         let mut state = self.hold.lock();
         self.peer(&mut state)?.writer = Some(cx.waker().clone());
         Ok(())
+    }
+
+    /// Waits until a class that refused a message takes one again.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), LinkError>> {
+        let mut state = self.hold.lock();
+        let peer = self.peer(&mut state)?;
+        if !peer.refused {
+            return Poll::Ready(Ok(()));
+        }
+        peer.writer = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     pub(super) fn poll_flush(&self, cx: &Context<'_>) -> Poll<Result<(), LinkError>> {
@@ -821,23 +845,32 @@ pub(super) async fn drive(shared: Arc<Shared>, mut sockets: Vec<Socket>) {
 
 fn receive(shared: &Shared, sockets: &[Socket], buffer: &mut [u8]) {
     for socket in sockets {
-        for _ in 0..PACKETS_AT_ONCE {
+        let mut packets = 0;
+        while packets < PACKETS_AT_ONCE {
             let arrived = match socket.receive(buffer) {
                 Ok(Some(arrived)) => arrived,
-                Ok(None) => continue,
+                Ok(None) => {
+                    packets += 1;
+                    continue;
+                }
                 // Nothing more, or a refusal of what was sent before: SCTP
                 // sees that by itself.
                 Err(_) => break,
             };
             let octets = buffer.get(arrived.octets).unwrap_or_default();
-            let input = Input::Datagram {
-                local: socket.local(),
-                remote: arrived.from,
-                udp_port: arrived.udp_port,
-                octets,
-            };
             let now = shared.now();
-            shared.lock().endpoint.handle(input, now);
+            let mut state = shared.lock();
+            for octets in octets.chunks(arrived.packet_len) {
+                let input = Input::Datagram {
+                    local: socket.local(),
+                    remote: arrived.from,
+                    udp_port: arrived.udp_port,
+                    octets,
+                };
+                state.endpoint.handle(input, now);
+            }
+            // One without octets counts too.
+            packets += octets.len().div_ceil(arrived.packet_len).max(1);
         }
     }
 }

@@ -59,6 +59,11 @@ impl Handle {
         of!(self, handle => handle.wait_to_write(cx))
     }
 
+    /// Waits until a class that refused a message takes one again.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), LinkError>> {
+        of!(self, handle => handle.poll_room(cx))
+    }
+
     pub(super) fn poll_flush(&self, cx: &Context<'_>) -> Poll<Result<(), LinkError>> {
         of!(self, handle => handle.poll_flush(cx))
     }

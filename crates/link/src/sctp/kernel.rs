@@ -654,6 +654,19 @@ impl Handle {
         Ok(())
     }
 
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), LinkError>> {
+        let mut state = self.0.lock();
+        let state = state.standing()?;
+        let room = |class: &Class| {
+            class.octets <= CLASS_OCTETS_MAX / 2 && class.queue.len() <= CLASS_MESSAGES_MAX / 2
+        };
+        if state.classes.iter().all(room) {
+            return Poll::Ready(Ok(()));
+        }
+        state.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     pub(super) fn poll_flush(&self, cx: &Context<'_>) -> Poll<Result<(), LinkError>> {
         let mut state = self.0.lock();
         let state = state.standing()?;

@@ -2,9 +2,9 @@
 //! packet always leaves from the address of its path.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-
+use std::os::fd::AsFd as _;
 use std::task::{Context, Poll};
 
 use rustix::net::sockopt::{
@@ -14,12 +14,17 @@ use rustix::net::sockopt::{
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
 use sctp::Transmit;
+use sys::udp;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use crate::SctpOver;
 
 /// Packets that wait for one socket; more are dropped, as a router would.
 const WAITING_MAX: usize = 1_024;
+
+/// Packets that wait for more to go with them, at most.
+const GATHERED_MAX: usize = 128;
 
 /// Octets that may wait in the system for one socket, as it counts them:
 /// several windows, or answers of many peers at once.
@@ -37,17 +42,21 @@ pub(super) struct Socket {
     // A raw socket has the same calls; its ports mean nothing.
     socket: UdpSocket,
     raw: bool,
+    /// Several packets may go in one call.
+    trains: bool,
     dscp: u8,
     may_fragment: bool,
     waiting: VecDeque<Transmit>,
     dropped: u64,
 }
 
-/// A packet that arrived, in the caller's buffer.
+/// Packets of one sender that arrived, in the caller's buffer.
 pub(super) struct Arrived {
     pub(super) from: IpAddr,
     pub(super) udp_port: Option<u16>,
     pub(super) octets: std::ops::Range<usize>,
+    /// Octets of each packet but the last, which may have fewer; at least 1.
+    pub(super) packet_len: usize,
 }
 
 /// Opens a socket at each address; with UDP all at one port, which is told.
@@ -121,6 +130,7 @@ impl Socket {
             .unwrap_or_default();
         let mut socket = Self {
             local,
+            trains: !raw && udp::prepare(socket.as_fd()),
             socket: UdpSocket::from_std(socket)?,
             raw,
             dscp: 0,
@@ -167,8 +177,7 @@ impl Socket {
         if self.dscp == dscp {
             return Ok(());
         }
-        // The code point stands above the two bits of ECN (RFC 2474, RFC 3168).
-        let octet = dscp << 2;
+        let octet = traffic_class(dscp);
         if self.local.is_ipv4() {
             set_ip_tos(&self.socket, octet)?;
         } else {
@@ -178,8 +187,12 @@ impl Socket {
         Ok(())
     }
 
-    /// Takes a packet that is to be sent.
+    /// Takes a packet that is to be sent, with others where [`Self::flush`]
+    /// finds some that it can go with.
     pub(super) fn push(&mut self, packet: Transmit) {
+        if self.waiting.len() >= GATHERED_MAX {
+            self.flush();
+        }
         if self.waiting.len() < WAITING_MAX {
             self.waiting.push_back(packet);
         } else {
@@ -189,30 +202,77 @@ impl Socket {
 
     /// Hands to the system what waits, as far as it takes it.
     pub(super) fn flush(&mut self) {
-        while let Some(packet) = self.waiting.pop_front() {
-            match self.send(&packet) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.waiting.push_front(packet);
-                    return;
+        // Of packets that were refused together, each is tried by itself.
+        let mut alone = 0_usize;
+        while !self.waiting.is_empty() {
+            let count = if alone > 0 { 1 } else { self.train() };
+            match self.send(count) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) if count > 1 => {
+                    alone = count;
+                    continue;
                 }
                 // What cannot be sent is lost, as in the network: no route,
                 // longer than the link's MTU, a refusal told by ICMP.
                 Err(error) => {
                     self.dropped += 1;
-                    tracing::trace!(local = %self.local, remote = %packet.remote, %error, "lost");
+                    let remote = self.waiting.front().map(|packet| packet.remote);
+                    tracing::trace!(local = %self.local, ?remote, %error, "lost");
                 }
                 Ok(()) => {}
             }
+            self.waiting.drain(..count);
+            alone = alone.saturating_sub(count);
         }
     }
 
-    fn send(&mut self, packet: &Transmit) -> io::Result<()> {
-        self.set_dscp(packet.dscp)?;
-        self.set_may_fragment(packet.may_fragment)?;
-        let port = packet.udp_port.unwrap_or(0);
-        self.socket
-            .try_send_to(&packet.octets, SocketAddr::new(packet.remote, port))
-            .map(drop)
+    /// How many of the packets that wait can go in one call: those that differ
+    /// in nothing but their octets and, the last, in having fewer.
+    fn train(&self) -> usize {
+        let Some(first) = self.waiting.front().filter(|_| self.trains) else {
+            return 1;
+        };
+        let (mut count, mut octets) = (0, 0);
+        for packet in self.waiting.iter().take(udp::PACKETS_MAX) {
+            let alike = (packet.remote, packet.udp_port) == (first.remote, first.udp_port)
+                && (packet.dscp, packet.may_fragment) == (first.dscp, first.may_fragment)
+                && packet.octets.len() <= first.octets.len();
+            octets += packet.octets.len();
+            if !alike || octets > udp::OCTETS_MAX {
+                break;
+            }
+            count += 1;
+            if packet.octets.len() < first.octets.len() {
+                break;
+            }
+        }
+        count.max(1)
+    }
+
+    /// Sends the first packets that wait in one call.
+    fn send(&mut self, count: usize) -> io::Result<()> {
+        let Some(first) = self.waiting.front() else {
+            return Ok(());
+        };
+        let (dscp, may_fragment) = (first.dscp, first.may_fragment);
+        let to = SocketAddr::new(first.remote, first.udp_port.unwrap_or(0));
+        self.set_may_fragment(may_fragment)?;
+        if self.raw {
+            self.set_dscp(dscp)?;
+        }
+        let packets: Vec<IoSlice<'_>> = self
+            .waiting
+            .iter()
+            .take(count)
+            .map(|packet| IoSlice::new(&packet.octets))
+            .collect();
+        if self.raw {
+            let packet = packets.first().map_or(&[][..], |packet| packet);
+            return self.socket.try_send_to(packet, to).map(drop);
+        }
+        self.socket.try_io(Interest::WRITABLE, || {
+            udp::send(self.socket.as_fd(), to, traffic_class(dscp), &packets)
+        })
     }
 
     /// Tells when packets can be received, or sent where some wait.
@@ -226,16 +286,21 @@ impl Socket {
         }
     }
 
-    /// Receives a packet; `Ok(None)` for what is none of SCTP.
+    /// Receives a packet, or several of one sender; `Ok(None)` for what is none
+    /// of SCTP.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrived>> {
-        let (length, from) = self.socket.try_recv_from(buffer)?;
         if !self.raw {
+            let arrived = self.socket.try_io(Interest::READABLE, || {
+                udp::receive(self.socket.as_fd(), buffer)
+            })?;
             return Ok(Some(Arrived {
-                from: from.ip().to_canonical(),
-                udp_port: Some(from.port()),
-                octets: 0..length,
+                from: arrived.from.ip().to_canonical(),
+                udp_port: Some(arrived.from.port()),
+                octets: 0..arrived.length,
+                packet_len: arrived.packet_len,
             }));
         }
+        let (length, from) = self.socket.try_recv_from(buffer)?;
         // Over IPv4 a raw socket gives the IP header too (raw(7)).
         let start = match (self.local.is_ipv4(), buffer.first()) {
             (false, _) => 0,
@@ -251,8 +316,14 @@ impl Socket {
             from: from.ip(),
             udp_port: None,
             octets: start..length,
+            packet_len: length.max(1),
         }))
     }
+}
+
+/// The code point stands above the two bits of ECN (RFC 2474, RFC 3168).
+const fn traffic_class(dscp: u8) -> u8 {
+    dscp << 2
 }
 
 /// The own address that the system sends from to `remote`.
@@ -266,4 +337,57 @@ pub(super) fn source(remote: IpAddr) -> io::Result<IpAddr> {
     // Connecting a UDP socket sends nothing: it asks the routes.
     socket.connect((remote, 9))?;
     Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: the system's own sockets.
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Whatever goes in one call: packets arrive as they were handed in.
+    #[tokio::test]
+    async fn packets_stay_what_they_are() {
+        let local: IpAddr = "127.0.0.1".parse().unwrap();
+        let (mut sockets, _) = bind(&[local], SctpOver::Udp(0)).unwrap();
+        let socket = &mut sockets[0];
+        let sinks = [(); 2].map(|()| {
+            let sink = std::net::UdpSocket::bind((local, 0)).unwrap();
+            sink.set_read_timeout(Some(Duration::from_secs(60)))
+                .unwrap();
+            sink
+        });
+        let lengths = [
+            1_000, 1_000, 400, 1_000, 1_200, 1_200, 1_200, 3, 3, 30_000, 30_000, 30_000,
+        ];
+        for round in 0..5 {
+            let mut pushed = [Vec::new(), Vec::new()];
+            for (number, length) in (round..).zip(lengths) {
+                let to = usize::from(number % 7 == 6);
+                let octets = vec![number; length];
+                pushed[to].push(octets.clone());
+                socket.push(Transmit {
+                    local,
+                    remote: local,
+                    udp_port: Some(sinks[to].local_addr().unwrap().port()),
+                    dscp: if number % 5 == 4 { 40 } else { 0 },
+                    may_fragment: number % 11 != 10,
+                    octets,
+                });
+            }
+            while !socket.waiting.is_empty() {
+                socket.socket.writable().await.unwrap();
+                socket.flush();
+            }
+            for (sink, pushed) in sinks.iter().zip(pushed) {
+                for expected in pushed {
+                    let mut buffer = vec![0; 65_535];
+                    let length = sink.recv(&mut buffer).unwrap();
+                    assert!(buffer[..length] == expected, "of {}", expected[0]);
+                }
+            }
+        }
+        assert_eq!(socket.dropped(), 0);
+    }
 }

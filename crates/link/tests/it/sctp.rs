@@ -201,6 +201,41 @@ async fn usage_data_neither_refuses_nor_holds_up_a_control_message() {
 }
 
 #[tokio::test]
+async fn who_was_refused_hears_when_there_is_room() {
+    let (mut here, mut there) = pair("sctp://127.0.0.1?udp=0", "sctp://127.0.0.1").await;
+    // Nothing was refused.
+    patiently(here.room()).await.unwrap();
+    let usage = |number: u8| Bytes::from(vec![number; 32 * 1_024]);
+    let mut received = Vec::new();
+    let mut refused = 0;
+    for number in 0..120 {
+        match here.send(MessageClass::Usage, PPID_XML, usage(number)) {
+            Ok(()) => continue,
+            Err(LinkError::Full(MessageClass::Usage)) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+        let fetched = async {
+            loop {
+                tokio::select! {
+                    room = here.room() => break room.unwrap(),
+                    message = there.receive() => received.push(message.unwrap().payload),
+                }
+            }
+        };
+        patiently(fetched).await;
+        here.send(MessageClass::Usage, PPID_XML, usage(number))
+            .unwrap();
+    }
+    assert!(refused > 0, "the queue has no end");
+    while received.len() < 120 {
+        received.push(patiently(there.receive()).await.unwrap().payload);
+    }
+    for (number, payload) in (0..).zip(received) {
+        assert!(payload == usage(number), "message {number}");
+    }
+}
+
+#[tokio::test]
 async fn the_stream_tells_the_class_and_the_end_comes_last() {
     let (mut here, mut there) = pair("sctp://127.0.0.1?udp=0", "sctp://127.0.0.1").await;
     for class in MessageClass::ALL {

@@ -39,7 +39,7 @@ impl Association {
     ) {
         self.counters.packets_received += 1;
         for path in &mut self.paths {
-            path.burst = 0;
+            path.arrived();
         }
         // What must stand alone is not taken with others (RFC 9260, section
         // 6.10).
@@ -682,6 +682,7 @@ impl Association {
             if path.recovery.is_some_and(|exit| exit <= cumulative) {
                 path.recovery = None;
             }
+            path.freed(ack.octets);
             if done.advanced && ack.octets > 0 {
                 path.acknowledged(ack.octets, ack.before);
             }

@@ -60,6 +60,13 @@ struct Building {
 }
 
 impl Association {
+    /// Takes note that [`Self::poll_transmit`] has nothing more.
+    pub(crate) fn settled(&mut self) {
+        for path in &mut self.paths {
+            path.settled();
+        }
+    }
+
     /// Makes the next packet, if there is anything to send.
     pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         if let Some(transmit) = self.probes.pop_front() {
@@ -461,12 +468,13 @@ impl Association {
         let burst_max = self.config.burst_max.max(1);
         let way = self.paths.get_mut(path)?;
         way.before_data(now);
-        if way.flight >= way.cwnd || way.burst >= burst_max {
+        if way.flight >= way.cwnd || !way.may_burst(burst_max) {
             return None;
         }
         if !self.tx.may_send(head.left.min(fragment_max)) {
             return None;
         }
+        let before = way.flight;
         let mut building = self.building(path, self.peer_tag, 1_500)?;
         if self.ack.packets > 0 && self.ack_path() == path {
             self.put_sack(&mut building);
@@ -504,7 +512,7 @@ impl Association {
             return self.finish(building, self.config.control_dscp);
         }
         if let Some(way) = self.paths.get_mut(path) {
-            way.burst += 1;
+            way.burst(way.flight.saturating_sub(before));
         }
         self.after_data(path, now);
         self.tell_writable();
@@ -560,10 +568,9 @@ impl Association {
         if self.full.is_empty() {
             return;
         }
-        let half = self.config.stream_buffer_max / 2;
         let (open, full): (Vec<u16>, Vec<u16>) = std::mem::take(&mut self.full)
             .into_iter()
-            .partition(|stream| self.queue.buffered_on(*stream) <= half);
+            .partition(|stream| self.queue.is_half_empty(*stream, &self.config));
         self.full = full;
         for stream in open {
             self.events

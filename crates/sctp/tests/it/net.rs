@@ -115,6 +115,9 @@ pub(crate) struct Net {
     order: u64,
     pub(crate) sent: Vec<(Instant, Transmit)>,
     pub(crate) keep_sent: bool,
+    /// Packets that arrive at one time are taken together, before anything is
+    /// sent, as a socket's reader does.
+    pub(crate) together: bool,
 }
 
 fn whole_micros(span: Duration) -> u64 {
@@ -153,6 +156,7 @@ impl Net {
             order: 0,
             sent: Vec::new(),
             keep_sent: false,
+            together: false,
         }
     }
 
@@ -370,17 +374,26 @@ impl Net {
                 return false;
             }
             self.now = self.now.max(at);
-            let (_, flying) = self.flying.pop_first().unwrap();
-            self.hosts[flying.to].endpoint.handle(
-                Input::Datagram {
-                    local: flying.packet.remote,
-                    remote: flying.packet.local,
-                    udp_port: flying.packet.udp_port,
-                    octets: &flying.packet.octets,
-                },
-                self.now,
-            );
-            self.drain(flying.to);
+            loop {
+                let (_, flying) = self.flying.pop_first().unwrap();
+                self.hosts[flying.to].endpoint.handle(
+                    Input::Datagram {
+                        local: flying.packet.remote,
+                        remote: flying.packet.local,
+                        udp_port: flying.packet.udp_port,
+                        octets: &flying.packet.octets,
+                    },
+                    self.now,
+                );
+                let next = self.flying.first_key_value();
+                let more = next.is_some_and(|((at, _), next)| {
+                    self.together && *at <= self.now && next.to == flying.to
+                });
+                if !more {
+                    self.drain(flying.to);
+                    break;
+                }
+            }
         } else {
             let (when, at) = wakes.unwrap();
             if when > end {

@@ -267,3 +267,32 @@ fn the_primary_path_is_used_again_once_it_is_back() {
     net.run(Duration::from_secs(5));
     assert!(net.has_event(CLIENT, failover(server_addresses()[0])));
 }
+
+/// A reader that takes what waits in its socket at once acknowledges it at
+/// once. If that set free a burst and no more, 250 packets would take 63 round
+/// trips of 20 ms.
+#[test]
+fn what_is_acknowledged_together_is_replaced_together() {
+    let config = Config::default();
+    let mut net = Net::pair(7, &config);
+    let (client, server) = net.establish(&config);
+    net.default.delay = Duration::from_millis(10);
+    net.together = true;
+    for number in 0..250 {
+        let options = SendOptions::default();
+        let octets = message(1, number, 1_000);
+        let endpoint = &mut net.hosts[CLIENT].endpoint;
+        endpoint
+            .send(client, 1, octets.into(), &options, net.now)
+            .unwrap();
+    }
+    net.drain(CLIENT);
+    let all = |net: &Net| net.count(SERVER, server) == 250;
+    assert!(
+        net.run_until(Duration::from_millis(700), all),
+        "{} arrived",
+        net.count(SERVER, server)
+    );
+    let status = net.hosts[CLIENT].endpoint.status(client).unwrap();
+    assert_eq!(status.counters.chunks_retransmitted, 0);
+}
