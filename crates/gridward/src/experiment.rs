@@ -13,6 +13,7 @@ mod scion;
 mod trace;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -80,6 +81,10 @@ pub(crate) struct SctpOptions {
     /// where this kernel has it
     #[arg(long, value_name = "PROGRAM")]
     kernel: Option<PathBuf>,
+
+    /// Seconds that a side may take to tell the next thing
+    #[arg(long, hide = true, value_name = "SECONDS", default_value_t = run::PATIENCE)]
+    patience: u64,
 }
 
 /// The experiments.
@@ -118,6 +123,7 @@ fn sctp(options: &SctpOptions, output: &mut Output<'_, '_>) -> Outcome {
         usrsctp: options.usrsctp.clone(),
         kernel: options.kernel.clone(),
         folder: folder.0.clone(),
+        patience: Duration::from_secs(options.patience),
     };
     // The first thing to fail is the right to make a network.
     drop(network::Network::new()?);
@@ -131,6 +137,7 @@ fn sctp(options: &SctpOptions, output: &mut Output<'_, '_>) -> Outcome {
         output.write(&format!("{about}\n"))?;
     }
     let mut reports = Vec::new();
+    let mut failures = 0;
     for name in names {
         let mut said = |what: &str| output.note(what);
         let report = rows::measure(name, &runner, options.short, &mut said)?;
@@ -143,6 +150,7 @@ fn sctp(options: &SctpOptions, output: &mut Output<'_, '_>) -> Outcome {
         if let Some(out) = &options.out {
             write(out, "sctp", &report)?;
         }
+        failures += report.failures().count();
         reports.push(report);
     }
     if let Some(out) = &options.out {
@@ -152,6 +160,12 @@ fn sctp(options: &SctpOptions, output: &mut Output<'_, '_>) -> Outcome {
     if output.json() {
         let reports: Vec<_> = reports.iter().map(Report::to_json).collect();
         output.write_json(&json!({"about": about, "experiments": reports}))?;
+    }
+    if failures > 0 {
+        let rows = if failures == 1 { "row" } else { "rows" };
+        return Err(Failure::new(format!("{failures} {rows} failed"))
+            .hint("the others stand; what happened is said below each table")
+            .shown());
     }
     Ok(())
 }

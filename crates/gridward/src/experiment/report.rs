@@ -12,6 +12,8 @@ pub(super) enum Cell {
     Number(f64, usize),
     /// Not measured, or nothing to measure.
     Nothing,
+    /// The row failed, and why.
+    Failed(String),
 }
 
 /// Something that was to be shown.
@@ -74,12 +76,14 @@ impl Cell {
             Self::Text(text) => text.clone(),
             Self::Number(value, digits) => grouped(&format!("{value:.digits$}")),
             Self::Nothing => "-".to_owned(),
+            Self::Failed(_) => "failed".to_owned(),
         }
     }
 
     fn plain(&self) -> String {
         match self {
-            Self::Text(text) => format!("\"{}\"", text.replace('"', "\"\"")),
+            Self::Text(text) => quoted(text),
+            Self::Failed(why) => quoted(&format!("failed: {why}")),
             Self::Number(value, digits) => format!("{value:.digits$}"),
             Self::Nothing => String::new(),
         }
@@ -93,12 +97,18 @@ impl Cell {
                 json!(rounded)
             }
             Self::Nothing => Value::Null,
+            Self::Failed(why) => json!({"failed": why}),
         }
     }
 }
 
+/// A field of CSV.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
 /// Thousands apart.
-fn grouped(number: &str) -> String {
+pub(super) fn grouped(number: &str) -> String {
     let (whole, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
     let mut text = String::new();
     for (place, digit) in whole.chars().enumerate() {
@@ -129,6 +139,30 @@ impl Goal {
 }
 
 impl Report {
+    /// A row that failed: what it is of, and in its last column why.
+    pub(super) fn failed(columns: usize, of: &[&str], why: &str) -> Vec<Cell> {
+        let mut row: Vec<Cell> = of.iter().map(|word| Cell::from(*word)).collect();
+        row.resize(columns.saturating_sub(1), Cell::Nothing);
+        row.push(Cell::Failed(why.to_owned()));
+        row
+    }
+
+    /// What is said of each row that failed.
+    pub(super) fn failures(&self) -> impl Iterator<Item = String> {
+        self.rows.iter().filter_map(|row| {
+            let why = row.iter().find_map(|cell| match cell {
+                Cell::Failed(why) => Some(why),
+                _ => None,
+            })?;
+            let words = row.iter().filter_map(|cell| match cell {
+                Cell::Text(word) => Some(word.as_str()),
+                _ => None,
+            });
+            let of: Vec<&str> = words.collect();
+            Some(format!("FAILED: {}: {why}", of.join(", ")))
+        })
+    }
+
     /// The table for people, within 80 columns.
     pub(super) fn table(&self, style: Style) -> String {
         let heads: Vec<Vec<&str>> = self
@@ -199,9 +233,11 @@ impl Report {
             let row = line(row.iter().map(String::as_str).collect());
             text.push_str(&format!("{row}\n"));
         }
-        for goal in &self.goals {
-            let ink = if goal.met { Ink::Good } else { Ink::Warn };
-            for (number, part) in wrapped(&goal.line(), COLUMNS - 2).into_iter().enumerate() {
+        let failures = self.failures().map(|line| (line, false));
+        let goals = self.goals.iter().map(|goal| (goal.line(), goal.met));
+        for (told, good) in failures.chain(goals) {
+            let ink = if good { Ink::Good } else { Ink::Warn };
+            for (number, part) in wrapped(&told, COLUMNS - 2).into_iter().enumerate() {
                 let indent = if number == 0 { "" } else { "  " };
                 text.push_str(&format!("{indent}{}\n", style.paint(ink, &part)));
             }
@@ -268,10 +304,12 @@ impl Report {
             text.push_str(&cells(row.iter().map(Cell::shown).collect()));
         }
         text.push('\n');
-        for goal in &self.goals {
-            text.push_str(&format!("- {}\n", goal.line()));
+        let goals = self.goals.iter().map(Goal::line);
+        let told: Vec<String> = self.failures().chain(goals).collect();
+        for line in &told {
+            text.push_str(&format!("- {line}\n"));
         }
-        if !self.goals.is_empty() {
+        if !told.is_empty() {
             text.push('\n');
         }
         text.push_str(&format!(
@@ -353,6 +391,24 @@ mod tests {
             ],
             "{table}"
         );
+    }
+
+    #[test]
+    fn a_row_that_failed_leaves_the_others_and_says_why() {
+        let mut report = report();
+        let why = "at 8,300 associations: usrsctp (hold) gave no answer for 180 s.";
+        report
+            .rows
+            .push(Report::failed(4, &["both", "usrsctp"], why));
+        let line = format!("FAILED: both, usrsctp: {why}");
+        assert_eq!(report.failures().collect::<Vec<_>>(), [line.clone()]);
+        assert!(report.section("sctp").contains(&format!("- {line}\n")));
+        let csv = report.csv();
+        assert_eq!(csv.lines().count(), 4);
+        assert!(csv.ends_with(&format!("\"both\",\"usrsctp\",,\"failed: {why}\"\n")));
+        let json = report.to_json();
+        assert_eq!(json["rows"][0][2], json!(12345.7));
+        assert_eq!(json["rows"][2][3], json!({"failed": why}));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::Name;
 use super::figures::{Latencies, longest_pause};
 use super::network::{Network, Shape, Side};
 use super::plot::{self, Axis, Series};
-use super::report::{Cell, Goal, Report};
+use super::report::{Cell, Goal, Report, grouped};
 use super::run::{Played, Process, Runner, Stack, Way};
 use super::trace::{Trace, millis};
 use crate::failure::Failure;
@@ -69,7 +69,7 @@ fn failover(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<R
     let mut goals = Vec::new();
     let mut series = Vec::new();
     for (link, cut) in [(1, "primary"), (2, "backup")] {
-        for stack in runner.stacks() {
+        'stacks: for stack in runner.stacks() {
             let (mut pause, mut urgent, mut latency) =
                 (Worst::default(), Worst::default(), Worst::default());
             let (mut lost, mut doubled) = (0, 0);
@@ -89,7 +89,15 @@ fn failover(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<R
                     network.cut(link)?;
                     std::thread::sleep(Duration::from_millis(mended_at - cut_at));
                     network.mend(link)
-                })?;
+                });
+                let played = match played {
+                    Ok(played) => played,
+                    Err(failure) => {
+                        let of = [cut, stack.name()];
+                        rows.push(Report::failed(7, &of, &failure.sentence()));
+                        continue 'stacks;
+                    }
+                };
                 pause.take(longest_pause(&played, &MessageClass::ALL));
                 urgent.take(longest_pause(&played, &URGENT));
                 latency.take(Latencies::of(&played, &URGENT).most());
@@ -220,7 +228,14 @@ fn priority(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<R
             say(&format!("priority: {messages} messages, {}", stack.name()));
             let network = Network::new()?;
             network.shape(shape)?;
-            let played = runner.play(&network, stack, Way::Links(1), &trace, || Ok(()))?;
+            let played = match runner.play(&network, stack, Way::Links(1), &trace, || Ok(())) {
+                Ok(played) => played,
+                Err(failure) => {
+                    let of = [messages, stack.name()];
+                    rows.push(Report::failed(9, &of, &failure.sentence()));
+                    continue;
+                }
+            };
             let control = Latencies::of(&played, &[MessageClass::Control]);
             let warning = Latencies::of(&played, &[MessageClass::Warning]);
             let usage = Latencies::of(&played, &[MessageClass::Usage]);
@@ -319,7 +334,14 @@ fn blocking(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<R
                 delay,
                 ..Shape::default()
             })?;
-            let played = runner.play(&network, stack, Way::Links(1), &trace, || Ok(()))?;
+            let played = match runner.play(&network, stack, Way::Links(1), &trace, || Ok(())) {
+                Ok(played) => played,
+                Err(failure) => {
+                    let of = [way.as_str(), stack.name()];
+                    rows.push(Report::failed(10, &of, &failure.sentence()));
+                    continue;
+                }
+            };
             let all = Latencies::of(&played, &MessageClass::ALL);
             let urgent = Latencies::of(&played, &URGENT);
             let p99 = all.percentile(99);
@@ -389,57 +411,32 @@ fn flood(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Repo
     let mut bars = Vec::new();
     for stack in runner.stacks().filter(|stack| *stack != Stack::Careful) {
         say(&format!("flood: {}", stack.name()));
-        let network = Network::new()?;
-        let way = Way::Links(1);
-        // Answers to nobody go nowhere, as they would from a site.
-        network.run(
-            Side::Sink,
-            "ip route add 198.18.0.0/15 via 10.77.1.1 dev l1",
-        )?;
-        let mut sink = runner.process(&network, stack, way, "keep", &[])?;
-        sink.until("ready")?;
-        let calm = dial(runner, &network, stack, way)?;
-        let before = sink.memory();
-        let (protocol, port) = match stack {
-            Stack::Tcp => ("tcp", 4_059),
-            _ => ("sctp", 9_901),
+        let flooded = match under_flood(runner, stack, rate, seconds) {
+            Ok(flooded) => flooded,
+            Err(failure) => {
+                rows.push(Report::failed(6, &[stack.name()], &failure.sentence()));
+                Flooded::default()
+            }
         };
-        let mut command = network.command(Side::Source, &runner.program.to_string_lossy());
-        command.args(["experiment", "peer", "flood", protocol]);
-        command.arg(format!("{}:{port}", Side::Sink.address(1)));
-        command.args([rate.to_string(), seconds.to_string()]);
-        let mut attacker = Process::spawn(command, "the flood")?;
-        std::thread::sleep(Duration::from_millis(1_000));
-        let stormy = dial(runner, &network, stack, way)?;
-        let told = attacker.until("sent ")?;
-        let after = sink.memory();
-        let mut numbers = told.split(' ').skip(1).filter_map(|word| word.parse().ok());
-        let (sent, micros): (u32, u32) = (
-            numbers.next().unwrap_or_default(),
-            numbers.next().unwrap_or(1),
-        );
-        let sent_rate = f64::from(sent) * 1e6 / f64::from(micros.max(1));
-        let kib = |kib: Option<u64>| kib.and_then(|kib| u32::try_from(kib).ok()).map(f64::from);
-        let (before, after) = (kib(before), kib(after));
-        let grown = before.zip(after).map(|(before, after)| after - before);
-        // The kernel's memory is not the process's.
-        let told = !matches!(stack, Stack::Tcp | Stack::Kernel);
-        rows.push(vec![
-            stack.name().into(),
-            Cell::Number(sent_rate, 0),
-            if told {
-                Cell::whole(before)
-            } else {
-                Cell::Nothing
-            },
-            if told {
-                Cell::whole(grown)
-            } else {
-                Cell::Nothing
-            },
-            Cell::tenths(calm),
-            Cell::tenths(stormy),
-        ]);
+        let Flooded {
+            sent_rate,
+            before,
+            grown,
+            calm,
+            stormy,
+        } = flooded;
+        if let Some(sent_rate) = sent_rate {
+            // The kernel's memory is not the process's.
+            let told = !matches!(stack, Stack::Tcp | Stack::Kernel);
+            rows.push(vec![
+                stack.name().into(),
+                Cell::Number(sent_rate, 0),
+                Cell::whole(before.filter(|_| told)),
+                Cell::whole(grown.filter(|_| told)),
+                Cell::tenths(calm),
+                Cell::tenths(stormy),
+            ]);
+        }
         bars.push((stack.name().to_owned(), vec![calm, stormy]));
         if stack == Stack::Ours {
             goals.push(Goal::below(
@@ -481,6 +478,59 @@ fn flood(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Repo
             &["before".to_owned(), "in the flood".to_owned()],
             &bars,
         ),
+    })
+}
+
+/// What became of a listener in a flood.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flooded {
+    sent_rate: Option<f64>,
+    /// Kibibytes.
+    before: Option<f64>,
+    grown: Option<f64>,
+    /// Milliseconds that an association took before, and in the flood.
+    calm: Option<f64>,
+    stormy: Option<f64>,
+}
+
+fn under_flood(runner: &Runner, stack: Stack, rate: u32, seconds: u32) -> Result<Flooded, Failure> {
+    let network = Network::new()?;
+    let way = Way::Links(1);
+    // Answers to nobody go nowhere, as they would from a site.
+    network.run(
+        Side::Sink,
+        "ip route add 198.18.0.0/15 via 10.77.1.1 dev l1",
+    )?;
+    let mut sink = runner.process(&network, stack, way, "keep", &[])?;
+    sink.until("ready")?;
+    let calm = dial(runner, &network, stack, way)?;
+    let before = sink.memory();
+    let (protocol, port) = match stack {
+        Stack::Tcp => ("tcp", 4_059),
+        _ => ("sctp", 9_901),
+    };
+    let mut command = network.command(Side::Source, &runner.program.to_string_lossy());
+    command.args(["experiment", "peer", "flood", protocol]);
+    command.arg(format!("{}:{port}", Side::Sink.address(1)));
+    command.args([rate.to_string(), seconds.to_string()]);
+    let mut attacker = Process::spawn(command, "the flood")?;
+    std::thread::sleep(Duration::from_millis(1_000));
+    let stormy = dial(runner, &network, stack, way)?;
+    let told = attacker.until("sent ")?;
+    let after = sink.memory();
+    let mut numbers = told.split(' ').skip(1).filter_map(|word| word.parse().ok());
+    let (sent, micros): (u32, u32) = (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or(1),
+    );
+    let kib = |kib: Option<u64>| kib.and_then(|kib| u32::try_from(kib).ok()).map(f64::from);
+    let (before, after) = (kib(before), kib(after));
+    Ok(Flooded {
+        sent_rate: Some(f64::from(sent) * 1e6 / f64::from(micros.max(1))),
+        before,
+        grown: before.zip(after).map(|(before, after)| after - before),
+        calm,
+        stormy,
     })
 }
 
@@ -527,7 +577,14 @@ fn reordering(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result
             let network = Network::new()?;
             network.shape(shape)?;
             network.overtake(which)?;
-            let played = runner.play(&network, stack, Way::Links(1), &trace, || Ok(()))?;
+            let played = match runner.play(&network, stack, Way::Links(1), &trace, || Ok(())) {
+                Ok(played) => played,
+                Err(failure) => {
+                    let of = [by, stack.name()];
+                    rows.push(Report::failed(9, &of, &failure.sentence()));
+                    continue;
+                }
+            };
             let overtaken = network.run(Side::Source, "iptables -t mangle -vnxL OUTPUT")?;
             let overtaken = overtaken
                 .lines()
@@ -611,35 +668,25 @@ fn memory(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Rep
             continue;
         }
         say(&format!("memory: {name}"));
-        let network = Network::new()?;
-        let way = Way::Links(2);
-        let mut sink = runner.process_with(&network, stack, way, "keep", &[], &query)?;
-        sink.until("ready")?;
-        let before = sink.memory();
-        // usrsctp has one UDP port for a process, ours some for each.
-        let processes = if stack == Stack::Ours && !short { 4 } else { 1 };
-        let words = (count / processes).to_string();
-        let mut holders = Vec::new();
-        for _ in 0..processes {
-            let mut holder =
-                runner.process_with(&network, stack, way, "hold", &[&words], &query)?;
-            holder.until("held")?;
-            holders.push(holder);
-        }
-        sink.until(&format!("kept {count}"))?;
-        // What set-up took is given back; heartbeats begin.
-        std::thread::sleep(Duration::from_secs(if short { 0 } else { 3 }));
-        let after = sink.memory();
-        let each = before.zip(after).and_then(|(before, after)| {
+        let mut kept = Kept::default();
+        let done = keep(runner, stack, &query, count, short, &mut kept);
+        let each = kept.before.zip(kept.after).and_then(|(before, after)| {
             let grown = u32::try_from(after.saturating_sub(before)).ok()?;
             Some(f64::from(grown) * 1_024.0 / f64::from(count))
         });
         rows.push(vec![
             name.into(),
-            Cell::count(Some(u64::from(count))),
-            Cell::count(before),
-            Cell::count(after),
-            Cell::whole(each),
+            Cell::count(Some(u64::from(kept.associations))),
+            Cell::count(kept.before),
+            Cell::count(kept.after),
+            match done {
+                Ok(()) => Cell::whole(each),
+                Err(failure) => {
+                    let reached = grouped(&kept.associations.to_string());
+                    let why = failure.sentence();
+                    Cell::Failed(format!("at {reached} associations: {why}"))
+                }
+            },
         ]);
         bars.push((name.to_owned(), vec![each]));
         if name == "Gridward SCTP" {
@@ -677,6 +724,76 @@ fn memory(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Rep
     })
 }
 
+/// How far a listener came with associations that are kept.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    associations: u32,
+    /// Kibibytes, before the first and with the last.
+    before: Option<u64>,
+    after: Option<u64>,
+}
+
+fn keep(
+    runner: &Runner,
+    stack: Stack,
+    query: &str,
+    count: u32,
+    short: bool,
+    kept: &mut Kept,
+) -> Result<(), Failure> {
+    let network = Network::new()?;
+    let way = Way::Links(2);
+    let mut sink = runner.process_with(&network, stack, way, "keep", &[], query)?;
+    sink.until("ready")?;
+    kept.before = sink.memory();
+    // usrsctp has one UDP port for a process, ours some for each.
+    let processes = if stack == Stack::Ours && !short { 4 } else { 1 };
+    let words = (count / processes).to_string();
+    let mut holders = Vec::new();
+    let mut hold = || -> Result<(), Failure> {
+        for _ in 0..processes {
+            let mut holder = runner.process_with(&network, stack, way, "hold", &[&words], query)?;
+            holder.until("held")?;
+            holders.push(holder);
+        }
+        Ok(())
+    };
+    let done = hold().and_then(|()| {
+        loop {
+            let told = sink.until("kept ")?;
+            kept.associations = told_count(&told);
+            if kept.associations >= count {
+                return Ok(());
+            }
+        }
+    });
+    if let Some(told) = sink.heard("kept ") {
+        kept.associations = told_count(&told);
+    }
+    done?;
+    // What set-up took is given back; heartbeats begin.
+    std::thread::sleep(Duration::from_secs(if short { 0 } else { 3 }));
+    kept.after = sink.memory();
+    Ok(())
+}
+
+/// The number in `kept 8300`.
+fn told_count(line: &str) -> u32 {
+    let number = line.split(' ').nth(1);
+    number.and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+/// A run in which everything arrived, once.
+fn whole(played: Played) -> Result<Played, Failure> {
+    let (lost, doubled) = played.faults();
+    if lost + doubled > 0 {
+        return Err(Failure::new(format!(
+            "{lost} messages were lost and {doubled} doubled on the loopback"
+        )));
+    }
+    Ok(played)
+}
+
 fn throughput(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     let rounds = if short { 1 } else { 5 };
     let share = if short { 20 } else { 1 };
@@ -688,7 +805,7 @@ fn throughput(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result
         let trace = Trace::flat_out(count / share, length);
         let mut group = Vec::new();
         let (mut ours, mut usrsctp) = (None, None);
-        for stack in runner.stacks().filter(|stack| *stack != Stack::Careful) {
+        'stacks: for stack in runner.stacks().filter(|stack| *stack != Stack::Careful) {
             if !names.contains(&stack.name().to_owned()) {
                 names.push(stack.name().to_owned());
             }
@@ -699,14 +816,17 @@ fn throughput(runner: &Runner, short: bool, say: &mut dyn FnMut(&str)) -> Result
                     stack.name()
                 ));
                 let network = Network::new()?;
-                let played = runner.play(&network, stack, Way::Loopback, &trace, || Ok(()))?;
-                let (lost, doubled) = played.faults();
-                if lost + doubled > 0 {
-                    return Err(Failure::new(format!(
-                        "{}: {lost} messages lost and {doubled} doubled on the loopback",
-                        stack.name()
-                    )));
-                }
+                let played = runner.play(&network, stack, Way::Loopback, &trace, || Ok(()));
+                let played = match played.and_then(whole) {
+                    Ok(played) => played,
+                    Err(failure) => {
+                        let octets = length.to_string();
+                        let of = [octets.as_str(), stack.name()];
+                        rows.push(Report::failed(5, &of, &failure.sentence()));
+                        group.push(None);
+                        continue 'stacks;
+                    }
+                };
                 let times = played.arrivals.iter().map(|arrival| arrival.arrived);
                 if let (Some(first), Some(last)) = (times.clone().min(), times.max()) {
                     let octets = u32::try_from(played.sent * length).unwrap_or(u32::MAX);

@@ -49,8 +49,8 @@ impl Stack {
     }
 }
 
-/// How long a process may take to tell the next thing, and to end.
-const LIMIT: Duration = Duration::from_secs(180);
+/// How long a process may take to tell the next thing, and to end, in seconds.
+pub(super) const PATIENCE: u64 = 180;
 
 /// Lines of a process that wait to be read.
 const LINES_MAX: usize = 4_096;
@@ -67,6 +67,8 @@ pub(super) struct Runner {
     pub(super) usrsctp: Option<PathBuf>,
     pub(super) kernel: Option<PathBuf>,
     pub(super) folder: PathBuf,
+    /// How long a side may take to tell the next thing.
+    pub(super) patience: Duration,
 }
 
 /// What one run gave.
@@ -86,6 +88,7 @@ pub(super) struct Process {
     input: Option<ChildStdin>,
     lines: Receiver<String>,
     name: String,
+    patience: Duration,
 }
 
 impl Process {
@@ -112,6 +115,7 @@ impl Process {
             input,
             lines,
             name: name.to_owned(),
+            patience: Duration::from_secs(PATIENCE),
         })
     }
 
@@ -141,18 +145,28 @@ impl Process {
         match self.lines.recv_timeout(limit) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => Err(self.failed("tells nothing any more.")),
+            Err(RecvTimeoutError::Timeout) => {
+                let seconds = limit.as_secs();
+                Err(self.failed(&format!("gave no answer for {seconds} s.")))
+            }
         }
     }
 
     /// The next line that begins so.
     pub(super) fn until(&mut self, beginning: &str) -> Result<String, Failure> {
-        while let Some(line) = self.line(LIMIT)? {
+        while let Some(line) = self.line(self.patience)? {
             if line.starts_with(beginning) {
                 return Ok(line);
             }
         }
         Err(self.failed("ended before its time."))
+    }
+
+    /// The last line so far that begins so; those that were told and not read
+    /// are gone then.
+    pub(super) fn heard(&self, beginning: &str) -> Option<String> {
+        let heard = self.lines.try_iter();
+        heard.filter(|line| line.starts_with(beginning)).last()
     }
 
     /// Kibibytes of memory that it has now.
@@ -282,7 +296,9 @@ impl Runner {
         }
         let mut command = network.command(way.side(side), &program.to_string_lossy());
         command.args(words);
-        Process::spawn(command, &format!("{} ({what})", stack.name()))
+        let mut process = Process::spawn(command, &format!("{} ({what})", stack.name()))?;
+        process.patience = self.patience;
+        Ok(process)
     }
 
     /// Sends a trace; `meanwhile` is done once it has begun.

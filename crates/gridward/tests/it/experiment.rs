@@ -95,3 +95,57 @@ fn a_network_that_is_not_there_is_told() {
         refused.error
     );
 }
+
+/// A peer that listens and then tells nothing any more costs its own row; the
+/// others stay, and the end says that something failed.
+#[test]
+fn a_stack_that_gives_no_answer_leaves_the_others_rows() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let silent = folder.path().join("silent");
+    let script = "#!/bin/sh\n[ \"$1\" = keep ] && echo ready && echo kept 100\nexec cat\n";
+    std::fs::write(&silent, script).unwrap();
+    std::fs::set_permissions(&silent, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let out = folder.path().join("results");
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_gridward"))
+        .args([
+            "experiment",
+            "sctp",
+            "--short",
+            "--json",
+            "--only",
+            "memory",
+        ])
+        .args(["--patience", "5", "--usrsctp"])
+        .arg(&silent)
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    if said.contains("no network to experiment in") {
+        println!("skipped: {said}");
+        return;
+    }
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("failed"), "{said}");
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let rows = told["experiments"][0]["rows"].as_array().unwrap();
+    let names: Vec<&Value> = rows.iter().map(|row| &row[0]).collect();
+    assert_eq!(names, ["Gridward SCTP", "the same with TLS", "usrsctp"]);
+    let why = rows[2][4]["failed"].as_str().unwrap();
+    assert!(why.contains("at 100 associations"), "{why}");
+    assert!(
+        why.contains("usrsctp (hold) gave no answer for 5 s"),
+        "{why}"
+    );
+    let csv = std::fs::read_to_string(out.join("sctp-memory.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 4, "{csv}");
+    assert!(csv.contains(why), "{csv}");
+    let page = std::fs::read_to_string(out.join("sctp.md")).unwrap();
+    assert!(
+        page.contains("FAILED: usrsctp: at 100 associations"),
+        "{page}"
+    );
+}
