@@ -1,6 +1,7 @@
 import { lazy, Suspense } from "./lib/lazy.tsx";
 import { useEffect } from "preact/hooks";
 import { StatusShapes } from "./components/icons.tsx";
+import { NotFound } from "./components/not-found.tsx";
 import { Shell } from "./components/shell.tsx";
 import { Failed, Loading } from "./components/states.tsx";
 import { Toasts } from "./components/toasts.tsx";
@@ -10,7 +11,6 @@ import { navigate, place } from "./lib/router.ts";
 import { enter, now, session } from "./lib/session.ts";
 import { Store, useStore } from "./lib/store.ts";
 import { FleetPage } from "./pages/fleet.tsx";
-import { NotFound } from "./pages/not-found.tsx";
 import { SignIn } from "./pages/sign-in.tsx";
 import { t } from "./texts/en.ts";
 import { network } from "./texts/network.en.ts";

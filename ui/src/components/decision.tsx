@@ -1,12 +1,16 @@
 import type { ComponentChildren } from "preact";
-import { useRef, useState } from "preact/hooks";
-import { ApiError } from "../lib/api.ts";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { reasonOf } from "../lib/hooks.ts";
 import { live } from "../lib/live-client.ts";
+import { siteZone } from "../lib/session.ts";
 import { useStore } from "../lib/store.ts";
+import { clockSeconds } from "../lib/time.ts";
 import { t } from "../texts/en.ts";
 import { Card } from "./card.tsx";
 import { Field } from "./controls.tsx";
-import { Status } from "./status.tsx";
+import { Icon } from "./icons.tsx";
+import { Notice, Refused } from "./states.tsx";
+import { Status, type Shape } from "./status.tsx";
 
 const REASON_LEAST = 10;
 const REASON_MOST = 200;
@@ -64,7 +68,7 @@ export function Decision(props: DecisionProps) {
     try {
       await props.onGive(reason.trim(), typed.trim());
     } catch (cause) {
-      setFailed(cause instanceof ApiError && cause.message ? cause.message : t.state.offlineTitle);
+      setFailed(reasonOf(cause));
       setBusy(false);
     }
   };
@@ -116,11 +120,7 @@ export function Decision(props: DecisionProps) {
             />
           </Field>
         ) : null}
-        {failed === null ? null : (
-          <p class="err" role="alert" data-testid={`${name}-failed`}>
-            <Status shape="crit">{failed}</Status>
-          </p>
-        )}
+        <Refused text={failed} testid={`${name}-failed`} />
         <button
           type="submit"
           class={props.danger ? "btn danger full" : "btn primary full"}
@@ -139,6 +139,114 @@ export function Decision(props: DecisionProps) {
           {props.cancel.text}
         </a>
       </form>
+    </Card>
+  );
+}
+
+/** What a dangerous act would mean, as far as was looked at; stands beside the decision. */
+export function Meaning({
+  title,
+  testid,
+  at,
+  checked,
+  again,
+  footer,
+  flush = false,
+  children,
+}: {
+  title: string;
+  testid: string;
+  /** When it was looked at, and how that is said. */
+  at: number | null;
+  checked: (time: string) => string;
+  /** A way to look again; null where it has been decided. */
+  again?: { text: string; onAgain: () => void } | null;
+  footer?: ComponentChildren;
+  flush?: boolean;
+  children: ComponentChildren;
+}) {
+  return (
+    <Card
+      id="means"
+      title={title}
+      testid={testid}
+      flush={flush}
+      aside={at === null ? null : <span class="t3 hide-n">{checked(clockSeconds(at, siteZone()))}</span>}
+      end={
+        again ? (
+          <button type="button" class="btn sm" onClick={again.onAgain} data-testid="order-again">
+            <Icon name="refresh-cw" />
+            {again.text}
+          </button>
+        ) : null
+      }
+      footer={footer}
+    >
+      {children}
+    </Card>
+  );
+}
+
+/** In the place of a decision that cannot be taken now: why not, and a way to look again. */
+export function NoDecision({
+  title,
+  cannot,
+  why,
+  again,
+  onAgain,
+}: {
+  title: string;
+  cannot: string;
+  why: string;
+  again: string;
+  onAgain: () => void;
+}) {
+  return (
+    <Card id="order" title={title} testid="order-impossible" flush>
+      <Notice
+        kind="error"
+        icon="unplug"
+        title={cannot}
+        text={why}
+        actions={
+          <button type="button" class="btn" onClick={onAgain}>
+            {again}
+          </button>
+        }
+      />
+    </Card>
+  );
+}
+
+/** In the place of a decision that was taken: what became of it, and the way on, which has the focus. */
+export function Decided({
+  title,
+  testid,
+  shape,
+  text,
+  on,
+  children,
+}: {
+  title: string;
+  testid: string;
+  shape: Shape;
+  text: string;
+  on: { text: string; href: string; testid?: string };
+  children?: ComponentChildren;
+}) {
+  const link = useRef<HTMLAnchorElement>(null);
+  useEffect(() => link.current?.focus(), []);
+  return (
+    <Card id="decided" title={title} testid={testid}>
+      <div class="col">
+        <p role="status">
+          <Status shape={shape}>{text}</Status>
+        </p>
+        {children}
+        <a class="btn primary full" href={on.href} ref={link} data-testid={on.testid}>
+          {on.text}
+        </a>
+      </div>
     </Card>
   );
 }

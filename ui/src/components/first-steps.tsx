@@ -1,17 +1,29 @@
-import type { ComponentChildren } from "preact";
+import { Icon, type IconName } from "./icons.tsx";
 
 interface Texts {
   empty: string;
   emptyText: string;
   emptySteps: readonly (readonly [string, string])[];
+  emptyNote?: string;
 }
 
 /** What there is to do before there is anything to see. */
-export function FirstSteps({ texts, children }: { texts: Texts; children: ComponentChildren }) {
-  return (
-    <section class="card enrol" aria-labelledby="h-first" data-testid="state-empty">
+export function FirstSteps({
+  texts,
+  icon,
+  within = false,
+}: {
+  texts: Texts;
+  icon: IconName;
+  /** Whether it stands within a card, and is none itself. */
+  within?: boolean;
+}) {
+  const steps = (
+    <>
       <div class="state">
-        <span class="ic">{children}</span>
+        <span class="ic">
+          <Icon name={icon} />
+        </span>
         <h2 id="h-first">{texts.empty}</h2>
         <p>{texts.emptyText}</p>
       </div>
@@ -23,6 +35,19 @@ export function FirstSteps({ texts, children }: { texts: Texts; children: Compon
           </li>
         ))}
       </ol>
+      {texts.emptyNote ? <p class="t3 enrol-note">{texts.emptyNote}</p> : null}
+    </>
+  );
+  if (within) {
+    return (
+      <div class="enrol" data-testid="state-empty">
+        {steps}
+      </div>
+    );
+  }
+  return (
+    <section class="card enrol" aria-labelledby="h-first" data-testid="state-empty">
+      {steps}
     </section>
   );
 }

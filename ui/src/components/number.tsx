@@ -1,4 +1,4 @@
-import { groups } from "../lib/format.ts";
+import { groups, percentOfPermille } from "../lib/format.ts";
 import { t } from "../texts/en.ts";
 
 /** A number with groups that are only seen, so that what is copied and read is the plain number, and its unit. */
@@ -22,4 +22,9 @@ export function NoValue() {
       <span class="vh">{t.status.noValue}</span>
     </span>
   );
+}
+
+/** Thousandths as per cent, cut and not rounded. */
+export function Share({ permille }: { permille: number | null }) {
+  return permille === null ? <NoValue /> : <Num text={percentOfPermille(permille)} unit="%" />;
 }

@@ -1,13 +1,14 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ApiError } from "../lib/api.ts";
-import { useNow, type Loaded } from "../lib/hooks.ts";
+import { useNow, type Reading } from "../lib/hooks.ts";
 import { live } from "../lib/live-client.ts";
 import { now as present, siteZone } from "../lib/session.ts";
 import { useStore } from "../lib/store.ts";
 import { clockSeconds } from "../lib/time.ts";
 import { t } from "../texts/en.ts";
 import { Icon, type IconName } from "./icons.tsx";
+import { Status } from "./status.tsx";
 
 export interface NoticeProps {
   kind: "empty" | "error" | "offline" | "forbidden" | "nomatch";
@@ -171,16 +172,42 @@ export function Load<T>({
   of,
   what,
   shape,
+  card = false,
   children,
 }: {
-  of: Loaded<T>;
+  of: Reading<T>;
   what: string;
   shape?: ComponentChildren;
+  /** Whether the state stands in a card of its own, as where the data would be several. */
+  card?: boolean;
   children: (data: T) => ComponentChildren;
 }) {
   if (of.data !== null) return <>{children(of.data)}</>;
-  if (of.error !== null) return <Failed error={of.error} what={what} onRetry={of.reload} />;
-  return <Loading what={what} since={of.waitingSince ?? 0} onCancel={of.cancel} shape={shape} />;
+  const state =
+    of.error !== null ? (
+      <Failed error={of.error} what={what} onRetry={of.reload} />
+    ) : (
+      <Loading what={what} since={of.waitingSince ?? 0} onCancel={of.cancel} shape={shape} />
+    );
+  return card ? <section class="card">{state}</section> : state;
+}
+
+/** Says what was refused, where it was asked for; nothing where nothing was. */
+export function Refused({
+  text,
+  testid,
+  class: extra = "",
+}: {
+  text: string | null;
+  testid: string;
+  class?: string;
+}) {
+  if (text === null) return null;
+  return (
+    <p class={extra === "" ? "err" : `err ${extra}`} role="alert" data-testid={testid}>
+      <Status shape="crit">{text}</Status>
+    </p>
+  );
 }
 
 /** The line on top of a page that is not live any more. */

@@ -1,5 +1,7 @@
-import { exact, iso, when } from "../lib/time.ts";
+import type { ComponentChildren } from "preact";
+import { exact, iso, parse, when } from "../lib/time.ts";
 import { siteZone } from "../lib/session.ts";
+import { NoValue } from "./number.tsx";
 
 /** A time in few words; the exact one is in its title and machine-readable. */
 export function Time({ at, now, text }: { at: number; now: number; text?: string }) {
@@ -8,5 +10,29 @@ export function Time({ at, now, text }: { at: number; now: number; text?: string
     <time dateTime={iso(at)} title={exact(at, zone)}>
       {text ?? when(at, now, zone)}
     </time>
+  );
+}
+
+/** A time as the head end writes it, or what stands there where there is none. */
+export function Stamp({
+  at,
+  now,
+  none = <NoValue />,
+}: {
+  at: string | null | undefined;
+  now: number;
+  none?: ComponentChildren;
+}) {
+  const ms = parse(at);
+  return ms === null ? <>{none}</> : <Time at={ms} now={now} />;
+}
+
+/** When it was, at the end of a line of a list; nothing where that is not known. */
+export function When({ text, ...time }: { at: string | null | undefined; now: number; text?: string }) {
+  const ms = parse(time.at);
+  return ms === null ? null : (
+    <span class="when">
+      <Time at={ms} now={time.now} {...(text === undefined ? {} : { text })} />
+    </span>
   );
 }

@@ -1,4 +1,5 @@
 import { Chart, Twin, useTwin } from "../components/chart/chart.tsx";
+import { powerLine } from "../components/chart/power.ts";
 import type { PlotSpec } from "../components/chart/spec.ts";
 import { Icon } from "../components/icons.tsx";
 import { Num } from "../components/number.tsx";
@@ -135,7 +136,6 @@ function Graph({ samples, view: state, periodMs, now, zone }: Props) {
     most,
   );
   const values = view.map((one) => one.w);
-  const kilo = Math.max(0, ...values.map(Math.abs)) >= 1000;
   // A meter that was heard before, and not in all this time, has one gap.
   const times = drawn.length === 0 ? [from] : drawn.map((one) => one.at);
   const gaps = silences(times, end, most, periodMs).map((gap) => ({
@@ -143,23 +143,12 @@ function Graph({ samples, view: state, periodMs, now, zone }: Props) {
     from: Math.max(gap.from, from),
   }));
   const spec: PlotSpec = {
-    kind: "line",
-    times: broken.times,
+    ...powerLine(broken.times, broken.values, values),
     stepMs: periodMs,
-    series: [
-      {
-        values: broken.values.map((w) => (w === null ? null : kilo ? w / 1000 : w)),
-        colour: "--c1",
-        area: "--c-area",
-      },
-    ],
     from,
     to: end,
     gaps,
     lines: height > 200 ? 6 : 4,
-    unit: values.length === 0 ? "" : kilo ? "kW" : "W",
-    yText: (value, digits) => (values.length === 0 ? "" : value === 0 ? "0" : minus(value.toFixed(digits))),
-    ...(values.length === 0 ? { yRange: [0, 1] as [number, number] } : {}),
     endText: t.now.axisNow,
     endDot: state.kind === "live",
     zone,

@@ -1,7 +1,6 @@
-import { Shell } from "../components/shell.tsx";
-import { Failed } from "../components/states.tsx";
-import type { Loaded } from "../lib/hooks.ts";
-import { NotFound } from "./not-found.tsx";
+import { ObjectPage } from "../components/page.tsx";
+import type { Crumb } from "../components/shell.tsx";
+import type { Reading } from "../lib/hooks.ts";
 
 /** The page of one thing that there is not, or that could not be asked for. */
 export function Absent<T>({
@@ -9,31 +8,18 @@ export function Absent<T>({
   name,
   what,
   crumbs,
-  unknownTitle,
-  unknownText,
+  ...texts
 }: {
-  of: Loaded<T> & { error: NonNullable<Loaded<T>["error"]> };
+  of: Reading<T>;
   name: string;
   what: string;
-  crumbs: Parameters<typeof Shell>[0]["crumbs"];
+  crumbs: Crumb[];
   unknownTitle: string;
   unknownText: string;
 }) {
-  if (of.error.failure === "not_found") {
-    return (
-      <Shell ownFind title={unknownTitle} crumbs={crumbs}>
-        <NotFound title={unknownTitle} text={unknownText} />
-      </Shell>
-    );
-  }
   return (
-    <Shell title={name} crumbs={crumbs}>
-      <div class="head">
-        <h1 tabIndex={-1}>{name}</h1>
-      </div>
-      <section class="card">
-        <Failed error={of.error} what={what} onRetry={of.reload} />
-      </section>
-    </Shell>
+    <ObjectPage of={of} title={name} what={what} crumbs={crumbs} texts={texts}>
+      {null}
+    </ObjectPage>
   );
 }

@@ -1,14 +1,11 @@
-import { useState } from "preact/hooks";
-import { FirstSteps } from "../components/first-steps.tsx";
 import { Icon } from "../components/icons.tsx";
+import { ListPage, useGrowing } from "../components/list-page.tsx";
 import { Num } from "../components/number.tsx";
-import { Shell } from "../components/shell.tsx";
-import { Load, Skeleton } from "../components/states.tsx";
 import { Status, shapeOf } from "../components/status.tsx";
-import { Time } from "../components/time.tsx";
+import { Table } from "../components/table.tsx";
+import { Stamp } from "../components/time.tsx";
 import { campaignApi } from "../lib/campaign-api.ts";
 import { useLiveEvent, useLoad, useNow, useTopic } from "../lib/hooks.ts";
-import { parse } from "../lib/time.ts";
 import type { CampaignRow } from "../lib/types.ts";
 import { campaigns as T } from "../texts/campaigns.en.ts";
 import { Bar } from "./campaigns/parts.tsx";
@@ -22,8 +19,8 @@ const MOST = 200;
 
 /** All campaigns, the newest first. */
 export function CampaignsPage() {
-  const [limit, setLimit] = useState(STEP);
-  const loaded = useLoad(`campaigns/${limit}`, (signal) => campaignApi.list(limit, signal));
+  const growing = useGrowing(STEP, MOST);
+  const loaded = useLoad(`campaigns/${growing.limit}`, (signal) => campaignApi.list(growing.limit, signal));
   useTopic("campaigns");
   useLiveEvent<CampaignRow>("campaign", (row) => {
     const known = loaded.data?.rows.some((one) => one.id === row.id) ?? false;
@@ -32,60 +29,23 @@ export function CampaignsPage() {
     // One that is new is the first; an older one that is not shown changes nothing here.
     else if (loaded.data?.rows.every((one) => one.id < row.id)) loaded.reload();
   });
-  const list = loaded.data;
   return (
-    <Shell title={T.title} crumbs={[{ text: T.title }]}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{T.title}</h1>
-          <p class="lead">
-            {list ? <span>{T.count(list.total)}</span> : <span class="skel w4" />}
-            <span class="t3">{T.lead}</span>
-          </p>
-        </div>
-        <div class="actions">
-          <a class="btn danger-quiet" href="/campaigns/new" data-testid="campaign-new">
-            <Icon name="radio-tower" />
-            {T.begin}
-          </a>
-        </div>
-      </div>
-      {list !== null && list.total === 0 ? (
-        <FirstSteps texts={T}>
+    <ListPage
+      of={loaded}
+      growing={growing}
+      texts={T}
+      word={T.lead}
+      icon="radio-tower"
+      testid="campaign"
+      actions={
+        <a class="btn danger-quiet" href="/campaigns/new" data-testid="campaign-new">
           <Icon name="radio-tower" />
-        </FirstSteps>
-      ) : (
-        <section class="card" aria-label={T.title} data-testid="campaign-list">
-          <Load
-            of={loaded}
-            what={T.what}
-            shape={
-              <div class="pad">
-                <Skeleton lines={5} />
-              </div>
-            }
-          >
-            {(data) => (
-              <>
-                <List rows={data.rows} />
-                {data.total > data.rows.length && limit < MOST ? (
-                  <p class="list-note">
-                    <button
-                      type="button"
-                      class="btn sm"
-                      onClick={() => setLimit((old) => Math.min(MOST, old + STEP))}
-                      data-testid="campaign-more"
-                    >
-                      {T.more}
-                    </button>
-                  </p>
-                ) : null}
-              </>
-            )}
-          </Load>
-        </section>
-      )}
-    </Shell>
+          {T.begin}
+        </a>
+      }
+    >
+      {(rows) => <List rows={rows} />}
+    </ListPage>
   );
 }
 
@@ -104,56 +64,48 @@ function List({ rows }: { rows: CampaignRow[] }) {
   const c = T.columns;
   return (
     <>
-      <table class="tbl campaign-tbl only-wide" data-testid="campaign-table">
-        <caption class="vh">{T.caption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{c.state}</th>
-            <th scope="col">{c.name}</th>
-            <th scope="col">{c.image}</th>
-            <th scope="col" class="hide-m">
-              {c.progress}
+      <Table
+        class="campaign-tbl only-wide"
+        sticky
+        testid="campaign-table"
+        caption={T.caption}
+        columns={[
+          c.state,
+          c.name,
+          c.image,
+          { text: c.progress, class: "hide-m" },
+          { text: c.active, class: "r" },
+          { text: c.failed, class: "r" },
+          { text: c.begun, class: "r" },
+        ]}
+      >
+        {rows.map((row) => (
+          <tr key={row.id} data-testid="campaign-row" data-id={row.id} data-state={row.state}>
+            <td>
+              <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
+            </td>
+            <th scope="row" class="clip name">
+              <a href={`/campaigns/${row.id}`}>{row.name}</a>
             </th>
-            <th scope="col" class="r">
-              {c.active}
-            </th>
-            <th scope="col" class="r">
-              {c.failed}
-            </th>
-            <th scope="col" class="r">
-              {c.begun}
-            </th>
+            <td class="t2 clip">
+              {row.image.identifier}, {T.version(row.image.version)}
+            </td>
+            <td class="hide-m">
+              <Bar counts={row.counts} />
+            </td>
+            <td class="r">
+              <Num text={String(row.counts.active)} />
+              <span class="u">{T.of(String(row.counts.meters))}</span>
+            </td>
+            <td class="r">
+              <Failed row={row} />
+            </td>
+            <td class="r t2">
+              <Stamp at={row.created} now={now} none={null} />
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {rows.map((row) => (
-            <tr key={row.id} data-testid="campaign-row" data-id={row.id} data-state={row.state}>
-              <td>
-                <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
-              </td>
-              <th scope="row" class="clip name">
-                <a href={`/campaigns/${row.id}`}>{row.name}</a>
-              </th>
-              <td class="t2 clip">
-                {row.image.identifier}, {T.version(row.image.version)}
-              </td>
-              <td class="hide-m">
-                <Bar counts={row.counts} />
-              </td>
-              <td class="r">
-                <Num text={String(row.counts.active)} />
-                <span class="u">{T.of(String(row.counts.meters))}</span>
-              </td>
-              <td class="r">
-                <Failed row={row} />
-              </td>
-              <td class="r t2">
-                <Begun row={row} now={now} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
       <ul class="cards campaign-cards only-narrow" data-testid="campaign-cards">
         {rows.map((row) => (
           <li key={row.id} data-testid="campaign-row" data-id={row.id} data-state={row.state}>
@@ -168,7 +120,7 @@ function List({ rows }: { rows: CampaignRow[] }) {
               <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
             </span>
             <span class="b e">
-              <Begun row={row} now={now} />
+              <Stamp at={row.created} now={now} none={null} />
             </span>
             <Bar counts={row.counts} />
           </li>
@@ -176,9 +128,4 @@ function List({ rows }: { rows: CampaignRow[] }) {
       </ul>
     </>
   );
-}
-
-function Begun({ row, now }: { row: CampaignRow; now: number }) {
-  const at = parse(row.created);
-  return at === null ? null : <Time at={at} now={now} />;
 }

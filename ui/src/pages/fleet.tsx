@@ -2,11 +2,12 @@ import { useEffect } from "preact/hooks";
 import { Card } from "../components/card.tsx";
 import { ChartCard } from "../components/chart/chart.tsx";
 import type { PlotSpec } from "../components/chart/spec.ts";
-import { Icon } from "../components/icons.tsx";
+import { FirstSteps } from "../components/first-steps.tsx";
 import { NoValue, Num } from "../components/number.tsx";
-import { Shell } from "../components/shell.tsx";
+import { Page } from "../components/page.tsx";
 import { Load, Skeleton } from "../components/states.tsx";
 import { Status, StatusShape, shapeOf } from "../components/status.tsx";
+import { Stat, Strip } from "../components/strip.tsx";
 import { Time } from "../components/time.tsx";
 import { api } from "../lib/api.ts";
 import { csv, percent, percentOfPermille } from "../lib/format.ts";
@@ -37,38 +38,34 @@ export function FleetPage() {
   const stale = useStore(live.view).state;
   const fleet = loaded.data;
   return (
-    <Shell title={t.fleet.title} crumbs={[{ text: t.fleet.title }]}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{t.fleet.title}</h1>
-          <p class="lead">
-            {fleet ? (
-              <>
-                <span>
-                  <Num text={String(fleet.meters)} /> {t.fleet.meters(fleet.meters)}
-                </span>
-                <AsOf at={parse(fleet.as_of)} />
-              </>
-            ) : (
-              <span class="skel w4" />
-            )}
-          </p>
-        </div>
-      </div>
+    <Page
+      title={t.fleet.title}
+      crumbs={[{ text: t.fleet.title }]}
+      lead={
+        fleet ? (
+          <>
+            <span>
+              <Num text={String(fleet.meters)} /> {t.fleet.meters(fleet.meters)}
+            </span>
+            <AsOf at={parse(fleet.as_of)} />
+          </>
+        ) : (
+          <span class="skel w4" />
+        )
+      }
+    >
       {fleet?.meters === 0 ? (
         <>
-          <Enrol />
+          <FirstSteps texts={t.fleet} icon="inbox" />
           <OutletMetersCard />
         </>
       ) : loaded.data === null && loaded.error ? (
-        <section class="card">
-          <Load of={loaded} what={t.fleet.what}>
-            {() => null}
-          </Load>
-        </section>
+        <Load of={loaded} what={t.fleet.what} card>
+          {() => null}
+        </Load>
       ) : (
         <>
-          <Strip fleet={fleet} dim={stale === "stale" || stale === "offline"} />
+          <Figures fleet={fleet} dim={stale === "stale" || stale === "offline"} />
           <div class="grid stretch">
             {fleet ? (
               <>
@@ -92,31 +89,7 @@ export function FleetPage() {
           <MetersCard feeders={fleet?.feeders ?? []} />
         </>
       )}
-    </Shell>
-  );
-}
-
-/** What there is to do before there is anything to see. */
-function Enrol() {
-  return (
-    <section class="card enrol" aria-labelledby="h-enrol" data-testid="state-empty">
-      <div class="state">
-        <span class="ic">
-          <Icon name="inbox" />
-        </span>
-        <h2 id="h-enrol">{t.fleet.empty}</h2>
-        <p>{t.fleet.emptyText}</p>
-      </div>
-      <ol class="enrol-steps">
-        {t.fleet.emptySteps.map(([what, how]) => (
-          <li key={what}>
-            <span>{what}</span>
-            <pre>{how}</pre>
-          </li>
-        ))}
-      </ol>
-      <p class="t3 enrol-note">{t.fleet.emptyNote}</p>
-    </section>
+    </Page>
   );
 }
 
@@ -138,116 +111,71 @@ function AsOf({ at }: { at: number | null }) {
   );
 }
 
-function Figure({ value, unit }: { value: string | null; unit?: string }) {
-  return value === null ? <NoValue /> : <Num text={value} {...(unit ? { unit } : {})} />;
+function Figure({ value, unit }: { value: string | null; unit: string }) {
+  return value === null ? <NoValue /> : <Num text={value} unit={unit} />;
 }
 
-function Strip({ fleet, dim }: { fleet: Fleet | null; dim: boolean }) {
+function Figures({ fleet, dim }: { fleet: Fleet | null; dim: boolean }) {
+  const f = t.fleet;
   if (fleet === null) {
-    return (
-      <dl class="strip" data-testid="fleet-stats" aria-busy="true">
-        {[
-          t.fleet.readToday,
-          t.fleet.last30,
-          t.fleet.late,
-          t.fleet.alarms,
-          t.fleet.queue,
-          t.fleet.throughput,
-        ].map((name) => (
-          <div class="stat" key={name}>
-            <dt>{name}</dt>
-            <dd>
-              <span class="skel w2 tall" />
-            </dd>
-          </div>
-        ))}
-      </dl>
-    );
+    const names = [f.readToday, f.last30, f.late, f.alarms, f.queue, f.throughput];
+    return <Strip testid="fleet-stats" names={names} />;
   }
-  const { read_today: today, read_30d: month } = fleet;
-  const eta =
-    fleet.queue > 0 && fleet.meter_days_per_s !== null && fleet.meter_days_per_s > 0
-      ? (fleet.queue / fleet.meter_days_per_s) * 1000
-      : null;
+  const { read_today: today, read_30d: month, meter_days_per_s: pace } = fleet;
+  const eta = fleet.queue > 0 && pace !== null && pace > 0 ? (fleet.queue / pace) * 1000 : null;
   return (
-    <dl class={dim ? "strip stale" : "strip"} data-testid="fleet-stats">
-      <div class="stat">
-        <dt>{t.fleet.readToday}</dt>
-        <dd>
-          <Figure value={percent(today.received, today.expected)} unit="%" />
-          <span class="sub">
-            {today.expected > 0 ? (
-              <>
-                <Num text={String(today.received)} /> {t.fleet.readTodaySub}{" "}
-                <Num text={String(today.expected)} />
-              </>
-            ) : (
-              t.fleet.nothingDue
-            )}
-          </span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{t.fleet.last30}</dt>
-        <dd>
-          <Figure value={percent(month.received, month.expected)} unit="%" />
-          <span class="sub">
-            {month.expected > 0 ? t.fleet.underTarget(month.days_under_target) : t.fleet.nothingDue}
-          </span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{t.fleet.late}</dt>
-        <dd>
-          <Num text={String(fleet.late)} />
-          <span class="sub">
-            {fleet.silent > 0 ? (
-              <Status shape="off">{t.fleet.silentSub(fleet.silent)}</Status>
-            ) : (
-              t.fleet.lateNone
-            )}
-          </span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{t.fleet.alarms}</dt>
-        <dd>
-          <Num text={String(fleet.alarms_open)} />
-          <span class="sub">
-            {fleet.alarms_critical > 0 ? (
-              <Status shape="crit">{t.fleet.critical(fleet.alarms_critical)}</Status>
-            ) : (
-              t.fleet.alarmsNone
-            )}
-          </span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{t.fleet.queue}</dt>
-        <dd>
-          <Num text={String(fleet.queue)} />
-          <span class="sub">
-            {fleet.queue === 0
-              ? t.fleet.queueEmpty
-              : eta !== null && eta >= 1000
-                ? t.fleet.queueEta(age(eta))
-                : t.fleet.queueReadings}
-          </span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{t.fleet.throughput}</dt>
-        <dd>
-          <Figure
-            value={fleet.meter_days_per_s === null ? null : rate(fleet.meter_days_per_s)}
-            {...(fleet.meter_days_per_s === null ? {} : { unit: "/s" })}
-          />
-          <span class="sub">
-            {fleet.meter_days_per_s === null ? t.fleet.throughputNone : t.fleet.throughputSub}
-          </span>
-        </dd>
-      </div>
-    </dl>
+    <Strip testid="fleet-stats" dim={dim}>
+      <Stat
+        name={f.readToday}
+        sub={
+          today.expected > 0 ? (
+            <>
+              <Num text={String(today.received)} /> {f.readTodaySub} <Num text={String(today.expected)} />
+            </>
+          ) : (
+            f.nothingDue
+          )
+        }
+      >
+        <Figure value={percent(today.received, today.expected)} unit="%" />
+      </Stat>
+      <Stat name={f.last30} sub={month.expected > 0 ? f.underTarget(month.days_under_target) : f.nothingDue}>
+        <Figure value={percent(month.received, month.expected)} unit="%" />
+      </Stat>
+      <Stat
+        name={f.late}
+        sub={fleet.silent > 0 ? <Status shape="off">{f.silentSub(fleet.silent)}</Status> : f.lateNone}
+      >
+        <Num text={String(fleet.late)} />
+      </Stat>
+      <Stat
+        name={f.alarms}
+        sub={
+          fleet.alarms_critical > 0 ? (
+            <Status shape="crit">{f.critical(fleet.alarms_critical)}</Status>
+          ) : (
+            f.alarmsNone
+          )
+        }
+      >
+        <Num text={String(fleet.alarms_open)} />
+      </Stat>
+      <Stat
+        name={f.queue}
+        sub={
+          fleet.queue === 0
+            ? f.queueEmpty
+            : eta !== null && eta >= 1000
+              ? f.queueEta(age(eta))
+              : f.queueReadings
+        }
+      >
+        <Num text={String(fleet.queue)} />
+      </Stat>
+      <Stat name={f.throughput} sub={pace === null ? f.throughputNone : f.throughputSub}>
+        <Figure value={pace === null ? null : rate(pace)} unit="/s" />
+      </Stat>
+    </Strip>
   );
 }
 

@@ -1,17 +1,15 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
-import { Icon } from "../components/icons.tsx";
-import { Shell } from "../components/shell.tsx";
+import { Neighbours, useNeighbours } from "../components/neighbours.tsx";
+import { ObjectPage } from "../components/page.tsx";
 import { Load, Skeleton } from "../components/states.tsx";
 import { Pill, shapeOf } from "../components/status.tsx";
 import { api } from "../lib/api.ts";
-import { useKey, useLiveEvent, useLoad, useNow, useTopic, type Loaded } from "../lib/hooks.ts";
-import { navigate } from "../lib/router.ts";
+import { useBurst, useLiveEvent, useLoad, useNow, useTopic, type Loaded } from "../lib/hooks.ts";
 import { siteZone } from "../lib/session.ts";
 import { age, exact, HOUR, parse, when } from "../lib/time.ts";
 import type { Meter } from "../lib/types.ts";
 import { t } from "../texts/en.ts";
-import { Absent } from "./absent.tsx";
 import { EventsCard, EventsPage } from "./meter/events.tsx";
 import { Identity, PathCard } from "./meter/identity.tsx";
 import { OrdersCard } from "./meter/orders.tsx";
@@ -19,6 +17,8 @@ import { LivePower } from "./meter/power.tsx";
 import { ProfileCard } from "./meter/profile.tsx";
 import { RegistersCard } from "./meter/registers.tsx";
 
+/** Changes come in bursts while the collector reads; so long after one of them all is read again. */
+const AGAIN_MS = 400;
 const TABS = ["overview", "profile", "registers", "events", "orders"] as const;
 
 /** One meter: what it says, how old that is, and whether it may be trusted. */
@@ -28,71 +28,45 @@ export function MeterPage({ id, tab }: { id: string; tab: string }) {
   // The stream refuses a meter that there is not, so that it is asked for only when it is known.
   useTopic(loaded.data === null ? null : `meter:${id}`);
 
-  // Changes come in bursts while the collector reads; they are answered once.
-  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
   const changed = useRef(new Set<() => void>());
-  useLiveEvent<{ id: string }>("meter", (event) => {
-    if (event.id !== id || timer.current !== null) return;
-    timer.current = setTimeout(() => {
-      timer.current = null;
-      loaded.reload();
-      registers.reload();
-      for (const reload of changed.current) reload();
-    }, 400);
+  const again = useBurst(AGAIN_MS, () => {
+    loaded.reload();
+    registers.reload();
+    for (const reload of changed.current) reload();
   });
-  useEffect(
-    () => () => {
-      if (timer.current !== null) clearTimeout(timer.current);
-    },
-    [],
-  );
+  useLiveEvent<{ id: string }>("meter", (event) => {
+    if (event.id === id) again();
+  });
   const onChange = (reload: () => void): (() => void) => {
     changed.current.add(reload);
     return () => changed.current.delete(reload);
   };
 
   const meter = loaded.data;
-  const go = (other: string | null | undefined): void => {
-    if (other) navigate(`/meters/${other}${tab === "overview" ? "" : `/${tab}`}`);
+  const ways = {
+    previous: meter?.previous ? addressOf(meter.previous, tab) : null,
+    next: meter?.next ? addressOf(meter.next, tab) : null,
   };
-  useKey("[", () => go(meter?.previous));
-  useKey("]", () => go(meter?.next));
+  useNeighbours(ways);
 
   const name = meter?.name ?? t.meter.one;
   const crumbs = [{ text: t.nav.fleet, href: "/fleet" }, { text: name }];
 
-  const { error } = loaded;
-  if (error && (meter === null || error.failure === "not_found")) {
-    return (
-      <Absent
-        of={{ ...loaded, error }}
-        name={name}
-        what={t.meter.what}
-        crumbs={crumbs}
-        unknownTitle={t.meter.unknownTitle}
-        unknownText={t.meter.unknownText}
-      />
-    );
-  }
   return (
-    <Shell title={name} crumbs={crumbs}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{name}</h1>
-          <div class="lead">{meter ? <Lead meter={meter} /> : <span class="skel w4" />}</div>
-        </div>
-        {meter ? (
-          <div class="actions steps-actions">
-            <Neighbour to={meter.previous} tab={tab} label={t.meter.previous} icon="chevron-left" />
-            <Neighbour to={meter.next} tab={tab} label={t.meter.next} icon="chevron-right" />
-          </div>
-        ) : null}
-      </div>
+    <ObjectPage
+      of={loaded}
+      title={name}
+      what={t.meter.what}
+      texts={t.meter}
+      crumbs={crumbs}
+      lead={meter ? <Lead meter={meter} /> : <span class="skel w4" />}
+      neighbours={meter ? <Neighbours {...ways} texts={t.meter} testid="meter" /> : null}
+    >
       <nav class="tabs" aria-label={t.meter.tabs}>
         {TABS.map((one) => (
           <a
             key={one}
-            href={`/meters/${id}${one === "overview" ? "" : `/${one}`}`}
+            href={addressOf(id, one)}
             aria-current={one === tab ? "page" : undefined}
             data-testid={`meter-tab-${one}`}
           >
@@ -111,33 +85,12 @@ export function MeterPage({ id, tab }: { id: string; tab: string }) {
       ) : (
         <EventsPage id={id} onChange={onChange} />
       )}
-    </Shell>
+    </ObjectPage>
   );
 }
 
-function Neighbour({
-  to,
-  tab,
-  label,
-  icon,
-}: {
-  to: string | null;
-  tab: string;
-  label: string;
-  icon: "chevron-left" | "chevron-right";
-}) {
-  if (to === null) return null;
-  return (
-    <a
-      class="btn icon"
-      href={`/meters/${to}${tab === "overview" ? "" : `/${tab}`}`}
-      aria-label={label}
-      title={label}
-      data-testid={`meter-${icon === "chevron-left" ? "previous" : "next"}`}
-    >
-      <Icon name={icon} />
-    </a>
-  );
+function addressOf(id: string, tab: string): string {
+  return `/meters/${id}${tab === "overview" ? "" : `/${tab}`}`;
 }
 
 function Lead({ meter }: { meter: Meter }) {

@@ -1,22 +1,19 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { Card } from "../components/card.tsx";
-import { Icon } from "../components/icons.tsx";
 import { NoValue } from "../components/number.tsx";
-import { Shell } from "../components/shell.tsx";
-import { Failed, Load } from "../components/states.tsx";
+import { ObjectPage, Page } from "../components/page.tsx";
+import { Load, Notice, Refused } from "../components/states.tsx";
 import { Status, type Shape } from "../components/status.tsx";
-import { Time } from "../components/time.tsx";
-import { ApiError } from "../lib/api.ts";
-import { useLoad, useMedia, useNow } from "../lib/hooks.ts";
+import { Table } from "../components/table.tsx";
+import { Stamp } from "../components/time.tsx";
+import { useAct, useLoad, useMedia, useNow } from "../lib/hooks.ts";
 import { orderApi } from "../lib/order-api.ts";
 import { place } from "../lib/router.ts";
 import { siteZone } from "../lib/session.ts";
 import { useStore } from "../lib/store.ts";
 import { clockSeconds, exact, parse } from "../lib/time.ts";
 import type { MeterOrder } from "../lib/types.ts";
-import { t } from "../texts/en.ts";
 import { orders as T } from "../texts/orders.en.ts";
-import { NotFound } from "./not-found.tsx";
 import { OrderLines, readBackOf, shapeOfOrder, whatOf } from "./orders/parts.tsx";
 
 export { GiveOrderPage } from "./orders/give.tsx";
@@ -33,26 +30,12 @@ export function OrdersPage() {
   const narrow = useMedia("(max-width: 1279px)");
   const last = loaded.data?.rows.at(-1)?.number ?? 0;
   return (
-    <Shell title={T.title} crumbs={[{ text: T.title }]}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{T.title}</h1>
-          <p class="lead">
-            <span>{T.lead}</span>
-          </p>
-        </div>
-      </div>
+    <Page title={T.title} crumbs={[{ text: T.title }]} lead={<span>{T.lead}</span>}>
       <section class="card" aria-label={T.title} data-testid="orders-list">
         <Load of={loaded} what={T.what}>
           {(list) =>
             list.rows.length === 0 ? (
-              <div class="state" data-testid="state-empty">
-                <span class="ic">
-                  <Icon name="inbox" />
-                </span>
-                <h2>{T.none}</h2>
-                <p>{T.noneText}</p>
-              </div>
+              <Notice kind="empty" icon="inbox" title={T.none} text={T.noneText} />
             ) : narrow ? (
               <OrderLines rows={list.rows} named />
             ) : (
@@ -75,47 +58,41 @@ export function OrdersPage() {
           </footer>
         ) : null}
       </section>
-    </Shell>
+    </Page>
   );
 }
 
 function OrderTable({ rows }: { rows: MeterOrder[] }) {
   const now = useNow(10_000);
   return (
-    <table class="tbl plain">
-      <caption class="vh">{T.caption}</caption>
-      <thead>
-        <tr>
-          <th scope="col">{T.columns.state}</th>
-          <th scope="col">{T.columns.order}</th>
-          <th scope="col">{T.columns.meter}</th>
-          <th scope="col">{T.columns.reason}</th>
-          <th scope="col" class="r">
-            {T.columns.given}
+    <Table
+      caption={T.caption}
+      columns={[
+        T.columns.state,
+        T.columns.order,
+        T.columns.meter,
+        T.columns.reason,
+        { text: T.columns.given, class: "r" },
+      ]}
+    >
+      {rows.map((row) => (
+        <tr key={row.number} data-testid="order-row" data-id={row.number} data-state={row.state}>
+          <td>
+            <Status shape={shapeOfOrder(row.state)}>{T.state[row.state]}</Status>
+          </td>
+          <th scope="row">
+            <a href={`/orders/${row.number}`}>{whatOf(row)}</a>
           </th>
+          <td>
+            <a href={`/meters/${row.meter}`}>{row.place === "" ? row.name : row.place}</a>
+          </td>
+          <td class="t2 wr">{row.reason === "" ? <NoValue /> : row.reason}</td>
+          <td class="r">
+            <Stamp at={row.t} now={now} none={null} />
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {rows.map((row) => {
-          const at = parse(row.t);
-          return (
-            <tr key={row.number} data-testid="order-row" data-id={row.number} data-state={row.state}>
-              <td>
-                <Status shape={shapeOfOrder(row.state)}>{T.state[row.state]}</Status>
-              </td>
-              <th scope="row">
-                <a href={`/orders/${row.number}`}>{whatOf(row)}</a>
-              </th>
-              <td>
-                <a href={`/meters/${row.meter}`}>{row.place === "" ? row.name : row.place}</a>
-              </td>
-              <td class="t2 wr">{row.reason === "" ? <NoValue /> : row.reason}</td>
-              <td class="r">{at === null ? null : <Time at={at} now={now} />}</td>
-            </tr>
-          );
-        })}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }
 
@@ -130,50 +107,38 @@ export function OrderPage({ number }: { number: number }) {
     return () => clearInterval(timer);
   }, [open]);
   const now = useNow(500);
-  const crumbs = [LIST, { text: T.one(number) }];
-  if (loaded.error?.failure === "not_found") {
-    return (
-      <Shell ownFind title={T.unknownTitle} crumbs={crumbs}>
-        <NotFound title={T.unknownTitle} text={T.unknownText} />
-      </Shell>
-    );
-  }
   const title =
     order === null ? T.one(number) : T.orderTitle[order.kind](order.place === "" ? order.name : order.place);
   const due = parse(order?.due ?? null);
   const left = order?.state === "armed" && due !== null ? Math.max(0, Math.ceil((due - now) / 1_000)) : null;
   return (
-    <Shell title={left === null ? title : `${T.seconds(left)} · ${title}`} crumbs={crumbs}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{title}</h1>
-          <p class="lead">
-            <span>{T.one(number)}</span>
-            {order === null ? null : <a href={`/meters/${order.meter}`}>{order.name}</a>}
-          </p>
-        </div>
-      </div>
-      {order === null ? (
-        <section class="card">
-          {loaded.error ? (
-            <Failed error={loaded.error} what={T.whatOne} onRetry={loaded.reload} />
-          ) : (
-            <Load of={loaded} what={T.whatOne}>
-              {() => null}
-            </Load>
-          )}
-        </section>
-      ) : (
-        <div class="grid">
-          <div class="stack c8">
-            <Stages order={order} left={left} />
+    <ObjectPage
+      of={loaded}
+      title={left === null ? title : `${T.seconds(left)} · ${title}`}
+      heading={title}
+      what={T.whatOne}
+      texts={T}
+      crumbs={[LIST, { text: T.one(number) }]}
+      lead={
+        <>
+          <span>{T.one(number)}</span>
+          {order === null ? null : <a href={`/meters/${order.meter}`}>{order.name}</a>}
+        </>
+      }
+    >
+      <Load of={loaded} what={T.whatOne} card>
+        {(one) => (
+          <div class="grid">
+            <div class="stack c8">
+              <Stages order={one} left={left} />
+            </div>
+            <div class="stack c4">
+              <Outcome order={one} left={left} reload={loaded.reload} />
+            </div>
           </div>
-          <div class="stack c4">
-            <Outcome order={order} left={left} reload={loaded.reload} />
-          </div>
-        </div>
-      )}
-    </Shell>
+        )}
+      </Load>
+    </ObjectPage>
   );
 }
 
@@ -238,19 +203,13 @@ function Stages({ order, left }: { order: MeterOrder; left: number | null }) {
 }
 
 function Outcome({ order, left, reload }: { order: MeterOrder; left: number | null; reload: () => void }) {
-  const [failed, setFailed] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { busy, refused, run } = useAct();
   const at = parse(order.t);
   const read = readBackOf(order);
   const stop = async (): Promise<void> => {
-    setBusy(true);
-    setFailed(null);
-    try {
+    await run(async () => {
       await orderApi.stop(order.number);
-    } catch (cause) {
-      setFailed(cause instanceof ApiError && cause.message ? cause.message : t.state.offlineTitle);
-    }
-    setBusy(false);
+    });
     reload();
   };
   return (
@@ -282,11 +241,7 @@ function Outcome({ order, left, reload }: { order: MeterOrder; left: number | nu
         {order.text === "" ? null : <p>{`${T.text}: ${order.text}`}</p>}
         {order.reason === "" ? null : <p class="t2">{order.reason}</p>}
         {at === null ? null : <p class="t3">{T.given(order.who, exact(at, siteZone()))}</p>}
-        {failed === null ? null : (
-          <p class="err" role="alert" data-testid="order-failed">
-            <Status shape="crit">{failed}</Status>
-          </p>
-        )}
+        <Refused text={refused} testid="order-failed" />
         <a class="btn full" href={`/meters/${order.meter}`} data-testid="order-to-meter">
           {T.toMeter}
         </a>

@@ -1,16 +1,15 @@
-import { Icon } from "../components/icons.tsx";
-import { Shell } from "../components/shell.tsx";
+import { FirstSteps } from "../components/first-steps.tsx";
+import { Neighbours, useNeighbours } from "../components/neighbours.tsx";
+import { ObjectPage, Page } from "../components/page.tsx";
 import { Load, Skeleton } from "../components/states.tsx";
 import { Pill, shapeOf } from "../components/status.tsx";
 import { Time } from "../components/time.tsx";
 import { api } from "../lib/api.ts";
-import { useKey, useLoad, useNow } from "../lib/hooks.ts";
-import { navigate } from "../lib/router.ts";
+import { useLoad, useNow } from "../lib/hooks.ts";
 import { siteZone } from "../lib/session.ts";
 import { age, HOUR, parse, when } from "../lib/time.ts";
 import type { OutletMeter } from "../lib/types.ts";
 import { t } from "../texts/en.ts";
-import { Absent } from "./absent.tsx";
 import { OutletMetersTable, three, useOutletEvents, useOutletMeters } from "./fleet/outlets.tsx";
 import { CostCard } from "./outlets/cost.tsx";
 import { OrderPage } from "./outlets/order.tsx";
@@ -24,43 +23,23 @@ const LIST = { text: t.outlets.title, href: "/outlet-meters" };
 export function OutletMetersPage() {
   const loaded = useOutletMeters();
   return (
-    <Shell title={t.outlets.title} crumbs={[FLEET, { text: t.outlets.title }]}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{t.outlets.title}</h1>
-          <p class="lead">
-            <span>{t.outlets.lead}</span>
-          </p>
-        </div>
-      </div>
+    <Page
+      title={t.outlets.title}
+      crumbs={[FLEET, { text: t.outlets.title }]}
+      lead={<span>{t.outlets.lead}</span>}
+    >
       <section class="card" aria-label={t.outlets.title}>
         <Load of={loaded} what={t.outlets.what}>
           {(list) =>
             list.rows.length === 0 ? (
-              <div class="enrol" data-testid="state-empty">
-                <div class="state">
-                  <span class="ic">
-                    <Icon name="inbox" />
-                  </span>
-                  <h2>{t.outlets.empty}</h2>
-                  <p>{t.outlets.emptyText}</p>
-                </div>
-                <ol class="enrol-steps">
-                  {t.outlets.emptySteps.map(([what, how]) => (
-                    <li key={what}>
-                      <span>{what}</span>
-                      <pre>{how}</pre>
-                    </li>
-                  ))}
-                </ol>
-              </div>
+              <FirstSteps texts={t.outlets} icon="inbox" within />
             ) : (
               <OutletMetersTable rows={list.rows} />
             )
           }
         </Load>
       </section>
-    </Shell>
+    </Page>
   );
 }
 
@@ -75,55 +54,33 @@ export function OutletMeterPage({ id }: { id: number }) {
     orders.reload();
   });
   const meter = loaded.data;
-  const go = (other: number | null | undefined): void => {
-    if (other != null) navigate(`/outlet-meters/${other}`);
-  };
-  useKey("[", () => go(meter?.previous));
-  useKey("]", () => go(meter?.next));
+  const way = (other: number | null | undefined): string | null =>
+    other == null ? null : `/outlet-meters/${other}`;
+  const ways = { previous: way(meter?.previous), next: way(meter?.next) };
+  useNeighbours(ways);
   const name = t.outlets.one(three(id));
   const crumbs = [FLEET, LIST, { text: name }];
-  const { error } = loaded;
-  if (error && (meter === null || error.failure === "not_found")) {
-    return (
-      <Absent
-        of={{ ...loaded, error }}
-        name={name}
-        what={t.outlets.whatOne}
-        crumbs={crumbs}
-        unknownTitle={t.outlets.unknownTitle}
-        unknownText={t.outlets.unknownText}
-      />
-    );
-  }
   return (
-    <Shell title={name} crumbs={crumbs}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{name}</h1>
-          <div class="lead">{meter ? <Lead meter={meter} /> : <span class="skel w4" />}</div>
-        </div>
-        {meter ? (
-          <div class="actions steps-actions">
-            <Neighbour to={meter.previous} label={t.outlets.previous} icon="chevron-left" />
-            <Neighbour to={meter.next} label={t.outlets.next} icon="chevron-right" />
-          </div>
-        ) : null}
-      </div>
+    <ObjectPage
+      of={loaded}
+      title={name}
+      what={t.outlets.whatOne}
+      texts={t.outlets}
+      crumbs={crumbs}
+      lead={meter ? <Lead meter={meter} /> : <span class="skel w4" />}
+      neighbours={meter ? <Neighbours {...ways} texts={t.outlets} testid="outlet" /> : null}
+    >
       <div class="grid">
         <div class="stack c8">
-          {meter ? (
-            <>
-              <OutletsCard meter={meter} />
-              <UsageCard meter={meter} />
-              <JournalCard loaded={orders} />
-            </>
-          ) : (
-            <section class="card">
-              <Load of={loaded} what={t.outlets.whatOne} shape={<Skeleton lines={6} />}>
-                {() => null}
-              </Load>
-            </section>
-          )}
+          <Load of={loaded} what={t.outlets.whatOne} shape={<Skeleton lines={6} />} card>
+            {(one) => (
+              <>
+                <OutletsCard meter={one} />
+                <UsageCard meter={one} />
+                <JournalCard loaded={orders} />
+              </>
+            )}
+          </Load>
         </div>
         <div class="stack c4">
           {meter ? (
@@ -136,30 +93,13 @@ export function OutletMeterPage({ id }: { id: number }) {
           ) : null}
         </div>
       </div>
-    </Shell>
+    </ObjectPage>
   );
 }
 
 /** A page of its own for one order. */
 export function OutletOrderPage({ id }: { id: number }) {
   return <OrderPage id={id} crumbs={[FLEET, LIST]} />;
-}
-
-function Neighbour({
-  to,
-  label,
-  icon,
-}: {
-  to: number | null;
-  label: string;
-  icon: "chevron-left" | "chevron-right";
-}) {
-  if (to === null) return null;
-  return (
-    <a class="btn icon" href={`/outlet-meters/${to}`} aria-label={label} title={label}>
-      <Icon name={icon} />
-    </a>
-  );
 }
 
 function Lead({ meter }: { meter: OutletMeter }) {

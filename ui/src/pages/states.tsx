@@ -3,7 +3,7 @@ import { Card } from "../components/card.tsx";
 import { Field } from "../components/controls.tsx";
 import { Icon } from "../components/icons.tsx";
 import { Num } from "../components/number.tsx";
-import { Shell } from "../components/shell.tsx";
+import { Page } from "../components/page.tsx";
 import { Failed, Loading, Notice } from "../components/states.tsx";
 import { Pill, Status } from "../components/status.tsx";
 import { toast } from "../components/toasts.tsx";
@@ -17,13 +17,11 @@ export function StatesPage() {
   const [since] = useState(() => now() - 6_000);
   const nothing = (): void => undefined;
   return (
-    <Shell title="States and components" crumbs={[{ text: "States and components" }]}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>States and components</h1>
-          <p class="lead">One sheet to look at. Not a page of the product.</p>
-        </div>
-      </div>
+    <Page
+      title="States and components"
+      crumbs={[{ text: "States and components" }]}
+      lead="One sheet to look at. Not a page of the product."
+    >
       <div class="banner warn">
         <span class="st st-warn">
           <svg class="s" viewBox="0 0 12 12" aria-hidden="true">
@@ -223,6 +221,6 @@ export function StatesPage() {
           />
         </section>
       </div>
-    </Shell>
+    </Page>
   );
 }

@@ -12,6 +12,7 @@ import { Card } from "../card.tsx";
 import { Segments } from "../controls.tsx";
 import { Icon } from "../icons.tsx";
 import { Popover } from "../popover.tsx";
+import { Table } from "../table.tsx";
 import { toast } from "../toasts.tsx";
 import type { PlotHandle, PlotSpec } from "./spec.ts";
 
@@ -209,27 +210,18 @@ export function Twin({ table, testid }: { table: TwinTable; testid: string }) {
   const rows = table.rows();
   return (
     <div class="twin" role="region" aria-label={table.caption} tabIndex={0} data-testid={`${testid}-table`}>
-      <table class="tbl plain">
-        <caption class="vh">{table.caption}</caption>
-        <thead>
-          <tr>
-            {table.head.map((column) => (
-              <th scope="col" key={column.text} class={classOf(column)}>
-                {column.text}
-              </th>
-            ))}
+      <Table
+        caption={table.caption}
+        columns={table.head.map((column) => ({ text: column.text, class: classOf(column) }))}
+      >
+        {rows.map((row, r) => (
+          <tr key={r}>
+            {row.map((cell, i) =>
+              i === 0 ? <th scope="row">{cell}</th> : <td class={classOf(table.head[i])}>{cell}</td>,
+            )}
           </tr>
-        </thead>
-        <tbody>
-          {rows.map((row, r) => (
-            <tr key={r}>
-              {row.map((cell, i) =>
-                i === 0 ? <th scope="row">{cell}</th> : <td class={classOf(table.head[i])}>{cell}</td>,
-              )}
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
     </div>
   );
 }

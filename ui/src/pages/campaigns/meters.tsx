@@ -3,6 +3,7 @@ import { ChipSelect } from "../../components/controls.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Load, Notice, Skeleton } from "../../components/states.tsx";
 import { Status, type Shape } from "../../components/status.tsx";
+import { Table } from "../../components/table.tsx";
 import { Time } from "../../components/time.tsx";
 import { grouped } from "../../lib/format.ts";
 import { useKey, useNow, type Loaded } from "../../lib/hooks.ts";
@@ -194,47 +195,40 @@ function Rows({ rows, now }: { rows: CampaignMeter[]; now: number }) {
   const c = T.meterColumns;
   return (
     <>
-      <table class="tbl plain campaign-tbl only-wide" data-testid="campaign-meter-table">
-        <caption class="vh">{T.metersCaption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{c.state}</th>
-            <th scope="col">{c.meter}</th>
-            <th scope="col" class="hide-m">
-              {c.place}
+      <Table
+        class="campaign-tbl only-wide"
+        testid="campaign-meter-table"
+        caption={T.metersCaption}
+        columns={[
+          c.state,
+          c.meter,
+          { text: c.place, class: "hide-m" },
+          { text: c.ring, class: "r" },
+          { text: c.asked, class: "r" },
+          c.next,
+        ]}
+      >
+        {rows.map((meter) => (
+          <tr key={meter.id} data-testid="campaign-meter" data-id={meter.id} data-state={meter.step}>
+            <td>
+              <State meter={meter} />
+            </td>
+            <th scope="row">
+              <a href={`/meters/${meter.id}`}>{meter.name}</a>
             </th>
-            <th scope="col" class="r">
-              {c.ring}
-            </th>
-            <th scope="col" class="r">
-              {c.asked}
-            </th>
-            <th scope="col">{c.next}</th>
+            <td class="t2 clip hide-m">{meter.place === "" ? <NoValue /> : meter.place}</td>
+            <td class="r">
+              <Num text={String(meter.ring + 1)} />
+            </td>
+            <td class="r">
+              <Num text={String(meter.bitmaps[0] + meter.bitmaps[1])} />
+            </td>
+            <td class="wr">
+              <Next meter={meter} now={now} />
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {rows.map((meter) => (
-            <tr key={meter.id} data-testid="campaign-meter" data-id={meter.id} data-state={meter.step}>
-              <td>
-                <State meter={meter} />
-              </td>
-              <th scope="row">
-                <a href={`/meters/${meter.id}`}>{meter.name}</a>
-              </th>
-              <td class="t2 clip hide-m">{meter.place === "" ? <NoValue /> : meter.place}</td>
-              <td class="r">
-                <Num text={String(meter.ring + 1)} />
-              </td>
-              <td class="r">
-                <Num text={String(meter.bitmaps[0] + meter.bitmaps[1])} />
-              </td>
-              <td class="wr">
-                <Next meter={meter} now={now} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
       <ul class="cards only-narrow" data-testid="campaign-meter-cards">
         {rows.map((meter) => (
           <li key={meter.id} data-testid="campaign-meter" data-id={meter.id} data-state={meter.step}>

@@ -1,14 +1,13 @@
 import { useRef, useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Icon } from "../../components/icons.tsx";
-import { Load, Skeleton } from "../../components/states.tsx";
+import { Load, Refused, Skeleton } from "../../components/states.tsx";
 import { Status, type Shape } from "../../components/status.tsx";
 import { Time } from "../../components/time.tsx";
 import { toast } from "../../components/toasts.tsx";
-import { ApiError } from "../../lib/api.ts";
 import { campaignApi } from "../../lib/campaign-api.ts";
 import { grouped } from "../../lib/format.ts";
-import { useNow, type Loaded } from "../../lib/hooks.ts";
+import { reasonOf, useNow, type Loaded } from "../../lib/hooks.ts";
 import { live } from "../../lib/live-client.ts";
 import { siteZone } from "../../lib/session.ts";
 import { useStore } from "../../lib/store.ts";
@@ -37,8 +36,7 @@ export function ImageCard({
 }) {
   const [sending, setSending] = useState<string | null>(null);
   const [failed, setFailed] = useState<string | null>(null);
-  const fail = (cause: unknown): void =>
-    setFailed(cause instanceof ApiError && cause.message ? cause.message : T.notSent);
+  const fail = (cause: unknown): void => setFailed(reasonOf(cause, T.notSent));
   const send = async (file: File | undefined): Promise<void> => {
     if (file === undefined || sending !== null) return;
     setFailed(null);
@@ -112,11 +110,7 @@ export function ImageCard({
           </>
         )}
       </Load>
-      {failed === null ? null : (
-        <p class="err pad" role="alert" data-testid="new-image-failed">
-          <Status shape="crit">{failed}</Status>
-        </p>
-      )}
+      <Refused text={failed} testid="new-image-failed" class="pad" />
     </Card>
   );
 }

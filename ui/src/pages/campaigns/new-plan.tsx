@@ -1,8 +1,10 @@
 import { Card } from "../../components/card.tsx";
 import { Icon } from "../../components/icons.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
-import { Notice } from "../../components/states.tsx";
+import { Notice, Refused } from "../../components/states.tsx";
 import { Status } from "../../components/status.tsx";
+import { Stat, Strip } from "../../components/strip.tsx";
+import { Table } from "../../components/table.tsx";
 import { perCent, span } from "../../lib/campaign.ts";
 import { grouped } from "../../lib/format.ts";
 import { live } from "../../lib/live-client.ts";
@@ -61,11 +63,7 @@ export function PlanCard({
       aside={at === null ? null : <span class="t3 hide-n">{T.asOf(clockSeconds(at, siteZone()))}</span>}
       end={plan === null ? null : button}
     >
-      {failed === null ? null : (
-        <p class="err pad" role="alert" data-testid="new-plan-failed">
-          <Status shape="crit">{failed}</Status>
-        </p>
-      )}
+      <Refused text={failed} testid="new-plan-failed" class="pad" />
       {changed ? (
         <p class="pad" role="status" data-testid="new-plan-changed">
           <Status shape="warn">{T.changed}</Status>
@@ -90,36 +88,20 @@ function Plan({ plan }: { plan: CampaignPlan }) {
   const out = plan.chosen - plan.meters;
   return (
     <>
-      <dl class="strip inside" data-testid="new-plan-figures">
-        <div class="stat">
-          <dt>{T.takePart}</dt>
-          <dd>
-            <Num text={String(plan.meters)} />
-            <span class="sub">{T.ofChosen(many(plan.chosen))}</span>
-          </dd>
-        </div>
-        <div class="stat">
-          <dt>{T.leftOut}</dt>
-          <dd>
-            <Num text={String(out)} />
-            <span class="sub">{out === 0 ? T.nobodyOut : T.leftOutSub}</span>
-          </dd>
-        </div>
-        <div class="stat">
-          <dt>{T.time}</dt>
-          <dd>
-            {plan.allowed_s === null ? <NoValue /> : span(plan.allowed_s)}
-            <span class="sub">{plan.allowed_s === null ? T.noTime : T.timeSub}</span>
-          </dd>
-        </div>
-        <div class="stat">
-          <dt>{T.between}</dt>
-          <dd>
-            {span(plan.soak_s)}
-            <span class="sub">{T.betweenSub}</span>
-          </dd>
-        </div>
-      </dl>
+      <Strip class="inside" testid="new-plan-figures">
+        <Stat name={T.takePart} sub={T.ofChosen(many(plan.chosen))}>
+          <Num text={String(plan.meters)} />
+        </Stat>
+        <Stat name={T.leftOut} sub={out === 0 ? T.nobodyOut : T.leftOutSub}>
+          <Num text={String(out)} />
+        </Stat>
+        <Stat name={T.time} sub={plan.allowed_s === null ? T.noTime : T.timeSub}>
+          {plan.allowed_s === null ? <NoValue /> : span(plan.allowed_s)}
+        </Stat>
+        <Stat name={T.between} sub={T.betweenSub}>
+          {span(plan.soak_s)}
+        </Stat>
+      </Strip>
       {plan.meters === 0 ? (
         <Notice kind="nomatch" icon="search-x" title={T.nobody} text={T.nobodyText} />
       ) : (
@@ -195,33 +177,27 @@ function LeftOut({ plan, out }: { plan: CampaignPlan; out: number }) {
           </li>
         ))}
       </ul>
-      <table class="tbl plain campaign-tbl">
-        <caption class="vh">{T.outCaption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{T.outWhy}</th>
-            <th scope="col">{T.outMeter}</th>
-            <th scope="col" class="hide-n">
-              {T.outPlace}
+      <Table
+        class="campaign-tbl"
+        caption={T.outCaption}
+        columns={[
+          T.outWhy,
+          T.outMeter,
+          { text: T.outPlace, class: "hide-n" },
+          { text: T.outRuns, class: "r hide-n" },
+        ]}
+      >
+        {named.map((meter) => (
+          <tr key={meter.id} data-testid="new-plan-left" data-id={meter.reason}>
+            <td class="wr">{reasonOf(meter)}</td>
+            <th scope="row">
+              <a href={`/meters/${meter.id}`}>{meter.name}</a>
             </th>
-            <th scope="col" class="r hide-n">
-              {T.outRuns}
-            </th>
+            <td class="hide-n clip">{meter.place}</td>
+            <td class="r hide-n">{meter.firmware ?? <NoValue />}</td>
           </tr>
-        </thead>
-        <tbody>
-          {named.map((meter) => (
-            <tr key={meter.id} data-testid="new-plan-left" data-id={meter.reason}>
-              <td class="wr">{reasonOf(meter)}</td>
-              <th scope="row">
-                <a href={`/meters/${meter.id}`}>{meter.name}</a>
-              </th>
-              <td class="hide-n clip">{meter.place}</td>
-              <td class="r hide-n">{meter.firmware ?? <NoValue />}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
       {out > named.length ? <p class="list-note t3">{T.outMore(many(out - named.length))}</p> : null}
     </>
   );

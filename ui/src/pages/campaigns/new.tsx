@@ -1,17 +1,15 @@
 import { useState } from "preact/hooks";
 import { Decision } from "../../components/decision.tsx";
-import { Shell } from "../../components/shell.tsx";
-import { ApiError } from "../../lib/api.ts";
+import { Page } from "../../components/page.tsx";
 import { campaignApi } from "../../lib/campaign-api.ts";
 import { NEW_DRAFT, readDraft, type Draft, type DraftField } from "../../lib/campaign-draft.ts";
 import { grouped } from "../../lib/format.ts";
-import { useLoad, useNow } from "../../lib/hooks.ts";
+import { useAct, useLoad, useNow } from "../../lib/hooks.ts";
 import { navigate } from "../../lib/router.ts";
 import { MINUTE, parse } from "../../lib/time.ts";
 import type { CampaignPlan, NewCampaign } from "../../lib/types.ts";
 import { campaigns as C } from "../../texts/campaigns.en.ts";
 import { campaignNew as T } from "../../texts/campaign-new.en.ts";
-import { t } from "../../texts/en.ts";
 import { MetersCard, RingsCard, type Change } from "./new-form.tsx";
 import { ImageCard } from "./new-image.tsx";
 import { PlanCard } from "./new-plan.tsx";
@@ -31,8 +29,7 @@ export function NewCampaignPage() {
   const [draft, setDraft] = useState<Draft>(NEW_DRAFT);
   const [shown, setShown] = useState<DraftField[]>([]);
   const [looked, setLooked] = useState<Looked | null>(null);
-  const [looking, setLooking] = useState(false);
-  const [failed, setFailed] = useState<string | null>(null);
+  const { busy: looking, refused, run } = useAct();
   const now = useNow(5_000);
   const images = useLoad("images", (signal) => campaignApi.images(signal));
   const image = images.data?.rows.find((one) => one.id === draft.image) ?? null;
@@ -56,9 +53,7 @@ export function NewCampaignPage() {
       document.getElementById(`new-${first}`)?.focus();
       return;
     }
-    setLooking(true);
-    setFailed(null);
-    try {
+    await run(async () => {
       let asked = body;
       let plan = await campaignApi.plan(asked);
       if (plan.line_pace_ms !== null) {
@@ -67,10 +62,7 @@ export function NewCampaignPage() {
         plan = await campaignApi.plan(asked);
       }
       setLooked({ form, body: asked, plan });
-    } catch (cause) {
-      setFailed(cause instanceof ApiError && cause.message ? cause.message : t.state.offlineTitle);
-    }
-    setLooking(false);
+    });
   };
 
   const plan = looked?.plan ?? null;
@@ -86,13 +78,7 @@ export function NewCampaignPage() {
   })();
   const identifier = image?.identifier ?? "";
   return (
-    <Shell title={T.title} crumbs={[{ text: C.title, href: "/campaigns" }, { text: T.title }]}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{T.title}</h1>
-          <p class="lead">{T.lead}</p>
-        </div>
-      </div>
+    <Page title={T.title} crumbs={[{ text: C.title, href: "/campaigns" }, { text: T.title }]} lead={T.lead}>
       <div class="grid">
         <div class="stack c8">
           <ImageCard loaded={images} chosen={draft.image} onChoose={(id) => change({ image: id })} />
@@ -102,7 +88,7 @@ export function NewCampaignPage() {
             plan={plan}
             changed={changed}
             looking={looking}
-            failed={failed}
+            failed={refused}
             rest={usable ? null : T.blocked.image}
             onLook={() => void look()}
           />
@@ -144,6 +130,6 @@ export function NewCampaignPage() {
           </Decision>
         </div>
       </div>
-    </Shell>
+    </Page>
   );
 }

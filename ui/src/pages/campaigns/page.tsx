@@ -1,16 +1,16 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { Icon } from "../../components/icons.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
-import { Shell } from "../../components/shell.tsx";
-import { Failed, Load, Skeleton } from "../../components/states.tsx";
+import { ObjectPage } from "../../components/page.tsx";
+import { Load, Skeleton } from "../../components/states.tsx";
 import { Pill, Status, shapeOf } from "../../components/status.tsx";
+import { Stat, Strip } from "../../components/strip.tsx";
 import { Time } from "../../components/time.tsx";
 import { toast } from "../../components/toasts.tsx";
-import { ApiError } from "../../lib/api.ts";
 import { campaignApi } from "../../lib/campaign-api.ts";
 import { span } from "../../lib/campaign.ts";
 import { grouped } from "../../lib/format.ts";
-import { useLiveEvent, useLoad, useNow, useTopic } from "../../lib/hooks.ts";
+import { reasonOf, useBurst, useLiveEvent, useLoad, useNow, useTopic } from "../../lib/hooks.ts";
 import { live } from "../../lib/live-client.ts";
 import { useQuery } from "../../lib/router.ts";
 import { siteZone } from "../../lib/session.ts";
@@ -18,7 +18,6 @@ import { useStore } from "../../lib/store.ts";
 import { parse, when } from "../../lib/time.ts";
 import type { Campaign, CampaignRow } from "../../lib/types.ts";
 import { campaigns as T } from "../../texts/campaigns.en.ts";
-import { NotFound } from "../not-found.tsx";
 import { MetersCard, PAGE } from "./meters.tsx";
 import { GroupsCard, ImageCard, PaceCard, RingsCard, WhyCard } from "./parts.tsx";
 
@@ -46,25 +45,13 @@ export function CampaignPage({ id }: { id: number }) {
     campaignApi.meters(id, { ...filter, limit: PAGE }, signal),
   );
   useTopic("campaigns");
-  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
-  const again = useRef<() => void>(() => undefined);
-  again.current = () => {
+  const again = useBurst(AGAIN_MS, () => {
     loaded.reload();
     meters.reload();
-  };
-  useLiveEvent<CampaignRow>("campaign", (row) => {
-    if (row.id !== id || timer.current !== null) return;
-    timer.current = setTimeout(() => {
-      timer.current = null;
-      again.current();
-    }, AGAIN_MS);
   });
-  useEffect(
-    () => () => {
-      if (timer.current !== null) clearTimeout(timer.current);
-    },
-    [],
-  );
+  useLiveEvent<CampaignRow>("campaign", (row) => {
+    if (row.id === id) again();
+  });
   const connection = useStore(live.view).state;
   const [asked, setAsked] = useState(false);
   const stop = (): void => {
@@ -78,7 +65,7 @@ export function CampaignPage({ id }: { id: number }) {
       },
       (cause: unknown) => {
         setAsked(false);
-        toast(cause instanceof ApiError && cause.message ? cause.message : T.stopFailed);
+        toast(reasonOf(cause, T.stopFailed));
       },
     );
   };
@@ -91,34 +78,17 @@ export function CampaignPage({ id }: { id: number }) {
   const one = loaded.data;
   const name = one?.name ?? T.one;
   const crumbs = [{ text: T.title, href: "/campaigns" }, { text: name }];
-  if (loaded.error?.failure === "not_found") {
-    return (
-      <Shell ownFind title={T.unknownTitle} crumbs={crumbs}>
-        <NotFound title={T.unknownTitle} text={T.unknownText} />
-      </Shell>
-    );
-  }
-  if (one === null && loaded.error) {
-    return (
-      <Shell title={name} crumbs={crumbs}>
-        <div class="head">
-          <h1 tabIndex={-1}>{name}</h1>
-        </div>
-        <section class="card">
-          <Failed error={loaded.error} what={T.whatOne} onRetry={loaded.reload} />
-        </section>
-      </Shell>
-    );
-  }
   return (
-    <Shell title={name} crumbs={crumbs}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{name}</h1>
-          <div class="lead">{one ? <Lead one={one} /> : <span class="skel w4" />}</div>
-        </div>
-        {one === null ? null : (
-          <div class="actions">
+    <ObjectPage
+      of={loaded}
+      title={name}
+      what={T.whatOne}
+      texts={T}
+      crumbs={crumbs}
+      lead={one ? <Lead one={one} /> : <span class="skel w4" />}
+      actions={
+        one === null ? null : (
+          <>
             {one.state === "run" ? (
               <button
                 type="button"
@@ -137,10 +107,11 @@ export function CampaignPage({ id }: { id: number }) {
                 {T.resume}
               </a>
             ) : null}
-          </div>
-        )}
-      </div>
-      <Strip one={one} dim={connection === "stale" || connection === "offline"} />
+          </>
+        )
+      }
+    >
+      <Figures one={one} dim={connection === "stale" || connection === "offline"} />
       <div class="grid">
         <Load
           of={loaded}
@@ -174,7 +145,7 @@ export function CampaignPage({ id }: { id: number }) {
           />
         </div>
       </div>
-    </Shell>
+    </ObjectPage>
   );
 }
 
@@ -220,98 +191,70 @@ function tightest(one: Campaign, now: number): { taken: number; limit: number | 
   return found;
 }
 
-function Strip({ one, dim }: { one: Campaign | null; dim: boolean }) {
+function Figures({ one, dim }: { one: Campaign | null; dim: boolean }) {
   const now = useNow(1_000);
   const s = T.stats;
-  if (one === null) {
-    return (
-      <dl class="strip" data-testid="campaign-stats" aria-busy="true">
-        {Object.values(s).map((name) => (
-          <div class="stat" key={name}>
-            <dt>{name}</dt>
-            <dd>
-              <span class="skel w2 tall" />
-            </dd>
-          </div>
-        ))}
-      </dl>
-    );
-  }
+  if (one === null) return <Strip testid="campaign-stats" names={Object.values(s)} />;
   const { progress } = one;
   const all = T.of(grouped(String(progress.meters)));
   const speaks = one.reasons.filter((it) => it.counts).reduce((sum, it) => sum + it.meters, 0);
   const time = tightest(one, now);
   const over = time !== null && time.limit !== null && time.taken > time.limit;
   return (
-    <dl class={dim ? "strip stale" : "strip"} data-testid="campaign-stats">
-      <div class="stat">
-        <dt>{s.meters}</dt>
-        <dd>
-          <Num text={String(progress.meters)} />
-          <span class="sub">{T.groupsSub(progress.groups.length)}</span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{s.hold}</dt>
-        <dd>
-          <Num text={String(progress.verified + progress.active)} unit={all} />
-          <span class="sub">{T.holdSub}</span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{s.run}</dt>
-        <dd>
-          <Num text={String(progress.active)} unit={all} />
-          <span class="sub">{T.runSub}</span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{s.failed}</dt>
-        <dd>
-          <Num text={String(progress.failed)} />
-          <span class="sub">
-            {progress.failed === 0 ? (
-              T.failedNone
-            ) : speaks > 0 ? (
-              <Status shape="crit">{T.failedSub(grouped(String(speaks)))}</Status>
-            ) : (
-              T.failedNoneCounts
-            )}
-          </span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{s.broadcast}</dt>
-        <dd>
-          {progress.blocks_blind === 0 ? (
-            <NoValue />
+    <Strip testid="campaign-stats" dim={dim}>
+      <Stat name={s.meters} sub={T.groupsSub(progress.groups.length)}>
+        <Num text={String(progress.meters)} />
+      </Stat>
+      <Stat name={s.hold} sub={T.holdSub}>
+        <Num text={String(progress.verified + progress.active)} unit={all} />
+      </Stat>
+      <Stat name={s.run} sub={T.runSub}>
+        <Num text={String(progress.active)} unit={all} />
+      </Stat>
+      <Stat
+        name={s.failed}
+        sub={
+          progress.failed === 0 ? (
+            T.failedNone
+          ) : speaks > 0 ? (
+            <Status shape="crit">{T.failedSub(grouped(String(speaks)))}</Status>
           ) : (
-            <Num text={String(progress.blocks_sent)} unit={T.blocks} />
-          )}
-          <span class="sub">
-            {progress.blocks_blind === 0
-              ? T.nothingBroadcast
-              : T.blindSub(grouped(String(progress.blocks_blind)), one.settings.passes)}
-          </span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{s.time}</dt>
-        <dd>
-          {time === null ? <NoValue /> : <span class="n">{span(time.taken)}</span>}
-          <span class="sub">
-            {time === null ? (
-              T.notBegun
-            ) : time.limit === null ? (
-              T.noBound
-            ) : over ? (
-              <Status shape="warn">{T.overLimit(span(time.limit))}</Status>
-            ) : (
-              T.takenOf(span(time.limit))
-            )}
-          </span>
-        </dd>
-      </div>
-    </dl>
+            T.failedNoneCounts
+          )
+        }
+      >
+        <Num text={String(progress.failed)} />
+      </Stat>
+      <Stat
+        name={s.broadcast}
+        sub={
+          progress.blocks_blind === 0
+            ? T.nothingBroadcast
+            : T.blindSub(grouped(String(progress.blocks_blind)), one.settings.passes)
+        }
+      >
+        {progress.blocks_blind === 0 ? (
+          <NoValue />
+        ) : (
+          <Num text={String(progress.blocks_sent)} unit={T.blocks} />
+        )}
+      </Stat>
+      <Stat
+        name={s.time}
+        sub={
+          time === null ? (
+            T.notBegun
+          ) : time.limit === null ? (
+            T.noBound
+          ) : over ? (
+            <Status shape="warn">{T.overLimit(span(time.limit))}</Status>
+          ) : (
+            T.takenOf(span(time.limit))
+          )
+        }
+      >
+        {time === null ? <NoValue /> : <span class="n">{span(time.taken)}</span>}
+      </Stat>
+    </Strip>
   );
 }

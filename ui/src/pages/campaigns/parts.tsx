@@ -1,7 +1,9 @@
 import { Card } from "../../components/card.tsx";
+import { Row } from "../../components/kv.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Notice } from "../../components/states.tsx";
 import { Status, StatusShape, type Shape } from "../../components/status.tsx";
+import { Table } from "../../components/table.tsx";
 import { Time } from "../../components/time.tsx";
 import { perCent, share, span } from "../../lib/campaign.ts";
 import { grouped } from "../../lib/format.ts";
@@ -96,31 +98,18 @@ export function ImageCard({ one }: { one: Campaign }) {
   return (
     <Card id="image" title={T.image} testid="campaign-image">
       <dl class="kv">
-        <div>
-          <dt>{T.identifier}</dt>
-          <dd>{one.image.identifier}</dd>
-        </div>
-        <div>
-          <dt>{T.versionRow}</dt>
-          <dd>
-            <Num text={String(one.image.version)} />
-          </dd>
-        </div>
-        <div>
-          <dt>{T.model}</dt>
-          <dd>{one.image.model}</dd>
-        </div>
-        <div>
-          <dt>{T.length}</dt>
-          <dd>
-            <Num text={String(one.image.length)} unit={T.octets} />
-          </dd>
-        </div>
+        <Row name={T.identifier}>{one.image.identifier}</Row>
+        <Row name={T.versionRow}>
+          <Num text={String(one.image.version)} />
+        </Row>
+        <Row name={T.model}>{one.image.model}</Row>
+        <Row name={T.length}>
+          <Num text={String(one.image.length)} unit={T.octets} />
+        </Row>
         {one.reason === null ? null : (
-          <div data-testid="campaign-why-begun">
-            <dt>{T.begunWhy}</dt>
-            <dd>{one.reason}</dd>
-          </div>
+          <Row name={T.begunWhy} testid="campaign-why-begun">
+            {one.reason}
+          </Row>
         )}
       </dl>
     </Card>
@@ -136,45 +125,27 @@ export function PaceCard({ one }: { one: Campaign }) {
   return (
     <Card id="pace" title={T.pace} testid="campaign-pace">
       <dl class="kv">
-        <div>
-          <dt>{T.perBlock}</dt>
-          <dd>
-            <Num text={String(settings.pace_ms)} unit="ms" />
-          </dd>
-        </div>
-        <div>
-          <dt>{T.perPass}</dt>
-          <dd>{blocks === null ? <NoValue /> : span((blocks * settings.pace_ms) / 1000)}</dd>
-        </div>
-        <div>
-          <dt>{T.passes}</dt>
-          <dd>
-            <Num text={String(settings.passes)} />
-          </dd>
-        </div>
-        <div>
-          <dt>{T.parallel}</dt>
-          <dd>
-            <Num text={String(settings.parallel)} />
-          </dd>
-        </div>
-        <div>
-          <dt>{T.tries}</dt>
-          <dd>{T.triesText(settings.tries, span(settings.retry_s))}</dd>
-        </div>
-        <div>
-          <dt>{T.line}</dt>
-          <dd>
-            {line === null ? (
-              T.lineNone
-            ) : (
-              <>
-                {T.lineText[line.medium]?.(line.credit, line.hops) ?? line.medium}
-                <span class="t3">, {T.lineLoss(perCent(line.loss_permille))}</span>
-              </>
-            )}
-          </dd>
-        </div>
+        <Row name={T.perBlock}>
+          <Num text={String(settings.pace_ms)} unit="ms" />
+        </Row>
+        <Row name={T.perPass}>{blocks === null ? <NoValue /> : span((blocks * settings.pace_ms) / 1000)}</Row>
+        <Row name={T.passes}>
+          <Num text={String(settings.passes)} />
+        </Row>
+        <Row name={T.parallel}>
+          <Num text={String(settings.parallel)} />
+        </Row>
+        <Row name={T.tries}>{T.triesText(settings.tries, span(settings.retry_s))}</Row>
+        <Row name={T.line}>
+          {line === null ? (
+            T.lineNone
+          ) : (
+            <>
+              {T.lineText[line.medium]?.(line.credit, line.hops) ?? line.medium}
+              <span class="t3">, {T.lineLoss(perCent(line.loss_permille))}</span>
+            </>
+          )}
+        </Row>
       </dl>
     </Card>
   );
@@ -318,35 +289,23 @@ export function GroupsCard({ one }: { one: Campaign }) {
       {groups.length === 0 ? (
         <Notice kind="empty" icon="inbox" title={T.noGroups} text={T.noGroupsText} />
       ) : (
-        <table class="tbl plain campaign-tbl">
-          <caption class="vh">{T.groupsCaption}</caption>
-          <thead>
-            <tr>
-              <th scope="col">{c.state}</th>
-              <th scope="col">{c.endpoint}</th>
-              <th scope="col" class="r hide-n">
-                {c.meters}
-              </th>
-              <th scope="col" class="r hide-n">
-                {c.blocks}
-              </th>
-              <th scope="col" class="r">
-                {c.taken}
-              </th>
-              <th scope="col" class="r">
-                {c.limit}
-              </th>
-              <th scope="col" class="r hide-n hide-m">
-                {c.alone}
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {groups.map((group, i) => (
-              <GroupRow key={i} group={group} one={one} now={now} />
-            ))}
-          </tbody>
-        </table>
+        <Table
+          class="campaign-tbl"
+          caption={T.groupsCaption}
+          columns={[
+            c.state,
+            c.endpoint,
+            { text: c.meters, class: "r hide-n" },
+            { text: c.blocks, class: "r hide-n" },
+            { text: c.taken, class: "r" },
+            { text: c.limit, class: "r" },
+            { text: c.alone, class: "r hide-n hide-m" },
+          ]}
+        >
+          {groups.map((group, i) => (
+            <GroupRow key={i} group={group} one={one} now={now} />
+          ))}
+        </Table>
       )}
     </Card>
   );

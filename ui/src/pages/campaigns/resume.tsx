@@ -1,17 +1,15 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
-import { Decision } from "../../components/decision.tsx";
+import { Decided, Decision, Meaning } from "../../components/decision.tsx";
 import { Num } from "../../components/number.tsx";
-import { Shell } from "../../components/shell.tsx";
-import { Failed, Load, Notice } from "../../components/states.tsx";
+import { ObjectPage } from "../../components/page.tsx";
+import { Load, Notice } from "../../components/states.tsx";
 import { Status, type Shape } from "../../components/status.tsx";
+import { Table } from "../../components/table.tsx";
 import { campaignApi } from "../../lib/campaign-api.ts";
 import { useLoad } from "../../lib/hooks.ts";
-import { siteZone } from "../../lib/session.ts";
-import { clockSeconds } from "../../lib/time.ts";
 import type { Campaign } from "../../lib/types.ts";
 import { campaigns as T } from "../../texts/campaigns.en.ts";
-import { NotFound } from "../not-found.tsx";
 import { canGoOn } from "./page.tsx";
 
 /** A campaign that goes on activates firmware: a page of its own that says with how many meters. */
@@ -25,57 +23,45 @@ export function ResumePage({ id }: { id: number }) {
     { text: T.number(id), href: `/campaigns/${id}` },
     { text: T.decision },
   ];
-  if (loaded.error?.failure === "not_found") {
-    return (
-      <Shell ownFind title={T.unknownTitle} crumbs={crumbs}>
-        <NotFound title={T.unknownTitle} text={T.unknownText} />
-      </Shell>
-    );
-  }
   return (
-    <Shell title={title} crumbs={crumbs}>
-      <div class="head">
-        <h1 tabIndex={-1}>{title}</h1>
-      </div>
-      {one === null ? (
-        <section class="card">
-          {loaded.error ? (
-            <Failed error={loaded.error} what={T.whatOne} onRetry={loaded.reload} />
-          ) : (
-            <Load of={loaded} what={T.whatOne}>
-              {() => null}
-            </Load>
-          )}
-        </section>
-      ) : (
-        <div class="grid">
-          <div class="stack c8">
-            <Means one={one} at={loaded.at} />
-          </div>
-          <div class="stack c4">
-            {done ? (
-              <Done id={id} />
-            ) : canGoOn(one) ? (
-              <Give one={one} onDone={() => setDone(true)} />
-            ) : (
-              <Card id="decision" title={T.decision} testid="resume-not" flush>
-                <Notice
-                  kind="empty"
-                  icon="radio-tower"
-                  title={T.runs}
-                  text={T.runsText}
-                  actions={
-                    <a class="btn" href={`/campaigns/${id}`}>
-                      {T.toCampaign}
-                    </a>
-                  }
+    <ObjectPage of={loaded} title={title} what={T.whatOne} texts={T} crumbs={crumbs}>
+      <Load of={loaded} what={T.whatOne} card>
+        {(campaign) => (
+          <div class="grid">
+            <div class="stack c8">
+              <Means one={campaign} at={loaded.at} />
+            </div>
+            <div class="stack c4">
+              {done ? (
+                <Decided
+                  title={T.decision}
+                  testid="resume-done"
+                  shape="run"
+                  text={T.done}
+                  on={{ text: T.toCampaign, href: `/campaigns/${id}` }}
                 />
-              </Card>
-            )}
+              ) : canGoOn(campaign) ? (
+                <Give one={campaign} onDone={() => setDone(true)} />
+              ) : (
+                <Card id="decision" title={T.decision} testid="resume-not" flush>
+                  <Notice
+                    kind="empty"
+                    icon="radio-tower"
+                    title={T.runs}
+                    text={T.runsText}
+                    actions={
+                      <a class="btn" href={`/campaigns/${id}`}>
+                        {T.toCampaign}
+                      </a>
+                    }
+                  />
+                </Card>
+              )}
+            </div>
           </div>
-        </div>
-      )}
-    </Shell>
+        )}
+      </Load>
+    </ObjectPage>
   );
 }
 
@@ -91,40 +77,33 @@ function Means({ one, at }: { one: Campaign; at: number | null }) {
     ["off", T.resumeOut, progress.failed - missed],
   ];
   return (
-    <Card
-      id="means"
+    <Meaning
       title={T.resumeMeans}
       testid="resume-means"
-      flush
-      aside={at === null ? null : <span class="t3 hide-n">{T.checked(clockSeconds(at, siteZone()))}</span>}
+      at={at}
+      checked={T.checked}
       footer={<span>{T.resumeSupply}</span>}
+      flush
     >
-      <table class="tbl plain campaign-tbl">
-        <caption class="vh">{T.resumeCaption}</caption>
-        <thead>
-          <tr>
-            <th scope="col" class="r">
-              {T.resumeMeters}
-            </th>
-            <th scope="col">{T.resumeResult}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows
-            .filter(([, , meters]) => meters > 0)
-            .map(([shape, text, meters]) => (
-              <tr key={text}>
-                <td class="r">
-                  <Num text={String(meters)} />
-                </td>
-                <td class="wr">
-                  <Status shape={shape}>{text}</Status>
-                </td>
-              </tr>
-            ))}
-        </tbody>
-      </table>
-    </Card>
+      <Table
+        class="campaign-tbl"
+        caption={T.resumeCaption}
+        columns={[{ text: T.resumeMeters, class: "r" }, T.resumeResult]}
+      >
+        {rows
+          .filter(([, , meters]) => meters > 0)
+          .map(([shape, text, meters]) => (
+            <tr key={text}>
+              <td class="r">
+                <Num text={String(meters)} />
+              </td>
+              <td class="wr">
+                <Status shape={shape}>{text}</Status>
+              </td>
+            </tr>
+          ))}
+      </Table>
+    </Meaning>
   );
 }
 
@@ -145,22 +124,5 @@ function Give({ one, onDone }: { one: Campaign; onDone: () => void }) {
         onDone();
       }}
     />
-  );
-}
-
-function Done({ id }: { id: number }) {
-  const link = useRef<HTMLAnchorElement>(null);
-  useEffect(() => link.current?.focus(), []);
-  return (
-    <Card id="decision" title={T.decision} testid="resume-done">
-      <div class="col">
-        <p role="status">
-          <Status shape="run">{T.done}</Status>
-        </p>
-        <a class="btn primary full" href={`/campaigns/${id}`} ref={link}>
-          {T.toCampaign}
-        </a>
-      </div>
-    </Card>
   );
 }

@@ -1,22 +1,14 @@
-import type { ComponentChildren } from "preact";
 import { Card } from "../../components/card.tsx";
+import { Row } from "../../components/kv.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Status } from "../../components/status.tsx";
-import { Time } from "../../components/time.tsx";
+import { Table } from "../../components/table.tsx";
+import { Stamp } from "../../components/time.tsx";
 import { kwh, shiftPoint } from "../../lib/format.ts";
 import { useNow } from "../../lib/hooks.ts";
-import { age, parse } from "../../lib/time.ts";
+import { age } from "../../lib/time.ts";
 import type { Concentrator } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
-
-function Row({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
 
 /** Its connections to head ends, as it tells them. */
 export function WanCard({ one }: { one: Concentrator }) {
@@ -44,32 +36,19 @@ export function WanCard({ one }: { one: Concentrator }) {
       {one.connections.length === 0 ? (
         <p class="pad t2">{T.noConnection}</p>
       ) : (
-        <table class="tbl plain">
-          <caption class="vh">{T.wanCaption}</caption>
-          <thead>
-            <tr>
-              <th scope="col">{T.peer}</th>
-              <th scope="col">{T.opened}</th>
-              <th scope="col" class="r">
-                {T.since}
+        <Table caption={T.wanCaption} columns={[T.peer, T.opened, { text: T.since, class: "r" }]}>
+          {one.connections.map((connection) => (
+            <tr key={connection.peer + connection.since}>
+              <th scope="row" class="wan-peer">
+                {connection.peer}
               </th>
+              <td class="t2">{connection.dialled ? T.byIt : T.byHeadEnd}</td>
+              <td class="r t2">
+                <Stamp at={connection.since} now={now} />
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {one.connections.map((connection) => {
-              const since = parse(connection.since);
-              return (
-                <tr key={connection.peer + connection.since}>
-                  <th scope="row" class="wan-peer">
-                    {connection.peer}
-                  </th>
-                  <td class="t2">{connection.dialled ? T.byIt : T.byHeadEnd}</td>
-                  <td class="r t2">{since === null ? <NoValue /> : <Time at={since} now={now} />}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
+          ))}
+        </Table>
       )}
     </Card>
   );
@@ -80,43 +59,34 @@ export function MeteringCard({ one }: { one: Concentrator }) {
   if (one.metering.length === 0) return null;
   return (
     <Card id="metering" title={T.metering} testid="conc-metering" flush>
-      <table class="tbl plain">
-        <caption class="vh">{T.metering}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{T.feeder}</th>
-            <th scope="col">{T.phase}</th>
-            <th scope="col" class="r hide-xs">
-              {T.voltage}
-            </th>
-            <th scope="col" class="r">
-              {T.current}
-            </th>
-            <th scope="col" class="r">
-              {T.energy}
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {one.metering.flatMap((feeder) =>
-            [0, 1, 2].map((phase) => (
-              <tr key={`${feeder.feeder}${phase}`}>
-                <th scope="row">{feeder.feeder}</th>
-                <td class="t2">L{phase + 1}</td>
-                <td class="r hide-xs">
-                  <Num text={((feeder.voltage_mv[phase] ?? 0) / 1000).toFixed(1)} unit="V" />
-                </td>
-                <td class="r">
-                  <Num text={((feeder.current_ma[phase] ?? 0) / 1000).toFixed(1)} unit="A" />
-                </td>
-                <td class="r">
-                  <Num text={kwh(feeder.energy_wh[phase] ?? 0)} unit="kWh" />
-                </td>
-              </tr>
-            )),
-          )}
-        </tbody>
-      </table>
+      <Table
+        caption={T.metering}
+        columns={[
+          T.feeder,
+          T.phase,
+          { text: T.voltage, class: "r hide-xs" },
+          { text: T.current, class: "r" },
+          { text: T.energy, class: "r" },
+        ]}
+      >
+        {one.metering.flatMap((feeder) =>
+          [0, 1, 2].map((phase) => (
+            <tr key={`${feeder.feeder}${phase}`}>
+              <th scope="row">{feeder.feeder}</th>
+              <td class="t2">L{phase + 1}</td>
+              <td class="r hide-xs">
+                <Num text={((feeder.voltage_mv[phase] ?? 0) / 1000).toFixed(1)} unit="V" />
+              </td>
+              <td class="r">
+                <Num text={((feeder.current_ma[phase] ?? 0) / 1000).toFixed(1)} unit="A" />
+              </td>
+              <td class="r">
+                <Num text={kwh(feeder.energy_wh[phase] ?? 0)} unit="kWh" />
+              </td>
+            </tr>
+          )),
+        )}
+      </Table>
     </Card>
   );
 }

@@ -4,16 +4,17 @@ import { Card } from "../../components/card.tsx";
 import { useTwin } from "../../components/chart/chart.tsx";
 import { Segments } from "../../components/controls.tsx";
 import { Icon } from "../../components/icons.tsx";
+import { Row } from "../../components/kv.tsx";
 import { Bars, LINK_SHAPE, LinkWord } from "../../components/link.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Load, Notice } from "../../components/states.tsx";
 import { Status, StatusShape, shapeOf } from "../../components/status.tsx";
-import { Time } from "../../components/time.tsx";
+import { Table } from "../../components/table.tsx";
+import { Stamp } from "../../components/time.tsx";
 import { percent, percentOfPermille } from "../../lib/format.ts";
 import { useKey, useMedia, useNow, type Loaded } from "../../lib/hooks.ts";
 import { navigate } from "../../lib/router.ts";
 import { levelsOf, layOut, linkOf, type Level } from "../../lib/segment.ts";
-import { parse } from "../../lib/time.ts";
 import type { BehindMeter, BehindMeters } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
 import { t } from "../../texts/en.ts";
@@ -24,11 +25,6 @@ const LINKS = ["good", "fair", "poor", "silent"] as const;
 
 /** A SAP as the concentrator's list has it. */
 export const hex = (sap: number): string => `0x${sap.toString(16).toUpperCase().padStart(4, "0")}`;
-
-export function Heard({ at, now }: { at: string | null; now: number }) {
-  const ms = parse(at);
-  return ms === null ? <NoValue /> : <Time at={ms} now={now} />;
-}
 
 export function ReadShare({ of }: { of: { received: number; expected: number } | null }) {
   const share = of === null ? null : percent(of.received, of.expected);
@@ -125,12 +121,9 @@ export function SegmentCard({
           ) : narrow ? (
             <dl class="kv" data-testid="conc-levels">
               {levelsOf(data.rows).map((level) => (
-                <div key={level.hops}>
-                  <dt>{T.level(level.hops)}</dt>
-                  <dd>
-                    {T.meters(level.meters.length)}, <LevelWorst level={level} />
-                  </dd>
-                </div>
+                <Row key={level.hops} name={T.level(level.hops)}>
+                  {T.meters(level.meters.length)}, <LevelWorst level={level} />
+                </Row>
               ))}
             </dl>
           ) : (
@@ -144,31 +137,22 @@ export function SegmentCard({
 
 function LevelsTable({ levels }: { levels: Level[] }) {
   return (
-    <table class="tbl plain" data-testid="conc-levels">
-      <caption class="vh">{T.levelsCaption}</caption>
-      <thead>
-        <tr>
-          <th scope="col">{T.levelHead}</th>
+    <Table
+      testid="conc-levels"
+      caption={T.levelsCaption}
+      columns={[T.levelHead, ...LINKS.map((link) => ({ text: T.linkLong[link], class: "r" }))]}
+    >
+      {levels.map((level) => (
+        <tr key={level.hops}>
+          <th scope="row">{T.level(level.hops)}</th>
           {LINKS.map((link) => (
-            <th key={link} scope="col" class="r">
-              {T.linkLong[link]}
-            </th>
+            <td key={link} class="r">
+              <Num text={String(level.counts[link] + (link === "good" ? level.counts.up : 0))} />
+            </td>
           ))}
         </tr>
-      </thead>
-      <tbody>
-        {levels.map((level) => (
-          <tr key={level.hops}>
-            <th scope="row">{T.level(level.hops)}</th>
-            {LINKS.map((link) => (
-              <td key={link} class="r">
-                <Num text={String(level.counts[link] + (link === "good" ? level.counts.up : 0))} />
-              </td>
-            ))}
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }
 
@@ -221,81 +205,70 @@ export function TreeCard({
           data.rows.length === 0 ? (
             <Empty read={data.as_of !== null} />
           ) : (
-            <table class="tbl plain tree" data-testid="conc-tree-table">
-              <caption class="vh">{T.treeCaption}</caption>
-              <thead>
-                <tr>
-                  <th scope="col">{T.node}</th>
-                  <th scope="col" class="hide-m hide-n">
-                    {T.place}
-                  </th>
-                  <th scope="col">{T.linkHead}</th>
-                  <th scope="col" class="hide-n">
-                    {T.sap}
-                  </th>
-                  <th scope="col" class="hide-n">
-                    {T.mode}
-                  </th>
-                  <th scope="col" class="r hide-xs">
-                    {T.seen}
-                  </th>
-                  <th scope="col" class="r hide-n">
-                    {T.readHead}
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {levels.map((level) => (
-                  <Fragment key={level.hops}>
-                    <tr class="group">
-                      <th scope="row">
+            <Table
+              class="tree"
+              testid="conc-tree-table"
+              caption={T.treeCaption}
+              columns={[
+                T.node,
+                { text: T.place, class: "hide-m hide-n" },
+                T.linkHead,
+                { text: T.sap, class: "hide-n" },
+                { text: T.mode, class: "hide-n" },
+                { text: T.seen, class: "r hide-xs" },
+                { text: T.readHead, class: "r hide-n" },
+              ]}
+            >
+              {levels.map((level) => (
+                <Fragment key={level.hops}>
+                  <tr class="group">
+                    <th scope="row">
+                      <button
+                        type="button"
+                        class="fold"
+                        aria-expanded={!closed.has(level.hops)}
+                        onClick={() => setClosed((old) => flip(old, level.hops))}
+                      >
+                        <Icon name={closed.has(level.hops) ? "chevron-right" : "chevron-down"} />
+                        <span class="vh">{T.levelWord(1)}</span>
+                        {T.level(level.hops)}
+                      </button>
+                    </th>
+                    <td class="hide-m hide-n" />
+                    <td>
+                      <LevelWorst level={level} />
+                    </td>
+                    <td class="hide-n" />
+                    <td class="hide-n" />
+                    <td class="r t2 hide-xs">{T.meters(level.meters.length)}</td>
+                    <td class="r hide-n" />
+                  </tr>
+                  {shown(level).map((meter) => (
+                    <MeterLine
+                      key={meter.sap}
+                      meter={meter}
+                      now={now}
+                      chosen={meter.sap === chosen}
+                      onChoose={choose}
+                    />
+                  ))}
+                  {!closed.has(level.hops) && !whole.has(level.hops) && level.meters.length > FEW ? (
+                    <tr>
+                      <td colSpan={7}>
                         <button
                           type="button"
-                          class="fold"
-                          aria-expanded={!closed.has(level.hops)}
-                          onClick={() => setClosed((old) => flip(old, level.hops))}
+                          class="btn ghost sm"
+                          onClick={() => setWhole((old) => flip(old, level.hops))}
+                          data-testid="conc-tree-more"
                         >
-                          <Icon name={closed.has(level.hops) ? "chevron-right" : "chevron-down"} />
-                          <span class="vh">{T.levelWord(1)}</span>
-                          {T.level(level.hops)}
+                          {T.showAll(level.meters.length)}
                         </button>
-                      </th>
-                      <td class="hide-m hide-n" />
-                      <td>
-                        <LevelWorst level={level} />
                       </td>
-                      <td class="hide-n" />
-                      <td class="hide-n" />
-                      <td class="r t2 hide-xs">{T.meters(level.meters.length)}</td>
-                      <td class="r hide-n" />
                     </tr>
-                    {shown(level).map((meter) => (
-                      <Row
-                        key={meter.sap}
-                        meter={meter}
-                        now={now}
-                        chosen={meter.sap === chosen}
-                        onChoose={choose}
-                      />
-                    ))}
-                    {!closed.has(level.hops) && !whole.has(level.hops) && level.meters.length > FEW ? (
-                      <tr>
-                        <td colSpan={7}>
-                          <button
-                            type="button"
-                            class="btn ghost sm"
-                            onClick={() => setWhole((old) => flip(old, level.hops))}
-                            data-testid="conc-tree-more"
-                          >
-                            {T.showAll(level.meters.length)}
-                          </button>
-                        </td>
-                      </tr>
-                    ) : null}
-                  </Fragment>
-                ))}
-              </tbody>
-            </table>
+                  ) : null}
+                </Fragment>
+              ))}
+            </Table>
           )
         }
       </Load>
@@ -303,7 +276,7 @@ export function TreeCard({
   );
 }
 
-function Row({
+function MeterLine({
   meter,
   now,
   chosen,
@@ -344,7 +317,7 @@ function Row({
       <td class="t2 hide-n mono">{hex(meter.sap)}</td>
       <td class="t2 hide-n">{T.modeShort[meter.mode]}</td>
       <td class="r t2 hide-xs">
-        <Heard at={meter.heard} now={now} />
+        <Stamp at={meter.heard} now={now} />
       </td>
       <td class="r hide-n">
         <ReadShare of={meter.read_today} />
@@ -372,62 +345,40 @@ export function ChosenCard({ meter }: { meter: BehindMeter | null }) {
       end={meter.id === null ? null : <a href={`/meters/${meter.id}`}>{T.openMeter}</a>}
     >
       <dl class="kv">
-        <div>
-          <dt>{T.linkRow}</dt>
-          <dd>
-            <LinkWord link={link} />{" "}
-            {meter.quality_permille !== null && meter.there ? (
-              <span class="t3">{T.frames(percentOfPermille(meter.quality_permille))}</span>
-            ) : null}
-          </dd>
-        </div>
-        <div>
-          <dt>{T.hopsRow}</dt>
-          <dd>{meter.hops === 0 ? T.direct : meter.hops}</dd>
-        </div>
-        <div>
-          <dt>{T.sap}</dt>
-          <dd class="mono">{hex(meter.sap)}</dd>
-        </div>
-        <div>
-          <dt>{T.seen}</dt>
-          <dd>
-            <Heard at={meter.heard} now={now} />
-          </dd>
-        </div>
-        <div>
-          <dt>{T.mode}</dt>
-          <dd>{T.modes[meter.mode]}</dd>
-        </div>
+        <Row name={T.linkRow}>
+          <LinkWord link={link} />{" "}
+          {meter.quality_permille !== null && meter.there ? (
+            <span class="t3">{T.frames(percentOfPermille(meter.quality_permille))}</span>
+          ) : null}
+        </Row>
+        <Row name={T.hopsRow}>{meter.hops === 0 ? T.direct : meter.hops}</Row>
+        <Row name={T.sap} mono>
+          {hex(meter.sap)}
+        </Row>
+        <Row name={T.seen}>
+          <Stamp at={meter.heard} now={now} />
+        </Row>
+        <Row name={T.mode}>{T.modes[meter.mode]}</Row>
         {meter.mode === "conventional" ? (
-          <div>
-            <dt>{T.rowsHeld}</dt>
-            <dd>
-              <Num text={String(meter.held_rows)} />
-            </dd>
-          </div>
+          <Row name={T.rowsHeld}>
+            <Num text={String(meter.held_rows)} />
+          </Row>
         ) : null}
-        <div>
-          <dt>{T.stateRow}</dt>
-          <dd>
-            {meter.state === null ? (
-              <Status shape="todo">{T.notEnrolled}</Status>
-            ) : (
-              <span
-                class={`st st-${meter.state === "off" ? "crit" : meter.state === "new" ? "miss" : meter.state}`}
-              >
-                <StatusShape shape={shapeOf(meter.state)} />
-                {meter.state_text}
-              </span>
-            )}
-          </dd>
-        </div>
-        <div>
-          <dt>{T.readRow}</dt>
-          <dd>
-            <ReadShare of={meter.read_today} />
-          </dd>
-        </div>
+        <Row name={T.stateRow}>
+          {meter.state === null ? (
+            <Status shape="todo">{T.notEnrolled}</Status>
+          ) : (
+            <span
+              class={`st st-${meter.state === "off" ? "crit" : meter.state === "new" ? "miss" : meter.state}`}
+            >
+              <StatusShape shape={shapeOf(meter.state)} />
+              {meter.state_text}
+            </span>
+          )}
+        </Row>
+        <Row name={T.readRow}>
+          <ReadShare of={meter.read_today} />
+        </Row>
       </dl>
       {meter.place === "" ? null : <p class="t3">{meter.place}</p>}
     </Card>

@@ -1,26 +1,29 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Icon } from "../../components/icons.tsx";
+import { useNeighbours } from "../../components/neighbours.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
-import { Shell } from "../../components/shell.tsx";
-import { Failed, Load, Skeleton } from "../../components/states.tsx";
+import { ObjectPage } from "../../components/page.tsx";
+import { Load, Skeleton } from "../../components/states.tsx";
 import { Pill, Status, shapeOf } from "../../components/status.tsx";
+import { Stat, Strip } from "../../components/strip.tsx";
 import { toast } from "../../components/toasts.tsx";
 import { api } from "../../lib/api.ts";
 import { lossText } from "../../lib/balance.ts";
 import { grouped, percent } from "../../lib/format.ts";
-import { useKey, useLiveEvent, useLoad, useNow, useTopic } from "../../lib/hooks.ts";
+import { useBurst, useKey, useLiveEvent, useLoad, useNow, useTopic } from "../../lib/hooks.ts";
 import { live } from "../../lib/live-client.ts";
-import { navigate, useQuery } from "../../lib/router.ts";
+import { useQuery } from "../../lib/router.ts";
 import { siteZone } from "../../lib/session.ts";
 import { useStore } from "../../lib/store.ts";
 import { age, exact, HOUR, parse, when } from "../../lib/time.ts";
 import type { Concentrator, ConcentratorRow } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
-import { NotFound } from "../not-found.tsx";
 import { IdentityCard, MeteringCard, WanCard } from "./cards.tsx";
 import { ChosenCard, SegmentCard, TreeCard } from "./meters.tsx";
 import { BalanceCard, NoticesCard, OutagesCard } from "./substation.tsx";
 
+/** What changes is read again at most so often. */
+const AGAIN_MS = 400;
 const FEW = 5;
 const MOST = 200;
 
@@ -34,26 +37,18 @@ export function ConcentratorPage({ id }: { id: string }) {
   const notices = useLoad(`notices/${id}/${noticesMax}`, (signal) => api.notices(id, noticesMax, signal));
   const balance = useLoad(`balance/${id}`, (signal) => api.balance(id, signal));
   useTopic("concentrators");
-  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
+  const again = useBurst(AGAIN_MS, () => {
+    loaded.reload();
+    behind.reload();
+    outages.reload();
+    notices.reload();
+    balance.reload();
+  });
   useLiveEvent<ConcentratorRow>("concentrator", (row) => {
     if (row.id !== id) return;
     loaded.patch((old) => ({ ...old, row }));
-    if (timer.current !== null) return;
-    timer.current = setTimeout(() => {
-      timer.current = null;
-      loaded.reload();
-      behind.reload();
-      outages.reload();
-      notices.reload();
-      balance.reload();
-    }, 400);
+    again();
   });
-  useEffect(
-    () => () => {
-      if (timer.current !== null) clearTimeout(timer.current);
-    },
-    [],
-  );
   const [query, change] = useQuery();
   const node = Number.parseInt(query.get("node") ?? "", 10);
   const chosen = Number.isNaN(node) ? null : node;
@@ -70,8 +65,8 @@ export function ConcentratorPage({ id }: { id: string }) {
   }, [turn]);
 
   const one = loaded.data;
-  useKey("[", () => (one?.previous ? navigate(`/concentrators/${one.previous}`) : undefined));
-  useKey("]", () => (one?.next ? navigate(`/concentrators/${one.next}`) : undefined));
+  const way = (other: string | null | undefined): string | null => (other ? `/concentrators/${other}` : null);
+  useNeighbours({ previous: way(one?.previous), next: way(one?.next) });
   const [asked, setAsked] = useState(false);
   const look = (): void => {
     if (asked) return;
@@ -92,42 +87,24 @@ export function ConcentratorPage({ id }: { id: string }) {
 
   const name = one?.row.name ?? T.one;
   const crumbs = [{ text: T.title, href: "/concentrators" }, { text: name }];
-  if (loaded.error?.failure === "not_found") {
-    return (
-      <Shell ownFind title={T.unknownTitle} crumbs={crumbs}>
-        <NotFound title={T.unknownTitle} text={T.unknownText} />
-      </Shell>
-    );
-  }
-  if (one === null && loaded.error) {
-    return (
-      <Shell title={name} crumbs={crumbs}>
-        <div class="head">
-          <h1 tabIndex={-1}>{name}</h1>
-        </div>
-        <section class="card">
-          <Failed error={loaded.error} what={T.whatOne} onRetry={loaded.reload} />
-        </section>
-      </Shell>
-    );
-  }
   const meter = behind.data?.rows.find((row) => row.sap === chosen) ?? null;
   const old = stale === "stale" || stale === "offline" || one?.row.state === "off";
   return (
-    <Shell title={name} crumbs={crumbs}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{name}</h1>
-          <div class="lead">{one ? <Lead one={one} /> : <span class="skel w4" />}</div>
-        </div>
-        <div class="actions">
-          <button type="button" class="btn" onClick={look} disabled={asked} data-testid="conc-look">
-            <Icon name="refresh-cw" />
-            {asked ? T.looking : T.look}
-          </button>
-        </div>
-      </div>
-      <Strip one={one} dim={old} />
+    <ObjectPage
+      of={loaded}
+      title={name}
+      what={T.whatOne}
+      texts={T}
+      crumbs={crumbs}
+      lead={one ? <Lead one={one} /> : <span class="skel w4" />}
+      actions={
+        <button type="button" class="btn" onClick={look} disabled={asked} data-testid="conc-look">
+          <Icon name="refresh-cw" />
+          {asked ? T.looking : T.look}
+        </button>
+      }
+    >
+      <Figures one={one} dim={old} />
       <div class="grid">
         <div class="stack c8">
           <SegmentCard name={name} loaded={behind} chosen={chosen} onChoose={choose} />
@@ -155,7 +132,7 @@ export function ConcentratorPage({ id }: { id: string }) {
           )}
         </Load>
       </div>
-    </Shell>
+    </ObjectPage>
   );
 }
 
@@ -193,117 +170,76 @@ function Lead({ one }: { one: Concentrator }) {
   );
 }
 
-function Strip({ one, dim }: { one: Concentrator | null; dim: boolean }) {
+function Figures({ one, dim }: { one: Concentrator | null; dim: boolean }) {
   const names = [T.reachable, T.readToday, T.conventional, T.waiting, T.held, T.balance];
-  if (one === null) {
-    return (
-      <dl class="strip" data-testid="conc-stats" aria-busy="true">
-        {names.map((name) => (
-          <div class="stat" key={name}>
-            <dt>{name}</dt>
-            <dd>
-              <span class="skel w2 tall" />
-            </dd>
-          </div>
-        ))}
-      </dl>
-    );
-  }
+  if (one === null) return <Strip testid="conc-stats" names={names} />;
   const { row } = one;
-  const silent = row.meters === null || row.there === null ? 0 : row.meters - row.there;
+  const { there, meters, collected, held_rows: held, balance } = row;
+  const answers = there !== null && meters !== null;
+  const silent = answers ? meters - there : 0;
   const share = percent(row.read_today.received, row.read_today.expected);
   const waiting = one.segments.reduce((sum, segment) => sum + segment.waiting, 0);
   const known = one.segments.length > 0;
+  const loss = balance?.loss_permille ?? null;
   return (
-    <dl class={dim ? "strip stale" : "strip"} data-testid="conc-stats">
-      <div class="stat">
-        <dt>{T.reachable}</dt>
-        <dd>
-          {row.there === null || row.meters === null ? (
-            <NoValue />
+    <Strip testid="conc-stats" dim={dim}>
+      <Stat
+        name={T.reachable}
+        sub={!answers ? null : silent > 0 ? <Status shape="warn">{T.silent(silent)}</Status> : T.allThere}
+      >
+        {answers ? <Num text={String(there)} unit={T.of(grouped(String(meters)))} /> : <NoValue />}
+      </Stat>
+      <Stat
+        name={T.readToday}
+        sub={
+          share === null
+            ? T.nothingDue
+            : T.readSub(grouped(String(row.read_today.received)), grouped(String(row.read_today.expected)))
+        }
+      >
+        {share === null ? <NoValue /> : <Num text={share} unit="%" />}
+      </Stat>
+      <Stat
+        name={T.conventional}
+        sub={collected === null ? "" : collected > 0 ? T.conventionalSub : T.conventionalNone}
+      >
+        {collected === null ? <NoValue /> : <Num text={String(collected)} unit={T.meterUnit(collected)} />}
+      </Stat>
+      <Stat name={T.waiting} sub={known ? T.waitingSub : ""}>
+        {known ? <Num text={String(waiting)} unit={T.waitingUnit(waiting)} /> : <NoValue />}
+      </Stat>
+      <Stat
+        name={T.held}
+        sub={
+          one.collection === null ? (
+            ""
+          ) : one.collection.dropped > 0 ? (
+            <Status shape="warn">{T.heldDropped(grouped(String(one.collection.dropped)))}</Status>
           ) : (
-            <>
-              <Num text={String(row.there)} unit={T.of(grouped(String(row.meters)))} />
-              <span class="sub">
-                {silent > 0 ? <Status shape="warn">{T.silent(silent)}</Status> : T.allThere}
-              </span>
-            </>
-          )}
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{T.readToday}</dt>
-        <dd>
-          {share === null ? <NoValue /> : <Num text={share} unit="%" />}
-          <span class="sub">
-            {share === null
-              ? T.nothingDue
-              : T.readSub(grouped(String(row.read_today.received)), grouped(String(row.read_today.expected)))}
-          </span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{T.conventional}</dt>
-        <dd>
-          {row.collected === null ? (
-            <NoValue />
+            T.heldNone
+          )
+        }
+      >
+        {held === null ? <NoValue /> : <Num text={String(held)} unit={T.heldRows(held)} />}
+      </Stat>
+      <Stat
+        name={T.balance}
+        sub={
+          balance === null ? (
+            T.notWeighed
           ) : (
-            <Num text={String(row.collected)} unit={T.meterUnit(row.collected)} />
-          )}
-          <span class="sub">
-            {row.collected === null ? "" : row.collected > 0 ? T.conventionalSub : T.conventionalNone}
-          </span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{T.waiting}</dt>
-        <dd>
-          {known ? <Num text={String(waiting)} unit={T.waitingUnit(waiting)} /> : <NoValue />}
-          <span class="sub">{known ? T.waitingSub : ""}</span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{T.held}</dt>
-        <dd>
-          {row.held_rows === null ? (
-            <NoValue />
-          ) : (
-            <Num text={String(row.held_rows)} unit={T.heldRows(row.held_rows)} />
-          )}
-          <span class="sub">
-            {one.collection === null ? (
-              ""
-            ) : one.collection.dropped > 0 ? (
-              <Status shape="warn">{T.heldDropped(grouped(String(one.collection.dropped)))}</Status>
-            ) : (
-              T.heldNone
-            )}
-          </span>
-        </dd>
-      </div>
-      <div class="stat">
-        <dt>{T.balance}</dt>
-        <dd>
-          {row.balance === null || row.balance.loss_permille === null ? (
-            <NoValue />
-          ) : (
-            <Num text={lossText(row.balance.loss_permille)} unit={T.lossUnit} />
-          )}
-          <span class="sub">
-            {row.balance === null ? (
-              T.notWeighed
-            ) : (
-              <Status shape={shapeOf(row.balance.state)}>
-                {row.balance.state === "ok"
-                  ? T.inRange
-                  : row.balance.state === "miss"
-                    ? T.notWeighed
-                    : `${row.balance.feeder} ${row.balance.phase}`}
-              </Status>
-            )}
-          </span>
-        </dd>
-      </div>
-    </dl>
+            <Status shape={shapeOf(balance.state)}>
+              {balance.state === "ok"
+                ? T.inRange
+                : balance.state === "miss"
+                  ? T.notWeighed
+                  : `${balance.feeder} ${balance.phase}`}
+            </Status>
+          )
+        }
+      >
+        {loss === null ? <NoValue /> : <Num text={lossText(loss)} unit={T.lossUnit} />}
+      </Stat>
+    </Strip>
   );
 }

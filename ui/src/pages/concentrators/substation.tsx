@@ -4,7 +4,8 @@ import { Icon } from "../../components/icons.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Load, Notice, Skeleton } from "../../components/states.tsx";
 import { Status, StatusShape, shapeOf } from "../../components/status.tsx";
-import { Time } from "../../components/time.tsx";
+import { Table } from "../../components/table.tsx";
+import { Time, When } from "../../components/time.tsx";
 import { lossBars, lossText } from "../../lib/balance.ts";
 import { kwh } from "../../lib/format.ts";
 import { useNow, type Loaded } from "../../lib/hooks.ts";
@@ -189,38 +190,45 @@ export function BalanceCard({ loaded, metered }: { loaded: Loaded<Balance>; mete
               text={metered ? T.noBalanceYetText : T.noBalanceText}
             />
           ) : (
-            <table class="tbl plain balance">
-              <caption class="vh">{T.balanceCaption}</caption>
-              <thead>
-                <tr>
-                  <th scope="col">{T.branch}</th>
-                  <th scope="col">{T.stateHead}</th>
-                  <th scope="col" class="r hide-n">
-                    {T.supplied} <span class="u">kWh</span>
-                  </th>
-                  <th scope="col" class="r hide-n">
-                    {T.metered} <span class="u">kWh</span>
-                  </th>
-                  <th scope="col" class="r hide-n">
-                    {T.lost} <span class="u">kWh</span>
-                  </th>
-                  <th scope="col" class="r">
-                    {T.loss}
-                  </th>
-                  <th scope="col" class="r hide-m hide-n">
-                    {T.told}
-                  </th>
-                  <th scope="col" class="hide-n">
-                    {T.lossByInterval}
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {data.rows.map((branch) => (
-                  <BranchRow key={branch.feeder + branch.phase} branch={branch} of={data} />
-                ))}
-              </tbody>
-            </table>
+            <Table
+              class="balance"
+              caption={T.balanceCaption}
+              columns={[
+                T.branch,
+                T.stateHead,
+                {
+                  text: (
+                    <>
+                      {T.supplied} <span class="u">kWh</span>
+                    </>
+                  ),
+                  class: "r hide-n",
+                },
+                {
+                  text: (
+                    <>
+                      {T.metered} <span class="u">kWh</span>
+                    </>
+                  ),
+                  class: "r hide-n",
+                },
+                {
+                  text: (
+                    <>
+                      {T.lost} <span class="u">kWh</span>
+                    </>
+                  ),
+                  class: "r hide-n",
+                },
+                { text: T.loss, class: "r" },
+                { text: T.told, class: "r hide-m hide-n" },
+                { text: T.lossByInterval, class: "hide-n" },
+              ]}
+            >
+              {data.rows.map((branch) => (
+                <BranchRow key={branch.feeder + branch.phase} branch={branch} of={data} />
+              ))}
+            </Table>
           )
         }
       </Load>
@@ -267,29 +275,18 @@ export function NoticesCard({
             <Notice kind="empty" icon="inbox" title={T.noNotices} text={T.noNoticesText} />
           ) : (
             <ul class="list ruled">
-              {data.rows.map((notice) => {
-                const at = parse(notice.at);
-                return (
-                  <li
-                    key={`${notice.number}/${notice.at}`}
-                    data-testid="conc-notice"
-                    data-state={notice.state}
-                  >
-                    <span class={`st st-${notice.state}`}>
-                      <StatusShape shape={shapeOf(notice.state)} />
-                    </span>
-                    <div class="t">
-                      {notice.title}
-                      <span>{notice.meters === null ? notice.detail : T.meters(notice.meters)}</span>
-                    </div>
-                    {at === null ? null : (
-                      <span class="when">
-                        <Time at={at} now={now} />
-                      </span>
-                    )}
-                  </li>
-                );
-              })}
+              {data.rows.map((notice) => (
+                <li key={`${notice.number}/${notice.at}`} data-testid="conc-notice" data-state={notice.state}>
+                  <span class={`st st-${notice.state}`}>
+                    <StatusShape shape={shapeOf(notice.state)} />
+                  </span>
+                  <div class="t">
+                    {notice.title}
+                    <span>{notice.meters === null ? notice.detail : T.meters(notice.meters)}</span>
+                  </div>
+                  <When at={notice.at} now={now} />
+                </li>
+              ))}
             </ul>
           )
         }

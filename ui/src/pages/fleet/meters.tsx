@@ -3,13 +3,13 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ChipSelect, Segments } from "../../components/controls.tsx";
 import { Heartbeat } from "../../components/heartbeat.tsx";
 import { Icon } from "../../components/icons.tsx";
-import { NoValue, Num } from "../../components/number.tsx";
+import { Num, Share } from "../../components/number.tsx";
 import { Failed, Notice } from "../../components/states.tsx";
 import { shapeOf, Status } from "../../components/status.tsx";
 import { toast } from "../../components/toasts.tsx";
 import { rem, useVirtual } from "../../components/virtual.ts";
 import { api, ApiError, type MeterQuery } from "../../lib/api.ts";
-import { csv, grouped, kilo, percentOfPermille } from "../../lib/format.ts";
+import { csv, grouped, kilo } from "../../lib/format.ts";
 import { useKey, useLiveEvent, useMedia, useNow } from "../../lib/hooks.ts";
 import { navigate, useQuery } from "../../lib/router.ts";
 import { useRows } from "../../lib/rows.ts";
@@ -462,10 +462,6 @@ function LastRead({ row, now }: { row: MeterRow; now: number }) {
       {age(now - at)}
     </time>
   );
-}
-
-function Share({ permille }: { permille: number | null }) {
-  return permille === null ? <NoValue /> : <Num text={percentOfPermille(permille)} unit="%" />;
 }
 
 interface RowProps {

@@ -1,14 +1,14 @@
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Heartbeat } from "../../components/heartbeat.tsx";
-import { NoValue, Num } from "../../components/number.tsx";
+import { Num, Share } from "../../components/number.tsx";
 import { Status, shapeOf } from "../../components/status.tsx";
-import { Time } from "../../components/time.tsx";
+import { Table } from "../../components/table.tsx";
+import { Stamp } from "../../components/time.tsx";
 import { rem, useVirtual } from "../../components/virtual.ts";
 import { api } from "../../lib/api.ts";
-import { glance, percentOfPermille } from "../../lib/format.ts";
-import { useLiveEvent, useLoad, useMedia, useNow, useTopic, type Loaded } from "../../lib/hooks.ts";
-import { parse } from "../../lib/time.ts";
+import { glance } from "../../lib/format.ts";
+import { useBurst, useLiveEvent, useLoad, useMedia, useNow, useTopic, type Loaded } from "../../lib/hooks.ts";
 import type { OutletMeterList, OutletMeterRow } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
 
@@ -26,15 +26,9 @@ export const three = (number: number): string => String(number).padStart(3, "0")
 /** Reads again what changed, once for a burst of events. */
 export function useOutletEvents(id: number | null, reload: () => void): void {
   useTopic("outlets");
-  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
-  const latest = useRef(reload);
-  latest.current = reload;
+  const again = useBurst(500, reload);
   useLiveEvent<{ id: number }>("outlet", (event) => {
-    if ((id !== null && event.id !== id) || timer.current !== null) return;
-    timer.current = setTimeout(() => {
-      timer.current = null;
-      latest.current();
-    }, 500);
+    if (id === null || event.id === id) again();
   });
 }
 
@@ -73,8 +67,7 @@ function Watts({ watts }: { watts: number | null }) {
 }
 
 function Heard({ row, now }: { row: OutletMeterRow; now: number }) {
-  const at = parse(row.last_heard);
-  return at === null ? <span class="t3">{t.outlets.never}</span> : <Time at={at} now={now} />;
+  return <Stamp at={row.last_heard} now={now} none={<span class="t3">{t.outlets.never}</span>} />;
 }
 
 /** In place of rows that are out of view. */
@@ -142,69 +135,54 @@ function OutletMetersList({ rows: all, narrow }: { rows: OutletMeterRow[]; narro
   const columns = t.outlets.columns;
   return (
     <div ref={ref}>
-      <table class="tbl plain outlet-tbl" aria-rowcount={whole ? undefined : all.length + 1}>
-        <caption class="vh">{t.outlets.caption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{columns.state}</th>
-            <th scope="col">{columns.meter}</th>
-            <th scope="col">{columns.place}</th>
-            <th scope="col" class="r">
-              {columns.outlets}
+      <Table
+        class="outlet-tbl"
+        rowCount={whole ? undefined : all.length + 1}
+        caption={t.outlets.caption}
+        columns={[
+          columns.state,
+          columns.meter,
+          columns.place,
+          { text: columns.outlets, class: "r" },
+          { text: columns.power, class: "r" },
+          { text: columns.heard, class: "r" },
+          { text: columns.days, class: "hide-m" },
+          { text: columns.read, class: "r" },
+        ]}
+      >
+        <Gap px={above} card={false} />
+        {rows.map((row, index) => (
+          <tr
+            key={row.id}
+            aria-rowindex={whole ? undefined : start + index + 2}
+            data-testid="outlet-meter-row"
+            data-id={row.id}
+            data-state={row.state}
+          >
+            <td>
+              <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
+            </td>
+            <th scope="row">
+              <a href={`/outlet-meters/${row.id}`}>{t.outlets.one(three(row.id))}</a>
             </th>
-            <th scope="col" class="r">
-              {columns.power}
-            </th>
-            <th scope="col" class="r">
-              {columns.heard}
-            </th>
-            <th scope="col" class="hide-m">
-              {columns.days}
-            </th>
-            <th scope="col" class="r">
-              {columns.read}
-            </th>
+            <td class="clip">{row.place}</td>
+            <td class="r">{row.outlets}</td>
+            <td class="r">
+              <Watts watts={row.power_w} />
+            </td>
+            <td class="r">
+              <Heard row={row} now={now} />
+            </td>
+            <td class="hide-m">
+              <Heartbeat days={row.days} />
+            </td>
+            <td class="r">
+              <Share permille={row.read_permille} />
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          <Gap px={above} card={false} />
-          {rows.map((row, index) => (
-            <tr
-              key={row.id}
-              aria-rowindex={whole ? undefined : start + index + 2}
-              data-testid="outlet-meter-row"
-              data-id={row.id}
-              data-state={row.state}
-            >
-              <td>
-                <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
-              </td>
-              <th scope="row">
-                <a href={`/outlet-meters/${row.id}`}>{t.outlets.one(three(row.id))}</a>
-              </th>
-              <td class="clip">{row.place}</td>
-              <td class="r">{row.outlets}</td>
-              <td class="r">
-                <Watts watts={row.power_w} />
-              </td>
-              <td class="r">
-                <Heard row={row} now={now} />
-              </td>
-              <td class="hide-m">
-                <Heartbeat days={row.days} />
-              </td>
-              <td class="r">
-                {row.read_permille === null ? (
-                  <NoValue />
-                ) : (
-                  <Num text={percentOfPermille(row.read_permille)} unit="%" />
-                )}
-              </td>
-            </tr>
-          ))}
-          <Gap px={below} card={false} />
-        </tbody>
-      </table>
+        ))}
+        <Gap px={below} card={false} />
+      </Table>
     </div>
   );
 }

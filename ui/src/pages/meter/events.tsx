@@ -2,12 +2,12 @@ import { useEffect, useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Load, Notice } from "../../components/states.tsx";
 import { StatusShape } from "../../components/status.tsx";
-import { Time } from "../../components/time.tsx";
+import { When } from "../../components/time.tsx";
 import { api, type ApiError } from "../../lib/api.ts";
 import { grouped } from "../../lib/format.ts";
 import { useLoad, useNow } from "../../lib/hooks.ts";
 import { siteZone } from "../../lib/session.ts";
-import { exact, longDate, clockSeconds, parse } from "../../lib/time.ts";
+import { longDate, clockSeconds, parse } from "../../lib/time.ts";
 import type { MeterEvent } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
 import type { OnChange } from "../meter.tsx";
@@ -38,17 +38,7 @@ function EventLine({ event, now, long }: { event: MeterEvent; now: number; long:
           ) : null}
         </span>
       </div>
-      {at === null ? null : (
-        <span class="when">
-          {long ? (
-            <time dateTime={event.at} title={exact(at, zone)}>
-              {clockSeconds(at, zone)}
-            </time>
-          ) : (
-            <Time at={at} now={now} />
-          )}
-        </span>
-      )}
+      <When at={event.at} now={now} {...(long && at !== null ? { text: clockSeconds(at, zone) } : {})} />
     </li>
   );
 }

@@ -1,6 +1,6 @@
-import type { ComponentChildren } from "preact";
 import { Card } from "../../components/card.tsx";
 import { Icon } from "../../components/icons.tsx";
+import { Row } from "../../components/kv.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Status } from "../../components/status.tsx";
 import { Time } from "../../components/time.tsx";
@@ -11,15 +11,6 @@ import { clockSeconds, DAY, longDate, parse, when } from "../../lib/time.ts";
 import type { Meter, PathRun, PathTaken } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
 import { network } from "../../texts/network.en.ts";
-
-function Row({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
 
 /** A time beside a value: the clock today, the date before. */
 function Read({ at, now }: { at: string | null; now: number }) {

@@ -1,11 +1,9 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Icon } from "../../components/icons.tsx";
-import { Load } from "../../components/states.tsx";
-import { Status } from "../../components/status.tsx";
+import { Load, Refused } from "../../components/states.tsx";
 import { toast } from "../../components/toasts.tsx";
-import { ApiError } from "../../lib/api.ts";
-import { useLoad } from "../../lib/hooks.ts";
+import { useAct, useLoad } from "../../lib/hooks.ts";
 import { live } from "../../lib/live-client.ts";
 import { orderApi } from "../../lib/order-api.ts";
 import { useStore } from "../../lib/store.ts";
@@ -67,21 +65,14 @@ export function OrdersCard({
 }
 
 function Buttons({ id, meter, onGiven }: { id: string; meter: Meter | null; onGiven: () => void }) {
-  const [busy, setBusy] = useState(false);
-  const [failed, setFailed] = useState<string | null>(null);
+  const { busy, refused, run } = useAct();
   const offline = useStore(live.view).state === "offline";
-  const read = async (): Promise<void> => {
-    setBusy(true);
-    setFailed(null);
-    try {
+  const read = (): Promise<void> =>
+    run(async () => {
       await orderApi.give(id, "read", {});
       toast(T.asked);
       onGiven();
-    } catch (cause) {
-      setFailed(cause instanceof ApiError && cause.message ? cause.message : t.state.offlineTitle);
-    }
-    setBusy(false);
-  };
+    });
   const to = (what: string): string => `/meters/${id}/order?what=${what}`;
   const isOpen = meter?.breaker.state === "open" || meter?.breaker.state === "ready";
   return (
@@ -117,11 +108,7 @@ function Buttons({ id, meter, onGiven }: { id: string; meter: Meter | null; onGi
         )}
       </div>
       {offline ? <p class="t3">{t.state.offlineTitle}</p> : null}
-      {failed === null ? null : (
-        <p class="err" role="alert" data-testid="order-read-failed">
-          <Status shape="crit">{failed}</Status>
-        </p>
-      )}
+      <Refused text={refused} testid="order-read-failed" />
     </div>
   );
 }

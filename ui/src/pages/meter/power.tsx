@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ChartCard } from "../../components/chart/chart.tsx";
+import { powerLine } from "../../components/chart/power.ts";
 import type { PlotSpec } from "../../components/chart/spec.ts";
 import { Icon } from "../../components/icons.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
@@ -85,8 +86,6 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
     BREAK_MS,
   );
   const values = view.map((one) => one.w).filter((w): w is number => w !== null);
-  const top = Math.max(0, ...values.map(Math.abs));
-  const kilo = top >= 1000;
   const lost = silences(
     view.map((one) => one.time),
     end,
@@ -94,22 +93,11 @@ export function LivePower({ id, meter }: { id: string; meter: Meter | null }) {
     PERIOD_MS,
   );
   const spec: PlotSpec = {
-    kind: "line",
-    times: broken.times,
+    ...powerLine(broken.times, broken.values, values),
     stepMs: PERIOD_MS,
-    series: [
-      {
-        values: broken.values.map((w) => (w === null ? null : kilo ? w / 1000 : w)),
-        colour: "--c1",
-        area: "--c-area",
-      },
-    ],
     from,
     to: end,
     gaps: lost,
-    unit: values.length === 0 ? "" : kilo ? "kW" : "W",
-    yText: (value, digits) => (values.length === 0 ? "" : value === 0 ? "0" : minus(value.toFixed(digits))),
-    ...(values.length === 0 ? { yRange: [0, 1] as [number, number] } : {}),
     endText: t.meter.now,
     endDot: state === "live" || paused,
     zone,

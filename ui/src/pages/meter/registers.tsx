@@ -1,6 +1,7 @@
 import { Card } from "../../components/card.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Load, Notice } from "../../components/states.tsx";
+import { Table } from "../../components/table.tsx";
 import { Time } from "../../components/time.tsx";
 import { register } from "../../lib/format.ts";
 import { useNow, type Loaded } from "../../lib/hooks.ts";
@@ -63,33 +64,20 @@ export function RegistersCard({
               text={t.meter.emptyRegistersText}
             />
           ) : (
-            <table class="tbl plain">
-              <caption class="vh">{t.meter.registers}</caption>
-              <thead>
-                <tr>
-                  <th scope="col">{t.meter.register}</th>
-                  <th scope="col" class="hide-n">
-                    {t.meter.obis}
-                  </th>
-                  <th scope="col" class="r">
-                    {t.meter.value}
-                  </th>
-                  <th scope="col" class="r hide-n">
-                    {t.meter.sinceYesterday}
-                  </th>
-                  {full ? (
-                    <th scope="col" class="r hide-n">
-                      {t.meter.taken}
-                    </th>
-                  ) : null}
-                </tr>
-              </thead>
-              <tbody>
-                {(full ? rows : rows.slice(0, FEW)).map((row) => (
-                  <RegisterRow key={row.obis} row={row} now={now} full={full} />
-                ))}
-              </tbody>
-            </table>
+            <Table
+              caption={t.meter.registers}
+              columns={[
+                t.meter.register,
+                { text: t.meter.obis, class: "hide-n" },
+                { text: t.meter.value, class: "r" },
+                { text: t.meter.sinceYesterday, class: "r hide-n" },
+                ...(full ? [{ text: t.meter.taken, class: "r hide-n" }] : []),
+              ]}
+            >
+              {(full ? rows : rows.slice(0, FEW)).map((row) => (
+                <RegisterRow key={row.obis} row={row} now={now} full={full} />
+              ))}
+            </Table>
           )
         }
       </Load>

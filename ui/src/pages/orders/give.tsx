@@ -2,24 +2,22 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Field } from "../../components/controls.tsx";
-import { Decision } from "../../components/decision.tsx";
-import { Icon } from "../../components/icons.tsx";
+import { Decision, Meaning, NoDecision } from "../../components/decision.tsx";
+import { Row } from "../../components/kv.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
-import { Shell } from "../../components/shell.tsx";
-import { Failed, Load, Notice } from "../../components/states.tsx";
+import { ObjectPage, UnknownPage } from "../../components/page.tsx";
+import { Load } from "../../components/states.tsx";
 import { Status } from "../../components/status.tsx";
 import { Time } from "../../components/time.tsx";
 import { glance } from "../../lib/format.ts";
 import { useLoad, useNow } from "../../lib/hooks.ts";
 import { orderApi } from "../../lib/order-api.ts";
 import { navigate, place } from "../../lib/router.ts";
-import { siteZone } from "../../lib/session.ts";
 import { useStore } from "../../lib/store.ts";
-import { clockSeconds, parse } from "../../lib/time.ts";
+import { parse } from "../../lib/time.ts";
 import type { DryRun } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
 import { orders as T } from "../../texts/orders.en.ts";
-import { NotFound } from "../not-found.tsx";
 
 const WHATS = ["connect", "disconnect", "text"] as const;
 type What = (typeof WHATS)[number];
@@ -39,87 +37,62 @@ export function GiveOrderPage({ id }: { id: string }) {
     { text: t.nav.fleet, href: "/fleet" },
     { text: name, href: `/meters/${id}` },
   ];
-  if (what === undefined || loaded.error?.failure === "not_found") {
-    return (
-      <Shell ownFind title={t.meter.unknownTitle} crumbs={crumbs}>
-        <NotFound title={t.meter.unknownTitle} text={t.meter.unknownText} />
-      </Shell>
-    );
-  }
+  if (what === undefined) return <UnknownPage texts={t.meter} crumbs={crumbs} />;
   const title = dry === null ? T.kind[what] : T.orderTitle[what](dry.confirm);
   return (
-    <Shell title={title} crumbs={[...crumbs, { text: T.kind[what] }]}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{title}</h1>
-          <p class="lead">
-            {dry === null ? null : <span>{dry.name}</span>}
-            {dry === null || dry.place === "" ? null : <span>{dry.place}</span>}
-          </p>
-        </div>
-      </div>
-      {dry === null ? (
-        <section class="card">
-          {loaded.error ? (
-            <Failed error={loaded.error} what={t.meter.what} onRetry={loaded.reload} />
-          ) : (
-            <Load of={loaded} what={t.meter.what}>
-              {() => null}
-            </Load>
-          )}
-        </section>
-      ) : (
-        <div class="grid">
-          <div class="stack c8">
-            <Means what={what} dry={dry} again={loaded.reload} />
-            <Card id="run" title={T.steps} testid="order-steps" flush>
-              <ol class="list ruled">
-                {dry.steps.map((step) => (
-                  <li key={step}>
-                    <Status shape="todo" />
-                    <div class="t">{step}</div>
-                  </li>
-                ))}
-              </ol>
-            </Card>
-          </div>
-          <div class="stack c4">
-            {dry.possible ? (
-              <Decide id={id} what={what} dry={dry} />
-            ) : (
-              <Card id="order" title={t.outlets.decision} testid="order-impossible" flush>
-                <Notice
-                  kind="error"
-                  icon="unplug"
-                  title={T.cannot}
-                  text={dry.why_not ?? ""}
-                  actions={
-                    <button type="button" class="btn" onClick={loaded.reload}>
-                      {T.again}
-                    </button>
-                  }
-                />
+    <ObjectPage
+      of={loaded}
+      title={title}
+      what={t.meter.what}
+      texts={t.meter}
+      crumbs={[...crumbs, { text: T.kind[what] }]}
+      lead={
+        dry === null ? null : (
+          <>
+            <span>{dry.name}</span>
+            {dry.place === "" ? null : <span>{dry.place}</span>}
+          </>
+        )
+      }
+    >
+      <Load of={loaded} what={t.meter.what} card>
+        {(looked) => (
+          <div class="grid">
+            <div class="stack c8">
+              <Means what={what} dry={looked} again={loaded.reload} />
+              <Card id="run" title={T.steps} testid="order-steps" flush>
+                <ol class="list ruled">
+                  {looked.steps.map((step) => (
+                    <li key={step}>
+                      <Status shape="todo" />
+                      <div class="t">{step}</div>
+                    </li>
+                  ))}
+                </ol>
               </Card>
-            )}
+            </div>
+            <div class="stack c4">
+              {looked.possible ? (
+                <Decide id={id} what={what} dry={looked} />
+              ) : (
+                <NoDecision
+                  title={t.outlets.decision}
+                  cannot={T.cannot}
+                  why={looked.why_not ?? ""}
+                  again={T.again}
+                  onAgain={loaded.reload}
+                />
+              )}
+            </div>
           </div>
-        </div>
-      )}
-    </Shell>
-  );
-}
-
-function Row({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
+        )}
+      </Load>
+    </ObjectPage>
   );
 }
 
 function Means({ what, dry, again }: { what: What; dry: DryRun; again: () => void }) {
   const now = useNow(10_000);
-  const at = parse(dry.as_of);
   const power = dry.draws_w === null ? null : glance(dry.draws_w, "W");
   const since = (time: string | null): ComponentChildren => {
     const ms = parse(time);
@@ -131,17 +104,12 @@ function Means({ what, dry, again }: { what: What; dry: DryRun; again: () => voi
     );
   };
   return (
-    <Card
-      id="means"
+    <Meaning
       title={T.means}
       testid="order-dryrun"
-      aside={at === null ? null : <span class="t3 hide-n">{T.checked(clockSeconds(at, siteZone()))}</span>}
-      end={
-        <button type="button" class="btn sm" onClick={again} data-testid="order-again">
-          <Icon name="refresh-cw" />
-          {T.again}
-        </button>
-      }
+      at={parse(dry.as_of)}
+      checked={T.checked}
+      again={{ text: T.again, onAgain: again }}
     >
       <dl class="kv">
         <Row name={T.rows.result}>
@@ -185,7 +153,7 @@ function Means({ what, dry, again }: { what: What; dry: DryRun; again: () => voi
           <Row name={T.rows.hour}>{T.hour(dry.disconnections, dry.disconnections_max)}</Row>
         ) : null}
       </dl>
-    </Card>
+    </Meaning>
   );
 }
 

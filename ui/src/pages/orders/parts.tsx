@@ -1,7 +1,6 @@
 import { Status, type Shape } from "../../components/status.tsx";
-import { Time } from "../../components/time.tsx";
+import { When } from "../../components/time.tsx";
 import { useNow } from "../../lib/hooks.ts";
-import { parse } from "../../lib/time.ts";
 import type { MeterOrder, MeterOrderState } from "../../lib/types.ts";
 import { orders as T } from "../../texts/orders.en.ts";
 
@@ -40,27 +39,20 @@ export function OrderLines({ rows, named = false }: { rows: MeterOrder[]; named?
   const now = useNow(10_000);
   return (
     <ul class="list ruled">
-      {rows.map((row) => {
-        const at = parse(row.t);
-        return (
-          <li key={row.number} data-testid="order-row" data-id={row.number} data-state={row.state}>
-            <Status shape={SHAPES[row.state]} />
-            <div class="t">
-              <a href={`/orders/${row.number}`}>{whatOf(row)}</a>
-              <span>
-                {T.state[row.state]}
-                {named ? ` · ${row.place === "" ? row.name : row.place}` : null}
-                {row.reason === "" ? null : <span class="t3"> · {row.reason}</span>}
-              </span>
-            </div>
-            {at === null ? null : (
-              <span class="when">
-                <Time at={at} now={now} />
-              </span>
-            )}
-          </li>
-        );
-      })}
+      {rows.map((row) => (
+        <li key={row.number} data-testid="order-row" data-id={row.number} data-state={row.state}>
+          <Status shape={SHAPES[row.state]} />
+          <div class="t">
+            <a href={`/orders/${row.number}`}>{whatOf(row)}</a>
+            <span>
+              {T.state[row.state]}
+              {named ? ` · ${row.place === "" ? row.name : row.place}` : null}
+              {row.reason === "" ? null : <span class="t3"> · {row.reason}</span>}
+            </span>
+          </div>
+          <When at={row.t} now={now} />
+        </li>
+      ))}
     </ul>
   );
 }

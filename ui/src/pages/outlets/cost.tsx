@@ -4,8 +4,8 @@ import { Field } from "../../components/controls.tsx";
 import { Num } from "../../components/number.tsx";
 import { Time } from "../../components/time.tsx";
 import { toast } from "../../components/toasts.tsx";
-import { api, ApiError } from "../../lib/api.ts";
-import { useNow } from "../../lib/hooks.ts";
+import { api } from "../../lib/api.ts";
+import { useAct, useNow } from "../../lib/hooks.ts";
 import { parse } from "../../lib/time.ts";
 import type { OutletMeter } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
@@ -17,8 +17,7 @@ export function CostCard({ meter, onDone }: { meter: OutletMeter; onDone: () => 
   const [from, setFrom] = useState("1");
   const [to, setTo] = useState(String(Number(meter.today.slice(8, 10))));
   const [total, setTotal] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string | null>(null);
+  const { busy, refused, refuse, run } = useAct();
   const { cost } = meter;
   const told = parse(cost?.t);
   const submit = async (event: Event): Promise<void> => {
@@ -28,20 +27,15 @@ export function CostCard({ meter, onDone }: { meter: OutletMeter; onDone: () => 
     );
     const [m = NaN, a = NaN, b = NaN, sum = NaN] = numbers;
     if (numbers.some(Number.isNaN) || a < 1 || b > 31 || a > b) {
-      setError(t.outlets.costWrong);
+      refuse(t.outlets.costWrong);
       return;
     }
-    setBusy(true);
-    setError(null);
-    try {
+    await run(async () => {
       const answer = await api.tellCost(meter.id, m, a, b, sum);
       toast(answer.outcome === "waits" ? t.outlets.waits : t.outlets.sent);
       setTotal("");
       onDone();
-    } catch (cause) {
-      setError(cause instanceof ApiError && cause.message ? cause.message : t.state.offlineTitle);
-    }
-    setBusy(false);
+    });
   };
   const number = (id: string, label: string, value: string, set: (text: string) => void) => (
     <Field id={id} label={label}>
@@ -104,9 +98,9 @@ export function CostCard({ meter, onDone }: { meter: OutletMeter; onDone: () => 
             {number("cost-to", t.outlets.dayTo, to, setTo)}
             {number("cost-total", t.outlets.total, total, setTotal)}
           </div>
-          {error === null ? null : (
+          {refused === null ? null : (
             <p class="err" role="alert" data-testid="cost-error">
-              {error}
+              {refused}
             </p>
           )}
           <button type="submit" class="btn" disabled={busy} data-testid="cost-tell">

@@ -1,22 +1,22 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
-import { Decision } from "../../components/decision.tsx";
-import { Icon } from "../../components/icons.tsx";
+import { Decided, Decision, Meaning, NoDecision } from "../../components/decision.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
-import { Shell, type Crumb } from "../../components/shell.tsx";
-import { Failed, Load, Notice } from "../../components/states.tsx";
+import { ObjectPage, UnknownPage } from "../../components/page.tsx";
+import type { Crumb } from "../../components/shell.tsx";
+import { Load } from "../../components/states.tsx";
 import { Status } from "../../components/status.tsx";
+import { Table } from "../../components/table.tsx";
 import { api } from "../../lib/api.ts";
 import { glance } from "../../lib/format.ts";
 import { useLoad } from "../../lib/hooks.ts";
 import { place } from "../../lib/router.ts";
 import { siteZone } from "../../lib/session.ts";
 import { useStore } from "../../lib/store.ts";
-import { clockSeconds, interval, parse } from "../../lib/time.ts";
+import { interval, parse } from "../../lib/time.ts";
 import type { BreakerPreview, OrderAnswer } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
 import { three } from "../fleet/outlets.tsx";
-import { NotFound } from "../not-found.tsx";
 import { nameOf, SECTION_MS } from "./parts.tsx";
 
 const WHATS = ["on", "off", "open", "close"] as const;
@@ -33,13 +33,8 @@ export function OrderPage({ id, crumbs }: { id: number; crumbs: Crumb[] }) {
   const preview = loaded.data;
   const isBreaker = what === "open" || what === "close";
   const outlet = preview?.outlets.find((one) => one.number === number);
-  if (what === undefined || loaded.error?.failure === "not_found" || (preview && !isBreaker && !outlet)) {
-    return (
-      <Shell ownFind title={t.outlets.unknownTitle} crumbs={trail}>
-        <NotFound title={t.outlets.unknownTitle} text={t.outlets.unknownText} />
-      </Shell>
-    );
-  }
+  if (what === undefined || (preview && !isBreaker && !outlet))
+    return <UnknownPage texts={t.outlets} crumbs={trail} />;
   const title =
     preview === null
       ? meterName
@@ -47,36 +42,31 @@ export function OrderPage({ id, crumbs }: { id: number; crumbs: Crumb[] }) {
         ? t.outlets.orderTitle[what](preview.place)
         : t.outlets.orderTitle[what](outlet ? nameOf(outlet) : "");
   return (
-    <Shell title={title} crumbs={[...trail, { text: t.outlets.order }]}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{title}</h1>
-          <p class="lead">
-            <span>{meterName}</span>
-            {preview ? <span>{preview.place}</span> : null}
-          </p>
-        </div>
-      </div>
-      {preview === null ? (
-        <section class="card">
-          {loaded.error ? (
-            <Failed error={loaded.error} what={t.outlets.whatOne} onRetry={loaded.reload} />
-          ) : (
-            <Load of={loaded} what={t.outlets.whatOne}>
-              {() => null}
-            </Load>
-          )}
-        </section>
-      ) : (
-        <Order
-          id={id}
-          what={what}
-          preview={preview}
-          outlets={isBreaker ? preview.outlets : outlet ? [outlet] : []}
-          again={loaded.reload}
-        />
-      )}
-    </Shell>
+    <ObjectPage
+      of={loaded}
+      title={title}
+      what={t.outlets.whatOne}
+      texts={t.outlets}
+      crumbs={[...trail, { text: t.outlets.order }]}
+      lead={
+        <>
+          <span>{meterName}</span>
+          {preview ? <span>{preview.place}</span> : null}
+        </>
+      }
+    >
+      <Load of={loaded} what={t.outlets.whatOne} card>
+        {(data) => (
+          <Order
+            id={id}
+            what={what}
+            preview={data}
+            outlets={isBreaker ? data.outlets : outlet ? [outlet] : []}
+            again={loaded.reload}
+          />
+        )}
+      </Load>
+    </ObjectPage>
   );
 }
 
@@ -105,19 +95,13 @@ function Order({
         {answer !== null ? (
           <Done id={id} answer={answer} />
         ) : isBreaker && !preview.possible ? (
-          <Card id="order" title={t.outlets.decision} testid="order-impossible" flush>
-            <Notice
-              kind="error"
-              icon="unplug"
-              title={t.outlets.cannot}
-              text={preview.why_not ?? ""}
-              actions={
-                <button type="button" class="btn" onClick={again}>
-                  {t.outlets.again}
-                </button>
-              }
-            />
-          </Card>
+          <NoDecision
+            title={t.outlets.decision}
+            cannot={t.outlets.cannot}
+            why={preview.why_not ?? ""}
+            again={t.outlets.again}
+            onAgain={again}
+          />
         ) : (
           <Give id={id} what={what} preview={preview} outlets={outlets} onDone={setAnswer} />
         )}
@@ -140,59 +124,38 @@ function Means({
   fixed: boolean;
 }) {
   const loses = what === "off" || what === "open";
-  const at = parse(preview.as_of);
   return (
-    <Card
-      id="means"
+    <Meaning
       title={t.outlets.means}
       testid="order-dryrun"
+      at={parse(preview.as_of)}
+      checked={t.outlets.checked}
+      again={fixed ? null : { text: t.outlets.again, onAgain: again }}
       flush
-      aside={
-        at === null ? null : <span class="t3 hide-n">{t.outlets.checked(clockSeconds(at, siteZone()))}</span>
-      }
-      end={
-        fixed ? null : (
-          <button type="button" class="btn sm" onClick={again} data-testid="order-again">
-            <Icon name="refresh-cw" />
-            {t.outlets.again}
-          </button>
-        )
-      }
     >
-      <table class="tbl plain">
-        <caption class="vh">{t.outlets.meansCaption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{t.outlets.result}</th>
-            <th scope="col">{t.outlets.outlet}</th>
-            <th scope="col" class="r">
-              {t.outlets.drew}
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {outlets.map((outlet) => {
-            const power = outlet.watts === null ? null : glance(outlet.watts, "W");
-            const draws = (outlet.watts ?? 0) > 0;
-            return (
-              <tr key={outlet.number}>
-                <td>
-                  {loses ? (
-                    <Status shape={draws ? "warn" : "info"}>{t.outlets.loses}</Status>
-                  ) : (
-                    <Status shape="info">{t.outlets.gets}</Status>
-                  )}
-                </td>
-                <th scope="row">{nameOf(outlet)}</th>
-                <td class="r">
-                  {power === null ? <NoValue /> : <Num text={power.text} unit={power.unit} />}
-                </td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </Card>
+      <Table
+        caption={t.outlets.meansCaption}
+        columns={[t.outlets.result, t.outlets.outlet, { text: t.outlets.drew, class: "r" }]}
+      >
+        {outlets.map((outlet) => {
+          const power = outlet.watts === null ? null : glance(outlet.watts, "W");
+          const draws = (outlet.watts ?? 0) > 0;
+          return (
+            <tr key={outlet.number}>
+              <td>
+                {loses ? (
+                  <Status shape={draws ? "warn" : "info"}>{t.outlets.loses}</Status>
+                ) : (
+                  <Status shape="info">{t.outlets.gets}</Status>
+                )}
+              </td>
+              <th scope="row">{nameOf(outlet)}</th>
+              <td class="r">{power === null ? <NoValue /> : <Num text={power.text} unit={power.unit} />}</td>
+            </tr>
+          );
+        })}
+      </Table>
+    </Meaning>
   );
 }
 
@@ -260,23 +223,18 @@ function Give({
 }
 
 function Done({ id, answer }: { id: number; answer: OrderAnswer }) {
-  const link = useRef<HTMLAnchorElement>(null);
-  useEffect(() => link.current?.focus(), []);
+  const o = t.outlets;
   const sent = answer.outcome === "sent";
   return (
-    <Card id="order" title={t.outlets.decision} testid="order-sent">
-      <div class="col">
-        <p role="status">
-          <Status shape={sent ? "ok" : "run"}>
-            {sent ? t.outlets.doneSent(answer.number) : t.outlets.doneWaits(answer.number)}
-          </Status>
-        </p>
-        <p class="t2">{t.outlets.steps["shown"]?.[1]}.</p>
-        <a class="btn primary full" href={`/outlet-meters/${id}`} ref={link} data-testid="order-to-meter">
-          {t.outlets.toMeter}
-        </a>
-      </div>
-    </Card>
+    <Decided
+      title={o.decision}
+      testid="order-sent"
+      shape={sent ? "ok" : "run"}
+      text={sent ? o.doneSent(answer.number) : o.doneWaits(answer.number)}
+      on={{ text: o.toMeter, href: `/outlet-meters/${id}`, testid: "order-to-meter" }}
+    >
+      <p class="t2">{o.steps["shown"]?.[1]}.</p>
+    </Decided>
   );
 }
 

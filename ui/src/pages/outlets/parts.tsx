@@ -1,9 +1,10 @@
-import type { ComponentChildren } from "preact";
 import { Card } from "../../components/card.tsx";
+import { Row } from "../../components/kv.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Load } from "../../components/states.tsx";
 import { Status, StatusShape, type Shape } from "../../components/status.tsx";
-import { Time } from "../../components/time.tsx";
+import { Table } from "../../components/table.tsx";
+import { Stamp, Time, When } from "../../components/time.tsx";
 import { glance } from "../../lib/format.ts";
 import { useMedia, useNow, type Loaded } from "../../lib/hooks.ts";
 import { live } from "../../lib/live-client.ts";
@@ -18,15 +19,6 @@ export const SECTION_MS = 10 * MINUTE;
 
 export function nameOf(outlet: { number: number; name: string }): string {
   return t.outlets.numbered(three(outlet.number), outlet.name);
-}
-
-function Row({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
 }
 
 function Ordered({ outlet, now }: { outlet: Outlet; now: number }) {
@@ -124,55 +116,45 @@ export function OutletsCard({ meter }: { meter: OutletMeter }) {
   }
   return (
     <Card id="outlets" title={t.outlets.outlets} testid="outlets" flush>
-      <table class="tbl plain outlet-tbl">
-        <caption class="vh">{t.outlets.outletsCaption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{t.outlets.outlet}</th>
-            <th scope="col">{t.outlets.ordered}</th>
-            <th scope="col" class="r">
-              {t.outlets.power}
-            </th>
-            <th scope="col" class="r hide-m">
-              {t.outlets.current}
-            </th>
-            <th scope="col" class="hide-m">
-              {t.outlets.section}
-            </th>
-            <th scope="col">{t.outlets.warnings}</th>
-            <th scope="col" class="r">
-              <span class="vh">{t.outlets.order}</span>
-            </th>
+      <Table
+        class="outlet-tbl"
+        caption={t.outlets.outletsCaption}
+        columns={[
+          t.outlets.outlet,
+          t.outlets.ordered,
+          { text: t.outlets.power, class: "r" },
+          { text: t.outlets.current, class: "r hide-m" },
+          { text: t.outlets.section, class: "hide-m" },
+          t.outlets.warnings,
+          { text: <span class="vh">{t.outlets.order}</span>, class: "r" },
+        ]}
+      >
+        {meter.outlets.map((outlet) => (
+          <tr key={outlet.number} data-testid="outlet-row" data-id={outlet.number}>
+            <th scope="row">{nameOf(outlet)}</th>
+            <td>
+              <Ordered outlet={outlet} now={now} />
+            </td>
+            <td class="r">
+              <Watts outlet={outlet} />
+            </td>
+            <td class="r hide-m">
+              {outlet.milliamperes === null ? (
+                <NoValue />
+              ) : (
+                <Num text={(outlet.milliamperes / 1000).toFixed(2)} unit="A" />
+              )}
+            </td>
+            <td class="hide-m">
+              <SectionOf outlet={outlet} now={now} />
+            </td>
+            <td>{outlet.warned_at === null ? <NoValue /> : <Warned outlet={outlet} now={now} />}</td>
+            <td class="r">
+              <Switching meter={meter} outlet={outlet} />
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {meter.outlets.map((outlet) => (
-            <tr key={outlet.number} data-testid="outlet-row" data-id={outlet.number}>
-              <th scope="row">{nameOf(outlet)}</th>
-              <td>
-                <Ordered outlet={outlet} now={now} />
-              </td>
-              <td class="r">
-                <Watts outlet={outlet} />
-              </td>
-              <td class="r hide-m">
-                {outlet.milliamperes === null ? (
-                  <NoValue />
-                ) : (
-                  <Num text={(outlet.milliamperes / 1000).toFixed(2)} unit="A" />
-                )}
-              </td>
-              <td class="hide-m">
-                <SectionOf outlet={outlet} now={now} />
-              </td>
-              <td>{outlet.warned_at === null ? <NoValue /> : <Warned outlet={outlet} now={now} />}</td>
-              <td class="r">
-                <Switching meter={meter} outlet={outlet} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
     </Card>
   );
 }
@@ -180,8 +162,6 @@ export function OutletsCard({ meter }: { meter: OutletMeter }) {
 export function Identity({ meter }: { meter: OutletMeter }) {
   const now = useNow(10_000);
   const since = parse(meter.connected_since);
-  const heard = parse(meter.last_heard);
-  const from = parse(meter.expected_from);
   return (
     <Card id="id" title={t.outlets.identity} testid="outlet-identity">
       <dl class="kv">
@@ -199,9 +179,11 @@ export function Identity({ meter }: { meter: OutletMeter }) {
           )}
         </Row>
         <Row name={t.outlets.heard}>
-          {heard === null ? <span class="t3">{t.outlets.never}</span> : <Time at={heard} now={now} />}
+          <Stamp at={meter.last_heard} now={now} none={<span class="t3">{t.outlets.never}</span>} />
         </Row>
-        <Row name={t.outlets.expectedFrom}>{from === null ? <NoValue /> : <Time at={from} now={now} />}</Row>
+        <Row name={t.outlets.expectedFrom}>
+          <Stamp at={meter.expected_from} now={now} />
+        </Row>
         <Row name={t.outlets.civil}>{t.outlets.utc(meter.utc_offset_min)}</Row>
         <Row name={t.outlets.keeps}>{t.outlets.keepsDays(meter.keeps_days)}</Row>
         <Row name={t.outlets.refused}>
@@ -236,25 +218,18 @@ export function WarningsCard({ loaded }: { loaded: Loaded<OutletWarnings> }) {
             </div>
           ) : (
             <ul class="list ruled">
-              {warnings.rows.map((row) => {
-                const at = parse(row.t);
-                return (
-                  <li key={`${row.t}-${row.outlet}`} data-testid="outlet-warning">
-                    <span class="st st-warn">
-                      <StatusShape shape="warn" />
-                    </span>
-                    <div class="t">
-                      {nameOf({ number: row.outlet, name: row.name })}
-                      <span>{t.outlets.above}</span>
-                    </div>
-                    {at === null ? null : (
-                      <span class="when">
-                        <Time at={at} now={now} />
-                      </span>
-                    )}
-                  </li>
-                );
-              })}
+              {warnings.rows.map((row) => (
+                <li key={`${row.t}-${row.outlet}`} data-testid="outlet-warning">
+                  <span class="st st-warn">
+                    <StatusShape shape="warn" />
+                  </span>
+                  <div class="t">
+                    {nameOf({ number: row.outlet, name: row.name })}
+                    <span>{t.outlets.above}</span>
+                  </div>
+                  <When at={row.t} now={now} />
+                </li>
+              ))}
               {total > warnings.rows.length ? (
                 <li class="t3">{t.outlets.moreWarnings(total - warnings.rows.length)}</li>
               ) : null}
@@ -282,7 +257,6 @@ export function JournalCard({ loaded }: { loaded: Loaded<OutletOrders> }) {
           ) : (
             <ul class="list ruled">
               {orders.rows.map((row) => {
-                const at = parse(row.t);
                 const shape = SHAPES[row.outcome ?? ""] ?? "miss";
                 return (
                   <li key={row.number} data-testid="outlet-order" data-state={row.outcome ?? "unknown"}>
@@ -294,11 +268,7 @@ export function JournalCard({ loaded }: { loaded: Loaded<OutletOrders> }) {
                         {row.reason === "" ? null : <span class="t3"> · {row.reason}</span>}
                       </span>
                     </div>
-                    {at === null ? null : (
-                      <span class="when">
-                        <Time at={at} now={now} />
-                      </span>
-                    )}
+                    <When at={row.t} now={now} />
                   </li>
                 );
               })}

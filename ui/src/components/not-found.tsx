@@ -1,6 +1,6 @@
-import { Find } from "../components/find.tsx";
-import { Notice } from "../components/states.tsx";
 import { t } from "../texts/en.ts";
+import { Find } from "./find.tsx";
+import { Notice } from "./states.tsx";
 
 /** An address that leads nowhere: says so and offers the find field. */
 export function NotFound({ title, text }: { title?: string; text?: string }) {
