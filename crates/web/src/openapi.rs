@@ -14,8 +14,17 @@ pub fn complete(api: &mut OpenApi, cookie: &str, other: &str, scheme: HttpAuthSc
     let either = ["session", other].map(|name| SecurityRequirement::new(name, [""; 0]));
     api.security = Some(either.to_vec());
     for schema in components.schemas.values_mut() {
-        if let RefOr::T(Schema::Object(object)) = schema {
+        require_all(schema);
+    }
+}
+
+/// Requires every property of a schema, and of the parts of its own that it is put together of.
+fn require_all(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
             object.required = object.properties.keys().cloned().collect();
         }
+        RefOr::T(Schema::AllOf(all)) => all.items.iter_mut().for_each(require_all),
+        _ => {}
     }
 }

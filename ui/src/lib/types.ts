@@ -85,20 +85,17 @@ export interface PathRun {
   carried: { obis: string; from: string; to: string }[];
 }
 
-export interface Meter {
-  id: string;
-  name: string;
-  place: string;
-  feeder: string;
-  phase: string;
-  via: string;
+/** What a list and a page say alike of a meter. */
+type MeterWords = Pick<
+  MeterRow,
+  "id" | "name" | "place" | "feeder" | "phase" | "via" | "state" | "state_text" | "last_read"
+>;
+
+export interface Meter extends MeterWords {
   /** The concentrator through which it is reached. */
   concentrator: { id: string; name: string } | null;
   endpoint: string;
   system_title: string;
-  state: StateName;
-  state_text: string;
-  last_read: string | null;
   enrolled: string;
   breaker: { state: "closed" | "open" | "ready" | null; at: string | null };
   clock: { offset_s: number | null; at: string | null; zone: string };
@@ -681,7 +678,7 @@ export interface CampaignRing {
   counts: CampaignCounts;
 }
 
-export interface Campaign extends Omit<CampaignRow, "counts"> {
+export interface Campaign extends CampaignRow {
   settings: {
     passes: number;
     parallel: number;

@@ -306,7 +306,8 @@ export class CampaignFixture {
   }
 
   view(one) {
-    const { counts, ...row } = this.row(one);
+    const row = this.row(one);
+    const { counts } = row;
     const ringState = (i) => {
       if (row.phase === "done" || (one.ring !== null && i < one.ring)) return "done";
       if (one.ring !== i) return "todo";

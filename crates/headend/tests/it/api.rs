@@ -18,7 +18,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headend::store::StoreError;
+use headend::collector::MeterAccess;
+use headend::keys::KeyService;
+use headend::store::{Store, StoreError};
 use headend::{Config, HeadEnd, Options, StartError};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -85,52 +87,107 @@ impl Fixture {
         }
     }
 
+    /// Starts the head end once more over what it left.
+    pub(crate) async fn again(self, config: Config) -> Self {
+        self.head_end.stop().await;
+        let data = self.folder.path().join("data");
+        let (head_end, _) = start(config, data, &self.clock, &self.meters).await;
+        Self {
+            address: head_end.address(),
+            head_end,
+            ..self
+        }
+    }
+
+    pub(crate) fn operator(&self) -> Operator<'_> {
+        Operator::at(self.address, &self.token)
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        let bearer = format!("Bearer {}", self.token);
-        let answer = request(
-            self.address,
-            "GET",
-            path,
-            &[("authorization", &bearer)],
-            b"",
-        )
-        .await;
-        schema::check("get", path, &answer);
-        answer
+        self.operator().ask("GET", path, &[], b"").await
     }
 
     pub(crate) async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let bearer = format!("Bearer {}", self.token);
-        let mut all = vec![("authorization", bearer.as_str())];
-        all.extend(headers);
-        let answer = request(self.address, "POST", path, &all, b"").await;
-        schema::check("post", path, &answer);
-        answer
+        self.operator().ask("POST", path, headers, b"").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.operator().post(path, body).await
     }
 
     pub(crate) async fn json(&self, path: &str) -> Value {
-        let answer = self.get(path).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        answer.json()
+        self.operator().json(path).await
     }
 
     /// Waits until all meters that answer were collected.
     pub(crate) async fn collected(&self, meters: usize) {
-        for _ in 0..6_000 {
+        until("meters are collected", async || {
             let list = self.json("/api/v1/meters").await;
             let rows = list["rows"].as_array().unwrap().iter();
-            if rows.filter(|row| !row["last_read"].is_null()).count() >= meters {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("not collected within a minute");
+            (rows.filter(|row| !row["last_read"].is_null()).count() >= meters).then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn id(&self, number: usize) -> String {
+        self.operator().id(number).await
+    }
+}
+
+/// Who asks with the token; every answer is held against the description.
+#[derive(Clone, Copy)]
+pub(crate) struct Operator<'a> {
+    address: SocketAddr,
+    token: &'a str,
+}
+
+impl<'a> Operator<'a> {
+    pub(crate) fn at(address: SocketAddr, token: &'a str) -> Self {
+        Self { address, token }
+    }
+
+    pub(crate) async fn ask(
+        self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let bearer = format!("Bearer {}", self.token);
+        let mut all = vec![("authorization", bearer.as_str())];
+        all.extend(headers);
+        let answer = request(self.address, method, path, &all, body).await;
+        schema::check(&method.to_ascii_lowercase(), path, &answer);
+        answer
+    }
+
+    pub(crate) async fn post(self, path: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        self.ask("POST", path, &[], body.as_bytes()).await
+    }
+
+    pub(crate) async fn json(self, path: &str) -> Value {
+        let answer = self.ask("GET", path, &[], b"").await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
+    }
+
+    /// The name in addresses of the meter that is number `number` by name, counted from 1.
+    pub(crate) async fn id(self, number: usize) -> String {
         let list = self.json("/api/v1/meters?sort=meter").await;
         list["rows"][number - 1]["id"].as_str().unwrap().to_owned()
     }
+}
+
+/// Looks again and again, for two minutes at the most.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..12_000 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}: not within two minutes");
 }
 
 pub(crate) async fn start(
@@ -139,24 +196,31 @@ pub(crate) async fn start(
     clock: &Arc<FakeClock>,
     meters: &Arc<FakeMeters>,
 ) -> (HeadEnd, Option<String>) {
-    for _ in 0..6_000 {
+    started(|| {
         let access = FakeAccess(Arc::clone(meters));
-        let options = Options {
+        Options {
             config: config.clone(),
             data: data.clone(),
             clock: Arc::<FakeClock>::clone(clock),
-            access: |_, _| -> Arc<dyn headend::collector::MeterAccess> { Arc::new(access) },
-        };
-        match HeadEnd::start(options).await {
-            // The writer of the one before may take a moment to let the folder go.
-            Err(StartError::Store(StoreError::InUse)) => {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            access: |_, _| -> Arc<dyn MeterAccess> { Arc::new(access) },
+        }
+    })
+    .await
+}
+
+/// Starts a head end: the writer of the one before may take a moment to let the folder go.
+pub(crate) async fn started<A>(options: impl Fn() -> Options<A>) -> (HeadEnd, Option<String>)
+where
+    A: FnOnce(Arc<dyn Store>, Arc<dyn KeyService>) -> Arc<dyn MeterAccess>,
+{
+    until("the folder is let go", async || {
+        match HeadEnd::start(options()).await {
+            Err(StartError::Store(StoreError::InUse)) => None,
             started => {
                 let (head_end, token) = started.unwrap();
-                return (head_end, token.map(|token| token.to_string()));
+                Some((head_end, token.map(|token| token.to_string())))
             }
         }
-    }
-    panic!("the folder stayed locked for a minute");
+    })
+    .await
 }

@@ -215,19 +215,8 @@ pub(crate) struct CampaignLine {
 /// A campaign as it is now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CampaignView {
-    id: u32,
-    name: String,
-    #[schema(format = DateTime)]
-    created: String,
-    #[schema(format = DateTime)]
-    ended: Option<String>,
-    /// One of initiating, broadcasting, asking, repairing, finishing, activating, done, stopped,
-    /// stopped_by_failures.
-    phase: &'static str,
-    /// One of run, ok, warn, crit, pend.
-    state: &'static str,
-    state_text: String,
-    image: ImageView,
+    #[serde(flatten)]
+    row: CampaignRow,
     settings: CampaignSettings,
     /// Why it was begun, where that was said.
     reason: Option<String>,
@@ -264,14 +253,8 @@ impl ImageView {
 /// How far a campaign is: counts of meters.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProgressView {
-    meters: usize,
-    waiting: usize,
-    receiving: usize,
-    /// Told what they lack.
-    asked: usize,
-    verified: usize,
-    active: usize,
-    failed: usize,
+    #[serde(flatten)]
+    counts: CampaignCounts,
     /// The ring that is under way, counted from 0.
     ring: Option<u16>,
     /// Of each ring, its own meters alone.
@@ -444,16 +427,8 @@ pub(super) fn view(app: &App, campaign: Campaign) -> CampaignView {
         })
         .collect();
     reasons.sort_by_key(|it| std::cmp::Reverse(it.meters));
-    let row = CampaignRow::of(campaign, now);
     CampaignView {
-        id: row.id,
-        name: row.name,
-        created: row.created,
-        ended: row.ended,
-        phase: row.phase,
-        state: row.state,
-        state_text: row.state_text,
-        image: row.image,
+        row: CampaignRow::of(campaign, now),
         settings: settings(asked),
         reason,
         reasons,
@@ -480,16 +455,9 @@ pub(super) fn settings(settings: Settings) -> CampaignSettings {
 
 fn progress_view(progress: Progress, now: Timestamp) -> ProgressView {
     let (phase, ring, next) = (progress.phase, progress.ring, progress.next_ring);
-    let counts = CampaignCounts::of(progress.meters, &progress.steps);
     let rings = (0..).zip(progress.rings);
     ProgressView {
-        meters: counts.meters,
-        waiting: counts.waiting,
-        receiving: counts.receiving,
-        asked: counts.asked,
-        verified: counts.verified,
-        active: counts.active,
-        failed: counts.failed,
+        counts: CampaignCounts::of(progress.meters, &progress.steps),
         ring,
         rings: rings
             .map(|(number, of)| ring_view(number, &of, (phase, ring), next.filter(|at| *at > now)))

@@ -1,23 +1,12 @@
 //! Campaigns over the API.
 
-use std::time::Duration;
-
 use headend::campaigns::{BOUND_FACTOR, Bound, Line, Medium};
 use model::ImageHeader;
 use serde_json::{Value, json};
 
-use super::{Fixture, schema};
+use super::{Fixture, schema, until};
 use crate::http::{Answer, Events, request};
 use crate::support::NOON;
-
-async fn post(fixture: &Fixture, path: &str, body: &Value) -> Answer {
-    let bearer = format!("Bearer {}", fixture.token);
-    let body = body.to_string();
-    let headers = [("authorization", bearer.as_str())];
-    let answer = request(fixture.address, "POST", path, &headers, body.as_bytes()).await;
-    schema::check("post", path, &answer);
-    answer
-}
 
 /// An image that nobody signed: without a maker's key the head end looks at its form alone.
 fn made(identifier: &str, version: u32, content: &[u8]) -> Vec<u8> {
@@ -63,19 +52,15 @@ async fn a_campaign_is_begun_shown_stopped_and_kept() {
     let headers = [("authorization", bearer.as_str())];
     let opened = Events::open(fixture.address, "campaigns", &headers).await;
     let mut events = opened.unwrap();
-    let begun = post(&fixture, CAMPAIGNS, &wanted).await;
+    let begun = fixture.post(CAMPAIGNS, &wanted).await;
     assert_eq!(begun.status, 201, "{}", begun.text());
     assert_eq!(begun.json()["id"], 1);
     // These meters know no image transfer: each is asked once, and that is too many failures.
     let path = format!("{CAMPAIGNS}/1");
-    let mut shown = fixture.json(&path).await;
-    for _ in 0..6_000 {
-        if !shown["ended"].is_null() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        shown = fixture.json(&path).await;
-    }
+    let shown = until("the campaign's end", async || {
+        Some(fixture.json(&path).await).filter(|it| !it["ended"].is_null())
+    })
+    .await;
     assert_eq!(shown["phase"], "stopped_by_failures");
     // Whoever follows is told without asking, until the end: meters that were being asked when it
     // stopped may still fail.
@@ -102,7 +87,7 @@ async fn a_campaign_is_begun_shown_stopped_and_kept() {
         assert_eq!(row[field], shown[field], "{field}");
     }
     the_meters_of_it(&fixture, &path, &shown).await;
-    let stopped = post(&fixture, &format!("{path}/stop"), &json!({})).await;
+    let stopped = fixture.post(&format!("{path}/stop"), &json!({})).await;
     assert_eq!(stopped.status, 200);
 
     // It is there after a restart.
@@ -204,7 +189,7 @@ async fn what_is_no_campaign_is_refused_with_a_reason() {
             "unknown field",
         ),
     ] {
-        let refused = post(&fixture, CAMPAIGNS, &body).await;
+        let refused = fixture.post(CAMPAIGNS, &body).await;
         assert_eq!(refused.status, 400, "{body}");
         assert!(
             refused.text().contains(reason),
@@ -213,7 +198,7 @@ async fn what_is_no_campaign_is_refused_with_a_reason() {
         );
         // A plan is refused for the same reasons; nobody has to be there, and no reason be given.
         let of_beginning = ["reason", "calls itself", "as_of", "meters"];
-        let planned = post(&fixture, PLAN, &body).await;
+        let planned = fixture.post(PLAN, &body).await;
         if of_beginning.contains(&reason) {
             assert_eq!(planned.status, 200, "{body}");
         } else {
@@ -231,7 +216,7 @@ async fn what_is_no_campaign_is_refused_with_a_reason() {
     ] {
         let path = format!("{CAMPAIGNS}{path}");
         let answer = if path.ends_with("stop") || path.ends_with("resume") {
-            post(&fixture, &path, &json!({})).await
+            fixture.post(&path, &json!({})).await
         } else {
             fixture.get(&path).await
         };
@@ -245,48 +230,27 @@ async fn what_is_no_campaign_is_refused_with_a_reason() {
 }
 
 async fn upload(fixture: &Fixture, kind: &str, image: &[u8]) -> Answer {
-    let bearer = format!("Bearer {}", fixture.token);
-    let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
-    let answer = request(fixture.address, "POST", IMAGES, &headers, image).await;
-    schema::check("post", IMAGES, &answer);
-    answer
+    let headers = [("content-type", kind)];
+    fixture
+        .operator()
+        .ask("POST", IMAGES, &headers, image)
+        .await
 }
 
 const OCTETS: &str = "application/octet-stream";
 
 async fn forget(fixture: &Fixture, id: &str) -> Answer {
-    let bearer = format!("Bearer {}", fixture.token);
     let path = format!("{IMAGES}/{id}");
-    let headers = [("authorization", bearer.as_str())];
-    let answer = request(fixture.address, "DELETE", &path, &headers, b"").await;
-    schema::check("delete", &path, &answer);
-    answer
+    fixture.operator().ask("DELETE", &path, &[], b"").await
 }
 
 /// Starts the head end of a fixture once more.
 async fn again(fixture: Fixture) -> Fixture {
-    let Fixture {
-        folder,
-        clock,
-        meters,
-        head_end,
-        token,
-        ..
-    } = fixture;
-    head_end.stop().await;
     let config = headend::Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         ..headend::Config::default()
     };
-    let (head_end, _) = super::start(config, folder.path().join("data"), &clock, &meters).await;
-    Fixture {
-        address: head_end.address(),
-        folder,
-        clock,
-        meters,
-        head_end,
-        token,
-    }
+    fixture.again(config).await
 }
 
 #[tokio::test]
@@ -385,7 +349,7 @@ async fn images_of_other_makers_are_not_kept() {
         assert!(refused.text().contains(reason), "{}", refused.text());
         let body = json!({ "image": base64(&wrong) });
         for path in [CAMPAIGNS, PLAN] {
-            assert_eq!(post(&fixture, path, &body).await.status, 400);
+            assert_eq!(fixture.post(path, &body).await.status, 400);
         }
     }
     let rows = fixture.json(IMAGES).await["rows"].clone();
@@ -419,7 +383,7 @@ async fn a_plan_says_who_takes_part_and_the_same_body_begins_it() {
     let line = json!({ "medium": "s-fsk", "loss_permille": 50 });
     let settings = json!({ "rings": [500, 1000], "soak_s": 600, "line": line });
     let mut body = json!({ "image_id": kept["id"], "settings": settings });
-    let plan = post(&fixture, PLAN, &body).await;
+    let plan = fixture.post(PLAN, &body).await;
     assert_eq!(plan.status, 200, "{}", plan.text());
     let plan = plan.json();
     for (field, is) in [
@@ -464,7 +428,7 @@ async fn a_plan_says_who_takes_part_and_the_same_body_begins_it() {
     assert!(near(&plan["allowed_s"], allowed));
     // Without a line there is no bound.
     let short = json!({ "image_id": kept["id"] });
-    assert!(post(&fixture, PLAN, &short).await.json()["allowed_s"].is_null());
+    assert!(fixture.post(PLAN, &short).await.json()["allowed_s"].is_null());
 
     // Planning began nothing. The same body begins it, with a reason, and for those alone that
     // were planned.
@@ -474,7 +438,7 @@ async fn a_plan_says_who_takes_part_and_the_same_body_begins_it() {
     body["plan"] = plan["plan"].clone();
     body["as_of"] = plan["as_of"].clone();
     fixture.meters.keyless.lock().unwrap().insert(3);
-    let refused = post(&fixture, CAMPAIGNS, &body).await;
+    let refused = fixture.post(CAMPAIGNS, &body).await;
     assert_eq!(
         (refused.status, refused.code().as_str()),
         (409, "plan_changed")
@@ -482,16 +446,16 @@ async fn a_plan_says_who_takes_part_and_the_same_body_begins_it() {
     fixture.meters.keyless.lock().unwrap().clear();
     let mut other = body.clone();
     other["settings"]["soak_s"] = json!(0);
-    assert_eq!(post(&fixture, CAMPAIGNS, &other).await.status, 409);
+    assert_eq!(fixture.post(CAMPAIGNS, &other).await.status, 409);
     fixture.clock.set(NOON + 301);
-    let refused = post(&fixture, CAMPAIGNS, &body).await;
+    let refused = fixture.post(CAMPAIGNS, &body).await;
     assert_eq!(
         (refused.status, refused.code().as_str()),
         (409, "preview_too_old")
     );
     assert_eq!(fixture.json(CAMPAIGNS).await["total"], 0);
     fixture.clock.set(NOON + 300);
-    let begun = post(&fixture, CAMPAIGNS, &body).await;
+    let begun = fixture.post(CAMPAIGNS, &body).await;
     assert_eq!(begun.status, 201, "{}", begun.text());
     let shown = fixture.json(&format!("{CAMPAIGNS}/1")).await;
     assert_eq!(shown["reason"], "Tested on the bench since Monday.");
@@ -504,7 +468,7 @@ async fn a_plan_says_who_takes_part_and_the_same_body_begins_it() {
 
     // These meters do not answer, so that it is under way: they are in no other meanwhile.
     let next = json!({ "image": base64(&made("Gridward 3", 3, b"content")) });
-    let plan = post(&fixture, PLAN, &next).await.json();
+    let plan = fixture.post(PLAN, &next).await.json();
     assert_eq!(
         out(&plan),
         [
@@ -515,10 +479,12 @@ async fn a_plan_says_who_takes_part_and_the_same_body_begins_it() {
     );
     assert_eq!(plan["left_out"][0]["campaign"], 1);
     assert_eq!(plan["rings"], json!([]));
-    assert_eq!(post(&fixture, CAMPAIGNS, &next).await.status, 400);
-    let stopped = post(&fixture, &format!("{CAMPAIGNS}/1/stop"), &json!({})).await;
+    assert_eq!(fixture.post(CAMPAIGNS, &next).await.status, 400);
+    let stopped = fixture
+        .post(&format!("{CAMPAIGNS}/1/stop"), &json!({}))
+        .await;
     assert_eq!(stopped.status, 200);
-    let plan = post(&fixture, PLAN, &next).await.json();
+    let plan = fixture.post(PLAN, &next).await.json();
     assert_eq!(plan["meters"], 3);
 
     // The reason is kept.
@@ -537,7 +503,9 @@ async fn a_stopped_campaign_does_not_go_on_with_meters_that_another_has() {
     )
     .await;
     let act = async |id: u32, what: &str| {
-        post(&fixture, &format!("{CAMPAIGNS}/{id}/{what}"), &json!({})).await
+        fixture
+            .post(&format!("{CAMPAIGNS}/{id}/{what}"), &json!({}))
+            .await
     };
     let phase = async |id: u32| {
         let shown = fixture.json(&format!("{CAMPAIGNS}/{id}")).await;
@@ -546,7 +514,7 @@ async fn a_stopped_campaign_does_not_go_on_with_meters_that_another_has() {
     let begin = async |version: u32, meters: &[&str]| {
         let image = base64(&made(&format!("Gridward {version}"), version, b"content"));
         let body = json!({ "image": image, "meters": meters });
-        let begun = post(&fixture, CAMPAIGNS, &body).await;
+        let begun = fixture.post(CAMPAIGNS, &body).await;
         assert_eq!(begun.status, 201, "{}", begun.text());
     };
     begin(2, &[ONE, TWO, THREE]).await;
@@ -595,14 +563,13 @@ async fn a_plan_names_who_does_not_take_part_and_why() {
     .await;
     fixture.collected(2).await;
     let mut now = NOON;
-    for _ in 0..6_000 {
-        if fixture.json("/api/v1/meters?state=silent").await["total"] == 1 {
-            break;
-        }
+    until("a silent meter", async || {
+        let silent = fixture.json("/api/v1/meters?state=silent").await;
         now += 2;
         fixture.clock.set(now);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        (silent["total"] == 1).then_some(())
+    })
+    .await;
     // All three, one of which is silent and one has a broadcast key for itself.
     let image = base64(&made("Gridward 2", 2, b"content"));
     let body = |more: Value| {
@@ -611,7 +578,7 @@ async fn a_plan_names_who_does_not_take_part_and_why() {
         body.as_object_mut().unwrap().extend(fields);
         body
     };
-    let planned = async |more: Value| post(&fixture, PLAN, &body(more)).await.json();
+    let planned = async |more: Value| fixture.post(PLAN, &body(more)).await.json();
     let plan = planned(json!({})).await;
     assert_eq!((&plan["meters"], &plan["silent"]), (&json!(3), &json!(1)));
     assert_eq!((&plan["shared"], &plan["alone"]), (&json!(0), &json!(3)));
@@ -646,7 +613,7 @@ async fn a_plan_names_who_does_not_take_part_and_why() {
 
     // Meters say that they run 1.2.3; whether that is newer the head end knows from an image.
     let same = json!({ "image": base64(&made("1.2.3", 9, b"content")) });
-    let plan = post(&fixture, PLAN, &same).await.json();
+    let plan = fixture.post(PLAN, &same).await.json();
     assert_eq!(out(&plan), [(ONE, "runs_it"), (TWO, "runs_it")]);
     assert_eq!(plan["left_out"][0]["firmware"], "1.2.3");
     assert_eq!(planned(json!({})).await["unknown_version"], 3);

@@ -2,7 +2,6 @@
 //! its mouth, in the form of `docs/concentrator.md`.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use dlms::axdr::Data;
 use dlms::codec::Wire as _;
@@ -11,8 +10,8 @@ use headend::Config;
 use headend::concentrators::METERS_MAX;
 use serde_json::{Value, json};
 
-use super::Fixture;
 use super::live::next;
+use super::{Fixture, until};
 use crate::fake::FakeMeters;
 use crate::support::NOON;
 
@@ -132,16 +131,11 @@ pub(super) fn with_one(config: &mut Config) {
 impl Fixture {
     /// Waits until the one concentrator is as it should be.
     pub(super) async fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
-        let mut last = Value::Null;
-        for _ in 0..12_000 {
+        until("the concentrator says so", async || {
             let list = self.json("/api/v1/concentrators").await;
-            last = list["rows"][0].clone();
-            if what(&last) {
-                return last;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("it never says so: {last}");
+            Some(list["rows"][0].clone()).filter(|row| what(row))
+        })
+        .await
     }
 }
 

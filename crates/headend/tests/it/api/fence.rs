@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use sim::scion::{HEAD_END, METERS, Network, Plan, Topology};
 use tempfile::TempDir;
 
-use super::orders::{start, two_meters};
-use super::{Fixture, schema};
+use super::orders::{idle, start, two_meters};
+use super::{Fixture, Operator, until};
 use crate::fake::{FakeClock, FakeMeters};
-use crate::http::{Answer, request};
+use crate::http::Answer;
 use crate::support::{NOON, zurich};
 
 const REASON: &str = "Data may not leave the country";
@@ -63,14 +63,10 @@ impl Site {
         );
         std::fs::write(folder.path().join("meters.toml"), text).unwrap();
         let mut config = Config {
-            listen: "127.0.0.1:0".parse().unwrap(),
             enrolment: Some(folder.path().join("meters.toml")),
             keys: Some(folder.path().join("keys.toml")),
-            ..Config::default()
+            ..idle()
         };
-        config.collector.enabled = false;
-        // The clock stands still, so that no request is ever forgiven.
-        config.api.requests_per_s = 1_000_000;
         change(&mut config, &network);
         let (head_end, token) = start(&config, &folder, TIMEOUT).await;
         Self {
@@ -82,25 +78,23 @@ impl Site {
         }
     }
 
+    fn operator(&self) -> Operator<'_> {
+        Operator::at(self.head_end.address(), &self.token)
+    }
+
     pub(super) async fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {
-        let bearer = format!("Bearer {}", self.token);
-        let headers = [("authorization", bearer.as_str())];
         let body = body.to_string();
-        let address = self.head_end.address();
-        let answer = request(address, method, path, &headers, body.as_bytes()).await;
-        schema::check(&method.to_ascii_lowercase(), path, &answer);
-        answer
+        self.operator()
+            .ask(method, path, &[], body.as_bytes())
+            .await
     }
 
     pub(super) async fn json(&self, path: &str) -> Value {
-        let answer = self.ask("GET", path, &Value::Null).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        answer.json()
+        self.operator().json(path).await
     }
 
     pub(super) async fn id(&self, number: usize) -> String {
-        let list = self.json("/api/v1/meters?sort=meter").await;
-        list["rows"][number - 1]["id"].as_str().unwrap().to_owned()
+        self.operator().id(number).await
     }
 
     pub(super) async fn restart(self) -> Self {
@@ -115,18 +109,16 @@ impl Site {
         let path = format!("/api/v1/meters/{meter}/orders");
         let given = self.ask("POST", &path, &json!({ "kind": "read" })).await;
         let path = format!("/api/v1/orders/{}", given.json()["number"]);
-        for _ in 0..12_000 {
+        let order = until("the order's end", async || {
             let order = self.json(&path).await;
-            if !order["ended"].is_null() {
-                let state = order["state"].as_str().unwrap().to_owned();
-                let links = self.network.links().into_iter();
-                let used = links.filter(|it| it.counters.packets > 0);
-                let used = used.map(|it| it.link.ends[0].interface.0);
-                return (used.collect(), state);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("no end within two minutes");
+            (!order["ended"].is_null()).then_some(order)
+        })
+        .await;
+        let state = order["state"].as_str().unwrap().to_owned();
+        let links = self.network.links().into_iter();
+        let used = links.filter(|it| it.counters.packets > 0);
+        let used = used.map(|it| it.link.ends[0].interface.0);
+        (used.collect(), state)
     }
 
     async fn titles(&self, meter: &str) -> Vec<String> {
@@ -336,11 +328,11 @@ async fn fences_are_looked_at_several_at_once_and_bounded() {
 
 async fn reopened(data: &Path) -> SqliteStore {
     let options = SqliteOptions::new(data, zurich());
-    for _ in 0..6_000 {
+    until("the folder is let go", async || {
         match SqliteStore::open(&options) {
-            Err(StoreError::InUse) => tokio::time::sleep(Duration::from_millis(10)).await,
-            opened => return opened.unwrap(),
+            Err(StoreError::InUse) => None,
+            opened => Some(opened.unwrap()),
         }
-    }
-    panic!("the folder stayed locked for a minute");
+    })
+    .await
 }

@@ -15,7 +15,7 @@ use headend::store::{
     MeterOrderEnd, MeterOrderKind, MeterOrderLimit, MeterOrderLimits, MeterOrderOutcome,
     NewMeterOrder, Store as _,
 };
-use headend::{Config, HeadEnd, LinkAccess, Options, StartError};
+use headend::{Config, HeadEnd, LinkAccess, Options};
 use link::{
     Clock, Endpoint, KeyFile, Limits, Listener, Service, Surroundings, SystemClock, SystemEntropy,
 };
@@ -30,43 +30,14 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Fixture, schema};
+use super::{Fixture, Operator, started, until};
 use crate::fake::FakeClock;
-use crate::http::{Answer, Events, request};
+use crate::http::{Events, request};
 use crate::support::{NOON, Site, wait};
 
 const PLACE: &str = "Lindenweg 14, flat 3";
 const REASON: &str = "Moved out on 20 November, case 88-204";
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-async fn post(address: SocketAddr, token: &str, path: &str, body: &Value) -> Answer {
-    let bearer = format!("Bearer {token}");
-    let body = body.to_string();
-    let headers = [("authorization", bearer.as_str())];
-    let answer = request(address, "POST", path, &headers, body.as_bytes()).await;
-    schema::check("post", path, &answer);
-    answer
-}
-
-async fn get(address: SocketAddr, token: &str, path: &str) -> Value {
-    let bearer = format!("Bearer {token}");
-    let headers = [("authorization", bearer.as_str())];
-    let answer = request(address, "GET", path, &headers, b"").await;
-    schema::check("get", path, &answer);
-    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-    answer.json()
-}
-
-/// Looks again and again, for two minutes at the most.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..12_000 {
-        if let Some(found) = look().await {
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what}: not within two minutes");
-}
 
 /// The meters' time of day.
 struct Noon(SystemClock);
@@ -242,16 +213,11 @@ impl Street {
             ));
         }
         std::fs::write(folder.path().join("meters.toml"), text).unwrap();
-        let mut config = Config {
-            listen: "127.0.0.1:0".parse().unwrap(),
+        let config = Config {
             enrolment: Some(folder.path().join("meters.toml")),
             keys: Some(folder.path().join("keys.toml")),
-            ..Config::default()
+            ..idle()
         };
-        config.collector.enabled = false;
-        config.orders.armed_s = 0;
-        // The clock stands still, so that no request is ever forgiven.
-        config.api.requests_per_s = 1_000_000;
         let (head_end, token) = start(&config, &folder, TIMEOUT).await;
         Self {
             folder,
@@ -264,13 +230,16 @@ impl Street {
         }
     }
 
+    fn operator(&self) -> Operator<'_> {
+        Operator::at(self.address, &self.token)
+    }
+
     async fn json(&self, path: &str) -> Value {
-        get(self.address, &self.token, path).await
+        self.operator().json(path).await
     }
 
     async fn id(&self, number: usize) -> String {
-        let list = self.json("/api/v1/meters?sort=meter").await;
-        list["rows"][number - 1]["id"].as_str().unwrap().to_owned()
+        self.operator().id(number).await
     }
 
     /// Gives an order, and waits for its end.
@@ -291,7 +260,7 @@ impl Street {
         if kind != "read" {
             body["reason"] = json!(REASON);
         }
-        let given = post(self.address, &self.token, &path, &body).await;
+        let given = self.operator().post(&path, &body).await;
         assert_eq!(given.status, 202, "{}", given.text());
         given.json()["number"].as_i64().unwrap()
     }
@@ -327,13 +296,14 @@ pub(super) async fn start(
     folder: &TempDir,
     timeout: Duration,
 ) -> (HeadEnd, Option<String>) {
-    for _ in 0..6_000 {
+    let data = folder.path().join("data");
+    started(|| {
         let clock = FakeClock::at(NOON);
-        let started = HeadEnd::start(Options {
+        Options {
             config: config.clone(),
-            data: folder.path().join("data"),
+            data: data.clone(),
             clock: Arc::<FakeClock>::clone(&clock),
-            access: |store, keys| -> Arc<dyn MeterAccess> {
+            access: move |store, keys| -> Arc<dyn MeterAccess> {
                 Arc::new(LinkAccess::new(
                     store,
                     keys,
@@ -343,19 +313,9 @@ pub(super) async fn start(
                     timeout,
                 ))
             },
-        });
-        match started.await {
-            // The writer of the one before may take a moment to let the folder go.
-            Err(StartError::Store(headend::store::StoreError::InUse)) => {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            started => {
-                let (head_end, token) = started.unwrap();
-                return (head_end, token.map(|token| token.to_string()));
-            }
         }
-    }
-    panic!("the folder stayed locked for a minute");
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -556,22 +516,16 @@ async fn an_order_that_waits_for_its_turn_is_not_sent_once_the_head_end_stops() 
     );
     std::fs::write(folder.path().join("meters.toml"), text).unwrap();
     let mut config = Config {
-        listen: "127.0.0.1:0".parse().unwrap(),
         enrolment: Some(folder.path().join("meters.toml")),
-        ..Config::default()
+        ..idle()
     };
-    config.collector.enabled = false;
     config.collector.timeout_s = 120;
-    config.api.requests_per_s = 1_000_000;
     let (head_end, token) = start(&config, &folder, TIMEOUT).await;
     let (address, token) = (head_end.address(), token.unwrap());
-    let list = get(address, &token, "/api/v1/meters").await;
-    let path = format!(
-        "/api/v1/meters/{}/orders",
-        list["rows"][0]["id"].as_str().unwrap()
-    );
+    let operator = Operator::at(address, &token);
+    let path = format!("/api/v1/meters/{}/orders", operator.id(1).await);
     for _ in 0..2 {
-        let given = post(address, &token, &path, &json!({ "kind": "read" })).await;
+        let given = operator.post(&path, &json!({ "kind": "read" })).await;
         assert_eq!(given.status, 202, "{}", given.text());
     }
     let mut first = seen.clone();
@@ -585,7 +539,7 @@ async fn an_order_that_waits_for_its_turn_is_not_sent_once_the_head_end_stops() 
     stopping.await.unwrap();
     assert_eq!(*seen.borrow(), 1);
     let (head_end, _) = start(&config, &folder, TIMEOUT).await;
-    let list = get(head_end.address(), &token, &path).await;
+    let list = Operator::at(head_end.address(), &token).json(&path).await;
     let rows = list["rows"].as_array().unwrap();
     assert!(rows.iter().all(|row| row["state"] == "not_sent"), "{list}");
     let stopped = rows.iter().filter(|row| {
@@ -604,6 +558,39 @@ async fn armed(per_hour: u32) -> Fixture {
         config.orders.disconnects_per_hour = per_hour;
     })
     .await
+}
+
+/// A configuration that reads no meter by itself.
+pub(super) fn idle() -> Config {
+    let mut config = Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        ..Config::default()
+    };
+    config.collector.enabled = false;
+    config.orders.armed_s = 0;
+    // The clock stands still, so that no request is ever forgiven.
+    config.api.requests_per_s = 1_000_000;
+    config
+}
+
+/// An order as the head end writes it, given and due at noon.
+fn new_order(meter: MeterId, kind: MeterOrderKind, text: &str) -> NewMeterOrder {
+    NewMeterOrder {
+        meter,
+        at: Timestamp::from_secs(NOON),
+        who: "operator".to_owned(),
+        kind,
+        text: text.to_owned(),
+        reason: REASON.to_owned(),
+        due: Timestamp::from_secs(NOON),
+    }
+}
+
+fn at_most(open: u32) -> MeterOrderLimits {
+    MeterOrderLimits {
+        disconnections: (Timestamp::from_secs(0), 10),
+        open,
+    }
 }
 
 fn disconnect(as_of: &str) -> Value {
@@ -667,7 +654,7 @@ async fn an_order_takes_a_reason_the_place_and_a_fresh_look() {
         cases.push((body, 400, "bad_request"));
     }
     for (body, status, code) in cases {
-        let answer = post(fixture.address, &fixture.token, &path, &body).await;
+        let answer = fixture.post(&path, &body).await;
         assert_eq!(
             (answer.status, answer.code()),
             (status, code.to_owned()),
@@ -677,7 +664,7 @@ async fn an_order_takes_a_reason_the_place_and_a_fresh_look() {
     let unsigned = request(fixture.address, "POST", &path, &[], b"{}").await;
     assert_eq!(unsigned.status, 401);
     let stranger = "/api/v1/meters/m_zzzzzzzz/orders";
-    let answer = post(fixture.address, &fixture.token, stranger, &disconnect(NOW)).await;
+    let answer = fixture.post(stranger, &disconnect(NOW)).await;
     assert_eq!(answer.status, 404);
     assert_eq!(fixture.json("/api/v1/orders").await["rows"], json!([]));
     assert_eq!(fixture.meters.opened.load(Ordering::SeqCst), 0);
@@ -689,11 +676,7 @@ async fn an_order_that_waits_can_be_stopped_and_there_is_one_at_a_time() {
     let fixture = armed(2).await;
     let id = fixture.id(1).await;
     let path = format!("/api/v1/meters/{id}/orders");
-    let give = |body: Value| {
-        let path = path.clone();
-        let (address, token) = (fixture.address, fixture.token.clone());
-        async move { post(address, &token, &path, &body).await }
-    };
+    let give = async |body: Value| fixture.post(&path, &body).await;
     let first = give(disconnect(NOW)).await.json();
     assert_eq!(
         (&first["state"], &first["due"]),
@@ -716,14 +699,14 @@ async fn an_order_that_waits_can_be_stopped_and_there_is_one_at_a_time() {
         let mut body = disconnect(NOW);
         body["confirm"] = json!(super::PLACES[number - 1]);
         let path = format!("/api/v1/meters/{id}/orders");
-        let given = post(fixture.address, &fixture.token, &path, &body).await;
+        let given = fixture.post(&path, &body).await;
         assert_eq!(given.status, 202, "{}", given.text());
     }
     let third = fixture.id(3).await;
     let mut body = disconnect(NOW);
     body["confirm"] = json!(super::PLACES[2]);
     let path = format!("/api/v1/meters/{third}/orders");
-    let given = post(fixture.address, &fixture.token, &path, &body).await;
+    let given = fixture.post(&path, &body).await;
     assert_eq!(given.code(), "too_many_disconnections");
     let dry = fixture
         .json(&format!("{path}/dry-run?kind=disconnect"))
@@ -734,23 +717,8 @@ async fn an_order_that_waits_can_be_stopped_and_there_is_one_at_a_time() {
     );
 
     // A head end that is stopped sends none of those that wait, then or later.
-    let Fixture {
-        folder,
-        clock,
-        meters,
-        head_end,
-        token,
-        ..
-    } = fixture;
-    head_end.stop().await;
-    let mut config = Config {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        ..Config::default()
-    };
-    config.collector.enabled = false;
-    config.orders.armed_s = 0;
-    let (head_end, _) = super::start(config, folder.path().join("data"), &clock, &meters).await;
-    let list = get(head_end.address(), &token, "/api/v1/orders").await;
+    let fixture = fixture.again(idle()).await;
+    let list = fixture.json("/api/v1/orders").await;
     let states: Vec<_> = list["rows"]
         .as_array()
         .unwrap()
@@ -758,8 +726,8 @@ async fn an_order_that_waits_can_be_stopped_and_there_is_one_at_a_time() {
         .map(|row| &row["state"])
         .collect();
     assert_eq!(states, ["not_sent", "not_sent", "stopped"]);
-    assert_eq!(meters.opened.load(Ordering::SeqCst), 0);
-    head_end.stop().await;
+    assert_eq!(fixture.meters.opened.load(Ordering::SeqCst), 0);
+    fixture.head_end.stop().await;
 }
 
 /// The store's disk takes no end of an order until this is dropped.
@@ -845,32 +813,9 @@ async fn a_stop_that_could_not_be_written_is_written_later_and_holds_meanwhile()
 async fn what_a_killed_head_end_left_is_told_and_never_sent_again() {
     let fixture = armed(10).await;
     let meter: MeterId = fixture.id(1).await.parse().unwrap();
-    let Fixture {
-        folder,
-        clock,
-        meters,
-        head_end,
-        token,
-        ..
-    } = fixture;
     // As a head end leaves its journal that is killed with one order on its way and one armed.
-    let orders = head_end.store().orders();
-    let begin = |kind| {
-        let order = NewMeterOrder {
-            meter,
-            at: Timestamp::from_secs(NOON),
-            who: "operator".to_owned(),
-            kind,
-            text: String::new(),
-            reason: REASON.to_owned(),
-            due: Timestamp::from_secs(NOON),
-        };
-        let limits = MeterOrderLimits {
-            disconnections: (Timestamp::from_secs(0), 10),
-            open: 10,
-        };
-        orders.begin(order, limits)
-    };
+    let orders = fixture.head_end.store().orders();
+    let begin = |kind| orders.begin(new_order(meter, kind, ""), at_most(10));
     let sent = begin(MeterOrderKind::Disconnect).await.unwrap().unwrap();
     orders
         .sending(sent, Timestamp::from_secs(NOON))
@@ -879,43 +824,26 @@ async fn what_a_killed_head_end_left_is_told_and_never_sent_again() {
     let other = begin(MeterOrderKind::Connect).await.unwrap();
     assert_eq!(other, Err(MeterOrderLimit::Switching(sent)));
     let waiting = begin(MeterOrderKind::Text).await.unwrap().unwrap();
-    head_end.stop().await;
-    let mut config = Config {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        ..Config::default()
-    };
-    config.collector.enabled = false;
-    let (head_end, _) = super::start(config, folder.path().join("data"), &clock, &meters).await;
+    let fixture = fixture.again(idle()).await;
     for (number, state, words) in [
         (sent, "unknown", "It is not sent again"),
         (waiting, "not_sent", "Nothing was sent."),
     ] {
         let path = format!("/api/v1/orders/{number}");
-        let order = get(head_end.address(), &token, &path).await;
+        let order = fixture.json(&path).await;
         assert_eq!(order["state"], state);
         assert!(order["answer"].as_str().unwrap().contains(words), "{order}");
     }
-    assert_eq!(meters.opened.load(Ordering::SeqCst), 0);
-    head_end.stop().await;
+    assert_eq!(fixture.meters.opened.load(Ordering::SeqCst), 0);
+    fixture.head_end.stop().await;
 }
 
 #[test]
 fn what_is_written_once_stays() {
     let site = Site::new();
     let meter = site.enrol(1);
-    let order = NewMeterOrder {
-        meter,
-        at: Timestamp::from_secs(NOON),
-        who: "operator".to_owned(),
-        kind: MeterOrderKind::Text,
-        text: "Good day".to_owned(),
-        reason: REASON.to_owned(),
-        due: Timestamp::from_secs(NOON),
-    };
-    let limits = MeterOrderLimits {
-        disconnections: (Timestamp::from_secs(0), 10),
-        open: 1,
-    };
+    let order = new_order(meter, MeterOrderKind::Text, "Good day");
+    let limits = at_most(1);
     let orders = site.store.orders();
     let number = wait(orders.begin(order.clone(), limits)).unwrap().unwrap();
     let full = wait(orders.begin(order.clone(), limits)).unwrap();

@@ -16,8 +16,8 @@ use meter::outlets::{OutletConfig, OutletJournal, OutletMeter, OutletShell, Outp
 use model::xml::{CivilDateTime, OutletId, OutletPower, SmartMeterId};
 use serde_json::{Value, json};
 
-use super::{Fixture, schema};
-use crate::http::{Answer, Events, request};
+use super::{Fixture, until};
+use crate::http::Events;
 use crate::support::NOON;
 
 const PLACE: &str = "Lindenweg 14, flat 3";
@@ -147,27 +147,6 @@ fn meter(point: Vec<u8>) -> OutletMeter<Memory> {
     meter.with_history(rows).unwrap()
 }
 
-impl Fixture {
-    async fn post(&self, path: &str, body: &Value) -> Answer {
-        let bearer = format!("Bearer {}", self.token);
-        let headers = [("authorization", bearer.as_str())];
-        let body = serde_json::to_vec(body).unwrap();
-        let answer = request(self.address, "POST", path, &headers, &body).await;
-        schema::check("post", path, &answer);
-        answer
-    }
-}
-
-async fn until<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> F) {
-    for _ in 0..12_000 {
-        if done().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what}");
-}
-
 const METER: &str = "/api/v1/outlet-meters/7";
 
 /// Nothing at all never confirms an order: where a meter has no place, its number does.
@@ -255,8 +234,9 @@ async fn a_meter_delivers_and_is_told_what_to_do() {
 
     // What is missing is asked for by itself, and what the meter does not have stays missing.
     let day = format!("{METER}/usage?outlet=1&date=2026-11-20");
-    until("the day is not there", async || {
-        fixture.json(&day).await["received"] == 141
+    until("the day", async || {
+        let usage = fixture.json(&day).await;
+        (usage["received"] == 141).then_some(())
     })
     .await;
     let usage = fixture.json(&day).await;
@@ -277,9 +257,9 @@ async fn a_meter_delivers_and_is_told_what_to_do() {
         "before"
     );
 
-    until("no warning", async || {
+    until("a warning", async || {
         let warnings = fixture.json(&format!("{METER}/warnings")).await;
-        warnings["total"] == 1 && warnings["rows"][0]["name"] == "Heater"
+        (warnings["total"] == 1 && warnings["rows"][0]["name"] == "Heater").then_some(())
     })
     .await;
 
@@ -314,7 +294,8 @@ async fn a_meter_delivers_and_is_told_what_to_do() {
         let lines = told.0.lock().unwrap();
         lines.iter().any(|line| line.starts_with(text))
     };
-    until("not switched", async || has("Switch(OutletId(1), Off)")).await;
+    let heard = async |text: &str| until(text, async || has(text).then_some(())).await;
+    heard("Switch(OutletId(1), Off)").await;
     let stranger =
         json!({ "reason": "There is no such outlet", "outlets": [{ "number": 9, "on": true }] });
     assert_eq!(fixture.post(&switch, &stranger).await.status, 404);
@@ -324,7 +305,7 @@ async fn a_meter_delivers_and_is_told_what_to_do() {
     let cost = |month: u8, last: u8| json!({ "month": month, "day_start": 1, "day_end": last, "total_cost": 1_234 });
     assert_eq!(fixture.post(&costs, &cost(11, 20)).await.status, 200);
     assert_eq!(fixture.post(&costs, &cost(11, 31)).await.status, 400);
-    until("no cost told", async || has("Cost")).await;
+    heard("Cost").await;
     let listed = fixture.json(&costs).await;
     assert_eq!(
         (&listed["total"], &listed["rows"][0]["total_cost"]),
@@ -361,7 +342,7 @@ async fn a_meter_delivers_and_is_told_what_to_do() {
             .status,
         200
     );
-    until("the breaker is not open", async || has("Breaker(Open")).await;
+    heard("Breaker(Open").await;
     let again = fixture.post(&breaker, &order("open", PLACE, now)).await;
     assert_eq!(
         (again.status, again.code().as_str()),
@@ -374,7 +355,7 @@ async fn a_meter_delivers_and_is_told_what_to_do() {
             .status,
         200
     );
-    until("the breaker is not closed", async || has("Breaker(Close")).await;
+    heard("Breaker(Close").await;
 
     let journal = fixture.json(&format!("{METER}/orders")).await;
     let rows = journal["rows"].as_array().unwrap().iter();

@@ -1,7 +1,7 @@
 //! Holds answers against the description of the API.
 
 use expect_test::expect_file;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http::Answer;
 
@@ -67,6 +67,9 @@ fn validate(document: &Value, schema: &Value, value: &Value, at: &str) {
         assert_eq!(fitting.len(), 1, "{at}: {value} fits no option");
         return validate(document, fitting[0], value, at);
     }
+    if let Some(parts) = schema["allOf"].as_array() {
+        return validate(document, &one_of_parts(document, parts), value, at);
+    }
     let types: Vec<&str> = match &schema["type"] {
         Value::String(one) => vec![one],
         Value::Array(several) => several.iter().map(|one| one.as_str().unwrap()).collect(),
@@ -107,4 +110,21 @@ fn validate(document: &Value, schema: &Value, value: &Value, at: &str) {
             validate(document, property, field, &format!("{at}.{name}"));
         }
     }
+}
+
+/// The object whose fields are those of all parts.
+fn one_of_parts(document: &Value, parts: &[Value]) -> Value {
+    let (mut properties, mut required) = (serde_json::Map::new(), Vec::new());
+    for part in parts {
+        let named = part["$ref"].as_str();
+        let named = named.map(|it| document.pointer(it.strip_prefix('#').unwrap()).unwrap());
+        let part = named.unwrap_or(part);
+        assert_eq!(part["type"], "object", "{part}");
+        for (name, field) in part["properties"].as_object().unwrap() {
+            let twice = properties.insert(name.clone(), field.clone());
+            assert_eq!(twice, None, "{name} is described twice");
+        }
+        required.extend(part["required"].as_array().into_iter().flatten().cloned());
+    }
+    json!({ "type": "object", "properties": properties, "required": required })
 }
