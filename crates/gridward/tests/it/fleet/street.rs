@@ -330,7 +330,7 @@ async fn reading(street: Street) -> Read {
     };
     let mut head = Head::of(
         config,
-        keys.clone(),
+        keys,
         enrolment.collect(),
         surroundings,
         SEED,
