@@ -194,6 +194,7 @@ fn meter(keys: MeterKeys, template: Arc<Template>) -> (Device, Server) {
     let server = Server::new(server::Settings {
         inactivity: None,
         lossy: true,
+        ..server::Settings::default()
     });
     (device, server)
 }

@@ -56,6 +56,10 @@ pub struct Settings {
     /// repetition; on other links it is a new one. What is ciphered carries a
     /// counter and needs no such guess.
     pub lossy: bool,
+    /// The longest APDU that the link carries, in octets: clients are told it
+    /// where the association's own limit is above, and answers keep to it,
+    /// whatever a client says that it takes.
+    pub apdu_len_max: u16,
 }
 
 impl Default for Settings {
@@ -63,6 +67,7 @@ impl Default for Settings {
         Self {
             inactivity: Some(Duration::from_secs(180)),
             lossy: false,
+            apdu_len_max: u16::MAX,
         }
     }
 }
@@ -347,7 +352,7 @@ impl Server {
                 terms,
                 state: State::Open(Authentication::Nothing),
                 services: Services::new(terms.conformance),
-                pdu_len: usize::from(terms.pdu_len_max),
+                pdu_len: usize::from(terms.pdu_len_max.min(self.settings.apdu_len_max)),
                 protected,
                 last: None,
                 heard: now,

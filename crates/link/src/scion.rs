@@ -43,8 +43,11 @@ use self::drkey::Drkeys;
 use self::link::{Parts, ScionLink, Source};
 use crate::{Accepted, Clock, Entropy as _, HostPort, LinkError, SystemEntropy};
 
-/// The longest APDU that is put into one datagram: what both sides of an
-/// association are told, so that no packet is longer than paths take.
+/// The longest APDU that is put into one datagram, in octets: what both sides
+/// of an association are told. Routers hold no packet against a path's limit,
+/// so this keeps it within the 1,400 octets that paths have: headers take 144
+/// octets over three segments and six hops. A longer one is neither sent nor
+/// taken.
 pub const SCION_PDU_LEN_MAX: u16 = 1_024;
 
 /// Repetitions of one request over SCION: each takes another path, and most

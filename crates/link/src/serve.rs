@@ -64,6 +64,11 @@ pub async fn serve(
     clock: Arc<dyn Clock>,
 ) -> Result<(), LinkError> {
     let mut servers: BTreeMap<Sap, (Server, SharedDevice)> = BTreeMap::new();
+    let carried = u16::try_from(link.payload_max()).unwrap_or(u16::MAX);
+    let settings = Settings {
+        apdu_len_max: service.settings.apdu_len_max.min(carried),
+        ..service.settings
+    };
     let ended = loop {
         let message = match tokio::time::timeout(service.idle, link.receive()).await {
             Ok(Ok(message)) => message,
@@ -91,7 +96,7 @@ pub async fn serve(
                     tracing::debug!(destination, "a message for a device that is not here");
                     continue;
                 };
-                servers.insert(destination, (Server::new(service.settings), device));
+                servers.insert(destination, (Server::new(settings), device));
             }
             let Some((server, device)) = servers.get_mut(&destination) else {
                 continue;

@@ -34,11 +34,6 @@ use crate::path::MAX_HOPS;
 /// Octets of the longest path: the word, three info fields, 64 hop fields.
 pub const MAX_PATH: usize = 4 + 3 * INFO_FIELD + MAX_HOPS * HOP_FIELD;
 
-/// The longest payload that is put into a packet. Routers hold no packet
-/// against a limit, so this keeps it within the 1,400 octets that paths have:
-/// headers take 144 octets over three segments and six hops.
-pub const MAX_PAYLOAD: usize = 1_200;
-
 const COMMON: usize = 12;
 const INFO_FIELD: usize = 8;
 const HOP_FIELD: usize = 12;

@@ -89,8 +89,9 @@ pub enum Failure {
     /// A transfer in blocks went wrong.
     #[error("the transfer in blocks was broken off")]
     Blocks,
-    /// The server's longest APDU has no room for the request.
-    #[error("the meter takes no APDU that is long enough for the request")]
+    /// The longest APDU that the server takes and the link carries has no room
+    /// for the request, and it cannot go in blocks.
+    #[error("the meter or the way to it takes no APDU that is long enough for the request")]
     NoRoom,
     /// Another request is under way.
     #[error("another request is under way")]

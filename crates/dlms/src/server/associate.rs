@@ -230,12 +230,13 @@ impl Server {
         }
         let (state, challenge) = proved?;
         let open = matches!(state, State::Open(_));
+        let pdu_len_max = terms.pdu_len_max.min(self.settings.apdu_len_max);
         let pdu_len = match initiate.client_max_receive_pdu_size {
-            0 => terms.pdu_len_max,
-            size => size.min(terms.pdu_len_max),
+            0 => pdu_len_max,
+            size => size.min(pdu_len_max),
         };
         let mut information = Vec::new();
-        let response = InitiateResponse::new(conformance, terms.pdu_len_max).to_octets();
+        let response = InitiateResponse::new(conformance, pdu_len_max).to_octets();
         match proposal.envelope {
             None => information = response,
             Some(envelope) => {
@@ -307,7 +308,10 @@ impl Server {
         {
             let response = InitiateResponse::new(
                 association.services.conformance,
-                association.terms.pdu_len_max,
+                association
+                    .terms
+                    .pdu_len_max
+                    .min(self.settings.apdu_len_max),
             )
             .to_octets();
             let ciphered = request.first().and_then(|tag| Wrapping::of_tag(*tag));

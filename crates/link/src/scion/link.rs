@@ -6,16 +6,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use dlms::codec::Wire as _;
-use dlms::wrapper::{HEADER_LENGTH, Wrapper};
+use dlms::wrapper::Wrapper;
 use model::MessageClass;
-use scion::packet::{MAX_PAYLOAD, Place};
+use scion::packet::Place;
 use scion::session::{Arrival, Counters, PathReceipt, Session, Transmit};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::attachment::{Attachment, Feed, Known};
-use super::{DrkeySource, ScionError, unix};
+use super::{DrkeySource, SCION_PDU_LEN_MAX, ScionError, unix};
 use crate::queue::SendQueue;
 use crate::time::Timer;
 use crate::{Clock, Link, LinkError, Message, Treatment};
@@ -151,6 +151,9 @@ impl ScionLink {
                 payload,
                 traffic_class,
             }) => match Wrapper::from_octets(&payload) {
+                Ok(wrapper) if wrapper.apdu.len() > self.payload_max() => {
+                    format!("an APDU of {} octets", wrapper.apdu.len())
+                }
                 Ok(wrapper) => {
                     return Some(Message {
                         source: wrapper.source,
@@ -267,7 +270,7 @@ impl Link for ScionLink {
     }
 
     fn payload_max(&self) -> usize {
-        MAX_PAYLOAD - HEADER_LENGTH
+        usize::from(SCION_PDU_LEN_MAX)
     }
 
     fn peer(&self) -> String {

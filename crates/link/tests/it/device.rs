@@ -19,9 +19,20 @@ pub(crate) const LONG: AttributeDescriptor =
 
 pub(crate) struct Device {
     pub(crate) values: BTreeMap<AttributeDescriptor, Vec<u8>>,
+    /// The longest APDU that it says it takes and gives.
+    pub(crate) pdu_len_max: u16,
 }
 
 pub(crate) struct Fleet(pub(crate) Vec<Sap>);
+
+impl Device {
+    pub(crate) fn new(sap: Sap) -> Self {
+        Self {
+            values: BTreeMap::from([(NAME, name(sap)), (LONG, long(sap))]),
+            pdu_len_max: 500,
+        }
+    }
+}
 
 pub(crate) fn name(sap: Sap) -> Vec<u8> {
     let mut value = vec![0x09, 4];
@@ -37,10 +48,9 @@ pub(crate) fn long(sap: Sap) -> Vec<u8> {
 
 impl Devices for Fleet {
     fn find(&self, server: Sap) -> Option<SharedDevice> {
-        self.0.contains(&server).then(|| {
-            let values = BTreeMap::from([(NAME, name(server)), (LONG, long(server))]);
-            Arc::new(Mutex::new(Device { values })) as SharedDevice
-        })
+        self.0
+            .contains(&server)
+            .then(|| Arc::new(Mutex::new(Device::new(server))) as SharedDevice)
     }
 
     fn saps(&self) -> Vec<Sap> {
@@ -54,7 +64,7 @@ impl ObjectStore for Device {
             context: Context::LogicalName,
             mechanism: MechanismName::Lowest,
             conformance: dlms::client::Config::default().conformance,
-            pdu_len_max: 500,
+            pdu_len_max: self.pdu_len_max,
             protection: Protection::None,
             object: Obis([0, 0, 40, 0, 0, 255]),
             pre_established: false,

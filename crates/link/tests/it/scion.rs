@@ -6,6 +6,7 @@
 
 mod drkey;
 mod gateway;
+mod lengths;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
