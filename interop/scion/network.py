@@ -10,8 +10,9 @@ stopped; the same ASes, links and interfaces as crates/scion/tests/it/network.rs
 
 Each service has an address of its own in 127.N.0.0/16; with namespaces (root) each AS is one, on
 10.N.0.0/16 behind one bridge, and the two leaves run a SCION-IP gateway between 172.31.11.0/24 and
-172.31.21.0/24. `FOLDER/net.json` describes the network to whoever uses it. The folder keeps keys:
-remove it for a new network.
+172.31.21.0/24. With hidden paths the segments down to the meters' AS are registered for one group alone:
+111 writes, 211 owns it, keeps them and reads. `FOLDER/net.json` describes the network to whoever uses
+it. The folder keeps keys: remove it for a new network.
 """
 import base64
 import ipaddress
@@ -60,6 +61,11 @@ METERS, HEAD_END = "1-ff00:0:111", "2-ff00:0:211"
 LEAVES = {METERS: HEAD_END, HEAD_END: METERS}
 PATHS = 6
 
+# Hidden paths: the AS that owns the group and keeps its segments, and the group's name. It is none of the cores of
+# the writer's domain: v0.15.1 gives what such a one keeps to everybody who asks it for public segments.
+REGISTRY = HEAD_END
+GROUP = "ff00:0:211-a1"
+
 
 class NetworkError(Exception):
     """What keeps the network from running."""
@@ -95,13 +101,13 @@ def birth(pid):
 class Network:
     """The network of a folder; `net` is N of its addresses, two at once need two."""
 
-    def __init__(self, folder, namespaces=False, net=50):
+    def __init__(self, folder, namespaces=False, net=50, hidden=False):
         self.folder = pathlib.Path(folder).resolve()
         known = self.folder / "net.json"
         if known.exists():
             before = json.loads(known.read_text())
-            namespaces, net = before["namespaces"], before["net"]
-        self.namespaces, self.net = namespaces, net
+            namespaces, net, hidden = before["namespaces"], before["net"], before.get("hidden", False)
+        self.namespaces, self.net, self.hidden = namespaces, net, hidden
         self.running, self.logs = self.folder / "run", self.folder / "log"
         self.generated = self.folder / "gen"
 
@@ -112,6 +118,10 @@ class Network:
 
     def router(self, isd_as, name):
         return self.address(isd_as, 10 + int(name[2:]))
+
+    def counters(self, isd_as, name):
+        """Where a router tells what it counted."""
+        return f"{self.router(isd_as, name)}:30442"
 
     def underlay(self, isd_as, interface):
         name = next(name for name, all in ASES[isd_as].routers.items() if interface in all)
@@ -182,17 +192,21 @@ class Network:
         general = lambda name: f'[general]\nid = "{name}"\nconfig_dir = "{base}"\n[log.console]\nlevel = "info"'
         stored = lambda section, name: f'[{section}]\nconnection = "{base}/db/{name}.db"'
         own = number(isd_as)
+        group = f'"{base}/hidden.yaml"' if self.hidden and isd_as in (METERS, HEAD_END) else '""'
+        if group != '""':
+            self.hide(isd_as)
         config("cs.toml", general(f"cs-{own}"), stored("trust_db", "cs.trust"), stored("beacon_db", "cs.beacon"),
                stored("path_db", "cs.path"), stored("drkey.level1_db", "cs.level1"),
                stored("drkey.secret_value_db", "cs.secrets"), "[beaconing]", 'origination_interval = "1s"',
                'propagation_interval = "1s"', 'registration_interval = "1s"', "[path]", 'query_interval = "10s"',
-               "[drkey.delegation]", f'scmp = ["{self.application(isd_as)}"]',
+               f"hidden_paths_cfg = {group}", "[drkey.delegation]", f'scmp = ["{self.application(isd_as)}"]',
                "[ca]", f'mode = "{"in-process" if isd_as in issuers else "disabled"}"')
         config("sd.toml", general(f"sd-{own}"), stored("trust_db", "sd.trust"), stored("path_db", "sd.path"),
                stored("drkey_level2_db", "sd.level2"), "[sd]", f'address = "{self.daemon(isd_as)}"',
-               'query_interval = "10s"')
+               'query_interval = "10s"', f"hidden_path_groups = {group}")
         for name in it.routers:
-            config(f"{name}.toml", general(f"{name}-{own}"), "[router]", "num_processors = 1", "batch_size = 64")
+            config(f"{name}.toml", general(f"{name}-{own}"), "[router]", "num_processors = 1", "batch_size = 64",
+                   "[metrics]", f'prometheus = "{self.counters(isd_as, name)}"')
         config("dispatcher.toml", f'[dispatcher]\nid = "dispatcher-{own}"\nunderlay_addr = "{self.address(isd_as)}"',
                '[log.console]\nlevel = "info"')
         if self.namespaces and isd_as in LEAVES:
@@ -205,6 +219,16 @@ class Network:
                    f'ip_routing_policy_file = "{base}/routing.policy"\nctrl_addr = "{self.address(isd_as)}"',
                    f'[tunnel]\nname = "sig"\nsrc_ipv4 = "{self.behind(isd_as)[1]}"',
                    f'[sciond_connection]\naddress = "{self.daemon(isd_as)}"\n[log.console]\nlevel = "info"')
+
+    def hide(self, isd_as, reader=HEAD_END):
+        """Writes what an AS knows of the group, the file that all of its members share but for the writer's part."""
+        lines = ["groups:", f'  "{GROUP}":', f'    owner: "{REGISTRY}"', f'    writers: ["{METERS}"]',
+                 f'    readers: ["{reader}"]', f'    registries: ["{REGISTRY}"]']
+        if isd_as == METERS:
+            # Neither interface registers anything for everybody.
+            lines += ["registration_policy_per_interface:",
+                      *(f'  {one}: ["{GROUP}"]' for all in ASES[METERS].routers.values() for one in all)]
+        (self.base(isd_as) / "hidden.yaml").write_text("\n".join(lines) + "\n")
 
     def topology(self, isd_as):
         it, own = ASES[isd_as], number(isd_as)
@@ -226,6 +250,8 @@ class Network:
                 "interfaces": {str(one): interfaces[one] for one in all}} for name, all in it.routers.items()},
             "control_service": service, "discovery_service": service,
         }
+        if self.hidden and isd_as == REGISTRY:
+            topology["hidden_segment_lookup_service"] = topology["hidden_segment_registration_service"] = service
         if self.namespaces and isd_as in LEAVES:
             ports = {"ctrl_addr": 30256, "data_addr": 30056, "probe_addr": 30856}
             addresses = {name: f"{self.address(isd_as)}:{port}" for name, port in ports.items()}
@@ -251,10 +277,12 @@ class Network:
                 "namespace": self.namespace(isd_as) if self.namespaces else None,
                 "behind_gateway": str(self.behind(isd_as)) if gateway else None,
                 "routers": {f"{name}-{number(isd_as)}": {
-                    "internal": f"{self.router(isd_as, name)}:30042", "interfaces": all}
+                    "internal": f"{self.router(isd_as, name)}:30042", "interfaces": all,
+                    "counters": self.counters(isd_as, name)}
                     for name, all in it.routers.items()},
             }
-        text = {"net": self.net, "namespaces": self.namespaces, "version": VERSION,
+        text = {"net": self.net, "namespaces": self.namespaces, "hidden": self.hidden, "version": VERSION,
+                "tool": str(ROOT / "interop" / "scion" / "net"),
                 "ases": {isd_as: of(isd_as, it) for isd_as, it in ASES.items()}}
         (self.folder / "net.json").write_text(json.dumps(text, indent=1))
 
