@@ -382,24 +382,22 @@ breaker_key = "papers/headend/breaker.key"
     await role.stop();
   });
 
-  await step(
-    "paths of a meter over a simulated SCION network, a fence, and a drill that cuts a link",
-    async () => {
-      const net = new Role(["sim", "scion", "--control", "127.0.0.1:0"]);
-      const said = await net.line();
-      const links = async () => (await (await fetch(said.control)).json()).links;
-      const remote = new Role([
-        "meter",
-        ...["--listen", said.endpoint.replace(/:\d+$/, ":0"), "--scion-daemon", said.meters.daemon],
-        ...["--history", "1", "--keys", at("far.toml"), "--data", at("far")],
-      ]);
-      const enrolled = await remote.line();
-      const endpoint = `${enrolled.endpoint.split("?")[0]}?daemon=${said.head_end.daemon}`;
-      writeFileSync(at("far.jsonl"), `${JSON.stringify({ ...enrolled, endpoint })}\n`);
-      const control = new URL(said.control).host;
-      writeFileSync(
-        at("far-gridward.toml"),
-        `[headend]
+  await step("paths, fence and drill over a simulated SCION network", async () => {
+    const net = new Role(["sim", "scion", "--control", "127.0.0.1:0"]);
+    const said = await net.line();
+    const links = async () => (await (await fetch(said.control)).json()).links;
+    const remote = new Role([
+      "meter",
+      ...["--listen", said.endpoint.replace(/:\d+$/, ":0"), "--scion-daemon", said.meters.daemon],
+      ...["--history", "1", "--keys", at("far.toml"), "--data", at("far")],
+    ]);
+    const enrolled = await remote.line();
+    const endpoint = `${enrolled.endpoint.split("?")[0]}?daemon=${said.head_end.daemon}`;
+    writeFileSync(at("far.jsonl"), `${JSON.stringify({ ...enrolled, endpoint })}\n`);
+    const control = new URL(said.control).host;
+    writeFileSync(
+      at("far-gridward.toml"),
+      `[headend]
 enrolment = "far.jsonl"
 keys = "far.toml"
 [headend.collector]
@@ -408,82 +406,97 @@ delay_s = 1
 [headend.scion]
 drill_control = "${control}"
 `,
-      );
-      const { role, line } = await startHeadEnd(at("far-headend"), "127.0.0.1:0", [
-        "--config",
-        at("far-gridward.toml"),
-      ]);
-      const url = line.url.replace(/\/$/, "");
-      const ask = async (path) => {
-        const answer = await fetch(`${url}/api/v1${path}`, {
-          headers: { authorization: `Bearer ${line.token}`, connection: "close" },
-        });
-        assert.equal(answer.status, 200, path);
-        return answer.json();
-      };
-      const { id } = (await ask("/meters")).rows[0];
-      await until("its readings tell their paths", async () => (await ask(`/meters/${id}/paths`)).total > 0);
+    );
+    const startFar = () =>
+      startHeadEnd(at("far-headend"), "127.0.0.1:0", ["--config", at("far-gridward.toml")]);
+    let { role, line } = await startFar();
+    let url = line.url.replace(/\/$/, "");
+    const { token } = line;
+    const ask = async (path, body) => {
+      const answer = await fetch(`${url}/api/v1${path}`, {
+        method: body ? "POST" : "GET",
+        headers: {
+          authorization: `Bearer ${token}`,
+          "content-type": "application/json",
+          connection: "close",
+        },
+        body: body ? JSON.stringify(body) : null,
+      });
+      assert.equal(answer.status, body ? 202 : 200, path);
+      return answer.json();
+    };
+    const { id } = (await ask("/meters")).rows[0];
+    await until("its readings tell their paths", async () => (await ask(`/meters/${id}/paths`)).total > 0);
 
-      const { context, page, wrong } = await open(url, wide, "light");
-      await signIn(page, url, line.token, `/meters/${id}/paths`);
-      await page.locator("[data-testid=path-row][data-state=on]").waitFor();
-      assert.equal(await page.getByTestId("path-row").count(), 6);
-      await page.getByTestId("path-run").first().waitFor();
-      await inspect(page, wrong, "real paths-1440-light", { full: true });
-      // A fence that keeps out of domain 3 is looked at by the policy that sends, and saved.
-      await page.locator("[data-testid=fence-out][data-place='3']").click();
-      await page.locator("[data-testid=fence-preview][data-state=several]").waitFor();
-      assert.equal(await page.getByTestId("fence-left").innerText(), "4 allowed");
-      await page.getByTestId("fence-reason").fill("Data may not leave the two domains");
-      await page.getByTestId("fence-save").click();
-      await page.locator("[data-testid=fence-state][data-state=saved]").waitFor();
+    const { context, page, wrong } = await open(url, wide, "light");
+    await signIn(page, url, token, `/meters/${id}/paths`);
+    await page.locator("[data-testid=path-row][data-state=on]").waitFor();
+    assert.equal(await page.getByTestId("path-row").count(), 6);
+    await page.getByTestId("path-run").first().waitFor();
+    await inspect(page, wrong, "real paths-1440-light", { full: true });
+    // A fence that keeps out of domain 3 is looked at by the policy that sends, and saved.
+    await page.locator("[data-testid=fence-out][data-place='3']").click();
+    await page.locator("[data-testid=fence-preview][data-state=several]").waitFor();
+    assert.equal(await page.getByTestId("fence-left").innerText(), "4 allowed");
+    await page.getByTestId("fence-reason").fill("Data may not leave the two domains");
+    await page.getByTestId("fence-save").click();
+    await page.locator("[data-testid=fence-state][data-state=saved]").waitFor();
 
-      await page.getByTestId("paths-drill").click();
-      await page.locator("[data-testid=live-state][data-state=live]").waitFor();
-      await page.getByTestId("drill-begin").waitFor();
-      const state = (name) => page.locator(`[data-testid=drill-state][data-state=${name}]`).waitFor();
-      await page.getByTestId("drill-seconds-10").click();
-      await page.getByTestId("drill-reason").fill("Drill with everything as processes");
-      await page.getByTestId("drill-begin").click();
-      await state("cut");
-      const cut = (await links()).filter((one) => one.state === "down");
-      assert.deepEqual(
-        cut.map((one) => [one.how, one.mends_by_itself]),
-        [["silent", true]],
-      );
-      await inspect(page, wrong, "real drill-cut-1440-light", { full: true });
-      await state("done");
-      assert.ok((await links()).every((one) => one.state === "up"));
-      const { shown } = await ask(`/meters/${id}/drill`);
-      const { summary, timeline } = shown;
-      assert.equal(timeline.link, cut[0].link);
-      assert.ok(summary.from !== null && summary.to !== null && summary.from !== summary.to);
-      // What was sent on while the link was cut went over another one, and never through domain 3.
-      const ends = [cut[0].link, cut[0].to].map((end) => end.split("#"));
-      const over = ends.map(([as, number]) => [`${as} ${number}>`, `>${number} ${as}`]).flat();
-      const hops = timeline.paths[summary.to].hops;
-      assert.ok(!over.some((part) => hops.includes(part)), `${hops} crosses ${cut[0].link}`);
-      for (const path of timeline.paths) assert.ok(!path.hops.includes("3-ff00"), path.hops);
-      console.log(
-        `      ${summary.readings} readings, ${summary.lost} lost, ${summary.retried} sent again, gap ` +
-          `${summary.gap_ms} ms, moved after ${summary.moved_ms} ms`,
-      );
-      await page.getByTestId("drill-row-moved").getByText("to").waitFor();
-      await context.close();
-      for (const size of [wide, phone]) {
-        for (const theme of THEMES) {
-          const view = await open(url, size, theme);
-          await signIn(view.page, url, line.token, `/meters/${id}/paths/drill`);
-          await view.page.getByTestId("drill-stretch").first().waitFor();
-          await inspect(view.page, view.wrong, `real drill-${size.width}-${theme}`, { full: true });
-          await view.context.close();
-        }
+    await page.getByTestId("paths-drill").click();
+    await page.locator("[data-testid=live-state][data-state=live]").waitFor();
+    await page.getByTestId("drill-begin").waitFor();
+    const state = (name) => page.locator(`[data-testid=drill-state][data-state=${name}]`).waitFor();
+    await page.getByTestId("drill-seconds-10").click();
+    await page.getByTestId("drill-reason").fill("Drill with everything as processes");
+    await page.getByTestId("drill-begin").click();
+    await state("cut");
+    const cut = (await links()).filter((one) => one.state === "down");
+    assert.deepEqual(
+      cut.map((one) => [one.how, one.mends_by_itself]),
+      [["silent", true]],
+    );
+    await inspect(page, wrong, "real drill-cut-1440-light", { full: true });
+    await state("done");
+    assert.ok((await links()).every((one) => one.state === "up"));
+    const { shown } = await ask(`/meters/${id}/drill`);
+    const { summary, timeline } = shown;
+    assert.equal(timeline.link, cut[0].link);
+    assert.ok(summary.from !== null && summary.to !== null && summary.from !== summary.to);
+    // What was sent on while the link was cut went over another one, and never through domain 3.
+    const ends = [cut[0].link, cut[0].to].map((end) => end.split("#"));
+    const over = ends.map(([as, number]) => [`${as} ${number}>`, `>${number} ${as}`]).flat();
+    const hops = timeline.paths[summary.to].hops;
+    assert.ok(!over.some((part) => hops.includes(part)), `${hops} crosses ${cut[0].link}`);
+    for (const path of timeline.paths) assert.ok(!path.hops.includes("3-ff00"), path.hops);
+    console.log(
+      `      ${summary.readings} readings, ${summary.lost} lost, ${summary.retried} sent again, gap ` +
+        `${summary.gap_ms} ms, moved after ${summary.moved_ms} ms`,
+    );
+    await page.getByTestId("drill-row-moved").getByText("to").waitFor();
+    await context.close();
+    for (const size of [wide, phone]) {
+      for (const theme of THEMES) {
+        const view = await open(url, size, theme);
+        await signIn(view.page, url, token, `/meters/${id}/paths/drill`);
+        await view.page.getByTestId("drill-stretch").first().waitFor();
+        await inspect(view.page, view.wrong, `real drill-${size.width}-${theme}`, { full: true });
+        await view.context.close();
       }
-      await role.stop();
-      await remote.stop();
-      await net.stop();
-    },
-  );
+    }
+    // One that is killed meanwhile leaves no link cut: the network mends it, and the next start tells of it.
+    const reason = "Drill with a head end that is killed";
+    await ask(`/meters/${id}/drill`, { link: null, how: "loud", mend_after_s: 10, reason });
+    await until("a link is cut", async () => (await links()).some((one) => one.state === "down"));
+    await role.kill();
+    await until("the network mends it", async () => (await links()).every((one) => one.state === "up"));
+    ({ role, line } = await startFar());
+    url = line.url.replace(/\/$/, "");
+    const last = (await ask(`/meters/${id}/drill`)).shown;
+    assert.deepEqual([last.reason, last.state], [reason, "cut_off"]);
+    await role.stop();
+    await remote.stop();
+    await net.stop();
+  });
 
   await step("a concentrator with its segment, its meters, and what becomes of it", async () => {
     const BEHIND = 6;
