@@ -761,7 +761,7 @@ async fn an_end_that_could_not_be_written_is_written_once_the_store_takes_it() {
     let id = fixture.id(1).await;
     let path = format!("/api/v1/meters/{id}/orders");
     let full = Full::new(&fixture.folder);
-    let given = post(fixture.address, &fixture.token, &path, &disconnect(NOW)).await;
+    let given = fixture.operator().post(&path, &disconnect(NOW)).await;
     assert_eq!(given.status, 202, "{}", given.text());
     // The conversation about it is over; what became of it is not on the disk.
     until("the conversation's end", async || {
@@ -773,7 +773,7 @@ async fn an_end_that_could_not_be_written_is_written_once_the_store_takes_it() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let order = fixture.json("/api/v1/orders/1").await;
     assert!(order["ended"].is_null(), "{order}");
-    let again = post(fixture.address, &fixture.token, &path, &disconnect(NOW)).await;
+    let again = fixture.operator().post(&path, &disconnect(NOW)).await;
     assert_eq!(again.code(), "order_under_way");
     drop(full);
     let order = until("its end", async || {
@@ -783,7 +783,7 @@ async fn an_end_that_could_not_be_written_is_written_once_the_store_takes_it() {
     .await;
     assert_eq!(order["state"], "not_sent", "{order}");
     // And the meter is free for another one.
-    let again = post(fixture.address, &fixture.token, &path, &disconnect(NOW)).await;
+    let again = fixture.operator().post(&path, &disconnect(NOW)).await;
     assert_eq!(again.status, 202, "{}", again.text());
     fixture.head_end.stop().await;
 }
@@ -793,7 +793,7 @@ async fn a_stop_that_could_not_be_written_is_written_later_and_holds_meanwhile()
     let fixture = armed(10).await;
     let id = fixture.id(1).await;
     let path = format!("/api/v1/meters/{id}/orders");
-    let given = post(fixture.address, &fixture.token, &path, &disconnect(NOW)).await;
+    let given = fixture.operator().post(&path, &disconnect(NOW)).await;
     assert_eq!(given.status, 202, "{}", given.text());
     let full = Full::new(&fixture.folder);
     let stop = fixture.ask("/api/v1/orders/1/stop", &[]).await;
