@@ -24,7 +24,7 @@ use crate::output::Output;
 use peer::PeerCommand;
 use report::Report;
 use run::{Runner, Stack};
-use scion::{ReaderOptions, ScionOptions};
+use scion::{ReaderOptions, ScionOptions, WalkOptions};
 
 #[derive(Args, Debug)]
 pub(crate) struct ExperimentOptions {
@@ -42,6 +42,9 @@ enum ExperimentCommand {
     /// One client of the experiment over SCION
     #[command(hide = true)]
     Reader(Box<ReaderOptions>),
+    /// The same while routers of the reference implementation's are stopped
+    #[command(hide = true)]
+    Walker(WalkOptions),
     /// One side of an experiment
     #[command(hide = true)]
     Peer {
@@ -111,6 +114,7 @@ pub(crate) fn run(options: &ExperimentOptions, output: &mut Output<'_, '_>) -> O
         ExperimentCommand::Sctp(options) => sctp(options, output),
         ExperimentCommand::Scion(options) => scion::run(options, output),
         ExperimentCommand::Reader(options) => scion::read(options, output),
+        ExperimentCommand::Walker(options) => scion::walk(options, output),
         ExperimentCommand::Peer { command } => peer::run(command, output),
     }
 }

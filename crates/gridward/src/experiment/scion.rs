@@ -5,6 +5,10 @@ mod delay;
 mod failover;
 mod place;
 mod reader;
+mod reference;
+mod routers;
+mod tally;
+mod walk;
 
 use std::path::PathBuf;
 
@@ -18,6 +22,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 pub(super) use reader::{ReaderOptions, run as read};
+pub(super) use walk::{WalkOptions, run as walk};
 
 /// What both ends keep to: no path through the third domain.
 const FENCE: &str = "- 3 +";
@@ -33,8 +38,9 @@ As root it makes three network namespaces and reads through our SCION-IP gateway
 as well; without, that row is left out. It takes ip, unshare and nsenter then.
 Without --network the network is that of gridward sim scion, without delays.
 With it, that of interop/scion/net, which is up already; with namespaces (root)
-the reference implementation's gateway is measured too. Links are cut in the
-simulated network only.")]
+the reference implementation's gateway is measured too. In the simulated network
+links are cut; in the other one routers are stopped and started again, and
+meanwhile its gateways and the leaves' control services.")]
 pub(crate) struct ScionOptions {
     /// Write a page, CSV and plots to this folder
     #[arg(long, value_name = "DIR")]
@@ -48,6 +54,11 @@ pub(crate) struct ScionOptions {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=60_000))]
     apart: Option<u64>,
 
+    /// Times that all ways are measured, one after the other; what they took is
+    /// pooled
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+
     /// Seconds in place of minutes: shows that all works, not how well
     #[arg(long)]
     short: bool,
@@ -60,10 +71,14 @@ pub(crate) struct ScionOptions {
 /// How much is measured.
 #[derive(Clone, Copy)]
 struct Extent {
+    runs: u32,
+    /// Readings of each way in a run.
     readings: u32,
     apart_ms: u64,
-    /// Times that each cut is made.
+    /// Times that each cut is made, and each router stopped.
     cuts: u32,
+    /// Routers that are stopped at most, in all.
+    stops: u32,
     /// Readings of each of these.
     cut_readings: u32,
 }
@@ -72,15 +87,17 @@ pub(super) fn run(options: &ScionOptions, output: &mut Output<'_, '_>) -> Outcom
     let folder = Folder::new()?;
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("the program does not find itself: {error}")))?;
-    let (usual, apart, cuts, cut_readings) = if options.short {
-        (20, 20, 1, 40)
+    let (usual, apart, cuts, stops, cut_readings) = if options.short {
+        (20, 20, 1, 3, 40)
     } else {
-        (500, 500, 10, 200)
+        (500, 500, 10, 150, 200)
     };
     let extent = Extent {
+        runs: options.runs,
         readings: options.readings.unwrap_or(usual),
         apart_ms: options.apart.unwrap_or(apart),
         cuts,
+        stops,
         cut_readings,
     };
     let mut said = Vec::new();
@@ -110,11 +127,13 @@ pub(super) fn run(options: &ScionOptions, output: &mut Output<'_, '_>) -> Outcom
     }
     show(&report, &place, options, output)?;
     reports.push(report);
-    if place.is_simulated() {
-        let report = failover::measure(&program, &folder.0, extent, &mut |what| output.note(what))?;
-        show(&report, &place, options, output)?;
-        reports.push(report);
-    }
+    let report = if place.is_simulated() {
+        failover::measure(&program, &folder.0, extent, &mut |what| output.note(what))?
+    } else {
+        routers::measure(&place, extent, &mut |what| output.note(what))?
+    };
+    show(&report, &place, options, output)?;
+    reports.push(report);
     if let Some(out) = &options.out {
         let page = page(&about, place.family(), &reports);
         put(&out.join(format!("{}.md", place.family())), &page)?;

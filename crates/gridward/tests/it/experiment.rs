@@ -11,7 +11,15 @@ fn the_experiment_loses_no_reading_and_keeps_off_what_is_forbidden() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results");
     let done = std::process::Command::new(env!("CARGO_BIN_EXE_gridward"))
-        .args(["experiment", "scion", "--short", "--json", "--out"])
+        .args([
+            "experiment",
+            "scion",
+            "--short",
+            "--json",
+            "--runs",
+            "2",
+            "--out",
+        ])
         .arg(&out)
         .output()
         .unwrap();
@@ -79,8 +87,17 @@ fn the_experiment_loses_no_reading_and_keeps_off_what_is_forbidden() {
         all.lines()
             .filter(|line| line.starts_with("\"native\""))
             .count(),
-        20
+        2 * 20
     );
+    // Two runs of each way, pooled, and held against each other run by run.
+    assert!(delay["legend"].as_str().unwrap().contains("2 times"));
+    assert!(all.lines().any(|line| line.starts_with("\"native\",2,20,")));
+    if of("our gateway").is_some() {
+        let goals = delay["goals"].as_array().unwrap();
+        let each = |goal: &&Value| goal["wanted"].as_str().unwrap().ends_with("in each run");
+        let each = goals.iter().find(each).unwrap();
+        assert!(each["found"].as_str().unwrap().ends_with(" of 2"), "{each}");
+    }
 }
 
 #[test]

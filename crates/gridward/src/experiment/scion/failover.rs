@@ -2,28 +2,18 @@
 //! on the path in use are cut.
 
 use std::path::Path;
-use std::time::Duration;
 
-use dlms::cosem::{AttributeDescriptor, Obis};
-use link::{Association, Client, Clock as _, Endpoint, Surroundings, SystemClock};
+use link::{Client, Endpoint};
 use model::MessageClass;
 use sim::scion::{Cut, End, HEAD_END, METERS, Network, Plan, Topology};
 
 use super::super::plot;
 use super::super::report::{Cell, Goal, Report};
 use super::super::run::Process;
+use super::tally::{APART, Found, Tally, open};
 use super::{Extent, FENCE};
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::role;
-
-/// The meter's name: what its public client may read.
-const NAME: AttributeDescriptor = AttributeDescriptor::new(1, Obis::new(0, 0, 42, 0, 0, 255), 2);
-
-/// Time between two readings.
-const APART: Duration = Duration::from_millis(5);
-
-/// How long an association may take to come to stand.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Where on the path in use the cut is.
 #[derive(Clone, Copy, Debug)]
@@ -38,17 +28,6 @@ struct Case {
     how: Option<Cut>,
     spot: Spot,
     class: MessageClass,
-}
-
-/// The worst of a row's runs, and sums over them.
-#[derive(Default)]
-struct Found {
-    longest_ms: f64,
-    usual_ms: f64,
-    readings: u64,
-    lost: u64,
-    /// Repetitions of the run that has the most.
-    repeated: u64,
 }
 
 /// What the two links of the third domain and the head end's own saw.
@@ -172,14 +151,8 @@ async fn once(
     readings: u32,
     found: &mut Found,
 ) -> Result<(), Failure> {
-    let error = |error: &link::ClientError| Failure::new(format!("{endpoint}: {}", chain(error)));
-    let surroundings = Surroundings::system();
-    let association = Association::public(1);
-    let client = Client::connect(endpoint, association, &surroundings, LIMIT).await;
-    let mut client = client.map_err(|it| error(&it))?;
-    client.set_class(case.class);
-    let clock = SystemClock::new();
-    let (mut took, mut cut) = (Vec::new(), None);
+    let mut client = open(endpoint, case.class).await?;
+    let (mut tally, mut cut) = (Tally::default(), None);
     for number in 0..readings {
         if number == readings / 2
             && let Some(how) = case.how
@@ -191,36 +164,15 @@ async fn once(
                 .map_err(|it| Failure::new(it.to_string()))?;
             cut = Some(end);
         }
-        let before = clock.now();
-        let told = client.read(NAME).await;
-        found.readings += 1;
-        match told {
-            Ok(_) => took.push(clock.now().since(before).as_secs_f64() * 1e3),
-            Err(it) => {
-                tracing::warn!(error = %chain(&it), "a reading is lost");
-                found.lost += 1;
-            }
-        }
-        tokio::time::sleep(APART).await;
+        tally.read(&mut client).await;
     }
-    found.repeated = found.repeated.max(client.counts().repeated);
+    tally.add_to(found, client.counts().repeated);
     client.release().await;
     if let Some(end) = cut {
         network
             .cut(end, None)
             .map_err(|it| Failure::new(it.to_string()))?;
     }
-    took.sort_by(f64::total_cmp);
-    found.longest_ms = took
-        .last()
-        .copied()
-        .unwrap_or(f64::MAX)
-        .max(found.longest_ms);
-    found.usual_ms = took
-        .get(took.len() / 2)
-        .copied()
-        .unwrap_or(0.0)
-        .max(found.usual_ms);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use sim::scion::{HEAD_END, METERS, Topology};
 use super::super::network::Namespace;
 use super::super::run::{Process, memory};
 use super::FENCE;
+use super::reference::net_json;
 use crate::failure::Failure;
 
 /// Hundredths of a second, in which the kernel tells processor time (`proc(5)`:
@@ -35,6 +36,16 @@ pub(super) struct Usage {
     pub(super) memory_mb: f64,
 }
 
+impl Usage {
+    /// Both one after the other: the time of both, and the most memory.
+    pub(super) const fn with(self, other: Self) -> Self {
+        Self {
+            cpu_ms: self.cpu_ms + other.cpu_ms,
+            memory_mb: self.memory_mb.max(other.memory_mb),
+        }
+    }
+}
+
 /// Both hosts and what is between them.
 pub(super) struct Place {
     program: PathBuf,
@@ -51,7 +62,8 @@ pub(super) struct Place {
     /// known.
     pub(super) their_gateway: Option<u32>,
     their_daemon: Option<u32>,
-    reference: bool,
+    /// The folder of the reference implementation's network.
+    reference: Option<PathBuf>,
     // In this order: the network ends before its namespaces.
     network: Option<Process>,
     _namespaces: Vec<Namespace>,
@@ -136,7 +148,7 @@ impl Place {
             theirs: None,
             their_gateway: None,
             their_daemon: None,
-            reference: false,
+            reference: None,
             network: Some(network),
             _namespaces: namespaces,
         })
@@ -148,12 +160,7 @@ impl Place {
         network: &Path,
         said: &mut Vec<String>,
     ) -> Result<Self, Failure> {
-        let file = network.join("net.json");
-        let told = std::fs::read_to_string(&file).map_err(|error| {
-            Failure::new(format!("{}: {error}", file.display()))
-                .hint("start it first: interop/scion/net up FOLDER")
-        })?;
-        let told = object(&told)?;
+        let told = net_json(network)?;
         let host = |isd_as: String| {
             let it = at(at(&told, "ases"), &isd_as);
             let enter = at(it, "namespace")
@@ -199,19 +206,19 @@ impl Place {
             folder,
             gateways: theirs.is_some() && Path::new("/dev/net/tun").exists(),
             theirs,
-            reference: true,
+            reference: Some(network.to_owned()),
             network: None,
             _namespaces: Vec::new(),
         })
     }
 
     pub(super) const fn is_simulated(&self) -> bool {
-        !self.reference
+        self.reference.is_none()
     }
 
     /// What the files are called.
     pub(super) const fn family(&self) -> &'static str {
-        if self.reference {
+        if self.reference.is_some() {
             "scion-reference"
         } else {
             "scion"
@@ -220,7 +227,7 @@ impl Place {
 
     /// What was measured on, in words.
     pub(super) fn about(&self) -> String {
-        let words = match (self.reference, self.gateways) {
+        let words = match (self.reference.is_some(), self.gateways) {
             (true, _) => " On the reference implementation's network",
             (false, true) => " On the simulated network, in namespaces",
             (false, false) => " On the simulated network",
@@ -268,16 +275,35 @@ impl Place {
         if url.starts_with("scion://") {
             command.args(["--scion-daemon", &self.head.daemon, "--fence", FENCE]);
         }
-        let mut process = Process::spawn(command, "gridward experiment reader")?;
         // Each reading may have to wait for a path, some seconds.
         let limit = Duration::from_secs(120) + Duration::from_millis(apart_ms + 100) * readings;
-        let line = process.line(limit)?;
-        let line = line.ok_or_else(|| process.failed("ended before its time."))?;
-        let told = object(&line)?;
-        match at(&told, "latencies_us").is_array() {
-            true => Ok(told),
-            false => Err(Failure::new(format!("the readings failed: {line}"))),
-        }
+        answer(command, "reader", limit, "latencies_us")
+    }
+
+    /// Reads a meter from the head end's host while routers are stopped, each
+    /// so many times and so many in all; gives what the reader tells.
+    pub(super) fn walk(
+        &self,
+        url: &str,
+        (cuts, stops): (u32, u32),
+        readings: u32,
+        urgent: bool,
+    ) -> Result<Value, Failure> {
+        let mut command = within(&self.head.enter, &self.program);
+        let url = format!("{url}?daemon={}&fence={FENCE}", self.head.daemon);
+        command.args(["experiment", "walker", &url, "--json"]);
+        command.args(&self.reference);
+        command.args(["--cuts", &cuts.to_string(), "--stops", &stops.to_string()]);
+        command.args(["--readings", &readings.to_string()]);
+        command.args(urgent.then_some("--urgent"));
+        // A router takes seconds to be back, more on a busy machine.
+        let each = Duration::from_secs(60) + Duration::from_millis(50) * readings;
+        answer(
+            command,
+            "walker",
+            Duration::from_secs(120) + each * stops,
+            "routers",
+        )
     }
 
     /// Starts a gateway of ours at both hosts.
@@ -364,6 +390,18 @@ fn within(enter: &[String], program: &Path) -> Command {
     };
     command.env_remove("SCION_DAEMON");
     command
+}
+
+/// Runs a client of the experiment; gives what it tells, which has this list.
+fn answer(command: Command, name: &str, limit: Duration, list: &str) -> Result<Value, Failure> {
+    let mut process = Process::spawn(command, &format!("gridward experiment {name}"))?;
+    let line = process.line(limit)?;
+    let line = line.ok_or_else(|| process.failed("ended before its time."))?;
+    let told = object(&line)?;
+    match at(&told, list).is_array() {
+        true => Ok(told),
+        false => Err(Failure::new(format!("the readings failed: {line}"))),
+    }
 }
 
 fn object(line: &str) -> Result<Value, Failure> {

@@ -1,0 +1,189 @@
+//! What a router that stops costs, on the reference implementation's network.
+
+use serde_json::Value;
+
+use super::super::plot;
+use super::super::report::{Cell, Goal, Report};
+use super::place::{Place, at};
+use super::tally::APART;
+use super::{Extent, FENCE};
+use crate::failure::Failure;
+
+/// What one router came to.
+struct Row {
+    router: String,
+    urgent: bool,
+    stops: u64,
+    readings: u64,
+    median_ms: f64,
+    longest_ms: f64,
+    repeated: u64,
+    lost: u64,
+}
+
+/// Packets by the routers' own counters.
+#[derive(Default)]
+struct Counted {
+    forbidden: u64,
+    packets: u64,
+    /// On forbidden links, sent there on purpose, in the walk that had fewest.
+    on_purpose: u64,
+}
+
+pub(super) fn measure(
+    place: &Place,
+    extent: Extent,
+    say: &mut dyn FnMut(&str),
+) -> Result<Report, Failure> {
+    let keys = place.folder.join("routers.toml");
+    let keys = keys.to_string_lossy().into_owned();
+    let url = place.meter_url();
+    let (_meter, told) = place.start(
+        &place.meter,
+        &[
+            "meter",
+            "--listen",
+            &url,
+            "--history",
+            "0",
+            "--keys",
+            &keys,
+            "--scion-daemon",
+            &place.meter.daemon,
+            "--fence",
+            FENCE,
+        ],
+    )?;
+    let url = at(&told, "endpoint").as_str().unwrap_or_default();
+    let url = url.split('?').next().unwrap_or_default();
+    let (mut rows, mut counted) = (Vec::new(), Counted::default());
+    for urgent in [false, true] {
+        let (cuts, stops) = match urgent {
+            false => (extent.cuts, extent.stops),
+            true => (1, extent.stops.min(URGENT_STOPS)),
+        };
+        let class = if urgent { "control" } else { "usage" };
+        say(&format!("routers stopped one by one, class {class}"));
+        let told = place.walk(url, (cuts, stops), extent.cut_readings, urgent)?;
+        let number = |of: &Value, name: &str| at(of, name).as_u64().unwrap_or(u64::MAX);
+        let on_purpose = number(&told, "on_purpose");
+        counted.on_purpose = match urgent {
+            false => on_purpose,
+            true => counted.on_purpose.min(on_purpose),
+        };
+        counted.forbidden += number(&told, "forbidden");
+        counted.packets += number(&told, "packets");
+        let all = at(&told, "routers").as_array();
+        rows.extend(all.into_iter().flatten().map(|row| Row {
+            router: at(row, "router").as_str().unwrap_or_default().to_owned(),
+            urgent,
+            stops: number(row, "stops"),
+            readings: number(row, "readings"),
+            median_ms: at(row, "median_ms").as_f64().unwrap_or(f64::MAX),
+            longest_ms: at(row, "longest_ms").as_f64().unwrap_or(f64::MAX),
+            repeated: number(row, "repeated"),
+            lost: number(row, "lost"),
+        }));
+    }
+    Ok(report(&rows, &counted, extent))
+}
+
+/// Routers that are stopped while control messages go.
+const URGENT_STOPS: u32 = 10;
+
+fn report(rows: &[Row], counted: &Counted, extent: Extent) -> Report {
+    let class = |row: &Row| {
+        if row.urgent {
+            "control, doubled"
+        } else {
+            "usage"
+        }
+    };
+    let cells = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.router.clone().into(),
+                class(row).into(),
+                Cell::count(Some(row.stops)),
+                Cell::count(Some(row.readings)),
+                Cell::Number(row.median_ms, 2),
+                Cell::Number(row.longest_ms, 1),
+                Cell::count(Some(row.repeated)),
+                Cell::count(Some(row.lost)),
+            ]
+        })
+        .collect();
+    let of = |urgent| rows.iter().filter(move |row| row.urgent == urgent);
+    let most = |urgent| of(urgent).map(|row| row.repeated).max().unwrap_or(0);
+    let lost: u64 = rows.iter().map(|row| row.lost).sum();
+    let longest = of(false).map(|row| row.longest_ms);
+    let longest = longest.fold(None, |most: Option<f64>, one| {
+        Some(most.map_or(one, |most| most.max(one)))
+    });
+    let goals = vec![
+        Goal {
+            wanted: "no reading lost".to_owned(),
+            found: lost.to_string(),
+            met: lost == 0,
+        },
+        Goal {
+            wanted: "at most one reading repeated for a stopped router".to_owned(),
+            found: most(false).to_string(),
+            met: most(false) <= 1,
+        },
+        Goal::below("a stopped router costs under 300 ms", longest, 300.0, " ms"),
+        Goal {
+            wanted: "doubled messages are not repeated, whatever router stops".to_owned(),
+            found: most(true).to_string(),
+            met: most(true) == 0,
+        },
+        Goal {
+            wanted: "no packet on a forbidden link, by the reference routers' own counters"
+                .to_owned(),
+            found: format!(
+                "{} of {} packets; sent there on purpose: {}",
+                counted.forbidden, counted.packets, counted.on_purpose
+            ),
+            met: counted.forbidden == 0 && counted.packets > 0 && counted.on_purpose > 0,
+        },
+    ];
+    let title = "A router of the path in use is stopped";
+    let bars: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let class = if row.urgent { " ×2" } else { "" };
+            (format!("{}{class}", row.router), vec![Some(row.longest_ms)])
+        })
+        .collect();
+    Report {
+        name: "routers",
+        title,
+        legend: format!(
+            "On the reference implementation's network, within the fence '{FENCE}': one session \
+             reads, {} ms apart, and the router on its path that was stopped the fewest times is \
+             stopped, then started again; the next one once every router has its links. {} \
+             readings around each stop, and those while it goes down. Those that all allowed paths cross are never \
+             stopped. longest: what the slowest reading of all took, with its failover; median: of \
+             the slowest stop. again: requests that were repeated, of the stop with the most. \
+             Packets: in transit at a router that all allowed paths cross; forbidden: in transit and \
+             handed to domain 3 by the router before it. At the end some are sent there on \
+             purpose, to see that they are counted.",
+            APART.as_millis(),
+            extent.cut_readings,
+        ),
+        columns: vec![
+            "router",
+            "class",
+            "stops",
+            "readings",
+            "median\nms",
+            "longest\nms",
+            "again",
+            "lost",
+        ],
+        rows: cells,
+        goals,
+        plot: plot::bars(title, "longest reading, ms", &["longest".to_owned()], &bars),
+    }
+}

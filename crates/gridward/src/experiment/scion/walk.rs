@@ -1,0 +1,278 @@
+//! Readings over the reference implementation's network while its routers are
+//! stopped one after the other: a process of its own, since it is to run where
+//! the head end is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use link::{Client, Connector as _, Endpoint, ScionPath, SystemConnector};
+use model::MessageClass;
+use serde_json::json;
+
+use super::reference::{Reference, Router};
+use super::tally::{Found, Tally, open};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{Outcome, role};
+
+/// How long paths may take to be told, and a network to be whole.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long is tried to get something through where nothing may come back.
+const ASTRAY: Duration = Duration::from_secs(2);
+
+/// How often that is tried: daemons are slow to tell all paths again.
+const ASTRAY_TRIES: u32 = 20;
+
+/// A pattern of paths through the domain that the fence forbids.
+const FORBIDDEN: &str = "0* 3+ 0*";
+
+#[derive(Args, Debug)]
+pub(in super::super) struct WalkOptions {
+    /// The meter: scion:// with daemon and fence
+    place: String,
+
+    /// The folder of interop/scion/net
+    network: PathBuf,
+
+    /// Times that each router is stopped
+    #[arg(long)]
+    cuts: u32,
+
+    /// The most that are stopped in all
+    #[arg(long)]
+    stops: u32,
+
+    /// Readings of each
+    #[arg(long)]
+    readings: u32,
+
+    /// Control messages, on two paths
+    #[arg(long)]
+    urgent: bool,
+}
+
+/// A router that is stopped, and what that came to.
+struct Target<'r> {
+    router: &'r Router,
+    stopped: u32,
+    found: Found,
+}
+
+pub(in super::super) fn run(options: &WalkOptions, output: &mut Output<'_, '_>) -> Outcome {
+    let reference = Reference::open(&options.network)?;
+    // Their probes would be counted on forbidden links.
+    for gateway in &reference.gateways {
+        reference.order("stop", gateway).run()?;
+    }
+    let told = role::block_on(walk(&reference, options));
+    // What runs is left as it is.
+    for name in reference.gateways.iter().chain(&reference.services) {
+        reference.order("start", name).run()?;
+    }
+    output.write_json(&told?)
+}
+
+async fn walk(reference: &Reference, options: &WalkOptions) -> Result<serde_json::Value, Failure> {
+    let endpoint: Endpoint = options
+        .place
+        .parse()
+        .map_err(|error| Failure::usage(format!("{}: {error}", options.place)))?;
+    whole(reference).await?;
+    let allowed = allowed(&endpoint).await?;
+    let on = |router: &Router| allowed.iter().filter(|path| router.is_on(path)).count();
+    // One that all paths cross cannot be done without; so it counts them all.
+    let (pivots, others): (Vec<_>, Vec<_>) = reference
+        .routers
+        .iter()
+        .filter(|router| on(router) > 0)
+        .partition(|router| on(router) == allowed.len());
+    let mut targets: Vec<Target<'_>> = others
+        .into_iter()
+        .map(|router| Target {
+            router,
+            stopped: 0,
+            found: Found::default(),
+        })
+        .collect();
+    let class = match options.urgent {
+        true => MessageClass::Control,
+        false => MessageClass::Usage,
+    };
+    let mut client = open(&endpoint, class).await?;
+    // Both ends know their paths now. Without these services their daemons tell
+    // nothing new, and nothing but readings comes out of the leaves.
+    Tally::default().read(&mut client).await;
+    for service in &reference.services {
+        reference.order("stop", service).run()?;
+    }
+    let before = counted(reference, &pivots).await?;
+    let mut stops = 0;
+    while stops < options.stops && targets.iter().any(|one| one.stopped < options.cuts) {
+        stops += 1;
+        let target = in_use(&mut client, &mut targets).await?;
+        step(reference, target, &mut client, options.readings).await?;
+        whole(reference).await?;
+    }
+    client.release().await;
+    let after = counted(reference, &pivots).await?;
+    for service in &reference.services {
+        reference.order("start", service).run()?;
+    }
+    // Whether what is counted would have been seen at all.
+    let mut astray = 0;
+    for _ in 0..ASTRAY_TRIES {
+        send_astray(&endpoint).await?;
+        astray = counted(reference, &pivots).await?.0 - after.0;
+        if astray > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let rows: Vec<_> = targets
+        .iter()
+        .filter(|target| target.stopped > 0)
+        .map(|target| {
+            let found = &target.found;
+            json!({
+                "router": target.router.name,
+                "stops": target.stopped,
+                "readings": found.readings,
+                "median_ms": found.usual_ms,
+                "longest_ms": found.longest_ms,
+                "repeated": found.repeated,
+                "lost": found.lost,
+            })
+        })
+        .collect();
+    Ok(json!({
+        "routers": rows,
+        "forbidden": after.0 - before.0,
+        "packets": after.1 - before.1,
+        "on_purpose": astray,
+    }))
+}
+
+/// Stops a router while a session reads, and starts it again.
+async fn step(
+    reference: &Reference,
+    target: &mut Target<'_>,
+    client: &mut Client,
+    readings: u32,
+) -> Outcome {
+    let name = &target.router.name;
+    let repeated = client.counts().repeated;
+    let mut tally = Tally::default();
+    for _ in 0..readings / 2 {
+        tally.read(client).await;
+    }
+    let order = reference.order("stop", name);
+    let stopping = tokio::task::spawn_blocking(|| order.run());
+    while !stopping.is_finished() {
+        tally.read(client).await;
+    }
+    for _ in 0..readings / 2 {
+        tally.read(client).await;
+    }
+    target.stopped += 1;
+    tally.add_to(&mut target.found, client.counts().repeated - repeated);
+    let stopped = stopping
+        .await
+        .map_err(|error| Failure::new(error.to_string()))?;
+    // However it ended, the network is to be whole.
+    reference.order("start", name).run()?;
+    stopped
+}
+
+/// Chooses the router on the path in use that was stopped the fewest times.
+async fn in_use<'t, 'r>(
+    client: &mut Client,
+    targets: &'t mut [Target<'r>],
+) -> Result<&'t mut Target<'r>, Failure> {
+    Tally::default().read(client).await;
+    let path = client.scion().and_then(|status| status.receipt.sent);
+    let path = path.ok_or_else(|| Failure::new("no reading told its path"))?;
+    targets
+        .iter_mut()
+        .filter(|target| target.router.is_on(&path))
+        .min_by_key(|target| target.stopped)
+        .ok_or_else(|| Failure::new(format!("no router of the path can be stopped: {path}")))
+}
+
+/// Waits until every router has its links.
+async fn whole(reference: &Reference) -> Outcome {
+    let all = async {
+        for router in &reference.routers {
+            while !router.is_up().await {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, all).await.map_err(|_| {
+        Failure::new("a router is without its links")
+            .hint("interop/scion/net status FOLDER tells what runs")
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the ends of paths are held against the time of day"
+)]
+async fn allowed(endpoint: &Endpoint) -> Result<Vec<ScionPath>, Failure> {
+    let Endpoint::Scion(_, options) = endpoint else {
+        return Err(Failure::usage("a meter at scion://"));
+    };
+    // A daemon whose control service has just begun tells nothing at first.
+    let all = async {
+        loop {
+            match SystemConnector::default().paths(endpoint, LIMIT).await {
+                Ok(paths) => break paths,
+                Err(error) => tracing::info!(%error, "no paths yet"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let paths = tokio::time::timeout(LIMIT, all).await;
+    let paths = paths.map_err(|_| Failure::new("the head end's daemon tells no paths"))?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_secs());
+    let paths = paths.unwrap_or_default();
+    Ok(options
+        .policy()
+        .allowed(&paths, now)
+        .into_iter()
+        .cloned()
+        .collect())
+}
+
+/// Packets that were handed to the third domain by ASes that they only crossed,
+/// as a reading would be: what the neighbours' own services say to those of
+/// other ASes goes there too while a link is down, and is none. And those that
+/// crossed routers which all allowed paths cross.
+async fn counted(reference: &Reference, pivots: &[&Router]) -> Result<(u64, u64), Failure> {
+    let (mut forbidden, mut packets) = (0, 0);
+    for router in &reference.routers {
+        let of_router = router
+            .transit(|_, [own, neighbour]| !own.starts_with("3-") && neighbour.starts_with("3-"));
+        forbidden += of_router.await?;
+    }
+    for router in pivots {
+        packets += router.transit(|_, _| true).await?;
+    }
+    Ok((forbidden, packets))
+}
+
+/// Sends through the third domain. The meter, whose fence forbids that too,
+/// answers on another path or not at all.
+async fn send_astray(endpoint: &Endpoint) -> Outcome {
+    allowed(endpoint).await?;
+    let mut endpoint = endpoint.clone();
+    if let Some(options) = endpoint.scion_mut() {
+        options.fence = None;
+        options.pattern = FORBIDDEN.parse().ok();
+    }
+    let tried = open(&endpoint, MessageClass::Usage);
+    drop(tokio::time::timeout(ASTRAY, tried).await);
+    Ok(())
+}
