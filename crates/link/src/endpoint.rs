@@ -744,6 +744,9 @@ pub enum EndpointError {
     /// Own addresses that are none.
     #[error("local holds up to 8 own addresses: local=192.0.2.1,198.51.100.1")]
     Local,
+    /// Something else than a wish for verified paths.
+    #[error("write verified=yes to take verified paths only, or leave it out")]
+    Verified,
 }
 
 #[cfg(test)]

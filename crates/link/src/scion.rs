@@ -4,7 +4,9 @@
 //! The own AS is known by its daemon's address alone, as the reference
 //! programs have it: the daemon tells the AS's number and the paths, with the
 //! router that takes the packets of each, and has verified what it tells. No
-//! other host is asked for anything. Which path a message takes, what silence
+//! other host is asked for anything. Or it is known by its endhost API, which
+//! tells routers and segments: what is made of them nobody has verified, and
+//! receipts say so. Which path a message takes, what silence
 //! means and which way answers go is [`scion::session`]'s; here are the socket,
 //! the calls to the daemon and the clock.
 //!
@@ -13,6 +15,7 @@
 
 mod attachment;
 mod drkey;
+mod endhost;
 mod gateway;
 mod grpc;
 mod link;
@@ -63,8 +66,8 @@ pub enum ScionError {
         "the own AS is not known: name its daemon by --scion-daemon, SCION_DAEMON or daemon= in the URL"
     )]
     NoDaemon,
-    /// The daemon does not answer, or not what a daemon answers.
-    #[error("the daemon at {at}: {why}")]
+    /// The daemon, or the endhost API, does not answer, or not what one answers.
+    #[error("the {} at {at}: {why}", if endhost::is_api(.at) { "endhost API" } else { "daemon" })]
     Daemon {
         /// Its address.
         at: Box<str>,
@@ -87,6 +90,11 @@ pub enum ScionError {
     /// No path may be taken.
     #[error(transparent)]
     NoPath(#[from] NoPath),
+    /// There are paths, and the policy wants verified ones.
+    #[error(
+        "none of the {0} paths is verified, and the policy wants that (verified=yes): nothing was sent; name the AS's daemon in place of its endhost API"
+    )]
+    NotVerified(usize),
     /// Paths to so many ASes are asked for at once that none can be added.
     #[error("paths to too many ASes at once")]
     Busy,
@@ -155,7 +163,14 @@ impl ScionDialer {
         let paths: Vec<_> = routes.iter().map(|route| route.path.clone()).collect();
         choice.update(&paths, unix(clock.as_ref()));
         let best = choice.best(std::time::Duration::ZERO);
-        let best = best.map_err(ScionError::NoPath)?.fingerprint();
+        let unverified = |none| {
+            let verified = paths.iter().any(|path| path.trust == ScionTrust::Daemon);
+            match options.verified && !verified && !paths.is_empty() {
+                true => ScionError::NotVerified(paths.len()),
+                false => ScionError::NoPath(none),
+            }
+        };
+        let best = best.map_err(unverified)?.fingerprint();
         let next = routes
             .iter()
             .find(|route| route.path.fingerprint() == best)

@@ -384,6 +384,19 @@ impl<'a> Fields<'a> {
         Self { octets, at: 0 }
     }
 
+    /// Reads a list of numbers that is packed into one field.
+    ///
+    /// # Errors
+    /// [`DaemonError`] where it is none.
+    pub fn numbers(packed: &[u8]) -> Result<Vec<u64>, DaemonError> {
+        let mut fields = Fields::new(packed);
+        let mut all = Vec::new();
+        while fields.at < packed.len() {
+            all.push(fields.varint()?);
+        }
+        Ok(all)
+    }
+
     fn varint(&mut self) -> Result<u64, DaemonError> {
         let begin = self.at;
         let mut value = 0_u64;

@@ -9,6 +9,7 @@
 //! | [`choice`] | which of the allowed paths is taken next, and which after silence |
 //! | [`daemon`] | what is asked of an AS's daemon, and the paths that it answers |
 //! | [`drkey`] | keys derived between ASes and hosts, their epochs, DLMS keys mixed from them |
+//! | [`endhost`] | what is asked of an endhost API, and paths made of its segments |
 //! | [`packet`] | headers of packets, datagrams and what the network reports |
 //! | [`path`] | a path as a policy sees it |
 //! | [`policy`] | what a path may touch: access control lists, hop patterns |
@@ -22,6 +23,7 @@ pub mod address;
 pub mod choice;
 pub mod daemon;
 pub mod drkey;
+pub mod endhost;
 pub mod packet;
 pub mod path;
 pub mod policy;

@@ -1,4 +1,5 @@
-//! An AS that is known by its daemon, and the paths that it tells.
+//! An AS that is known by its daemon or its endhost API, and the paths that it
+//! tells.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::ScionError;
 use super::drkey::{DrkeySource, Drkeys};
+use super::endhost;
 use super::grpc::call;
 
 /// How long a daemon may take: it asks other ASes itself.
@@ -124,15 +126,20 @@ impl std::fmt::Debug for Keeper {
 }
 
 impl Attachment {
-    /// Asks a daemon which AS it is of.
+    /// Asks a daemon, or an endhost API, which AS it is of.
     pub(super) async fn open(daemon: &str, keys: Arc<Drkeys>) -> Result<Arc<Self>, ScionError> {
         let error = |why: String| ScionError::Daemon {
             at: daemon.into(),
             why: why.into(),
         };
-        let answer = ask(daemon, "AS", &daemon::as_request()).await;
-        let answer = answer.map_err(error)?;
-        let isd_as = daemon::as_answer(&answer).map_err(|why| error(why.to_string()))?;
+        let isd_as = if endhost::is_api(daemon) {
+            let routers = in_time(endhost::routers(daemon)).await;
+            routers.map_err(error)?.0
+        } else {
+            let answer = ask(daemon, "AS", &daemon::as_request()).await;
+            let answer = answer.map_err(error)?;
+            daemon::as_answer(&answer).map_err(|why| error(why.to_string()))?
+        };
         Ok(Arc::new(Self {
             daemon: daemon.into(),
             isd_as,
@@ -260,6 +267,10 @@ impl Asking {
 
     async fn once(&self, refresh: bool) -> Result<Vec<Route>, String> {
         let _permit = self.calls.acquire().await.map_err(|why| why.to_string())?;
+        if endhost::is_api(&self.daemon) {
+            let routes = endhost::routes(&self.daemon, self.from, self.to);
+            return in_time(routes).await;
+        }
         let request = daemon::paths_request(self.from, self.to, refresh);
         let answer = ask(&self.daemon, "Paths", &request).await?;
         let (routes, left_out) =
@@ -297,11 +308,16 @@ impl Told {
 }
 
 pub(super) async fn ask(at: &str, method: &str, request: &[u8]) -> Result<Vec<u8>, String> {
-    let call = call(at, daemon::SERVICE, method, request, daemon::MAX_ANSWER);
-    match tokio::time::timeout(CALL_LIMIT, call).await {
-        Ok(answer) => answer.map_err(|why| why.to_string()),
-        Err(_) => Err(format!("no answer within {} s", CALL_LIMIT.as_secs())),
+    if endhost::is_api(at) {
+        return Err("an endhost API has no keys: name the AS's daemon".to_owned());
     }
+    let call = call(at, daemon::SERVICE, method, request, daemon::MAX_ANSWER);
+    in_time(async { call.await.map_err(|why| why.to_string()) }).await
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let answer = tokio::time::timeout(CALL_LIMIT, call).await;
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", CALL_LIMIT.as_secs())))
 }
 
 #[cfg(test)]

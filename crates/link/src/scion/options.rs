@@ -13,12 +13,16 @@ use crate::{DLMS_PORT, EndpointError, HostPort};
 pub struct ScionOptions {
     /// The AS that the host is in.
     pub isd_as: IsdAs,
-    /// Host and port of the own AS's daemon.
+    /// Host and port of the own AS's daemon; or `http://`, host and port of its
+    /// endhost API.
     pub daemon: Option<String>,
     /// The fence: what paths may touch.
     pub fence: Option<Acl>,
     /// The pattern that the ASes of a path follow.
     pub pattern: Option<Sequence>,
+    /// Whether only paths are taken that the AS's daemon vouches for: none
+    /// that an endhost API's segments give.
+    pub verified: bool,
     /// The own address to send from; none: the one that faces the router.
     pub local: Option<IpAddr>,
 }
@@ -28,9 +32,11 @@ impl ScionOptions {
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy {
-            acl: self.fence.clone(),
+            // Without a fence all known paths are allowed, and still none that
+            // nobody told.
+            acl: self.fence.clone().or_else(|| "+".parse().ok()),
             sequence: self.pattern.clone(),
-            verified_only: true,
+            verified_only: self.verified,
             max_latency: None,
             preferences: vec![Preference::Latency],
         }
@@ -45,6 +51,7 @@ impl ScionOptions {
         query.put("daemon", self.daemon.as_ref());
         query.put("fence", self.fence.as_ref());
         query.put("pattern", self.pattern.as_ref());
+        query.put("verified", self.verified.then_some("yes"));
         query.put("local", self.local);
     }
 
@@ -70,12 +77,17 @@ impl ScionOptions {
         };
         let fence = options.take("fence").map(|text| text.parse::<Acl>());
         let pattern = options.take("pattern").map(|text| text.parse::<Sequence>());
+        let verified = options.take("verified");
+        if verified.as_deref().is_some_and(|text| text != "yes") {
+            return Err(EndpointError::Verified);
+        }
         let local = options.take("local").map(|text| text.parse::<IpAddr>());
         let own = Self {
             isd_as: isd_as.parse().map_err(|_| EndpointError::Scion)?,
             daemon: options.take("daemon").filter(|text| !text.is_empty()),
             fence: fence.transpose().map_err(policy)?,
             pattern: pattern.transpose().map_err(policy)?,
+            verified: verified.is_some(),
             local: local.transpose().map_err(|_| EndpointError::Local)?,
         };
         Ok((at, own))

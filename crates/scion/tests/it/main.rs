@@ -13,6 +13,7 @@ mod address;
 mod choice;
 mod daemon;
 mod drkey;
+mod endhost;
 mod network;
 mod packet;
 mod policy;
