@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::BorrowedFd;
 
-use crate::socket::{Control, lay_out, messages, receive_named, send_pieces, set_option};
+use crate::socket::{Control, lay_out, messages, option, receive_named, send_pieces, set_option};
 
 /// Packets that go in one call, at most: older kernels take no more.
 pub const PACKETS_MAX: usize = 64;
@@ -81,6 +81,26 @@ pub fn send(
         _ => lay_out(&[class]),
     };
     send_pieces(socket, name, packets, &control).map(drop)
+}
+
+/// Tells whether what was sent and has not left the machine takes at most half of
+/// what a socket may have there (`SO_MEMINFO` of socket(7)): above that, the kernel
+/// does not say that it can be written to.
+pub fn has_room(socket: BorrowedFd<'_>) -> bool {
+    let mut told = [0; 36];
+    let Ok(length) = option(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut told) else {
+        return true;
+    };
+    let mut numbers = told
+        .get(..length)
+        .unwrap_or_default()
+        .chunks_exact(4)
+        .filter_map(|octets| <[u8; 4]>::try_from(octets).ok())
+        .map(u32::from_ne_bytes);
+    // What it holds that arrived, and may; what it holds that was sent, and may.
+    let (sent, limit) = (numbers.nth(2), numbers.next());
+    sent.zip(limit)
+        .is_none_or(|(sent, limit)| sent <= limit / 2)
 }
 
 /// Receives one packet, or several from one sender that the kernel joined,
@@ -225,6 +245,22 @@ mod tests {
             let told: Vec<Control<'_>> = messages(&control[..arrived.control_len]).collect();
             assert_eq!(told[0].data, [class]);
         }
+    }
+
+    #[test]
+    fn a_socket_that_holds_nothing_has_room() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut told = [0; 36];
+        option(
+            socket.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            &mut told,
+        )
+        .unwrap();
+        let limit = u32::from_ne_bytes(told[12..16].try_into().unwrap());
+        assert!(limit > 0, "{told:?}");
+        assert!(has_room(socket.as_fd()));
     }
 
     #[test]

@@ -8,9 +8,8 @@ use std::os::fd::AsFd as _;
 use std::task::{Context, Poll};
 
 use rustix::net::sockopt::{
-    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ip_tos,
-    set_ipv6_mtu_discover, set_ipv6_tclass, set_socket_recv_buffer_size,
-    set_socket_recv_buffer_size_force,
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+    set_socket_recv_buffer_size, set_socket_recv_buffer_size_force,
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
 use sctp::Transmit;
@@ -18,9 +17,9 @@ use sys::udp;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use crate::SctpOver;
+use crate::{SctpOver, Treatment};
 
-/// Packets that wait for one socket; more are dropped, as a router would.
+/// Packets that wait in a queue of one socket; more are dropped, as a router would.
 const WAITING_MAX: usize = 1_024;
 
 /// Packets that wait for more to go with them, at most.
@@ -44,9 +43,10 @@ pub(super) struct Socket {
     raw: bool,
     /// Several packets may go in one call.
     trains: bool,
-    dscp: u8,
     may_fragment: bool,
-    waiting: VecDeque<Transmit>,
+    /// Packets that the system has no room for yet: what is urgent and what SCTP
+    /// says by itself, and data that is not urgent.
+    waiting: [VecDeque<Transmit>; 2],
     dropped: u64,
 }
 
@@ -133,9 +133,8 @@ impl Socket {
             trains: !raw && udp::prepare(socket.as_fd()),
             socket: UdpSocket::from_std(socket)?,
             raw,
-            dscp: 0,
             may_fragment: false,
-            waiting: VecDeque::new(),
+            waiting: [VecDeque::new(), VecDeque::new()],
             dropped: 0,
         };
         socket.set_may_fragment(true)?;
@@ -173,40 +172,34 @@ impl Socket {
         Ok(())
     }
 
-    fn set_dscp(&mut self, dscp: u8) -> io::Result<()> {
-        if self.dscp == dscp {
-            return Ok(());
-        }
-        let octet = traffic_class(dscp);
-        if self.local.is_ipv4() {
-            set_ip_tos(&self.socket, octet)?;
-        } else {
-            set_ipv6_tclass(&self.socket, u32::from(octet))?;
-        }
-        self.dscp = dscp;
-        Ok(())
-    }
-
     /// Takes a packet that is to be sent, with others where [`Self::flush`]
     /// finds some that it can go with.
     pub(super) fn push(&mut self, packet: Transmit) {
-        if self.waiting.len() >= GATHERED_MAX {
+        let at = place(packet.dscp);
+        let gathered = |socket: &Self| socket.waiting.get(at).map_or(0, VecDeque::len);
+        if gathered(self) >= GATHERED_MAX {
             self.flush();
         }
-        if self.waiting.len() < WAITING_MAX {
-            self.waiting.push_back(packet);
-        } else {
-            self.dropped += 1;
+        match self.waiting.get_mut(at) {
+            Some(queue) if queue.len() < WAITING_MAX => queue.push_back(packet),
+            _ => self.dropped += 1,
         }
     }
 
-    /// Hands to the system what waits, as far as it takes it.
+    /// Hands to the system what waits, as far as it takes it; what is urgent
+    /// first.
     pub(super) fn flush(&mut self) {
+        for at in 0..self.waiting.len() {
+            self.flush_queue(at);
+        }
+    }
+
+    fn flush_queue(&mut self, at: usize) {
         // Of packets that were refused together, each is tried by itself.
         let mut alone = 0_usize;
-        while !self.waiting.is_empty() {
-            let count = if alone > 0 { 1 } else { self.train() };
-            match self.send(count) {
+        while let Some(count) = self.train(at) {
+            let count = if alone > 0 { 1 } else { count };
+            match self.send(at, count) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) if count > 1 => {
                     alone = count;
@@ -216,24 +209,26 @@ impl Socket {
                 // longer than the link's MTU, a refusal told by ICMP.
                 Err(error) => {
                     self.dropped += 1;
-                    let remote = self.waiting.front().map(|packet| packet.remote);
-                    tracing::trace!(local = %self.local, ?remote, %error, "lost");
+                    tracing::trace!(local = %self.local, %error, "lost");
                 }
                 Ok(()) => {}
             }
-            self.waiting.drain(..count);
+            if let Some(queue) = self.waiting.get_mut(at) {
+                queue.drain(..count);
+            }
             alone = alone.saturating_sub(count);
         }
     }
 
-    /// How many of the packets that wait can go in one call: those that differ
-    /// in nothing but their octets and, the last, in having fewer.
-    fn train(&self) -> usize {
-        let Some(first) = self.waiting.front().filter(|_| self.trains) else {
-            return 1;
-        };
+    /// How many of the packets that wait in a queue can go in one call: those
+    /// that differ in nothing but their octets and, the last, in having fewer;
+    /// `None` where none waits.
+    fn train(&self, at: usize) -> Option<usize> {
+        let queue = self.waiting.get(at)?;
+        let first = queue.front()?;
         let (mut count, mut octets) = (0, 0);
-        for packet in self.waiting.iter().take(udp::PACKETS_MAX) {
+        let most = if self.trains { udp::PACKETS_MAX } else { 1 };
+        for packet in queue.iter().take(most) {
             let alike = (packet.remote, packet.udp_port) == (first.remote, first.udp_port)
                 && (packet.dscp, packet.may_fragment) == (first.dscp, first.may_fragment)
                 && packet.octets.len() <= first.octets.len();
@@ -246,39 +241,54 @@ impl Socket {
                 break;
             }
         }
-        count.max(1)
+        Some(count.max(1))
     }
 
-    /// Sends the first packets that wait in one call.
-    fn send(&mut self, count: usize) -> io::Result<()> {
-        let Some(first) = self.waiting.front() else {
+    /// Sends the first packets that wait in a queue in one call. Data that is
+    /// not urgent leaves half of the room that the system has for this socket to
+    /// what is: a queue of the system's would else keep both until it is through
+    /// with the data.
+    fn send(&mut self, at: usize, count: usize) -> io::Result<()> {
+        let first = self.waiting.get(at).and_then(VecDeque::front);
+        let Some((dscp, may_fragment, to)) = first.map(|first| {
+            let to = SocketAddr::new(first.remote, first.udp_port.unwrap_or(0));
+            (first.dscp, first.may_fragment, to)
+        }) else {
             return Ok(());
         };
-        let (dscp, may_fragment) = (first.dscp, first.may_fragment);
-        let to = SocketAddr::new(first.remote, first.udp_port.unwrap_or(0));
         self.set_may_fragment(may_fragment)?;
-        if self.raw {
-            self.set_dscp(dscp)?;
-        }
         let packets: Vec<IoSlice<'_>> = self
             .waiting
-            .iter()
+            .get(at)
+            .into_iter()
+            .flatten()
             .take(count)
             .map(|packet| IoSlice::new(&packet.octets))
             .collect();
-        if self.raw {
-            let packet = packets.first().map_or(&[][..], |packet| packet);
-            return self.socket.try_send_to(packet, to).map(drop);
+        let socket = self.socket.as_fd();
+        let send = || udp::send(socket, to, traffic_class(dscp), &packets);
+        let when_writable = || self.socket.try_io(Interest::WRITABLE, send);
+        if at == place(URGENT) {
+            return match send() {
+                // Whether the runtime is to wait for room is found out anew.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => when_writable(),
+                done => done,
+            };
         }
         self.socket.try_io(Interest::WRITABLE, || {
-            udp::send(self.socket.as_fd(), to, traffic_class(dscp), &packets)
+            if udp::has_room(socket) {
+                send()
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
         })
     }
 
     /// Tells when packets can be received, or sent where some wait.
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let reads = self.socket.poll_recv_ready(cx).is_ready();
-        let writes = !self.waiting.is_empty() && self.socket.poll_send_ready(cx).is_ready();
+        let waits = self.waiting.iter().any(|queue| !queue.is_empty());
+        let writes = waits && self.socket.poll_send_ready(cx).is_ready();
         if reads || writes {
             Poll::Ready(())
         } else {
@@ -319,6 +329,15 @@ impl Socket {
             packet_len: length.max(1),
         }))
     }
+}
+
+/// The code point of control messages.
+const URGENT: u8 = Treatment::of(model::MessageClass::Control).dscp;
+
+/// The queue of a socket that a packet waits in.
+fn place(dscp: u8) -> usize {
+    let mut rows = Treatment::ALL.iter();
+    usize::from(rows.any(|row| !row.urgent && row.dscp == dscp))
 }
 
 /// The code point stands above the two bits of ECN (RFC 2474, RFC 3168).
@@ -376,7 +395,7 @@ mod tests {
                     octets,
                 });
             }
-            while !socket.waiting.is_empty() {
+            while socket.waiting.iter().any(|queue| !queue.is_empty()) {
                 socket.socket.writable().await.unwrap();
                 socket.flush();
             }
@@ -389,5 +408,36 @@ mod tests {
             }
         }
         assert_eq!(socket.dropped(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_urgent_goes_before_what_waits() {
+        let local: IpAddr = "127.0.0.1".parse().unwrap();
+        let (mut sockets, _) = bind(&[local], SctpOver::Udp(0)).unwrap();
+        let socket = &mut sockets[0];
+        let sink = std::net::UdpSocket::bind((local, 0)).unwrap();
+        sink.set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let usage = Treatment::of(model::MessageClass::Usage).dscp;
+        for (dscp, octet) in [(usage, 1), (usage, 2), (URGENT, 3), (0, 4), (usage, 5)] {
+            socket.push(Transmit {
+                local,
+                remote: local,
+                udp_port: Some(sink.local_addr().unwrap().port()),
+                dscp,
+                may_fragment: true,
+                octets: vec![octet; 100],
+            });
+        }
+        while socket.waiting.iter().any(|queue| !queue.is_empty()) {
+            socket.socket.writable().await.unwrap();
+            socket.flush();
+        }
+        let order = [(); 5].map(|()| {
+            let mut buffer = [0; 200];
+            assert_eq!(sink.recv(&mut buffer).unwrap(), 100);
+            buffer[0]
+        });
+        assert_eq!(order, [3, 4, 1, 2, 5]);
     }
 }
