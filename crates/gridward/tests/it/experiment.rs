@@ -146,7 +146,6 @@ fn a_stack_that_gives_no_answer_leaves_the_others_rows() {
         return;
     }
     assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(said.contains("failed"), "{said}");
     let told: Value = serde_json::from_slice(&done.stdout).unwrap();
     let rows = told["experiments"][0]["rows"].as_array().unwrap();
     let names: Vec<&Value> = rows.iter().map(|row| &row[0]).collect();
