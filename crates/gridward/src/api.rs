@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::http::uri::{Authority, Scheme, Uri};
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use clap::Args;
@@ -80,7 +80,7 @@ impl ApiOptions {
         Ok(Api { place, bearer, tls })
     }
 
-    fn tls(&self, place: &Place) -> Result<web::Server, Failure> {
+    fn tls(&self, place: &Place) -> Result<link::HttpServer, Failure> {
         let file = match (&self.ca, std::env::var_os("SSL_CERT_FILE")) {
             (Some(file), _) => file.clone(),
             (None, Some(file)) => PathBuf::from(file),
@@ -132,7 +132,7 @@ fn no_token(reason: &str) -> Failure {
 pub(crate) struct Api {
     place: Place,
     bearer: HeaderValue,
-    tls: Option<web::Server>,
+    tls: Option<link::HttpServer>,
 }
 
 impl Api {
@@ -141,7 +141,7 @@ impl Api {
     /// # Errors
     /// No answer, and what the head end says where it refuses.
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.ask(Method::GET, path, Body::empty())
+        self.ask(Method::GET, path, Bytes::new())
     }
 
     /// Sends `body` to `path` behind `/api/v1`.
@@ -149,10 +149,10 @@ impl Api {
     /// # Errors
     /// As [`get`](Self::get); where an order may have been taken all the same, the failure says so.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.ask(Method::POST, path, Body::from(body.to_string()))
+        self.ask(Method::POST, path, Bytes::from(body.to_string()))
     }
 
-    fn ask(&self, method: Method, path: &str, body: Body) -> Result<Value, Failure> {
+    fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Value, Failure> {
         let is_get = method == Method::GET;
         let request = Request::builder()
             .method(method)
@@ -167,7 +167,7 @@ impl Api {
             let stream = self.connect().await?;
             let answer = timeout(
                 ANSWER,
-                web::ask(stream, self.tls.clone(), request, ANSWER_MAX),
+                link::ask(stream, self.tls.clone(), request, ANSWER_MAX),
             );
             let failed = match answer.await {
                 Ok(Ok(answer)) => return self.read(answer.status(), answer.body()),

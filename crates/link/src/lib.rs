@@ -5,6 +5,7 @@
 //! orders and protects is in `dlms`. Each transport maps a message's class to
 //! what it has.
 
+mod ask;
 mod class;
 mod client;
 mod connect;
@@ -28,6 +29,7 @@ mod tls;
 mod trace;
 mod udp;
 
+pub use ask::{AskError, HttpServer, ask};
 pub use class::Treatment;
 pub use client::{Association, Client, ClientError, CounterStore, Drkey, Surroundings};
 pub use connect::{Connecting, Connector, SystemConnector, Telling, connect};

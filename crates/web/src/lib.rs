@@ -1,8 +1,6 @@
 //! What the HTTP servers of the roles share, since roles do not use each other: the server itself,
-//! the pages embedded in the binary, the headers of every answer, sessions, and who asks; and the
-//! one client, for what is asked of other servers.
+//! the pages embedded in the binary, the headers of every answer, sessions, and who asks.
 
-mod ask;
 mod assets;
 mod headers;
 mod openapi;
@@ -10,7 +8,6 @@ mod peer;
 mod serve;
 mod session;
 
-pub use ask::{AskError, Server, ask};
 pub use assets::{Pages, asset};
 pub use headers::{cookie, harden};
 pub use openapi::complete;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::http::{Method, Request, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ pub enum ControlError {
     Io(#[from] io::Error),
     /// Its answer is cut off, or none of HTTP.
     #[error("what answers there speaks no HTTP")]
-    Ask(#[from] web::AskError),
+    Ask(#[from] link::AskError),
     /// It refuses, with this status.
     #[error("the control refuses with status {0}")]
     Refused(u16),
@@ -112,11 +112,11 @@ impl Control {
             .uri(path)
             .header(header::HOST, self.0.to_string())
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body))
+            .body(Bytes::from(body))
             .map_err(|_| ControlError::Strange)?;
         let exchange = async {
             let stream = TcpStream::connect(self.0).await?;
-            Ok::<_, ControlError>(web::ask(stream, None, request, ANSWER_MAX).await?)
+            Ok::<_, ControlError>(link::ask(stream, None, request, ANSWER_MAX).await?)
         };
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
         let answer = timeout(ANSWER, exchange).await.map_err(late)??;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::http::{Request, header};
 use link::ScionPath;
 use scion::address::InterfaceId;
@@ -72,12 +72,12 @@ impl Router {
         let request = Request::get("/metrics")
             .header(header::HOST, self.counters.to_string())
             .header(header::CONNECTION, "close")
-            .body(Body::empty())
+            .body(Bytes::new())
             .map_err(|error| failed(&error.to_string()))?;
         let answer = async {
             let stream = TcpStream::connect(self.counters).await;
             let stream = stream.map_err(|error| failed(&error.to_string()))?;
-            let answer = web::ask(stream, None, request, ANSWER_MAX).await;
+            let answer = link::ask(stream, None, request, ANSWER_MAX).await;
             answer.map_err(|error| failed(&chain(&error)))
         };
         let answer = tokio::time::timeout(ANSWER, answer).await;

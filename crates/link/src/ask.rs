@@ -1,11 +1,13 @@
-//! One request to an HTTP server and its answer, whole: what the roles and commands ask of others.
+//! One request to an HTTP server and its answer, whole: what links, roles and commands ask of
+//! others.
 
 use std::pin::pin;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, to_bytes};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -14,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// Whom a connection over TLS must be to, and by which authorities that is known.
-pub type Server = (Arc<ClientConfig>, ServerName<'static>);
+pub type HttpServer = (Arc<ClientConfig>, ServerName<'static>);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +30,7 @@ pub enum AskError {
     Http(#[from] hyper::Error),
     /// The body broke off, or is longer than it may be.
     #[error("the answer is cut off, or too long")]
-    Body(#[source] axum::Error),
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Sends a request on a connection that was made for it, over TLS where `server` says to whom, and
@@ -38,8 +40,8 @@ pub enum AskError {
 /// [`AskError`]: the request may have arrived all the same.
 pub async fn ask(
     stream: TcpStream,
-    server: Option<Server>,
-    request: Request<Body>,
+    server: Option<HttpServer>,
+    request: Request<Bytes>,
     most: usize,
 ) -> Result<Response<Bytes>, AskError> {
     match server {
@@ -53,14 +55,16 @@ pub async fn ask(
 
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin,
-    request: Request<Body>,
+    request: Request<Bytes>,
     most: usize,
 ) -> Result<Response<Bytes>, AskError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let answer = async {
+        let request = request.map(Full::new);
         let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = to_bytes(Body::new(body), most).await;
-        Ok(Response::from_parts(head, body.map_err(AskError::Body)?))
+        let body = Limited::new(body, most).collect().await;
+        let body = body.map_err(AskError::Body)?.to_bytes();
+        Ok(Response::from_parts(head, body))
     };
     let (mut answer, mut connection) = (pin!(answer), pin!(connection));
     tokio::select! {
@@ -94,7 +98,7 @@ mod tests {
         });
         let stream = TcpStream::connect(at).await.unwrap();
         let request = Request::builder().uri("/").header("host", "headend");
-        let request = request.body(Body::empty()).unwrap();
+        let request = request.body(Bytes::new()).unwrap();
         let answer = ask(stream, None, request, 4).await;
         server.await.unwrap();
         answer.map(Response::into_body)
