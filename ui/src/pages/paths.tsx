@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Icon } from "../components/icons.tsx";
-import { Shell } from "../components/shell.tsx";
+import { ObjectPage } from "../components/page.tsx";
 import { Load, Notice } from "../components/states.tsx";
 import { Pill } from "../components/status.tsx";
 import { Time } from "../components/time.tsx";
@@ -13,7 +13,6 @@ import type { Meter } from "../lib/types.ts";
 import { drill as D } from "../texts/drill.en.ts";
 import { t } from "../texts/en.ts";
 import { paths as T } from "../texts/paths.en.ts";
-import { Absent } from "./absent.tsx";
 import { FenceEditor } from "./paths/editor.tsx";
 import { latency, PathList, RunsCard, SavedFences } from "./paths/list.tsx";
 import { NetworkCard } from "./paths/picture.tsx";
@@ -54,36 +53,27 @@ export function PathsPage({ id }: { id: string }) {
     { text: name, href: `/meters/${id}` },
     { text: T.crumb },
   ];
-  const { error } = meter;
-  if (error && (meter.data === null || error.failure === "not_found")) {
-    return (
-      <Absent
-        of={{ ...meter, error }}
-        name={name}
-        what={t.meter.what}
-        crumbs={crumbs}
-        unknownTitle={t.meter.unknownTitle}
-        unknownText={t.meter.unknownText}
-      />
-    );
-  }
   const again = (): void => {
     view.reload();
     runs.reload();
   };
   const notScion = view.error?.code === "not_scion";
   return (
-    <Shell title={T.title(name)} crumbs={crumbs}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{T.title(name)}</h1>
-          <div class="lead">
-            {view.data ? <Lead view={view.data} /> : null}
-            {meter.data === null || meter.data.place === "" ? null : <span>{meter.data.place}</span>}
-          </div>
-        </div>
-        {notScion ? null : (
-          <div class="actions">
+    <ObjectPage
+      of={meter}
+      title={T.title(name)}
+      what={t.meter.what}
+      texts={t.meter}
+      crumbs={crumbs}
+      lead={
+        <>
+          {view.data ? <Lead view={view.data} /> : null}
+          {meter.data === null || meter.data.place === "" ? null : <span>{meter.data.place}</span>}
+        </>
+      }
+      actions={
+        notScion ? null : (
+          <>
             <button type="button" class="btn" onClick={again} data-testid="paths-again">
               <Icon name="refresh-cw" />
               {T.again}
@@ -92,9 +82,10 @@ export function PathsPage({ id }: { id: string }) {
               <Icon name="unplug" />
               {D.open}
             </a>
-          </div>
-        )}
-      </div>
+          </>
+        )
+      }
+    >
       {notScion ? (
         <section class="card">
           <Notice
@@ -129,7 +120,7 @@ export function PathsPage({ id }: { id: string }) {
           }}
         />
       )}
-    </Shell>
+    </ObjectPage>
   );
 }
 

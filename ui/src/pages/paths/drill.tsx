@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Field, Segments } from "../../components/controls.tsx";
 import { Decision } from "../../components/decision.tsx";
-import { Shell } from "../../components/shell.tsx";
+import { ObjectPage } from "../../components/page.tsx";
 import { Load, Notice } from "../../components/states.tsx";
 import { Pill, Status, type Shape } from "../../components/status.tsx";
 import { Time } from "../../components/time.tsx";
@@ -25,7 +25,6 @@ import type { Meter } from "../../lib/types.ts";
 import { drill as T } from "../../texts/drill.en.ts";
 import { t } from "../../texts/en.ts";
 import { paths as P } from "../../texts/paths.en.ts";
-import { Absent } from "../absent.tsx";
 import { NetworkCard } from "./picture.tsx";
 import { ms, Recovery } from "./timeline.tsx";
 
@@ -67,39 +66,31 @@ export function DrillPage({ id }: { id: string }) {
     { text: P.crumb, href: `/meters/${id}/paths` },
     { text: T.crumb },
   ];
-  const { error } = meter;
-  if (error && (meter.data === null || error.failure === "not_found")) {
-    return (
-      <Absent
-        of={{ ...meter, error }}
-        name={name}
-        what={t.meter.what}
-        crumbs={crumbs}
-        unknownTitle={t.meter.unknownTitle}
-        unknownText={t.meter.unknownText}
-      />
-    );
-  }
   const shown = drills.data?.shown ?? null;
   const latest = drills.data?.drills[0] ?? null;
   const running = latest !== null && isOn(latest) ? latest : null;
   const whyNot = drills.data?.why_not ?? (paths.error?.code === "not_scion" ? P.notScionText : null);
   return (
-    <Shell title={T.title(name)} crumbs={crumbs}>
-      <div class="head">
-        <div>
-          <h1 tabIndex={-1}>{T.title(name)}</h1>
-          <div class="lead" data-testid="drill-state" data-state={shown?.state ?? "none"}>
+    <ObjectPage
+      of={meter}
+      title={T.title(name)}
+      what={t.meter.what}
+      texts={t.meter}
+      crumbs={crumbs}
+      lead={
+        <>
+          <span data-testid="drill-state" data-state={shown?.state ?? "none"}>
             {shown === null ? null : <Pill shape={SHAPES[shown.state]}>{T.state[shown.state]}</Pill>}
-            {meter.data === null || meter.data.place === "" ? null : <span>{meter.data.place}</span>}
-          </div>
-        </div>
-        <div class="actions">
-          <a class="btn" href={`/meters/${id}/paths`} data-testid="drill-to-paths">
-            {T.toPaths}
-          </a>
-        </div>
-      </div>
+          </span>
+          {meter.data === null || meter.data.place === "" ? null : <span>{meter.data.place}</span>}
+        </>
+      }
+      actions={
+        <a class="btn" href={`/meters/${id}/paths`} data-testid="drill-to-paths">
+          {T.toPaths}
+        </a>
+      }
+    >
       {drills.data === null || meter.data === null ? (
         <section class="card">
           <Load of={drills} what={T.what}>
@@ -163,7 +154,7 @@ export function DrillPage({ id }: { id: string }) {
           </div>
         </div>
       )}
-    </Shell>
+    </ObjectPage>
   );
 }
 
