@@ -4,11 +4,17 @@
 //! that swallows, or of the answer's path; so silence is a failure like a
 //! reported one. A failed path is not forgotten but moved back for a while:
 //! its penalty halves with time, and is lifted by an answer.
+//!
+//! Silence does not say what failed, so all interfaces of the path are in
+//! doubt, until an answer comes that crossed them. Of the other paths the one is
+//! next whose interfaces are least so: first one that shares none with what has
+//! just failed, even where it has failed itself some time ago.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::address::{InterfaceId, IsdAs};
 use crate::path::{Fingerprint, Path};
 use crate::policy::Policy;
 
@@ -23,6 +29,8 @@ const MOST: u32 = 8 * FAILURE;
 const HALF_LIFE: Duration = Duration::from_secs(30);
 /// Below this a path is as good as new.
 const FORGIVEN: u32 = FAILURE / 64;
+/// How long an interface is in doubt: as long as one failure counts.
+const IN_DOUBT: Duration = Duration::from_secs(7 * HALF_LIFE.as_secs());
 
 /// How a path failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +69,8 @@ pub struct Choice {
     /// How many there were before the fence.
     known: usize,
     penalties: BTreeMap<Fingerprint, Penalty>,
+    /// Interfaces of allowed paths, by when one that crosses them failed last.
+    doubts: BTreeMap<(IsdAs, InterfaceId), Duration>,
     /// The one in use: it stays until it fails or is no longer allowed.
     active: Option<Fingerprint>,
 }
@@ -74,6 +84,7 @@ impl Choice {
             allowed: Vec::new(),
             known: 0,
             penalties: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             active: None,
         }
     }
@@ -98,6 +109,12 @@ impl Choice {
             .collect();
         let there: Vec<_> = self.allowed.iter().map(Path::fingerprint).collect();
         self.penalties.retain(|path, _| there.contains(path));
+        let allowed = &self.allowed;
+        self.doubts.retain(|interface, _| {
+            allowed
+                .iter()
+                .any(|path| crossed(path).any(|it| it == *interface))
+        });
         self.active = self.active.filter(|path| there.contains(path));
     }
 
@@ -134,6 +151,15 @@ impl Choice {
             })
     }
 
+    /// Tells when the last failure was that an interface of a path may be the
+    /// cause of; none is better than any, and an older one better than a newer.
+    fn doubted(&self, path: &Path, now: Duration) -> Option<Duration> {
+        crossed(path)
+            .filter_map(|interface| self.doubts.get(&interface).copied())
+            .filter(|since| now.saturating_sub(*since) < IN_DOUBT)
+            .max()
+    }
+
     /// Gives the path to send on: the one in use while it is unharmed, else
     /// the least harmed; among equals the most preferred.
     ///
@@ -161,8 +187,8 @@ impl Choice {
     }
 
     /// Notes a failure of a path, and gives the one to send on now: where it
-    /// was in use, the least harmed other one, then the one that shares least
-    /// with it.
+    /// was in use, the other one that is least in doubt, of equals the least
+    /// harmed, then the one that shares least with it.
     ///
     /// # Errors
     /// [`NoPath`] where there is none.
@@ -183,6 +209,8 @@ impl Choice {
         };
         let value = self.penalty(&failed, now).saturating_add(added).min(MOST);
         self.penalties.insert(path, Penalty { value, since: now });
+        self.doubts
+            .extend(crossed(&failed).map(|interface| (interface, now)));
         if self.active.is_some_and(|active| active != path) {
             return self.best(now);
         }
@@ -195,9 +223,9 @@ impl Choice {
         Ok(next)
     }
 
-    /// Gives the least harmed path that is not among those `tried` for one
-    /// message, in order; of equals the one that shares least with the last of
-    /// them. None where all were tried.
+    /// Gives the path least in doubt that is not among those `tried` for one
+    /// message, in order; of equals the least harmed, then the one that shares
+    /// least with the last of them. None where all were tried.
     #[must_use]
     pub fn untried(&self, tried: &[Fingerprint], now: Duration) -> Option<&Path> {
         let last = self.position(tried.last().copied()).map(|(_, path)| path);
@@ -211,7 +239,8 @@ impl Choice {
                         path.shared_interfaces(last),
                     )
                 });
-                (self.penalty(path, now), shared, *index)
+                let doubted = self.doubted(path, now);
+                (doubted, self.penalty(path, now), shared, *index)
             })
             .map(|(_, path)| path)
     }
@@ -220,9 +249,12 @@ impl Choice {
     /// preferred to the one in use, or that one has failed since, it is taken.
     pub fn answered(&mut self, path: Fingerprint) {
         self.penalties.remove(&path);
-        let Some((index, _)) = self.position(Some(path)) else {
+        let Some((index, answered)) = self.position(Some(path)) else {
             return;
         };
+        let crossed: Vec<_> = crossed(answered).collect();
+        self.doubts
+            .retain(|interface, _| !crossed.contains(interface));
         let active = self
             .position(self.active)
             .filter(|(_, active)| !self.penalties.contains_key(&active.fingerprint()))
@@ -265,6 +297,7 @@ impl Choice {
             .filter(|(_, path)| path.fingerprint() != but.fingerprint())
             .min_by_key(|(index, path)| {
                 (
+                    self.doubted(path, now),
                     self.penalty(path, now),
                     path.same_first_interface(but),
                     path.shared_interfaces(but),
@@ -281,6 +314,12 @@ impl Choice {
             .min_by_key(|(index, path)| (self.penalty(path, now), *index))
             .map(|(index, _)| index)
     }
+}
+
+/// The interfaces that a path crosses.
+fn crossed(path: &Path) -> impl Iterator<Item = (IsdAs, InterfaceId)> {
+    let all = path.interfaces();
+    all.map(|(isd_as, interface, _)| (isd_as, interface))
 }
 
 const fn no_path(known: usize) -> NoPath {

@@ -147,7 +147,8 @@ impl Network {
             for (side, namespace) in [(Side::Source, &source), (Side::Sink, &sink)] {
                 let address = side.address(link);
                 namespace.run(&format!("ip address add {address}/24 dev l{link}"))?;
-                namespace.run(&format!("ip link set l{link} up"))?;
+                // Packet by packet, as on a wire: else loss would take several at once.
+                namespace.run(&format!("ip link set l{link} gso_max_segs 1 up"))?;
             }
         }
         // Each side knows the other's link address, so that the first message

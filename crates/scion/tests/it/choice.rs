@@ -53,6 +53,36 @@ fn silence_moves_to_another_first_router_and_link() {
     }
 }
 
+/// Routers fail one after the other and come back, which nobody tells. Each time
+/// the next attempt takes a path that shares nothing with the one that failed,
+/// although all of them have failed before.
+#[test]
+fn what_failed_before_is_taken_where_it_is_apart() {
+    let mut choice = choice("- 3 +");
+    let mut now = START;
+    let mut active = id(choice.best(now));
+    for (failed, next) in [(1, 4), (4, 1), (1, 4), (4, 1)] {
+        assert_eq!(active, failed);
+        now += Duration::from_secs(4);
+        active = id(choice.failed(Fingerprint([failed; 32]), Failure::Silence, now));
+        assert_eq!(active, next);
+        let untried = choice.untried(&[Fingerprint([failed; 32])], now);
+        assert_eq!(ids(untried), [next]);
+        choice.answered(Fingerprint([next; 32]));
+    }
+    // Where both are silent the others follow, and none twice.
+    let tried = [Fingerprint([1; 32]), Fingerprint([4; 32])];
+    for path in tried {
+        now += Duration::from_millis(150);
+        choice.failed(path, Failure::Silence, now).unwrap();
+    }
+    let third = ids(choice.untried(&tried, now));
+    assert!([[2], [3]].map(Vec::from).contains(&third), "{third:?}");
+    // After a while nothing is in doubt, and what shares least is next again.
+    now += Duration::from_secs(300);
+    assert_eq!(ids(choice.untried(&tried[..1], now)), [4]);
+}
+
 #[test]
 fn a_failure_of_a_path_that_is_no_longer_used_changes_nothing() {
     let mut choice = choice("+");
