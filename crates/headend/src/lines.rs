@@ -82,8 +82,8 @@ impl Pace {
 }
 
 impl Lines {
-    /// Knows of no segment yet; those of the concentrators that are looked at count as slow until
-    /// they have been.
+    /// Knows of no segment yet: meters of the concentrators that are looked at are not read before
+    /// these have been, or were looked at in vain; orders wait for them as on the slowest medium.
     pub fn new(config: &Config) -> Self {
         let CollectorConfig {
             media,
@@ -149,7 +149,8 @@ impl Lines {
             match all.get(way) {
                 None | Some(Said::Nothing) => {}
                 Some(Said::NotYet) => {
-                    let slow = self.of(Some(self.media.s_fsk), 0);
+                    let mut slow = self.of(Some(self.media.s_fsk), 0);
+                    slow.line.at_once = 0;
                     slowest = slowest.or_slower(slow);
                 }
                 Some(Said::Segments { media, saps }) => {
@@ -229,8 +230,8 @@ mod tests {
     fn a_meter_is_asked_as_its_segment_wants_it() {
         let lines = lines();
         let plain = Pace::default();
-        // Nobody has looked: slow, and not worse than that once it was in vain.
-        assert_eq!(at_once(&lines, HERE, 256), (0, 2));
+        // Nobody has looked: then none is read, and as without it once it was in vain.
+        assert_eq!(at_once(&lines, HERE, 256), (0, 0));
         lines.silent(HERE);
         assert_eq!(lines.pace(&meter(HERE, 256)), plain);
         for (medium, many) in [

@@ -47,7 +47,8 @@ pub struct Planned {
 pub struct Line {
     /// Numbers it among the lines of its endpoint.
     pub number: u16,
-    /// Bounds how many of its meters are read at once, beside what bounds the endpoint.
+    /// Bounds how many of its meters are read at once, beside what bounds the endpoint; 0: none for
+    /// now.
     pub at_once: usize,
 }
 

@@ -78,6 +78,8 @@ async fn start() -> Site {
     });
     let at = |config: &mut headend::Config, network: &Arc<Network>| {
         config.scion.drill_control = Some(control(network));
+        // An order to switch waits for as long as a test may take.
+        config.orders.armed_s = 3_600;
     };
     Site::start_with(Topology::new(links), at).await
 }
