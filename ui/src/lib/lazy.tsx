@@ -30,8 +30,13 @@ export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): C
     const [, redraw] = useState(0);
     const [failed, setFailed] = useState(false);
     const [turn, setTurn] = useState(0);
+    const missing = ready === null;
     useEffect(() => {
-      if (ready) return;
+      if (ready) {
+        // It came in between, by `preload`: nobody else draws it now.
+        if (missing) redraw((n) => n + 1);
+        return undefined;
+      }
       let gone = false;
       setFailed(false);
       load().then(
