@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -55,9 +55,14 @@ pub async fn ask(
 
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin,
-    request: Request<Bytes>,
+    mut request: Request<Bytes>,
     most: usize,
 ) -> Result<Response<Bytes>, AskError> {
+    if request.method() != Method::GET {
+        // Said also of a body without octets, which some servers wait for otherwise.
+        let length = HeaderValue::from(request.body().len());
+        request.headers_mut().insert(header::CONTENT_LENGTH, length);
+    }
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let answer = async {
         let request = request.map(Full::new);
@@ -85,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    async fn asked(answer: &'static [u8]) -> Result<Bytes, AskError> {
+    async fn asked(method: Method, answer: &'static [u8]) -> (String, Result<Bytes, AskError>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {
@@ -95,13 +100,13 @@ mod tests {
                 heard.push(stream.read_u8().await.unwrap());
             }
             stream.write_all(answer).await.unwrap();
+            String::from_utf8(heard).unwrap()
         });
         let stream = TcpStream::connect(at).await.unwrap();
-        let request = Request::builder().uri("/").header("host", "headend");
-        let request = request.body(Bytes::new()).unwrap();
-        let answer = ask(stream, None, request, 4).await;
-        server.await.unwrap();
-        answer.map(Response::into_body)
+        let request = Request::builder().method(method).uri("/");
+        let request = request.header("host", "headend").body(Bytes::new());
+        let answer = ask(stream, None, request.unwrap(), 4).await;
+        (server.await.unwrap(), answer.map(Response::into_body))
     }
 
     #[tokio::test]
@@ -111,21 +116,33 @@ mod tests {
             b"HTTP/1.0 200 OK\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         ] {
-            assert_eq!(asked(whole).await.unwrap(), "{}");
+            assert_eq!(asked(Method::GET, whole).await.1.unwrap(), "{}");
         }
         for cut in [
             &b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}"[..],
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n",
             b"HTTP/1.0 200 OK\r\n\r\n{    }",
         ] {
-            assert!(matches!(asked(cut).await, Err(AskError::Body(_))));
+            let (_, told) = asked(Method::GET, cut).await;
+            assert!(matches!(told, Err(AskError::Body(_))), "{told:?}");
         }
         for none in [
             &b"SSH-2.0-OpenSSH\r\n\r\n"[..],
             b"HTTP/1.1 200 OK\r\nx",
             b"",
         ] {
-            assert!(matches!(asked(none).await, Err(AskError::Http(_))));
+            let (_, told) = asked(Method::GET, none).await;
+            assert!(matches!(told, Err(AskError::Http(_))), "{told:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_length_of_a_body_is_said_also_where_it_is_none() {
+        let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let (heard, told) = asked(Method::POST, whole).await;
+        assert_eq!(told.unwrap(), "{}");
+        assert!(heard.contains("content-length: 0\r\n"), "{heard}");
+        let (heard, _) = asked(Method::GET, whole).await;
+        assert!(!heard.contains("content-length"), "{heard}");
     }
 }
