@@ -15,8 +15,7 @@ use crate::image;
 
 /// The model of the meters that are reached directly: that of `gridward meter` by itself.
 const DIRECT_MODEL: &str = "smr5";
-/// What a meter calls itself with the image, and the image's version.
-const IDENTIFIER: &str = "Gridward 2.0";
+/// The version of the images.
 const VERSION: u32 = 2;
 /// Octets of the content: 103 blocks, which two passes over IP take ten seconds for.
 const CONTENT: usize = 8 * 1_024;
@@ -41,7 +40,9 @@ pub(super) fn make(places: &Places) -> Result<PathBuf, Failure> {
     for model in [DIRECT_MODEL, MODEL] {
         let line = format!("firmware of the demo for {model}\n");
         let content: Vec<u8> = line.bytes().cycle().take(CONTENT).collect();
-        let header = ImageHeader::new(model, IDENTIFIER, VERSION, &content)
+        // By model: who calls itself so is taken to run it, also where the model is another one.
+        let identifier = format!("Gridward 2.0 {model}");
+        let header = ImageHeader::new(model, &identifier, VERSION, &content)
             .map_err(|error| Failure::new(error.to_string()))?;
         let image = image::seal(&header, &content, &places.maker)?;
         images

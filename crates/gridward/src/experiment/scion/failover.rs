@@ -10,7 +10,7 @@ use sim::scion::{Cut, End, HEAD_END, METERS, Network, Plan, Topology};
 use super::super::plot;
 use super::super::report::{Cell, Goal, Report};
 use super::super::run::Process;
-use super::tally::{APART, Found, Tally, open};
+use super::tally::{self, APART, Found, Tally, open};
 use super::{Extent, FENCE};
 use crate::failure::Failure;
 use crate::role;
@@ -231,10 +231,7 @@ fn report(rows: &[(Case, Found)], counted: &Counted, extent: Extent) -> Report {
         .collect();
     let worst = |which: &dyn Fn(&Case) -> bool| {
         let chosen = rows.iter().filter(|(case, _)| which(case));
-        let longest = chosen.map(|(_, found)| found.longest_ms);
-        longest.fold(None, |most: Option<f64>, one| {
-            Some(most.map_or(one, |most| most.max(one)))
-        })
+        chosen.map(|(_, found)| found.longest_ms).reduce(f64::max)
     };
     let cut_so = |how| move |case: &Case| case.how == Some(how) && !case.is_urgent();
     let lost: u64 = rows.iter().map(|(_, found)| found.lost).sum();
@@ -242,17 +239,12 @@ fn report(rows: &[(Case, Found)], counted: &Counted, extent: Extent) -> Report {
         let chosen = rows.iter().filter(|(case, _)| case.is_urgent() == urgent);
         chosen.map(|(_, found)| found.repeated).max().unwrap_or(0)
     };
+    let repeated = [most(false), most(true)];
+    let [none_lost, repeated, doubled] =
+        tally::goals(lost, repeated, "for a cut", "whatever is cut");
     let goals = vec![
-        Goal {
-            wanted: "no reading lost".to_owned(),
-            found: lost.to_string(),
-            met: lost == 0,
-        },
-        Goal {
-            wanted: "at most one reading repeated for a cut".to_owned(),
-            found: most(false).to_string(),
-            met: most(false) <= 1,
-        },
+        none_lost,
+        repeated,
         Goal::below(
             "a reported cut costs under 30 ms",
             worst(&cut_so(Cut::Loud)),
@@ -265,11 +257,7 @@ fn report(rows: &[(Case, Found)], counted: &Counted, extent: Extent) -> Report {
             300.0,
             " ms",
         ),
-        Goal {
-            wanted: "doubled messages are not repeated, whatever is cut".to_owned(),
-            found: most(true).to_string(),
-            met: most(true) == 0,
-        },
+        doubled,
         Goal {
             wanted: "no packet on a forbidden link, by the network's own counters".to_owned(),
             found: format!("{} of {} packets", counted.forbidden, counted.packets),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::plot;
 use super::super::report::{Cell, Goal, Report};
 use super::place::{Place, at};
-use super::tally::APART;
+use super::tally::{self, APART};
 use super::{Extent, FENCE};
 use crate::failure::Failure;
 
@@ -117,27 +117,19 @@ fn report(rows: &[Row], counted: &Counted, extent: Extent) -> Report {
     let of = |urgent| rows.iter().filter(move |row| row.urgent == urgent);
     let most = |urgent| of(urgent).map(|row| row.repeated).max().unwrap_or(0);
     let lost: u64 = rows.iter().map(|row| row.lost).sum();
-    let longest = of(false).map(|row| row.longest_ms);
-    let longest = longest.fold(None, |most: Option<f64>, one| {
-        Some(most.map_or(one, |most| most.max(one)))
-    });
+    let longest = of(false).map(|row| row.longest_ms).reduce(f64::max);
+    let repeated = [most(false), most(true)];
+    let [none_lost, repeated, doubled] = tally::goals(
+        lost,
+        repeated,
+        "for a stopped router",
+        "whatever router stops",
+    );
     let goals = vec![
-        Goal {
-            wanted: "no reading lost".to_owned(),
-            found: lost.to_string(),
-            met: lost == 0,
-        },
-        Goal {
-            wanted: "at most one reading repeated for a stopped router".to_owned(),
-            found: most(false).to_string(),
-            met: most(false) <= 1,
-        },
+        none_lost,
+        repeated,
         Goal::below("a stopped router costs under 300 ms", longest, 300.0, " ms"),
-        Goal {
-            wanted: "doubled messages are not repeated, whatever router stops".to_owned(),
-            found: most(true).to_string(),
-            met: most(true) == 0,
-        },
+        doubled,
         Goal {
             wanted: "no packet on a forbidden link, by the reference routers' own counters"
                 .to_owned(),

@@ -6,6 +6,7 @@ use dlms::cosem::{AttributeDescriptor, Obis};
 use link::{Association, Client, Clock as _, Endpoint, Surroundings, SystemClock};
 use model::MessageClass;
 
+use super::super::report::Goal;
 use crate::failure::{Failure, chain};
 
 /// The meter's name: what its public client may read.
@@ -27,6 +28,31 @@ pub(super) struct Found {
     pub(super) lost: u64,
     /// Repetitions of the tally that has the most.
     pub(super) repeated: u64,
+}
+
+/// What is wanted of all readings, whatever was lost on the way: none lost, one repeated at most,
+/// and none of those that went twice. `repeated` is the most of one tally, of usual and of doubled
+/// messages; `loss` and `losses` name what was lost, `for a cut` and `whatever is cut`.
+pub(super) fn goals(lost: u64, repeated: [u64; 2], loss: &str, losses: &str) -> [Goal; 3] {
+    let [usual, doubled] = repeated;
+    let goal = |wanted: String, found: u64, met: bool| Goal {
+        wanted,
+        found: found.to_string(),
+        met,
+    };
+    [
+        goal("no reading lost".to_owned(), lost, lost == 0),
+        goal(
+            format!("at most one reading repeated {loss}"),
+            usual,
+            usual <= 1,
+        ),
+        goal(
+            format!("doubled messages are not repeated, {losses}"),
+            doubled,
+            doubled == 0,
+        ),
+    ]
 }
 
 /// Readings around one cut.
