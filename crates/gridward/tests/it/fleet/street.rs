@@ -437,16 +437,24 @@ fn a_street_on_a_power_line_is_read_directly_without_a_failure() {
 }
 
 #[test]
-#[ignore = "takes minutes"]
 fn a_street_of_1200_on_a_power_line_is_read_directly_without_a_failure() {
-    for credit in [0, 2] {
-        is_read(Street {
-            meters: 1_200,
-            credit,
-            told: true,
-            hours: 200,
-        });
-    }
+    is_read(Street {
+        meters: 1_200,
+        credit: 0,
+        told: true,
+        hours: 200,
+    });
+}
+
+#[test]
+#[ignore = "fails: all are read, but 76 messages expire in the concentrator (STATUS.md)"]
+fn a_street_of_1200_with_credit_2_is_read_directly_without_a_failure() {
+    is_read(Street {
+        meters: 1_200,
+        credit: 2,
+        told: true,
+        hours: 200,
+    });
 }
 
 /// Read as if it were on IP, sixteen at once and for half a minute each, nobody gives his day.
