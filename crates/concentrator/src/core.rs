@@ -339,6 +339,8 @@ impl Core {
                 Step::Send(place, message) => {
                     if let Err(error) = self.router.from_own(place, message, now) {
                         tracing::debug!(?place, %error, "a meter cannot be asked for its name now");
+                        self.identify
+                            .left(place.segment, Some(place.node), false, now);
                     }
                     continue;
                 }

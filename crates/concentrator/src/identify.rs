@@ -40,6 +40,11 @@ const QUIET_LEAST: Duration = Duration::from_secs(1);
 /// How long after it was asked a meter counts as silent, whatever else the wire carries.
 const QUIET_MOST: Duration = Duration::from_secs(10);
 
+/// How long a question may stand behind others for its wire at the most; a search for meters on
+/// the slowest one goes before it for the better part of an hour. One that has not left by then is
+/// lost.
+const LEAVES_MOST: Duration = Duration::from_secs(7_200);
+
 /// The wait before a meter that did not say its name is asked again; it
 /// doubles up to [`RETRY_LONGEST`].
 const RETRY_FIRST: Duration = Duration::from_secs(30);
@@ -63,7 +68,8 @@ pub enum Step {
 /// On a segment whose meters share one wire four are asked at once. One that is silent gives its
 /// place to the next when the wire has been silent as well for as long as four messages take, or
 /// after ten seconds, or at once where the medium says that it was not reached; its answer is
-/// taken all the same.
+/// taken all the same. The time for an answer begins when the question has left, so that a wire
+/// that others have for long gathers no repetitions.
 #[derive(Default)]
 pub struct Identify {
     asked: BTreeMap<Place, Asking>,
@@ -215,7 +221,8 @@ impl Identify {
                     continue;
                 };
                 let server = asking.server;
-                match asking.turn(now) {
+                let on_wire = self.wires.contains_key(&place.segment);
+                match asking.turn(on_wire.then_some(self.timeout), now) {
                     Turned::Send(payload) => {
                         asking.sent = Some(now);
                         asking.left = None;
@@ -318,15 +325,33 @@ impl Identify {
 }
 
 impl Asking {
-    fn turn(&mut self, now: Instant) -> Turned {
-        let State::Now(client) = &mut self.state else {
-            return Turned::Waits(None);
-        };
+    /// Tells until when an answer is waited for that the client expects by `at`, on a wire where
+    /// it may take that long.
+    fn awaited_until(&self, at: Instant, on_wire: Option<Duration>) -> Instant {
+        match (on_wire, self.sent, self.left) {
+            (Some(timeout), Some(_), Some(left)) => at.max(left + timeout),
+            (Some(_), Some(sent), None) => at.max(sent + LEAVES_MOST),
+            _ => at,
+        }
+    }
+
+    fn turn(&mut self, on_wire: Option<Duration>, now: Instant) -> Turned {
         loop {
+            let State::Now(client) = &mut self.state else {
+                return Turned::Waits(None);
+            };
             match client.poll() {
                 Output::Transmit(payload) => return Turned::Send(payload),
-                Output::Timeout(Some(at)) if at <= now => client.handle(Input::Timeout, now),
-                Output::Timeout(at) => return Turned::Waits(at),
+                Output::Timeout(Some(at)) => {
+                    let at = self.awaited_until(at, on_wire);
+                    if at > now {
+                        return Turned::Waits(Some(at));
+                    }
+                    if let State::Now(client) = &mut self.state {
+                        client.handle(Input::Timeout, now);
+                    }
+                }
+                Output::Timeout(None) => return Turned::Waits(None),
                 Output::Event(Event::Associated(_)) => {
                     let item = GetItem {
                         attribute: NAME,
@@ -378,5 +403,44 @@ fn name(response: &Response) -> Option<LogicalDeviceName> {
             LogicalDeviceName::from_octets(octets).ok()
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement.
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(60);
+    const PLACE: Place = Place {
+        segment: SegmentId(0),
+        node: Node(7),
+    };
+
+    /// Tells after how many seconds questions were handed over, of those that leave at `leaves_s`.
+    fn questions(on_wire: bool, leaves_s: u64) -> Vec<u64> {
+        let at = |seconds| Instant::from_micros(0) + Duration::from_secs(seconds);
+        let mut identify = Identify::new(TIMEOUT);
+        if on_wire {
+            identify.share(PLACE.segment, at(0));
+        }
+        identify.ask(PLACE, 1, at(0));
+        let mut asked = Vec::new();
+        for second in 0..1_000 {
+            if second == leaves_s {
+                identify.left(PLACE.segment, Some(PLACE.node), true, at(second));
+            }
+            while let Step::Send(..) = identify.poll(at(second)) {
+                asked.push(second);
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn a_question_that_stands_behind_others_for_its_wire_is_not_repeated() {
+        assert_eq!(questions(true, 600), [0, 660]);
+        // The control: where messages have no wire to wait for, it is.
+        assert_eq!(questions(false, 600)[..3], [0, 60, 120]);
     }
 }

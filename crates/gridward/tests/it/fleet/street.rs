@@ -447,7 +447,6 @@ fn a_street_of_1200_on_a_power_line_is_read_directly_without_a_failure() {
 }
 
 #[test]
-#[ignore = "fails: all are read, but 76 messages expire in the concentrator (STATUS.md)"]
 fn a_street_of_1200_with_credit_2_is_read_directly_without_a_failure() {
     is_read(Street {
         meters: 1_200,
