@@ -316,6 +316,23 @@ pub struct WanConfig {
     pub every_s: u32,
     /// Holds how long such a connection stays, in seconds.
     pub stay_s: u32,
+    /// Tells how urgent all is that comes over it, whose client is not in `classes`: TCP and TLS
+    /// do not carry that.
+    pub class: Option<String>,
+}
+
+impl WanConfig {
+    /// Tells the message class of what comes over it; nothing where none is said or known.
+    #[must_use]
+    pub fn class(&self) -> Option<MessageClass> {
+        class_of(self.class.as_deref()?)
+    }
+}
+
+fn class_of(name: &str) -> Option<MessageClass> {
+    MessageClass::ALL
+        .into_iter()
+        .find(|class| class.name() == name)
 }
 
 /// A segment with its meters.
@@ -445,6 +462,9 @@ impl Config {
             if given != 1 || !urls.iter().all(parses) {
                 return fault("wan", "either listen or connect, each an endpoint");
             }
+            if wan.class.is_some() && wan.class().is_none() {
+                return fault("wan.class", "control, warning, request, billing or usage");
+            }
             if wan.every_s > 0 && (wan.stay_s == 0 || wan.stay_s > wan.every_s) {
                 return fault("wan.stay_s", "1 to every_s");
             }
@@ -514,14 +534,9 @@ impl Config {
     /// Tells the message class of each client SAP.
     #[must_use]
     pub fn classes(&self) -> Option<BTreeMap<Sap, MessageClass>> {
-        let class = |name: &str| {
-            MessageClass::ALL
-                .into_iter()
-                .find(|class| class.name() == name)
-        };
         self.classes
             .iter()
-            .map(|(sap, name)| Some((sap.parse().ok()?, class(name)?)))
+            .map(|(sap, name)| Some((sap.parse().ok()?, class_of(name)?)))
             .collect()
     }
 }
@@ -599,14 +614,17 @@ mod tests {
         let file: File = toml::from_str(&all.join("\n")).unwrap();
         assert_eq!(
             (file.concentrator.wan.len(), file.concentrator.segment.len()),
-            (1, 2)
+            (2, 2)
         );
+        let classes: Vec<_> = file.concentrator.wan.iter().map(WanConfig::class).collect();
+        assert_eq!(classes, [None, Some(MessageClass::Control)]);
         assert_eq!(file.concentrator.check(), Ok(()));
     }
 
     #[test]
     fn bad_values_are_refused() {
         for bad in [
+            "[[concentrator.wan]]\nlisten = \"tcp://h\"\nclass = \"fast\"",
             "name = \"a name that is far too long\"",
             "patience_s = 0",
             "[concentrator.classes]\n\"1\" = \"urgent\"",

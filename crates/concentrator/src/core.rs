@@ -339,8 +339,7 @@ impl Core {
                 Step::Send(place, message) => {
                     if let Err(error) = self.router.from_own(place, message, now) {
                         tracing::debug!(?place, %error, "a meter cannot be asked for its name now");
-                        self.identify
-                            .left(place.segment, Some(place.node), false, now);
+                        self.identify.unsent(place, now);
                     }
                     continue;
                 }
@@ -385,6 +384,10 @@ impl Core {
                     message,
                 },
                 Some(direct::Output::Credit(connection)) => Output::Credit(connection),
+                Some(direct::Output::Expired(place)) => {
+                    self.identify.unsent(place, now);
+                    continue;
+                }
                 None => Output::Wait(match (wait, self.router.deadline()) {
                     (Some(one), Some(other)) => Some(one.min(other)),
                     (one, other) => one.or(other),

@@ -113,6 +113,9 @@ pub enum Output {
     },
     /// A message of this connection waits no longer.
     Credit(Connection),
+    /// A message of the concentrator itself for this meter has waited for too long, and went
+    /// nowhere.
+    Expired(Place),
 }
 
 /// What was done and what was dropped, since start.
@@ -643,9 +646,15 @@ impl Router {
         }
         let limits = self.limits;
         for (&id, segment) in &mut self.segments {
-            while let Some(expired) = segment.queue.expired(now, limits.patience) {
+            while let Some((node, expired)) = segment.queue.expired(now, limits.patience) {
                 self.counters.expired += 1;
                 credit(&mut self.connections, &mut self.outputs, expired.connection);
+                if expired.connection == Connection::OWN
+                    && let Some(node) = node
+                {
+                    let place = Place { segment: id, node };
+                    self.outputs.push_back(Output::Expired(place));
+                }
             }
             let Segment {
                 queue,

@@ -40,11 +40,6 @@ const QUIET_LEAST: Duration = Duration::from_secs(1);
 /// How long after it was asked a meter counts as silent, whatever else the wire carries.
 const QUIET_MOST: Duration = Duration::from_secs(10);
 
-/// How long a question may stand behind others for its wire at the most; a search for meters on
-/// the slowest one goes before it for the better part of an hour. One that has not left by then is
-/// lost.
-const LEAVES_MOST: Duration = Duration::from_secs(7_200);
-
 /// The wait before a meter that did not say its name is asked again; it
 /// doubles up to [`RETRY_LONGEST`].
 const RETRY_FIRST: Duration = Duration::from_secs(30);
@@ -163,6 +158,15 @@ impl Identify {
         if !delivered {
             self.holding.remove(&place);
         }
+    }
+
+    /// Takes that a message to a meter went nowhere: it is sent again in its time, and others are
+    /// asked meanwhile.
+    pub fn unsent(&mut self, place: Place, now: Instant) {
+        if let Some(asking) = self.asked.get_mut(&place) {
+            asking.left = Some(now);
+        }
+        self.holding.remove(&place);
     }
 
     /// Takes a meter that is to be asked from `at` on.
@@ -325,13 +329,14 @@ impl Identify {
 }
 
 impl Asking {
-    /// Tells until when an answer is waited for that the client expects by `at`, on a wire where
-    /// it may take that long.
-    fn awaited_until(&self, at: Instant, on_wire: Option<Duration>) -> Instant {
+    /// Tells until when an answer is waited for that the client expects by `at`; `on_wire` is how
+    /// long one may take on a wire.
+    fn awaited_until(&self, at: Instant, on_wire: Option<Duration>) -> Option<Instant> {
         match (on_wire, self.sent, self.left) {
-            (Some(timeout), Some(_), Some(left)) => at.max(left + timeout),
-            (Some(_), Some(sent), None) => at.max(sent + LEAVES_MOST),
-            _ => at,
+            (Some(timeout), Some(_), Some(left)) => Some(at.max(left + timeout)),
+            // The segment tells when it has left, the router when it never will.
+            (Some(_), Some(_), None) => None,
+            _ => Some(at),
         }
     }
 
@@ -344,8 +349,8 @@ impl Asking {
                 Output::Transmit(payload) => return Turned::Send(payload),
                 Output::Timeout(Some(at)) => {
                     let at = self.awaited_until(at, on_wire);
-                    if at > now {
-                        return Turned::Waits(Some(at));
+                    if at.is_none_or(|at| at > now) {
+                        return Turned::Waits(at);
                     }
                     if let State::Now(client) = &mut self.state {
                         client.handle(Input::Timeout, now);
@@ -417,8 +422,9 @@ mod tests {
         node: Node(7),
     };
 
-    /// Tells after how many seconds questions were handed over, of those that leave at `leaves_s`.
-    fn questions(on_wire: bool, leaves_s: u64) -> Vec<u64> {
+    /// Tells after how many seconds questions were handed over, where one leaves, or goes nowhere,
+    /// after `leaves_s`.
+    fn questions(on_wire: bool, leaves_s: u64, leaves: bool) -> Vec<u64> {
         let at = |seconds| Instant::from_micros(0) + Duration::from_secs(seconds);
         let mut identify = Identify::new(TIMEOUT);
         if on_wire {
@@ -427,8 +433,10 @@ mod tests {
         identify.ask(PLACE, 1, at(0));
         let mut asked = Vec::new();
         for second in 0..1_000 {
-            if second == leaves_s {
+            if second == leaves_s && leaves {
                 identify.left(PLACE.segment, Some(PLACE.node), true, at(second));
+            } else if second == leaves_s {
+                identify.unsent(PLACE, at(second));
             }
             while let Step::Send(..) = identify.poll(at(second)) {
                 asked.push(second);
@@ -439,8 +447,9 @@ mod tests {
 
     #[test]
     fn a_question_that_stands_behind_others_for_its_wire_is_not_repeated() {
-        assert_eq!(questions(true, 600), [0, 660]);
+        assert_eq!(questions(true, 600, true), [0, 660]);
+        assert_eq!(questions(true, 300, false), [0, 360]);
         // The control: where messages have no wire to wait for, it is.
-        assert_eq!(questions(false, 600)[..3], [0, 60, 120]);
+        assert_eq!(questions(false, 600, true)[..3], [0, 60, 120]);
     }
 }

@@ -18,6 +18,7 @@ use link::{
     Clock, Endpoint, EndpointError, Entropy, KeyFile, KeyFileError, Limits, LinkError, Listener,
     Segment,
 };
+use model::MessageClass;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -71,7 +72,7 @@ pub struct Surroundings {
 pub struct Concentrator {
     core: SharedCore,
     segments: Vec<Port>,
-    listeners: Vec<Listener>,
+    listeners: Vec<(Listener, Option<MessageClass>)>,
     dials: Vec<(Endpoint, WanConfig)>,
     device: Arc<Mutex<Device>>,
     changed: Arc<Notify>,
@@ -164,14 +165,14 @@ impl Concentrator {
                 };
                 let listener =
                     Listener::bind(&url.parse()?, &[OWN_SAP], links, Arc::clone(&clock)).await?;
-                listeners.push(listener);
+                listeners.push((listener, wan.class()));
             } else if let Some(url) = &wan.connect {
                 dials.push((url.parse()?, wan.clone()));
             }
         }
         let dialled = dials.iter().find_map(|(endpoint, _)| endpoint.host_port());
         device.set_wan(
-            listeners.first().map(|it| it.local().clone()),
+            listeners.first().map(|(it, _)| it.local().clone()),
             dialled.cloned(),
         );
         let pair = partner_of(config, &name, &core, &clock).await?;
@@ -220,7 +221,7 @@ impl Concentrator {
 
     /// Tells where it listens, with the ports that the system chose.
     pub fn local(&self) -> impl Iterator<Item = &Endpoint> {
-        self.listeners.iter().map(Listener::local)
+        self.listeners.iter().map(|(listener, _)| listener.local())
     }
 
     /// Has a segment opened anew where its line is lost, again and again with
@@ -286,8 +287,8 @@ impl Concentrator {
             .unwrap_or_else(PoisonError::into_inner)
             .show_wan(known);
         let mut tasks = JoinSet::new();
-        for listener in self.listeners {
-            tasks.spawn(Arc::clone(&wan).listen(listener));
+        for (listener, class) in self.listeners {
+            tasks.spawn(Arc::clone(&wan).listen(listener, class));
         }
         for (number, (endpoint, dial)) in self.dials.into_iter().enumerate() {
             tasks.spawn(Arc::clone(&wan).dial(endpoint, dial, number == 0));

@@ -1,5 +1,6 @@
 //! The head end's section of the configuration.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -177,6 +178,10 @@ impl Default for DialInConfig {
 pub struct ConcentratorConfig {
     /// Names where it listens, as the enrolment of its meters does.
     pub endpoint: String,
+    /// Names where it takes orders to its meters, so that they go before all else: a listener of
+    /// its own with `class = "control"`. Else they go where all goes.
+    #[serde(default)]
+    pub urgent: Option<String>,
     /// Holds the time between two looks at the list, in seconds.
     #[serde(default = "every_minute")]
     pub every_s: u32,
@@ -389,6 +394,13 @@ impl Config {
         }
     }
 
+    /// Returns where concentrators take orders to their meters, by where they take all else.
+    pub fn urgent_ways(&self) -> BTreeMap<String, String> {
+        let all = self.concentrator.iter();
+        all.filter_map(|it| Some((it.endpoint.clone(), it.urgent.clone()?)))
+            .collect()
+    }
+
     /// Checks values that must fit each other, and returns the calendar.
     ///
     /// # Errors
@@ -455,6 +467,10 @@ impl Config {
                     "concentrator.name",
                     "a logical device name: 1 to 16 printable characters",
                 );
+            }
+            let urgent = concentrator.urgent.as_ref();
+            if urgent.is_some_and(|url| url.parse::<Endpoint>().is_err()) {
+                return out_of_range("concentrator.urgent", "an endpoint, as tcp://host:4061");
             }
             if !(1..=86_400).contains(&concentrator.status_s) {
                 return out_of_range("concentrator.status_s", "1 to 86400");
@@ -620,6 +636,7 @@ mod tests {
             "[[concentrator]]\nendpoint = \"tcp://h\"\nname = \"a name that is far too long\"",
             "[[concentrator]]\nendpoint = \"tcp://h\"\ncollect_s = 86401",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nstatus_s = 0",
+            "[[concentrator]]\nendpoint = \"tcp://h\"\nurgent = \"h:4061\"",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nprofiles = [\"load\"]",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nloss_percent = 0",
             "[outlets]\nlisten = \"sctp://127.0.0.1\"\nmeters = \"meters.toml\"",

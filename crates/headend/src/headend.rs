@@ -198,6 +198,7 @@ impl HeadEnd {
             clock: Arc::clone(&clock),
             leases: leases.clone(),
             timeout: Duration::from_secs(u64::from(config.collector.timeout_s)),
+            urgent: config.urgent_ways(),
         };
         let orders = Orders::open(orders, stopped.clone()).await?;
         let fences = Fences::new(FenceParts {

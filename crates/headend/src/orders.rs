@@ -66,6 +66,8 @@ pub struct OrderParts {
     pub leases: Leases,
     /// Holds the longest time that the conversation about one order may take over IP.
     pub timeout: Duration,
+    /// Names where concentrators take orders, by where they take all else.
+    pub urgent: BTreeMap<String, String>,
 }
 
 /// Orders to the meters of a running head end.
@@ -438,10 +440,19 @@ impl Run {
         }
     }
 
+    /// The meter by the ways on which orders go before other messages, where there are such.
+    fn urgent_target(&self) -> MeterTarget {
+        let mut target = self.target.clone();
+        let ways = target.enrolment.endpoint.split_whitespace();
+        let ways = ways.map(|way| self.parts.urgent.get(way).map_or(way, String::as_str));
+        target.enrolment.endpoint = ways.collect::<Vec<_>>().join(" ");
+        target
+    }
+
     /// The conversation in which the order is given.
     async fn talk(&self, progress: &mut Progress) -> Result<(), AccessError> {
         let parts = &self.parts;
-        let mut talk = parts.access.open(&self.target).await?;
+        let mut talk = parts.access.open(&self.urgent_target()).await?;
         if self.order.kind != MeterOrderKind::Read && talk.client().is_none() {
             let why = "There is no way to give this meter an order.".to_owned();
             progress.answered = Some(Answered::NotSent(why));
@@ -480,7 +491,7 @@ impl Run {
 
     /// A conversation in which is only read what the meter is now.
     async fn look(&self, progress: &mut Progress) -> Result<(), AccessError> {
-        let mut talk = self.parts.access.open(&self.target).await?;
+        let mut talk = self.parts.access.open(&self.urgent_target()).await?;
         self.read_back(&mut *talk, progress).await?;
         talk.close().await.unwrap_or_default();
         Ok(())

@@ -45,7 +45,7 @@ pub struct SFsk {
     /// The longest that one frame may occupy the wire, repetitions included:
     /// with a high credit frames get fewer slots.
     pub frame_airtime_max: Duration,
-    /// Slots for reports behind each Discover (N).
+    /// Slots for reports behind each Discover at most (N).
     pub discover_slots: u16,
 }
 
@@ -88,6 +88,9 @@ pub struct Prime {
     pub overhead: u32,
     /// The mean time until the wire is free and one's own (N).
     pub access: Duration,
+    /// Control frames of a registration: request, answer, confirmation, and two of the promotion
+    /// of a switch (N).
+    pub join_messages: u32,
 }
 
 impl Default for Prime {
@@ -101,6 +104,7 @@ impl Default for Prime {
             symbol_bits: 48,
             overhead: 14,
             access: Duration::from_millis(15),
+            join_messages: 5,
         }
     }
 }
@@ -130,6 +134,10 @@ pub struct G3 {
     /// The mean time until the wire is free and one's own, and the pauses
     /// before and behind the acknowledgement (N).
     pub access: Duration,
+    /// Messages of a bootstrapping (N).
+    pub join_messages: u32,
+    /// Octets of each (N).
+    pub join_octets: u32,
 }
 
 impl Default for G3 {
@@ -144,6 +152,8 @@ impl Default for G3 {
             parity: 8,
             overhead: 33,
             access: Duration::from_millis(18),
+            join_messages: 6,
+            join_octets: 60,
         }
     }
 }
@@ -156,11 +166,26 @@ impl SFsk {
         Duration::from_micros(bits * 1_000_000 / u64::from(self.bit_rate.max(1)))
     }
 
-    /// Slots that one frame may fill.
-    fn slots_max(&self) -> u32 {
+    /// Slots, each repeated as often as the credit says, within the longest time for one frame.
+    fn slots_fit(&self) -> u32 {
         let once = self.slot() * (u32::from(self.credit) + 1);
         let fit = self.frame_airtime_max.as_micros() / once.as_micros().max(1);
-        u32::try_from(fit).unwrap_or(1).clamp(1, self.subframes_max)
+        u32::try_from(fit).unwrap_or(1)
+    }
+
+    /// Slots that one frame may fill.
+    fn slots_max(&self) -> u32 {
+        self.slots_fit().clamp(1, self.subframes_max)
+    }
+
+    /// Tells how many slots for reports follow a Discover, which takes one slot itself: as many as
+    /// together occupy the wire no longer than one frame may, so that what is urgent waits no
+    /// longer for a search than for a frame; one in any case.
+    #[must_use]
+    pub fn report_slots(&self) -> u16 {
+        let fit = self.slots_fit().saturating_sub(1);
+        let fit = u16::try_from(fit).unwrap_or(u16::MAX);
+        fit.min(self.discover_slots).max(1)
     }
 
     fn payload_max(&self) -> u32 {
@@ -265,6 +290,28 @@ impl Technology {
             all += self.frame_airtime(rest, hops);
         }
         all
+    }
+
+    /// Tells how many messages it takes until a meter has joined; none where it is called instead,
+    /// as on S-FSK.
+    #[must_use]
+    pub const fn join_messages(&self) -> u32 {
+        match self {
+            Self::SFsk(_) => 0,
+            Self::Prime(it) => it.join_messages,
+            Self::G3(it) => it.join_messages,
+        }
+    }
+
+    /// Tells how long each of them occupies the wire for a meter behind `hops` others.
+    #[must_use]
+    pub fn join_airtime(&self, hops: u8) -> Duration {
+        let sections = u32::from(hops) + 1;
+        match self {
+            Self::SFsk(_) => Duration::ZERO,
+            Self::Prime(it) => (it.access + it.control()) * sections,
+            Self::G3(it) => it.airtime(it.join_octets) * sections,
+        }
     }
 
     /// Tells whether a meter behind `hops` others can be heard at all.

@@ -88,8 +88,12 @@ impl Queue {
         Some((node, queued))
     }
 
-    /// Takes a message that has waited for longer than `patience`.
-    pub(super) fn expired(&mut self, now: Instant, patience: Duration) -> Option<Queued> {
+    /// Takes a message that has waited for longer than `patience`, and tells for whom.
+    pub(super) fn expired(
+        &mut self,
+        now: Instant,
+        patience: Duration,
+    ) -> Option<(Option<Node>, Queued)> {
         while let Some(&(since, class, node)) = self.ages.front() {
             if now.since(since) < patience {
                 return None;
@@ -108,7 +112,7 @@ impl Queue {
             class.tidy(node);
             if let Some(queued) = queued {
                 self.gone(node, queued.connection);
-                return Some(queued);
+                return Some((node, queued));
             }
         }
         None

@@ -124,7 +124,11 @@ impl Wan {
         }
     }
 
-    pub(super) async fn listen(self: Arc<Self>, mut listener: Listener) {
+    pub(super) async fn listen(
+        self: Arc<Self>,
+        mut listener: Listener,
+        class: Option<MessageClass>,
+    ) {
         let mut links = JoinSet::new();
         loop {
             tokio::select! {
@@ -133,7 +137,7 @@ impl Wan {
                     let wan = Arc::clone(&self);
                     links.spawn(async move {
                         // Who came comes again, or sees himself why not.
-                        drop(wan.serve(accepted.link, Side::Came).await);
+                        drop(wan.serve(accepted.link, Side::Came, class).await);
                         drop(accepted.permit);
                     });
                 }
@@ -165,7 +169,8 @@ impl Wan {
             match connect(&endpoint, (OWN_SAP, OWN_SAP), &self.clock, CONNECTING).await {
                 Ok(link) => {
                     failed = 0;
-                    let served = Arc::clone(&self).serve(link, Side::Made(stay)).await;
+                    let side = Side::Made(stay);
+                    let served = Arc::clone(&self).serve(link, side, dial.class()).await;
                     trouble.tell(&endpoint, served.as_ref().err());
                     if served.is_ok() && stay.is_some() {
                         // The window is over; the next one is waited for.
@@ -182,7 +187,12 @@ impl Wan {
     }
 
     /// Serves one connection until it ends, or for as long as it may stay.
-    async fn serve(self: Arc<Self>, link: Box<dyn Link>, side: Side) -> Result<(), LinkError> {
+    async fn serve(
+        self: Arc<Self>,
+        link: Box<dyn Link>,
+        side: Side,
+        class: Option<MessageClass>,
+    ) -> Result<(), LinkError> {
         let (outgoing, waiting) = mpsc::channel(OUTGOING_MAX);
         let peer = link.peer();
         let mut line = WanLine {
@@ -191,6 +201,7 @@ impl Wan {
             credits: Arc::new(Semaphore::new(self.credits)),
             heard: Arc::default(),
             came: matches!(side, Side::Came),
+            class,
         };
         let go = Arc::new(Notify::new());
         let connection = {
@@ -243,6 +254,7 @@ impl Wan {
             credits,
             heard,
             came,
+            class,
         } = line;
         let mut own = Server::new(Settings::default());
         let mut news = self.news.subscribe();
@@ -286,7 +298,10 @@ impl Wan {
                     Ok::<_, LinkError>((message, credit))
                 } => arrived,
             };
-            let (message, credit) = arrived?;
+            let (mut message, credit) = arrived?;
+            if let Some(class) = class {
+                message.class = *class;
+            }
             heard.store(self.clock.now().as_micros().max(1), Ordering::Relaxed);
             if message.destination == OWN_SAP && message.payload.first() != Some(&GATEWAY_REQUEST) {
                 drop(credit);
@@ -450,6 +465,8 @@ struct WanLine {
     credits: Arc<Semaphore>,
     heard: Arc<AtomicU64>,
     came: bool,
+    /// How urgent all is that comes; none: as the link says.
+    class: Option<MessageClass>,
 }
 
 /// The address in what a link says of its peer, without its port.

@@ -260,6 +260,12 @@ fn what_waits_too_long_is_dropped() {
     router.done(SEGMENT, Some(Node(0)));
     assert_eq!(down(&all(&mut router, over)), [(Some(1), vec![9])]);
     assert_eq!(router.counters().expired, 2);
+    // What the concentrator itself had for a meter it hears of.
+    router
+        .from_own(place(0), message(16, 1, &[5]), over)
+        .unwrap();
+    let late = over + Duration::from_secs(10);
+    assert_eq!(all(&mut router, late), [Output::Expired(place(0))]);
 }
 
 #[test]
@@ -382,7 +388,7 @@ fn a_random_life_keeps_all_counts() {
                 match output {
                     Output::ToSegment { node, .. } => flying.push(node),
                     Output::Credit(_) => credits += 1,
-                    Output::ToWan { .. } => {}
+                    Output::ToWan { .. } | Output::Expired(_) => {}
                 }
             }
             assert!(flying.len() <= 3 + 2, "seed {seed}");
@@ -394,7 +400,7 @@ fn a_random_life_keeps_all_counts() {
                 match output {
                     Output::ToSegment { node, .. } => flying.push(node),
                     Output::Credit(_) => credits += 1,
-                    Output::ToWan { .. } => {}
+                    Output::ToWan { .. } | Output::Expired(_) => {}
                 }
             }
         }

@@ -52,6 +52,8 @@ pub(super) struct Concentrator {
     pub(super) name: String,
     pub(super) medium: &'static str,
     pub(super) endpoint: String,
+    /// Where it takes what is urgent.
+    urgent: String,
     pub(super) status: String,
     /// What is enrolled of its meters.
     pub(super) meters: Vec<Value>,
@@ -71,9 +73,10 @@ impl Concentrator {
     /// The section of the head end's configuration.
     pub(super) fn section(&self, places: &Places, number: usize) -> String {
         format!(
-            "\n[[headend.concentrator]]\nendpoint = \"{}\"\nname = \"{}\"\nkeys = {}\n\
+            "\n[[headend.concentrator]]\nendpoint = \"{}\"\nurgent = \"{}\"\nname = \"{}\"\nkeys = {}\n\
              every_s = 10\nstatus_s = 10\ncollect_s = 60\n",
             self.endpoint,
+            self.urgent,
             self.name,
             text(&own_keys(places, number)),
         )
@@ -209,6 +212,7 @@ pub(super) async fn start(
         let arguments = ["concentrator", "--config", path(&config)?];
         let mut role = Role::start("a concentrator", program, &arguments)?;
         let line = role.line().await?;
+        let no_address = || Failure::new("a concentrator tells no address");
         let at = |pointer: &str| {
             line.pointer(pointer)
                 .and_then(Value::as_str)
@@ -218,8 +222,8 @@ pub(super) async fn start(
             role,
             name,
             medium,
-            endpoint: at("/endpoints/0")
-                .ok_or_else(|| Failure::new("a concentrator tells no address"))?,
+            endpoint: at("/endpoints/0").ok_or_else(no_address)?,
+            urgent: at("/endpoints/1").ok_or_else(no_address)?,
             status: at("/status").unwrap_or_default(),
             meters: lines.to_vec(),
         });
@@ -291,6 +295,7 @@ impl Settings<'_> {
              [concentrator.collect]\nkeys = {}\nmeters = {}\nevery_s = 300\n\
              {metering}{sites}\
              [[concentrator.wan]]\nlisten = \"tcp://127.0.0.1:0\"\n\
+             [[concentrator.wan]]\nlisten = \"tcp://127.0.0.1:0\"\nclass = \"control\"\n\
              [[concentrator.segment]]\nmedium = \"{}\"\n{line}\
              [[concentrator.segment.meter]]\nendpoint = \"{}\"\nservers = \"{}-{}\"\n",
             self.name,

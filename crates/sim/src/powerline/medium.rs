@@ -40,7 +40,8 @@ pub struct PowerLineConfig {
     pub noise: [u16; 24],
     /// How often a frame is sent again.
     pub retries: u8,
-    /// The time between two tries to find meters that are not known yet.
+    /// The time between two tries to find meters that are not known yet. While nobody answers it
+    /// doubles, up to sixteen times as long.
     pub search: Duration,
 }
 
@@ -188,10 +189,16 @@ pub(super) struct Medium {
     number: u64,
     on_air: Option<OnAir>,
     search_at: Micros,
+    /// When the search that is under way, or was last, began.
+    search_began: Micros,
+    /// How often nobody has answered in a row.
+    unanswered: u32,
     /// The permille of unknown meters that shall answer a Discover.
     probability: u64,
     /// Who has reported and waits for the Register.
     reported: Vec<Node>,
+    /// Whose joining is under way, and how many of its messages are left.
+    joining: Option<(Node, u32)>,
     unregistered: usize,
     pub(super) events: VecDeque<SegmentEvent>,
     pub(super) waker: Option<Waker>,
@@ -246,8 +253,11 @@ impl Medium {
             number: 0,
             on_air: None,
             search_at: 0,
+            search_began: 0,
+            unanswered: 0,
             probability: 1_000,
             reported: Vec::new(),
+            joining: None,
             events: VecDeque::new(),
             waker: None,
             statistics: Statistics::default(),
@@ -400,7 +410,8 @@ impl Medium {
 
     /// Begins to send what is most urgent.
     fn start(&mut self, now: Micros) {
-        let searching = self.unregistered > 0 && self.search_at <= now;
+        let found = !self.reported.is_empty() || self.joining.is_some();
+        let searching = found || self.unregistered > 0 && self.search_at <= now;
         let next = self.ready.first().copied();
         let Some((_, _, source)) = next.filter(|(class, ..)| {
             // Looking for meters goes before bulk, so that it comes about.
@@ -501,6 +512,7 @@ impl Medium {
                         self.register(node);
                     }
                 }
+                self.search_on(on_air.ends);
             }
         }
     }
@@ -557,10 +569,10 @@ impl Medium {
         self.ready.remove(&key);
         self.statistics.given_up += 1;
         self.done(Some(node), down.message.class, false);
-        self.given_up(node);
+        self.given_up(node, on_air.ends);
     }
 
-    fn given_up(&mut self, node: Node) {
+    fn given_up(&mut self, node: Node, now: Micros) {
         let Some(meter) = self.meter(node) else {
             return;
         };
@@ -571,6 +583,9 @@ impl Medium {
         meter.registered = false;
         let waiting = meter.outbox.front().map(|up| (up.message.class, up.number));
         self.unregistered += 1;
+        self.unanswered = 0;
+        let soon = now.saturating_add(micros(self.config.search));
+        self.search_at = self.search_at.min(soon);
         if let Some((class, number)) = waiting {
             self.ready.remove(&(class, number, Source::Up(node)));
         }
@@ -643,22 +658,34 @@ impl Medium {
         }
     }
 
-    /// Looks for meters: on S-FSK a Discover with slots for reports, then a
-    /// Register; else the exchange of one meter that has asked to join.
+    /// Looks for meters, a message at a time so that urgent ones come between: on S-FSK a Discover
+    /// with slots for reports, then a Register; else the exchange of one meter that has asked to
+    /// join.
     fn search(&mut self, now: Micros) {
+        if !self.reported.is_empty() {
+            let octets = REGISTER + REGISTER_EACH * self.reported.len();
+            let airtime = self.config.technology.airtime(octets, 0);
+            self.occupy(now, airtime, Source::Register, 0);
+            return;
+        }
+        if self.joining.is_none() {
+            self.search_began = now;
+        }
         let airtime = match self.config.technology {
             Technology::SFsk(it) => {
                 let frame = self.config.technology.frame_airtime(DISCOVER, 0);
-                frame + it.slot() * (u32::from(it.credit) + 1) * u32::from(it.discover_slots)
+                frame + it.slot() * (u32::from(it.credit) + 1) * u32::from(it.report_slots())
             }
             Technology::Prime(_) | Technology::G3(_) => {
-                let hops = self.joiner(now).map_or(0, |node| self.hops(node));
-                match self.config.technology {
-                    Technology::Prime(it) => {
-                        (it.access + it.control()) * JOIN_PRIME * (u32::from(hops) + 1)
-                    }
-                    _ => self.config.technology.frame_airtime(JOIN_OCTETS, hops) * JOIN_G3,
-                }
+                let messages = self.config.technology.join_messages();
+                let joining = self.joining;
+                let joining = joining.or_else(|| Some((self.joiner(now)?, messages)));
+                let Some((node, _)) = joining else {
+                    self.search_in_vain(now);
+                    return;
+                };
+                self.joining = joining;
+                self.config.technology.join_airtime(self.hops(node))
             }
         };
         self.occupy(now, airtime, Source::Search, 0);
@@ -686,21 +713,39 @@ impl Medium {
     }
 
     fn search_ended(&mut self, now: Micros) {
-        let busy = match self.config.technology {
-            Technology::SFsk(it) => self.reports(it.discover_slots.max(1), now),
-            Technology::Prime(_) | Technology::G3(_) => match self.joiner(now) {
-                Some(node) => {
-                    if (0..3).all(|_| self.heard(node, now)) {
-                        self.register(node);
-                    }
-                    true
-                }
-                None => false,
-            },
+        if let Technology::SFsk(it) = self.config.technology {
+            if !self.reports(it.report_slots(), now) {
+                self.search_in_vain(now);
+            } else if self.reported.is_empty() {
+                self.search_on(now);
+            }
+            return;
+        }
+        let Some((node, left)) = self.joining else {
+            return;
         };
-        // While there are answers it goes on at once.
-        let pause = if busy { 0 } else { micros(self.config.search) };
+        self.joining = (left > 1).then_some((node, left - 1));
+        if self.joining.is_none() {
+            if (0..3).all(|_| self.heard(node, now)) {
+                self.register(node);
+            }
+            self.search_on(now);
+        }
+    }
+
+    /// Goes on at once, or leaves to others who wait as long as it had the line.
+    fn search_on(&mut self, now: Micros) {
+        let had = now.saturating_sub(self.search_began);
+        let pause = if self.ready.is_empty() { 0 } else { had };
         self.search_at = now.saturating_add(pause);
+        self.unanswered = 0;
+    }
+
+    /// Waits, for longer each time.
+    fn search_in_vain(&mut self, now: Micros) {
+        let pause = micros(self.config.search) << self.unanswered;
+        self.search_at = now.saturating_add(pause);
+        self.unanswered = (self.unanswered + 1).min(SEARCH_DOUBLES);
     }
 
     /// Hears the reports behind a Discover: each meter that answers takes a
@@ -725,15 +770,10 @@ impl Medium {
         }
         self.statistics.collisions += collisions;
         // Fewer shall answer where many met, more where there was room.
-        if collisions > u64::from(slots) / 2 {
+        if collisions * 2 > u64::from(slots) {
             self.probability = (self.probability / 2).max(1);
-        } else if collisions < u64::from(slots) / 4 {
+        } else if collisions * 4 < u64::from(slots) {
             self.probability = (self.probability * 2).min(1_000);
-        }
-        if !self.reported.is_empty() {
-            let octets = REGISTER + REGISTER_EACH * self.reported.len();
-            let airtime = self.config.technology.airtime(octets, 0);
-            self.occupy(now, airtime, Source::Register, 0);
         }
         !taken.is_empty() || self.probability < 1_000
     }
@@ -770,13 +810,8 @@ const REGISTER: usize = 10;
 /// Octets of an entry: title, MAC address.
 const REGISTER_EACH: usize = 10;
 
-/// Control frames of a PRIME registration: request, answer, confirmation, and
-/// two of the promotion of a switch. No source at hand.
-const JOIN_PRIME: u32 = 5;
-
-/// Messages of a G3 bootstrapping, and their octets. No source at hand.
-const JOIN_G3: u32 = 6;
-const JOIN_OCTETS: usize = 60;
+/// How often the pause between two searches doubles while nobody answers (chosen here).
+const SEARCH_DOUBLES: u32 = 4;
 
 fn micros(span: Duration) -> Micros {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use headend::collector::{Collector, CollectorHandle, Leases, MeterAccess as _};
+use headend::collector::{Collector, CollectorHandle, Lease, Leases, MeterAccess as _};
 use headend::fleet::Fleet;
 use headend::hub::Hub;
 use headend::keys::LocalKeys;
@@ -11,7 +11,7 @@ use headend::registry::{self, Format};
 use headend::store::{SqliteOptions, SqliteStore, Store, StoreError};
 use headend::{Calendar, CollectorConfig, Config, LinkAccess};
 use link::{Clock as _, KeyFile, Surroundings};
-use model::Timestamp;
+use model::{MeterId, Timestamp};
 use sim::{Field, SeededEntropy, SimClock, draw};
 use tempfile::TempDir;
 use tokio::sync::watch::{self, Sender};
@@ -50,6 +50,8 @@ struct Running {
     task: JoinHandle<()>,
     store: Weak<Lockstep>,
     fleet: Arc<Fleet>,
+    access: Arc<LinkAccess>,
+    leases: Leases,
     collector: CollectorHandle,
 }
 
@@ -155,12 +157,13 @@ impl Head {
             Duration::from_secs(u64::from(collector.timeout_s)),
         );
         access.keep_to(fleet.lines());
+        let (access, leases) = (Arc::new(access), Leases::default());
         let (collector, handle) = Collector::new(
             store,
-            Arc::new(access),
+            Arc::clone(&access) as _,
             Arc::clone(&fleet),
             clock,
-            Leases::default(),
+            leases.clone(),
             Arc::new(SeededEntropy::new(draw(self.seed, 100_000 + self.starts))),
             collector,
         );
@@ -170,6 +173,8 @@ impl Head {
             task: tokio::spawn(collector.run(stopped)),
             store: Arc::downgrade(&lockstep),
             fleet,
+            access,
+            leases,
             collector: handle,
         });
     }
@@ -177,6 +182,13 @@ impl Head {
     /// Shows the meters, as it sees them while it runs.
     pub(super) fn fleet(&self) -> &Fleet {
         &self.running.as_ref().unwrap().fleet
+    }
+
+    /// Waits until nobody else talks to a meter, and shows the way to it.
+    pub(super) async fn access(&self, meter: MeterId) -> (Lease, Arc<LinkAccess>) {
+        let running = self.running.as_ref().unwrap();
+        let lease = running.leases.take(meter).await;
+        (lease, Arc::clone(&running.access))
     }
 
     /// Tells how many collections since it was started went well, and how many failed.
@@ -207,11 +219,13 @@ impl Running {
             task,
             store,
             fleet,
+            access,
+            leases: _,
             collector,
         } = self;
         stop.send_replace(true);
         drop(task.await);
-        drop((fleet, collector));
+        drop((fleet, access, collector));
         // The task that seals days goes by itself.
         while store.strong_count() > 0 {
             tokio::task::yield_now().await;

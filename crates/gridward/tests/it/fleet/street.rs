@@ -5,7 +5,7 @@
 //! Evidence: self-agreement; what is in the store, against what was asked for, and the concentrator's
 //! own counters. The control reads the same street as one on IP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,18 +15,22 @@ use std::time::Duration;
 use concentrator::core::{Core, Input, Output};
 use concentrator::direct::{Connection, Counters, RouterLimits, SegmentId};
 use concentrator::sap::Table;
+use dlms::Instant;
+use dlms::axdr::Data;
+use dlms::cosem::{AttributeDescriptor, MethodDescriptor, Obis};
+use headend::collector::{MeterAccess as _, MeterTarget};
 use headend::concentrators::Segment as Told;
 use headend::store::{LOAD_PROFILE, Store as _};
 use headend::{CollectorConfig, Config};
 use link::{
     Clock, Connecting, Connector, Endpoint, KeyFile, Link, LinkError, Message, Sap, Segment as _,
-    Surroundings,
+    SegmentEvent, Surroundings,
 };
 use meter::fleet::Fleet;
 use meter::population::{Outages, Population};
 use meter::shell::SharedFleet;
 use meter::template::Template;
-use model::Timestamp;
+use model::{MessageClass, MeterId, Timestamp};
 use sim::powerline::{NodeConfig, PowerLine, PowerLineConfig, PowerLineSegment, SFsk, Technology};
 use sim::{SeededEntropy, SimClock, draw};
 use tokio::sync::{mpsc, watch};
@@ -39,6 +43,8 @@ use crate::firmware::line::serve_all;
 
 const SEGMENT: SegmentId = SegmentId(0);
 const ENDPOINT: &str = "tcp://street:4059";
+/// Where the concentrator takes what is urgent.
+const URGENT: &str = "tcp://street:4061";
 const NAME: &str = "GWD1DC0000000001";
 const SEED: u64 = 1_200;
 /// Behind the turn of the day in UTC, at which meters that were read are due once more.
@@ -55,6 +61,8 @@ struct Street {
     told: bool,
     /// Hours of the line's time after which it ends in any case.
     hours: u64,
+    /// Orders to switch a meter, one in each so many minutes of the line's time; 0: none.
+    orders_min: u64,
 }
 
 /// What came of it.
@@ -75,12 +83,17 @@ struct Read {
     counters: Counters,
     /// Part of the time that the wire was in use while it was read.
     in_use: f64,
+    /// Orders that meters obeyed, and what the longest that a message of them took to leave, its
+    /// own airtime apart.
+    obeyed: u32,
+    waited: Duration,
 }
 
 /// What a connection of the WAN does.
 enum Wan {
     Opened(mpsc::Sender<Message>),
-    Sent(Message),
+    /// Where it came in says how urgent it is.
+    Sent(Option<MessageClass>, Message),
     Closed,
 }
 
@@ -100,7 +113,11 @@ impl Connector for Trunks {
         _: &'a Arc<dyn Clock>,
         _: Duration,
     ) -> Connecting<'a> {
-        assert_eq!(endpoint.to_string(), ENDPOINT);
+        let class = match endpoint.to_string().as_str() {
+            ENDPOINT => None,
+            URGENT => Some(MessageClass::Control),
+            other => panic!("{other}"),
+        };
         Box::pin(async move {
             let (sender, inbox) = mpsc::channel(64);
             let connection = Connection(1 + self.number.fetch_add(1, Ordering::Relaxed));
@@ -110,6 +127,7 @@ impl Connector for Trunks {
             opened.map_err(|_| LinkError::Closed)?;
             Ok(Box::new(Trunk {
                 connection,
+                class,
                 to: self.to.clone(),
                 inbox,
                 open: Arc::clone(&self.open),
@@ -120,6 +138,7 @@ impl Connector for Trunks {
 
 struct Trunk {
     connection: Connection,
+    class: Option<MessageClass>,
     to: mpsc::Sender<(Connection, Wan)>,
     inbox: mpsc::Receiver<Message>,
     open: Arc<AtomicUsize>,
@@ -127,7 +146,9 @@ struct Trunk {
 
 impl Link for Trunk {
     fn send(&mut self, message: Message) -> Result<(), LinkError> {
-        let sent = self.to.try_send((self.connection, Wan::Sent(message)));
+        let sent = self
+            .to
+            .try_send((self.connection, Wan::Sent(self.class, message)));
         sent.map_err(|_| LinkError::Closed)
     }
 
@@ -163,11 +184,12 @@ struct State {
     saps: BTreeMap<String, u16>,
     waiting: usize,
     counters: Counters,
+    urgent: Duration,
 }
 
 /// Turns the concentrator's machine.
 async fn turn(
-    count: usize,
+    (count, technology): (usize, Technology),
     mut core: Core,
     mut segment: PowerLineSegment,
     clock: SimClock,
@@ -175,6 +197,9 @@ async fn turn(
     state: watch::Sender<State>,
 ) {
     let mut links: BTreeMap<Connection, mpsc::Sender<Message>> = BTreeMap::new();
+    // What is urgent and has not left, with its airtime; all of it is one meter's.
+    let mut urgent = VecDeque::new();
+    let mut waited = Duration::ZERO;
     loop {
         let (now, unix) = (clock.now(), clock.unix_seconds());
         let wait = loop {
@@ -197,6 +222,7 @@ async fn turn(
         state.send_if_modified(|state| {
             state.waiting = state.waiting.max(core.waiting(SEGMENT));
             state.counters = core.counters();
+            state.urgent = waited;
             if state.saps.len() >= count {
                 return false;
             }
@@ -212,14 +238,26 @@ async fn turn(
         let input = tokio::select! {
             biased;
             event = poll_fn(|cx| segment.poll_event(cx)) => {
-                Input::FromSegment(SEGMENT, event.unwrap())
+                let event = event.unwrap();
+                if let SegmentEvent::Done { class: MessageClass::Control, .. } = event {
+                    let (came, own): (Instant, Duration) = urgent.pop_front().unwrap();
+                    waited = waited.max(clock.now().since(came).saturating_sub(own));
+                }
+                Input::FromSegment(SEGMENT, event)
             }
             Some((connection, wan)) = wan.recv() => match wan {
                 Wan::Opened(link) => {
                     links.insert(connection, link);
                     Input::Opened(connection)
                 }
-                Wan::Sent(message) => Input::FromWan(connection, message),
+                Wan::Sent(class, mut message) => {
+                    if let Some(class) = class {
+                        message.class = class;
+                        let own = technology.airtime(message.payload.len(), 0);
+                        urgent.push_back((clock.now(), own));
+                    }
+                    Input::FromWan(connection, message)
+                }
                 Wan::Closed => {
                     links.remove(&connection);
                     Input::Closed(connection)
@@ -289,7 +327,8 @@ async fn reading(street: Street) -> Read {
     let (to, arriving) = mpsc::channel(WAITING_MAX);
     let (changed, mut state) = watch::channel(State::default());
     let count = usize::try_from(street.meters).unwrap();
-    tokio::spawn(turn(count, core, segment, clock, arriving, changed));
+    let turning = turn((count, technology), core, segment, clock, arriving, changed);
+    tokio::spawn(turning);
     let all = state.wait_for(|state| state.saps.len() >= count).await;
     let saps = all.unwrap().saps.clone();
     let seconds = || Duration::from_micros(clock.now().as_micros()).as_secs();
@@ -349,7 +388,13 @@ async fn reading(street: Street) -> Read {
         head.fleet().lines().told(ENDPOINT, &[segment]);
     }
     let end_s = registered_s + street.hours * 3_600;
+    let mut obeyed = 0;
+    let mut order_s = seconds() + 60 * street.orders_min;
     let (good, failed) = loop {
+        if street.orders_min > 0 && seconds() >= order_s {
+            order_s += 60 * street.orders_min;
+            obeyed += u32::from(switch(&head, obeyed).await);
+        }
         let (good, failed) = head.associations();
         if good >= u64::from(street.meters) || seconds() >= end_s {
             break (good, failed);
@@ -368,7 +413,10 @@ async fn reading(street: Street) -> Read {
         gaps.is_empty() && meter.expected_from.secs() <= day.start
     });
     let State {
-        waiting, counters, ..
+        waiting,
+        counters,
+        urgent: waited,
+        ..
     } = state.borrow().clone();
     Read {
         registered_s,
@@ -380,7 +428,33 @@ async fn reading(street: Street) -> Read {
         waiting,
         counters,
         in_use,
+        obeyed,
+        waited,
     }
+}
+
+/// Switches a meter off over the way for what is urgent, as an order does; tells whether it says
+/// that it is off.
+async fn switch(head: &Head, number: u32) -> bool {
+    let id = MeterId::new(u64::from(1 + number * 7 % 60)).unwrap();
+    let (lease, access) = head.access(id).await;
+    let meter = head.fleet().meter(id).unwrap().0.meter;
+    let mut target = MeterTarget {
+        id: meter.id,
+        enrolment: meter.enrolment,
+    };
+    URGENT.clone_into(&mut target.enrolment.endpoint);
+    let mut talk = access.open(&target).await.unwrap();
+    let client = talk.client().unwrap();
+    client.set_class(MessageClass::Control);
+    let breaker = Obis::new(0, 0, 96, 3, 10, 255);
+    let off = MethodDescriptor::new(70, breaker, 1);
+    client.invoke(off, Some(&Data::Integer(0))).await.unwrap();
+    let state = AttributeDescriptor::new(70, breaker, 2);
+    let is_on = client.read(state).await.unwrap().as_bool();
+    talk.close().await.unwrap();
+    drop(lease);
+    is_on == Some(false)
 }
 
 /// Every meter is registered, is read once and gives its day; nobody is asked in vain, and what
@@ -433,6 +507,7 @@ fn a_street_on_a_power_line_is_read_directly_without_a_failure() {
         credit: 2,
         told: true,
         hours: 200,
+        orders_min: 0,
     });
 }
 
@@ -443,6 +518,7 @@ fn a_street_of_1200_on_a_power_line_is_read_directly_without_a_failure() {
         credit: 0,
         told: true,
         hours: 200,
+        orders_min: 0,
     });
 }
 
@@ -453,7 +529,28 @@ fn a_street_of_1200_with_credit_2_is_read_directly_without_a_failure() {
         credit: 2,
         told: true,
         hours: 200,
+        orders_min: 0,
     });
+}
+
+/// Requirement D2: an order waits for the frame of somebody else that is on the wire, or for a
+/// piece of a search, and for nothing more, also while the street is read.
+#[test]
+fn an_order_waits_for_no_reading() {
+    for credit in [0, 2] {
+        let found = read(Street {
+            meters: 60,
+            credit,
+            told: true,
+            hours: 200,
+            orders_min: 5,
+        });
+        println!("credit {credit}: {found:?}");
+        assert_eq!((found.failed, found.with_day), (0, 60), "{found:?}");
+        assert!(found.obeyed >= 3, "{found:?}");
+        assert!(found.waited <= Duration::from_secs(2), "{found:?}");
+        assert!(found.in_use > 0.5, "{found:?}");
+    }
 }
 
 /// Read as if it were on IP, sixteen at once and for half a minute each, nobody gives his day.
@@ -464,6 +561,7 @@ fn as_if_it_were_on_ip_it_is_not_read() {
         credit: 2,
         told: false,
         hours: 1,
+        orders_min: 0,
     });
     println!("as if on IP: {found:?}");
     assert!(found.failed > 0 && found.connections == 16, "{found:?}");

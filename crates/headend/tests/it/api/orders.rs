@@ -157,6 +157,9 @@ struct Street {
     folder: TempDir,
     fleet: Arc<SharedFleet<DirStore>>,
     line: Line,
+    /// Where it is entered, and where it leads.
+    way: SocketAddr,
+    meters: String,
     config: Config,
     head_end: HeadEnd,
     address: SocketAddr,
@@ -201,7 +204,8 @@ impl Street {
     async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let (fleet, at) = two_meters(&folder, "tcp://127.0.0.1:0").await;
-        let (line, way) = Line::to(at.host_port().unwrap().to_string()).await;
+        let meters = at.host_port().unwrap().to_string();
+        let (line, way) = Line::to(meters.clone()).await;
         let mut text = String::new();
         for (number, place, client) in [
             (1, format!("place = \"{PLACE}\"\n"), 1),
@@ -223,6 +227,8 @@ impl Street {
             folder,
             fleet,
             line,
+            way,
+            meters,
             config,
             address: head_end.address(),
             head_end,
@@ -490,6 +496,26 @@ async fn a_meter_that_is_not_reached_is_sent_nothing() {
             .ends_with("Nothing was sent.")
     );
     assert_eq!(street.breaker(1), BreakerState::Connected);
+    street.head_end.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_takes_the_way_for_what_is_urgent() {
+    let mut street = Street::start().await;
+    let id = street.id(1).await;
+    let (urgent, at) = Line::to(street.meters.clone()).await;
+    let concentrator = format!(
+        "endpoint = \"tcp://{}\"\nurgent = \"tcp://{at}\"",
+        street.way
+    );
+    street.config.concentrator = vec![toml::from_str(&concentrator).unwrap()];
+    let street = street.restart().await;
+    // The other way leads nowhere.
+    street.line.set(Way::Closed);
+    let order = street.order(&id, json!({ "kind": "disconnect" })).await;
+    assert_eq!(order["state"], "done", "{order}");
+    assert_eq!(street.breaker(1), BreakerState::Disconnected);
+    assert!(urgent.connections.load(Ordering::SeqCst) > 0);
     street.head_end.stop().await;
 }
 
