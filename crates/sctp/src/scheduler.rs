@@ -150,7 +150,8 @@ type Key = (u64, u64, u16);
 pub(crate) struct SendQueue {
     scheduler: Scheduler,
     pub(crate) interleaving: bool,
-    streams: BTreeMap<u16, OutStream>,
+    /// Boxed: a tree has room for eleven wherever it has one.
+    streams: BTreeMap<u16, Box<OutStream>>,
     line: BTreeSet<Key>,
     turn: u64,
     virtual_time: u64,

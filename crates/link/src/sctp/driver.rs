@@ -40,7 +40,8 @@ pub(super) struct Shared {
 
 struct State {
     endpoint: Endpoint,
-    peers: BTreeMap<AssociationId, Peer>,
+    /// Boxed: a tree that grows at its end leaves half of its room empty.
+    peers: BTreeMap<AssociationId, Box<Peer>>,
     /// Associations of which something waits to go out: their queues are
     /// looked at after each turn.
     draining: BTreeSet<AssociationId>,
@@ -223,7 +224,7 @@ impl Shared {
         state.configure(id);
         let mut peer = Peer::new(name);
         peer.handled = true;
-        state.peers.insert(id, peer);
+        state.peers.insert(id, Box::new(peer));
         drop(state);
         self.wake.notify_one();
         Ok(Handle {
@@ -391,7 +392,7 @@ impl State {
                 }
                 let mut peer = Peer::new(name(&endpoint.paths(id)));
                 peer.established = true;
-                peers.insert(id, peer);
+                peers.insert(id, Box::new(peer));
                 self.configure(id);
                 if self.accepting {
                     self.accepted.push_back((id, 0));
