@@ -1,22 +1,24 @@
 //! Octets of real meters. They lie beside the project, not in it: a test that
 //! needs one says on its output that it was skipped where they are absent.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// Reads a capture; `None`, and a line on standard error, where it is absent.
+/// Says that a test is skipped, in the words by which `scripts/check` counts it so.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+pub(crate) fn skipped(why: &str) {
+    println!("skipped: {why}");
+}
+
+/// Reads a capture; `None`, and a line that says so, where it is absent.
 pub(crate) fn capture(name: &str) -> Option<Value> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared/data/dlms/vectors")
         .join(name)
         .with_extension("json");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        // Past the test harness, which keeps what passing tests print.
-        std::io::stderr()
-            .write_all(format!("skipped: the capture {name} is not here\n").as_bytes())
-            .unwrap();
+        skipped(&format!("the capture {name} is not beside the project"));
         return None;
     };
     Some(serde_json::from_str(&text).unwrap())

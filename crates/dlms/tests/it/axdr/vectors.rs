@@ -7,7 +7,7 @@ use dlms::codec::{Malformed, Reader, Wire};
 use serde_json::Value;
 
 use super::to_json;
-use crate::captures::{hex, unhex};
+use crate::captures::{hex, skipped, unhex};
 
 /// Every way to look at the octets of a value.
 fn check(octets: &[u8]) -> Result<Data, String> {
@@ -178,11 +178,7 @@ fn a_profile_of_a_day_is_walked_whole() {
         "/../../../shared/data/dlms/profile_data.bin"
     );
     let Ok(octets) = std::fs::read(path) else {
-        std::io::Write::write_all(
-            &mut std::io::stderr(),
-            b"skipped: profile_data.bin is not here\n",
-        )
-        .unwrap();
+        skipped("profile_data.bin is not beside the project");
         return;
     };
     let mut times = 0;

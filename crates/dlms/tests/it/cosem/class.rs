@@ -9,6 +9,8 @@ use dlms::cosem::{INTERFACE_CLASSES, InterfaceClass};
 use expect_test::expect;
 use serde_json::Value;
 
+use crate::captures::skipped;
+
 #[test]
 fn the_table_is_as_it_was() {
     let mut table = String::new();
@@ -611,11 +613,7 @@ fn versions_are_found_and_others_come_near() {
 fn meters_and_profiles_have_the_attributes_of_the_table() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/objects");
     let Ok(files) = std::fs::read_dir(folder) else {
-        std::io::Write::write_all(
-            &mut std::io::stderr(),
-            b"skipped: the object inventories are not here\n",
-        )
-        .unwrap();
+        skipped("the object inventories are not beside the project");
         return;
     };
     let mut checked = 0;
