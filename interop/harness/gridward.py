@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 from . import axdr
 from .given import (AK, ASSOCIATIONS, BROADCAST_KEY, CLIENT_S, EK, OBJECTS, PASSWORD, PROFILE, SERIAL, SHORT_PDU,
@@ -28,31 +29,19 @@ SHIFT_S = 40
 ANSWER_S, FAULT_S = 10, 2  # what our client waits, and where the server is known to leave it waiting
 
 
+def build():
+    """Builds our program, or takes what GRIDWARD names, for this process and those that it starts."""
+    done = subprocess.run([os.path.join(ROOT, "scripts", "built"), "gridward"], stdout=subprocess.PIPE, text=True,
+                          check=False)
+    program = done.stdout.strip()
+    if done.returncode or not os.access(program, os.X_OK):
+        sys.exit(f"FAILED there is no program of ours to hold against others: {program or 'it was not built'}")
+    os.environ["GRIDWARD"] = program
+
+
 def binary():
-    """GRIDWARD, or what `cargo build` left."""
-    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
-    return os.environ.get("GRIDWARD", os.path.join(ROOT, target, "debug", "gridward"))
-
-
-def missing(role, *options):
-    """Why ours cannot take a part; empty where it can."""
-    if not os.path.exists(binary()):
-        return "there is no gridward binary: cargo build -p gridward"
-    done = subprocess.run([binary(), role, "--help"], capture_output=True, text=True, timeout=20)
-    if done.returncode or f"gridward {role}" not in done.stdout:
-        return f"gridward has no `{role}` yet"
-    lacking = [option for option in options if option not in done.stdout]
-    return f"gridward {role} has no {', '.join(lacking)} yet" if lacking else ""
-
-
-def missing_server():
-    """Why ours cannot serve."""
-    return missing("meter", "--listen", "--model", "--keys", "--data", "--power", "--json")
-
-
-def missing_client():
-    """Why ours cannot ask."""
-    return missing("read", "--client", "--security", "--profile", "--max-pdu", "--json")
+    """What `build` found."""
+    return os.environ["GRIDWARD"]
 
 
 def write_private(path, text):
