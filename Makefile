@@ -22,7 +22,7 @@ test:
 	@python3 scripts/check
 
 bench:
-	@scripts/need rust ui sctp
+	@scripts/need rust ui sctp python
 	@scripts/bench
 
 experiment:
@@ -31,7 +31,7 @@ experiment:
 	@scripts/experiment --out docs/experiments
 
 fuzz:
-	@scripts/need rust
+	@scripts/need rust python
 	@scripts/fuzz
 
 interop:
