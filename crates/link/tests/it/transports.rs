@@ -29,6 +29,11 @@ pub(crate) fn surroundings() -> Surroundings {
 
 /// Listens for `saps` and tells where.
 pub(crate) async fn listen(endpoint: &str, saps: &[u16], limits: Limits) -> Endpoint {
+    listen_as(endpoint, saps, limits, Service::default()).await
+}
+
+/// The same, served otherwise.
+async fn listen_as(endpoint: &str, saps: &[u16], limits: Limits, service: Service) -> Endpoint {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let endpoint: Endpoint = endpoint.parse().unwrap();
     let mut listener = Listener::bind(&endpoint, saps, limits, Arc::clone(&clock))
@@ -41,7 +46,7 @@ pub(crate) async fn listen(endpoint: &str, saps: &[u16], limits: Limits) -> Endp
             let (fleet, clock) = (Arc::clone(&fleet), Arc::clone(&clock));
             tokio::spawn(async move {
                 let _permit = accepted.permit;
-                serve(accepted.link, fleet, Service::default(), clock).await
+                serve(accepted.link, fleet, service, clock).await
             });
         }
     });
@@ -193,27 +198,77 @@ async fn tls_carries_a_session_only_between_those_who_show_the_right_certificate
 }
 
 #[tokio::test]
-async fn a_silent_peer_delays_nobody_and_is_given_up() {
+async fn a_silent_peer_delays_nobody() {
+    let endpoint = listen("tcp://127.0.0.1:0", &[1], Limits::default()).await;
+    // One connection says nothing after half a header.
+    let mut silent = reach(&endpoint).await;
+    silent.write_all(&[0, 1, 0]).await.unwrap();
+    check(&endpoint, 1).await;
+    // What is no wrapper is cut off at once.
+    let mut wrong = reach(&endpoint).await;
+    wrong.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    hung_up(wrong).await;
+    check(&endpoint, 1).await;
+    drop(silent);
+}
+
+#[tokio::test]
+async fn silent_peers_are_given_up_and_then_others_get_in() {
     let limits = Limits {
         links_max: 2,
         ..Limits::default()
     };
-    let endpoint = listen("tcp://127.0.0.1:0", &[1], limits).await;
-    let at = endpoint.host_port().unwrap();
-    let connect = || TcpStream::connect((at.host.as_str(), at.port));
-    // One connection says nothing after half a header.
-    let mut silent = connect().await.unwrap();
-    silent.write_all(&[0, 1, 0]).await.unwrap();
+    let service = Service {
+        idle: Duration::from_secs(2),
+        ..Service::default()
+    };
+    let endpoint = listen_as("tcp://127.0.0.1:0", &[1], limits, service).await;
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        let mut stream = reach(&endpoint).await;
+        stream.write_all(&[0, 1, 0]).await.unwrap();
+        silent.push(stream);
+    }
+    // Both places are taken: it gets in when one of them was given up.
     check(&endpoint, 1).await;
-    // What is no wrapper is cut off at once.
-    let mut wrong = connect().await.unwrap();
-    wrong.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let cut = tokio::time::timeout(LIMIT, wrong.read(&mut [0; 64]))
+    let gone = |stream: &TcpStream| matches!(stream.try_read(&mut [0; 8]), Ok(0));
+    assert!(silent.iter().any(gone), "the third was let in beside two");
+    for stream in silent {
+        hung_up(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_never_shakes_hands_is_given_up() {
+    let papers = Papers::new();
+    let listening = format!(
+        "tls://127.0.0.1:0?ca={}&cert={}&key={}",
+        papers.at("ca.pem"),
+        papers.at("meter.example.pem"),
+        papers.at("meter.example.key")
+    );
+    let limits = Limits {
+        handshake: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let endpoint = listen(&listening, &[1], limits).await;
+    hung_up(reach(&endpoint).await).await;
+}
+
+/// A connection that has not said anything yet.
+async fn reach(endpoint: &Endpoint) -> TcpStream {
+    let at = endpoint.host_port().unwrap();
+    TcpStream::connect((at.host.as_str(), at.port))
+        .await
+        .unwrap()
+}
+
+/// Waits until the other side has ended a connection.
+async fn hung_up(mut stream: TcpStream) {
+    let ended = tokio::time::timeout(LIMIT, stream.read(&mut [0; 64]))
         .await
         .expect("still open");
-    assert_eq!(cut.unwrap_or(0), 0);
-    check(&endpoint, 1).await;
-    drop(silent);
+    assert_eq!(ended.unwrap_or(0), 0);
 }
 
 #[tokio::test]
