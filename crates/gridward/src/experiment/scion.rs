@@ -81,16 +81,19 @@ struct Extent {
     stops: u32,
     /// Readings of each of these.
     cut_readings: u32,
+    /// Packets that must have been counted for their absence elsewhere to mean
+    /// something.
+    packets: u64,
 }
 
 pub(super) fn run(options: &ScionOptions, output: &mut Output<'_, '_>) -> Outcome {
     let folder = Folder::new()?;
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("the program does not find itself: {error}")))?;
-    let (usual, apart, cuts, stops, cut_readings) = if options.short {
-        (20, 20, 1, 3, 40)
+    let (usual, apart, cuts, stops, cut_readings, packets) = if options.short {
+        (20, 20, 1, 3, 40, 1)
     } else {
-        (500, 500, 10, 150, 200)
+        (500, 500, 10, 150, 200, 10_000)
     };
     let extent = Extent {
         runs: options.runs,
@@ -99,6 +102,7 @@ pub(super) fn run(options: &ScionOptions, output: &mut Output<'_, '_>) -> Outcom
         cuts,
         stops,
         cut_readings,
+        packets,
     };
     let mut said = Vec::new();
     let mut place = place::Place::new(
@@ -116,9 +120,11 @@ pub(super) fn run(options: &ScionOptions, output: &mut Output<'_, '_>) -> Outcom
     }
     let mut reports = Vec::new();
     let (mut report, samples) = delay::measure(&place, extent, &mut |what| output.note(what))?;
-    report
-        .goals
-        .extend(place.at_last().as_ref().and_then(delay::kept_off));
+    report.goals.extend(
+        place
+            .at_last()
+            .and_then(|told| delay::kept_off(&told, extent)),
+    );
     if let Some(out) = &options.out {
         put(
             &out.join(format!("{}-{}-all.csv", place.family(), report.name)),

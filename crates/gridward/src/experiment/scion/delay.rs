@@ -7,8 +7,8 @@ use super::super::figures::Latencies;
 use super::super::plot;
 use super::super::report::{Cell, Goal, Report};
 use super::super::run::Process;
-use super::Extent;
 use super::place::{METER_PORT, Place, Usage, at, usage, usage_of};
+use super::{Extent, tally};
 use crate::failure::Failure;
 
 /// How a reading goes.
@@ -288,7 +288,7 @@ fn report(runs: &[Vec<Row>], extent: Extent) -> Report {
 }
 
 /// What the network counted on the links that the fence forbids.
-pub(super) fn kept_off(network: &Value) -> Option<Goal> {
+pub(super) fn kept_off(network: &Value, extent: Extent) -> Option<Goal> {
     let links = at(network, "links").as_array()?;
     let count = |which: &str| -> Option<u64> {
         let of = |link: &&Value| {
@@ -304,11 +304,7 @@ pub(super) fn kept_off(network: &Value) -> Option<Goal> {
     };
     // Every packet of the readings crosses one of the head end's links.
     let (forbidden, all) = (count("3-")?, count(&format!("{}#", sim::scion::HEAD_END))?);
-    Some(Goal {
-        wanted: "no packet on a forbidden link, by the network's own counters".to_owned(),
-        found: format!("{forbidden} of {all} packets"),
-        met: forbidden == 0,
-    })
+    Some(tally::kept_off(forbidden, all, extent, "network's"))
 }
 
 fn goals(rows: &[Row], runs: &[Vec<Row>]) -> Vec<Goal> {

@@ -11,7 +11,7 @@ use model::MessageClass;
 use serde_json::json;
 
 use super::reference::{Reference, Router};
-use super::tally::{Found, Tally, open};
+use super::tally::{self, Found, Tally, open};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::{Outcome, role};
@@ -19,14 +19,8 @@ use crate::{Outcome, role};
 /// How long paths may take to be told, and a network to be whole.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How long is tried to get something through where nothing may come back.
-const ASTRAY: Duration = Duration::from_secs(2);
-
 /// How often that is tried: daemons are slow to tell all paths again.
 const ASTRAY_TRIES: u32 = 20;
-
-/// A pattern of paths through the domain that the fence forbids.
-const FORBIDDEN: &str = "0* 3+ 0*";
 
 #[derive(Args, Debug)]
 pub(in super::super) struct WalkOptions {
@@ -123,7 +117,8 @@ async fn walk(reference: &Reference, options: &WalkOptions) -> Result<serde_json
     // Whether what is counted would have been seen at all.
     let mut astray = 0;
     for _ in 0..ASTRAY_TRIES {
-        send_astray(&endpoint).await?;
+        self::allowed(&endpoint).await?;
+        tally::send_astray(&endpoint).await;
         astray = counted(reference, &pivots).await?.0 - after.0;
         if astray > 0 {
             break;
@@ -261,18 +256,4 @@ async fn counted(reference: &Reference, pivots: &[&Router]) -> Result<(u64, u64)
         packets += router.transit(|_, _| true).await?;
     }
     Ok((forbidden, packets))
-}
-
-/// Sends through the third domain. The meter, whose fence forbids that too,
-/// answers on another path or not at all.
-async fn send_astray(endpoint: &Endpoint) -> Outcome {
-    allowed(endpoint).await?;
-    let mut endpoint = endpoint.clone();
-    if let Some(options) = endpoint.scion_mut() {
-        options.fence = None;
-        options.pattern = FORBIDDEN.parse().ok();
-    }
-    let tried = open(&endpoint, MessageClass::Usage);
-    drop(tokio::time::timeout(ASTRAY, tried).await);
-    Ok(())
 }
