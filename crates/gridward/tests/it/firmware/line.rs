@@ -1,5 +1,6 @@
 //! A campaign over a power line in virtual time: the head end's campaigns, the client and the
-//! server machine, meters with their image stores, and the line.
+//! server machine, the concentrator's machine, meters with their image stores, and the line, on
+//! which one more meter is looked for all the time.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use concentrator::core::{Core, Input, Output};
+use concentrator::direct::{Connection, RouterLimits, SegmentId};
+use concentrator::sap::Table;
 use dlms::acse::MechanismName;
 use dlms::axdr::Data;
 use dlms::client::{ActionItem, Config, Repeat, Security};
@@ -33,7 +37,7 @@ use headend::store::{
 };
 use link::{
     ALL_STATIONS, Association, BROADCAST_CLIENT, Client, Clock as _, CounterStore, KeyFile, Link,
-    LinkError, Message, Node, Segment as _, SegmentEvent, Service, Surroundings,
+    LinkError, Message, Segment as _, SegmentEvent, Service, Surroundings,
 };
 use meter::firmware::{BLOCK_LEN, FirmwareConfig, MemoryImages};
 use meter::fleet::Fleet;
@@ -41,10 +45,12 @@ use meter::metrology::Fixed;
 use meter::population::{Outages, Population};
 use meter::shell::SharedFleet;
 use meter::template::Template;
-use model::{BreakerState, Event, ImageHeader, MessageClass, MeterId, Timestamp};
+use model::{
+    BreakerState, Event, ImageHeader, LogicalDeviceName, MessageClass, MeterId, Timestamp,
+};
 use sim::powerline::{NodeConfig, PowerLine, PowerLineConfig, PowerLineSegment};
 use sim::{SeededEntropy, SimClock, draw};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::disk::Disk;
 
@@ -110,20 +116,33 @@ pub(crate) fn run(plan: Plan) -> Found {
     runtime.block_on(campaign(plan))
 }
 
-/// The line as all links of the head end share it.
+const SEGMENT: SegmentId = SegmentId(0);
+
+/// The connection over which what is for all goes.
+const TO_ALL: Connection = Connection(u64::MAX);
+
+/// The concentrator and its line, as all links of the head end share them.
 struct Hub {
-    segment: Mutex<PowerLineSegment>,
-    inboxes: Mutex<BTreeMap<Node, mpsc::Sender<Message>>>,
+    concentrator: Mutex<Concentrator>,
+    /// Who waits for what comes over a connection.
+    inboxes: Mutex<BTreeMap<Connection, mpsc::Sender<Message>>>,
+    /// Says that something was handed in.
+    handed: Notify,
     joined: watch::Sender<usize>,
     seen: Mutex<Seen>,
     clock: SimClock,
+}
+
+struct Concentrator {
+    core: Core,
+    segment: PowerLineSegment,
 }
 
 struct Seen {
     sizes: BTreeMap<(bool, usize), u64>,
     /// About as long as a bitmap's answer is.
     bitmap_len: RangeInclusive<usize>,
-    bitmaps: BTreeMap<Node, usize>,
+    bitmaps: BTreeMap<Connection, usize>,
     first_bitmap_s: Option<f64>,
     last_block_s: f64,
 }
@@ -133,58 +152,88 @@ impl Hub {
         Duration::from_micros(self.clock.now().as_micros()).as_secs_f64()
     }
 
+    /// Lets the concentrator do what is to be done; returns how long nothing is.
+    fn turn_over(&self, input: Input) -> Duration {
+        let mut concentrator = self.concentrator.lock().unwrap();
+        let Concentrator { core, segment } = &mut *concentrator;
+        core.handle(input, self.clock.now(), self.clock.unix_seconds());
+        loop {
+            let (now, unix) = (self.clock.now(), self.clock.unix_seconds());
+            match core.poll(now, unix) {
+                Output::ToSegment { node, message, .. } => segment.send(node, message).unwrap(),
+                Output::ToWan {
+                    connection,
+                    message,
+                } => self.came(connection, message),
+                Output::Credit(_) => {}
+                Output::Store(_) => core.handle(Input::Stored, now, unix),
+                Output::Keep(_) => core.handle(Input::Kept(1), now, unix),
+                Output::Wait(at) => {
+                    let there = core.status().values().filter(|it| it.place.is_some());
+                    self.joined.send_replace(there.count());
+                    return at.map_or(Duration::from_secs(3_600), |at| at.since(now));
+                }
+            }
+        }
+    }
+
+    fn came(&self, connection: Connection, message: Message) {
+        let mut seen = self.seen.lock().unwrap();
+        let length = message.payload.len();
+        *seen.sizes.entry((false, length)).or_default() += 1;
+        if seen.bitmap_len.contains(&length) {
+            *seen.bitmaps.entry(connection).or_default() += 1;
+            let now = self.now_s();
+            seen.first_bitmap_s.get_or_insert(now);
+        }
+        drop(seen);
+        let inbox = self.inboxes.lock().unwrap().get(&connection).cloned();
+        if let Some(inbox) = inbox {
+            // Who does not listen any more misses it.
+            drop(inbox.try_send(message));
+        }
+    }
+
     fn poll(&self, cx: &mut Context<'_>) -> Poll<SegmentEvent> {
-        self.segment
-            .lock()
-            .unwrap()
-            .poll_event(cx)
-            .map(Result::unwrap)
+        let mut concentrator = self.concentrator.lock().unwrap();
+        concentrator.segment.poll_event(cx).map(Result::unwrap)
     }
 
     async fn turn(self: Arc<Self>) {
+        let mut wait = self.turn_over(Input::Timeout);
         loop {
-            match poll_fn(|cx| self.poll(cx)).await {
-                SegmentEvent::Joined { .. } => self.joined.send_modify(|count| *count += 1),
-                SegmentEvent::Received(node, message) => {
-                    let now = self.now_s();
-                    let mut seen = self.seen.lock().unwrap();
-                    *seen
-                        .sizes
-                        .entry((false, message.payload.len()))
-                        .or_default() += 1;
-                    if seen.bitmap_len.contains(&message.payload.len()) {
-                        *seen.bitmaps.entry(node).or_default() += 1;
-                        seen.first_bitmap_s.get_or_insert(now);
-                    }
-                    drop(seen);
-                    let inbox = self.inboxes.lock().unwrap().get(&node).cloned();
-                    if let Some(inbox) = inbox {
-                        // Who does not listen any more misses it.
-                        drop(inbox.try_send(message));
-                    }
-                }
-                _ => {}
-            }
+            let input = tokio::select! {
+                biased;
+                event = poll_fn(|cx| self.poll(cx)) => Input::FromSegment(SEGMENT, event),
+                () = self.handed.notified() => Input::Timeout,
+                () = tokio::time::sleep(wait.max(Duration::from_millis(1))) => Input::Timeout,
+            };
+            wait = self.turn_over(input);
         }
+    }
+
+    /// Returns the SAP under which the concentrator has a meter.
+    fn sap(&self, name: &LogicalDeviceName) -> u16 {
+        let concentrator = self.concentrator.lock().unwrap();
+        concentrator.core.table().sap_of(name).unwrap()
     }
 }
 
 /// A link to one meter, or to all.
 struct OnLine {
     hub: Arc<Hub>,
-    node: Option<Node>,
+    connection: Connection,
     inbox: mpsc::Receiver<Message>,
 }
 
 impl OnLine {
-    fn new(hub: &Arc<Hub>, node: Option<Node>) -> Self {
+    fn new(hub: &Arc<Hub>, connection: Connection) -> Self {
         let (sender, inbox) = mpsc::channel(64);
-        if let Some(node) = node {
-            hub.inboxes.lock().unwrap().insert(node, sender);
-        }
+        hub.inboxes.lock().unwrap().insert(connection, sender);
+        hub.turn_over(Input::Opened(connection));
         Self {
             hub: Arc::clone(hub),
-            node,
+            connection,
             inbox,
         }
     }
@@ -194,13 +243,15 @@ impl Link for OnLine {
     fn send(&mut self, message: Message) -> Result<(), LinkError> {
         let now = self.hub.now_s();
         let mut seen = self.hub.seen.lock().unwrap();
-        if self.node.is_some() {
-            *seen.sizes.entry((true, message.payload.len())).or_default() += 1;
-        } else {
+        if self.connection == TO_ALL {
             seen.last_block_s = now;
+        } else {
+            *seen.sizes.entry((true, message.payload.len())).or_default() += 1;
         }
         drop(seen);
-        self.hub.segment.lock().unwrap().send(self.node, message)
+        self.hub.turn_over(Input::FromWan(self.connection, message));
+        self.hub.handed.notify_one();
+        Ok(())
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
@@ -261,10 +312,6 @@ fn place(meter: u64) -> usize {
     usize::try_from(meter - 1).unwrap()
 }
 
-fn node(meter: u64) -> Node {
-    Node(u32::try_from(meter - 1).unwrap())
-}
-
 /// Above what a meter reserves for itself when it starts.
 fn counters() -> CounterRecord {
     CounterRecord {
@@ -298,6 +345,9 @@ impl MeterAccess for Way {
     fn open<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Conversation>> {
         Box::pin(async move {
             let number = meter.id.number();
+            let sap = self
+                .hub
+                .sap(&self.keys.meters[place(number)].logical_device_name);
             let association = Association {
                 client: 1,
                 config: Config {
@@ -310,9 +360,9 @@ impl MeterAccess for Way {
                 },
                 security: Some(self.security(number)),
                 counters: Some(Arc::new(Nowhere)),
-                ..Association::public(1)
+                ..Association::public(sap)
             };
-            let link = Box::new(OnLine::new(&self.hub, Some(node(number))));
+            let link = Box::new(OnLine::new(&self.hub, Connection(number)));
             let client = Client::associate(link, association, &self.surroundings).await;
             let mut client = client.map_err(|_| AccessError::ended(Failure::NoAnswer))?;
             client.set_class(MessageClass::Usage);
@@ -366,7 +416,7 @@ impl MeterAccess for Way {
                 counters: Some(Arc::new(Nowhere)),
                 ..Association::public(ALL_STATIONS)
             };
-            let link = Box::new(OnLine::new(&self.hub, None));
+            let link = Box::new(OnLine::new(&self.hub, TO_ALL));
             let client = Client::associate(link, association, &self.surroundings).await;
             let mut client = client.map_err(|_| AccessError::ended(Failure::NoAnswer))?;
             client.set_class(MessageClass::Usage);
@@ -597,21 +647,32 @@ async fn campaign(plan: Plan) -> Found {
     let fleet = SharedFleet::new(fleet, Arc::new(clock), entropy);
 
     // The line.
-    let nodes = keys.meters.iter().map(|meter| NodeConfig {
-        title: meter.system_title.0,
+    let node = |title, appears| NodeConfig {
+        title,
         server: 1,
         hops: 0,
         loss: plan.loss,
-        appears: Duration::ZERO,
-    });
-    let config = PowerLineConfig::quiet(technology, nodes.collect(), draw(plan.seed, 2));
-    let (wire, segment, plugs) = PowerLine::new(config);
+        appears,
+    };
+    let titles = keys.meters.iter().map(|meter| meter.system_title.0);
+    let mut nodes: Vec<_> = titles.map(|title| node(title, Duration::ZERO)).collect();
+    nodes.push(node(*b"GWDnever", Duration::MAX));
+    let config = PowerLineConfig::quiet(technology, nodes, draw(plan.seed, 2));
+    let (wire, segment, mut plugs) = PowerLine::new(config);
+    let _never = plugs.pop();
     serve_all(&fleet, plugs, clock);
+    let answer = Duration::from_secs(60);
+    let limits = RouterLimits::default();
+    let mut core = Core::new(Table::new(0), limits, BTreeMap::new(), answer);
+    core.add_segment(SEGMENT, segment.window(), segment.payload_max());
+    core.describe_segment(SEGMENT, segment.medium());
+    core.share_segment(SEGMENT, clock.now());
     let (joined, mut all_joined) = watch::channel(0);
     let blocks = image.len().div_ceil(80);
     let hub = Arc::new(Hub {
-        segment: Mutex::new(segment),
+        concentrator: Mutex::new(Concentrator { core, segment }),
         inboxes: Mutex::default(),
+        handed: Notify::new(),
         joined,
         seen: Mutex::new(Seen {
             sizes: BTreeMap::new(),
