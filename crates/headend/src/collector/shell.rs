@@ -228,10 +228,11 @@ impl Collector {
         let mut planner = Planner::new(shared.config.clone());
         let mut tasks: JoinSet<(MeterId, Outcome)> = JoinSet::new();
         let sealer = tokio::spawn(Arc::clone(&shared).seal_days(stop.clone()));
+        // Before the meters are put in: what changes meanwhile is not to be missed.
+        let mut lines = shared.fleet.lines().changes();
         if shared.config.enabled {
             put_all(&mut planner, &shared);
         }
-        let mut lines = shared.fleet.lines().changes();
         while !*stop.borrow() {
             let now = shared.clock.now();
             let mut wait = Duration::from_secs(60);
@@ -454,10 +455,11 @@ impl Shared {
         // The last one comes together with the events.
         let mut last = spans.pop();
         let mut refused = false;
-        for span in &spans {
-            if self.clock.now() >= until {
+        for (place, span) in spans.iter().enumerate() {
+            if place > 0 && self.clock.now() >= until {
                 // The rest at another time, so that this one ends in time. Of a new meter the oldest
-                // comes all the same: what is missing is looked for from there on.
+                // comes all the same: what is missing is looked for from there on. The first is asked
+                // for however late it is: one that brings nothing would begin anew for ever.
                 *more = true;
                 last = last.filter(|_| is_new);
                 break;

@@ -28,6 +28,11 @@ impl FakeClock {
         self.0.store(secs, Ordering::SeqCst);
     }
 
+    /// Lets so many seconds pass.
+    fn pass(&self, secs: i64) {
+        self.0.fetch_add(secs, Ordering::SeqCst);
+    }
+
     fn secs(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
     }
@@ -57,6 +62,8 @@ pub(crate) struct FakeMeters {
     pub(crate) told: Mutex<BTreeMap<Obis, Vec<u8>>>,
     /// The paths that the next answers take.
     pub(crate) paths: Mutex<Vec<Paths>>,
+    /// Seconds that pass while a breaker is read.
+    pub(crate) slow_s: AtomicI64,
     pub(crate) open: AtomicUsize,
     pub(crate) opened: AtomicUsize,
     /// An association is there once so many are being made at once, and a moment later.
@@ -77,6 +84,7 @@ impl FakeMeters {
             broadcast: Mutex::default(),
             told: Mutex::default(),
             paths: Mutex::default(),
+            slow_s: AtomicI64::new(0),
             open: AtomicUsize::new(0),
             opened: AtomicUsize::new(0),
             together: AtomicUsize::new(0),
@@ -221,6 +229,8 @@ impl Conversation for Talk {
     }
 
     fn breaker(&mut self) -> Answer<'_, Option<BreakerState>> {
+        let meters = &self.meters;
+        meters.clock.pass(meters.slow_s.load(Ordering::SeqCst));
         answer(Some(BreakerState::Connected))
     }
 

@@ -9,6 +9,7 @@
 
 mod api;
 mod campaigns;
+mod collector;
 mod fake;
 mod http;
 mod lists;
