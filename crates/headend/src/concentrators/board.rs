@@ -166,55 +166,75 @@ impl State {
 
 impl Watcher {
     /// Looks at one until `stop` says so.
-    pub(crate) async fn watch(self: Arc<Self>, one: Enrolled, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn watch(self: Arc<Self>, one: Enrolled, stop: watch::Receiver<bool>) {
+        // Its meters do not wait for ever behind others that are looked at before it.
+        let waited = async {
+            tokio::time::sleep(self.timeout).await;
+            self.lines.silent(&one.config.endpoint);
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = self.look_on(&one, stop) => {}
+            () = waited => {}
+        }
+    }
+
+    async fn look_on(&self, one: &Enrolled, mut stop: watch::Receiver<bool>) {
         let id = one.target.id;
         let every = Duration::from_secs(u64::from(one.config.status_s));
         let mut looks = 0_u32;
         while !*stop.borrow() {
-            let looked = {
-                let Ok(_place) = self.places.acquire().await else {
-                    return;
-                };
-                let lease = self.leases.take(id).await;
-                let look = tokio::time::timeout(self.timeout, self.look(&one, looks));
-                let looked = tokio::select! {
-                    looked = look => looked,
-                    _ = stop.changed() => return,
-                };
+            let look = async {
+                let _place = self.places.acquire().await.ok()?;
+                // Whose turn does not come keeps no place from others, and is no failure.
+                let lease = tokio::time::timeout(self.timeout, self.leases.take(id));
+                let lease = lease.await.ok()?;
+                let looked = tokio::time::timeout(self.timeout, self.look(one, looks)).await;
                 drop(lease);
-                looked.unwrap_or(Err(AccessError::ended(Failure::NoAnswer)))
+                Some(looked.unwrap_or(Err(AccessError::ended(Failure::NoAnswer))))
             };
-            looks = looks.wrapping_add(1);
-            match &looked {
-                Ok((report, _)) => self.lines.told(&one.config.endpoint, &report.segments),
-                Err(_) => self.lines.silent(&one.config.endpoint),
+            let looked = tokio::select! {
+                looked = look => looked,
+                _ = stop.changed() => return,
+            };
+            if let Some(looked) = looked {
+                looks = looks.wrapping_add(1);
+                self.keep(one, looked);
             }
-            let now = self.clock.now();
-            self.board.change(id, |state| match looked {
-                Ok((report, meters)) => {
-                    state.failing = None;
-                    if let Some(meters) = meters {
-                        state.meters = Some((Arc::new(meters), report.at));
-                    }
-                    state.report = Some(Arc::new(report));
-                }
-                Err(error) => {
-                    let failing = state.failing.get_or_insert(Failing {
-                        since: now,
-                        attempts: 0,
-                        reason: error.reason,
-                    });
-                    failing.attempts = failing.attempts.saturating_add(1);
-                    failing.reason = error.reason;
-                }
-            });
-            self.hub.send(Change::Concentrator(id));
             tokio::select! {
                 _ = stop.changed() => {}
                 () = self.board.asked(id) => {}
                 () = tokio::time::sleep(every) => {}
             }
         }
+    }
+
+    fn keep(&self, one: &Enrolled, looked: Result<(Report, Option<Meters>), AccessError>) {
+        let id = one.target.id;
+        match &looked {
+            Ok((report, _)) => self.lines.told(&one.config.endpoint, &report.segments),
+            Err(_) => self.lines.silent(&one.config.endpoint),
+        }
+        let now = self.clock.now();
+        self.board.change(id, |state| match looked {
+            Ok((report, meters)) => {
+                state.failing = None;
+                if let Some(meters) = meters {
+                    state.meters = Some((Arc::new(meters), report.at));
+                }
+                state.report = Some(Arc::new(report));
+            }
+            Err(error) => {
+                let failing = state.failing.get_or_insert(Failing {
+                    since: now,
+                    attempts: 0,
+                    reason: error.reason,
+                });
+                failing.attempts = failing.attempts.saturating_add(1);
+                failing.reason = error.reason;
+            }
+        });
+        self.hub.send(Change::Concentrator(id));
     }
 
     async fn look(
@@ -238,5 +258,103 @@ impl Watcher {
         // What came counts whether or not the release is confirmed.
         talk.close().await.unwrap_or_default();
         Ok((report, meters))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement, in virtual time.
+    use super::*;
+    use crate::collector::{Answer, Conversation, Line, MeterTarget};
+    use crate::concentrators::tests::enrolment;
+    use crate::config::Config;
+
+    const HERE: &str = "tcp://10.0.0.1:4059";
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// Nobody answers.
+    #[derive(Debug)]
+    struct Deaf;
+
+    impl MeterAccess for Deaf {
+        fn open<'a>(&'a self, _: &'a MeterTarget) -> Answer<'a, Box<dyn Conversation>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[derive(Debug)]
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(1_795_262_400)
+        }
+    }
+
+    fn one(number: u32) -> Enrolled {
+        let text = format!("endpoint = \"{HERE}\"\nname = \"GWD1DC000000000{number}\"\n");
+        Enrolled {
+            target: MeterTarget {
+                id: MeterId::new(u64::from(number)).unwrap(),
+                enrolment: enrolment(number, HERE, 1),
+            },
+            config: toml::from_str(&text).unwrap(),
+            has_keys: true,
+        }
+    }
+
+    fn watcher(places: usize) -> Arc<Watcher> {
+        let text =
+            format!("[[concentrator]]\nendpoint = \"{HERE}\"\nname = \"GWD1DC0000000001\"\n");
+        let config: Config = toml::from_str(&text).unwrap();
+        Arc::new(Watcher {
+            board: Arc::new(Board::new(&Concentrators::default())),
+            access: Arc::new(Deaf),
+            leases: Leases::default(),
+            hub: Arc::new(Hub::new(0)),
+            lines: Arc::new(Lines::new(&config)),
+            clock: Arc::new(Noon),
+            timeout: TIMEOUT,
+            places: Semaphore::new(places),
+        })
+    }
+
+    /// Where there is one place, and the first waits for its turn without an end, the second is
+    /// looked at all the same.
+    #[tokio::test(start_paused = true)]
+    async fn whose_turn_does_not_come_keeps_no_place_from_others() {
+        let watcher = watcher(1);
+        let (_stop, stopped) = watch::channel(false);
+        let (first, second) = (one(1), one(2));
+        let (held, looked) = (first.target.id, second.target.id);
+        let _lease = watcher.leases.take(held).await;
+        let first = tokio::spawn(Arc::clone(&watcher).watch(first, stopped.clone()));
+        let others = tokio::spawn(Arc::clone(&watcher).watch(second, stopped));
+        let failing = async {
+            while watcher.board.state(looked).failing.is_none() {
+                tokio::time::sleep(TIMEOUT).await;
+            }
+        };
+        tokio::time::timeout(100 * TIMEOUT, failing).await.unwrap();
+        // That its turn does not come says nothing of a concentrator.
+        assert_eq!(watcher.board.state(held).failing, None);
+        first.abort();
+        others.abort();
+    }
+
+    /// Before one was looked at, its meters are not read; but no longer than a look may take.
+    #[tokio::test(start_paused = true)]
+    async fn meters_do_not_wait_for_ever_for_a_look_at_their_concentrator() {
+        let watcher = watcher(0);
+        let (_stop, stopped) = watch::channel(false);
+        let meter = enrolment(7, HERE, 256);
+        let mut changes = watcher.lines.changes();
+        let line = || watcher.lines.pace(&meter).line;
+        assert_eq!(line().at_once, 0);
+        let watching = tokio::spawn(Arc::clone(&watcher).watch(one(1), stopped));
+        let changed = tokio::time::timeout(100 * TIMEOUT, changes.changed());
+        changed.await.unwrap().unwrap();
+        assert_eq!(line(), Line::default());
+        watching.abort();
     }
 }
