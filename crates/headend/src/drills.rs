@@ -17,6 +17,7 @@ use std::time::Duration;
 use dlms::cosem::Obis;
 use link::{Clock as _, ScionPath, SystemClock};
 use model::MeterId;
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -26,6 +27,7 @@ use crate::collector::{AccessError, Conversation, Leases, MeterAccess, MeterTarg
 use crate::fences::{FenceError, Fences, Left, Trial};
 use crate::fleet::Fleet;
 use crate::hub::Change;
+use crate::journal;
 use crate::store::{
     DrillEnd, DrillOutcome, DrillRow, Failure, NewDrill, PathTaken, Store, StoreError,
 };
@@ -212,6 +214,8 @@ enum Broken {
         "The path in use crosses no link of the simulated network that is up. Nothing was cut."
     )]
     NoLink,
+    #[error("Somebody has cut the link meanwhile. Nothing was cut by this drill.")]
+    IsCut,
     #[error("The control of the simulated network did not follow: {0}.")]
     Control(#[from] ControlError),
 }
@@ -349,7 +353,6 @@ impl Drills {
                 id: meter,
                 enrolment: found.meter.enrolment,
             },
-            links,
             allowed: allowed(&left),
             running: Arc::clone(&self.running),
             clock: SystemClock::new(),
@@ -378,7 +381,15 @@ impl Drills {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Returns the drills of a meter, the newest first.
+    /// Returns a drill of a meter with its timeline, where that is kept.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn by_number(&self, meter: MeterId, number: i64) -> Result<Option<DrillRow>, StoreError> {
+        self.parts.store.drills().by_number(meter, number)
+    }
+
+    /// Returns the drills of a meter, the newest first and at most `limit`, without their timelines.
     ///
     /// # Errors
     /// Where the store fails.
@@ -440,7 +451,6 @@ struct Run {
     number: i64,
     drill: NewDrill,
     target: MeterTarget,
-    links: Vec<SimulatedLink>,
     allowed: Vec<ScionPath>,
     running: Arc<Mutex<Option<Slot>>>,
     clock: SystemClock,
@@ -474,26 +484,36 @@ impl Run {
         let (outcome, mut answer) = ended;
         self.mend_for_sure(&mut answer).await;
         let timeline = self.noted(|timeline| timeline.clone());
+        let summary = timeline.summary();
         if outcome == DrillOutcome::Done {
-            let found = timeline.summary();
             answer = format!(
                 "{} readings, {} lost. The link was mended.",
-                found.readings, found.lost
+                summary.readings, summary.lost
             );
         }
         let end = DrillEnd {
             outcome,
             answer,
-            timeline: serde_json::to_string(&timeline).ok(),
+            summary: self.json(&summary),
+            timeline: self.json(&timeline),
             at: self.parts.clock.now(),
         };
         let (number, meter) = (self.number, self.drill.meter);
         tracing::info!(number, %meter, outcome = outcome.name(), "a drill ended");
-        if let Err(error) = self.parts.store.drills().close(number, end).await {
-            tracing::error!(%error, number, "what became of a drill is not kept");
-        }
+        let close = || self.parts.store.drills().close(number, end.clone());
+        journal::write_end("a drill", number, close, stop).await;
+        // As long as its end is not written it is the one that is under way.
         *lock(&self.running) = None;
         self.parts.fleet.hub().send(Change::Drill(meter));
+    }
+
+    /// As it is kept.
+    fn json(&self, value: &impl Serialize) -> Option<String> {
+        let text = serde_json::to_string(value);
+        text.inspect_err(|error| {
+            tracing::error!(%error, number = self.number, "what readings went through is not kept");
+        })
+        .ok()
     }
 
     /// Mends what may be cut, however the drill ended.
@@ -509,6 +529,7 @@ impl Run {
                         timeline.mended_ms = timeline.mended_ms.or(at);
                     }
                 });
+                self.phase(Phase::Mended);
                 answer.push_str(" The link was mended.");
                 return;
             };
@@ -540,13 +561,16 @@ impl Run {
 
     async fn cut_and_mend(&self) -> Result<(), Broken> {
         self.until(millis(LEAD)).await;
-        let link = loop {
-            match self.chosen() {
-                // A meter that takes its time is waited for.
-                Err(Broken::NoAnswer) if self.since() < LEAD + READING_MAX => sleep(EVERY).await,
-                chosen => break chosen?,
-            }
-        };
+        let mut last = self.last_path();
+        while last.is_none() && self.since() < LEAD + READING_MAX {
+            // A meter that takes its time is waited for.
+            sleep(EVERY).await;
+            last = self.last_path();
+        }
+        let last = last.ok_or(Broken::NoAnswer)?;
+        // As they are now: somebody may have cut one since the drill was asked for.
+        let links = self.control.links().await?;
+        let link = self.chosen(&links, last.as_deref())?;
         // From here on it may be cut.
         *lock(&self.cut) = Some(link.link.clone());
         let seconds = self.drill.mend_after_s;
@@ -569,23 +593,34 @@ impl Run {
         Ok(())
     }
 
-    /// The link to cut: the one that was named, or one that the path of the last answer crosses.
-    fn chosen(&self) -> Result<SimulatedLink, Broken> {
-        let last = self.noted(|timeline| {
+    /// The path of the last answer, where it told one; nothing before the first answer.
+    fn last_path(&self) -> Option<Option<String>> {
+        self.noted(|timeline| {
             let answered = timeline.readings.iter().rev();
             let mut answered = answered.filter(|reading| reading.latency_ms.is_some());
             let path = answered.next()?.path;
             let path = path.and_then(|path| timeline.paths.get(usize::from(path)));
             Some(path.map(|path| path.fingerprint.clone()))
-        });
-        let last = last.ok_or(Broken::NoAnswer)?;
-        let chosen = match &self.drill.link {
-            Some(name) => self.links.iter().find(|link| link.ends_at(name)),
-            None => last
-                .and_then(|last| path_of(self.allowed.iter(), &last))
-                .and_then(|path| best(&self.links, path, &self.allowed)),
+        })
+    }
+
+    /// The link to cut: the one that was named, or one that the path of the last answer crosses.
+    fn chosen<'l>(
+        &self,
+        links: &'l [SimulatedLink],
+        last: Option<&str>,
+    ) -> Result<&'l SimulatedLink, Broken> {
+        let Some(name) = &self.drill.link else {
+            let path = last.and_then(|last| path_of(self.allowed.iter(), last));
+            let best = path.and_then(|path| best(links, path, &self.allowed));
+            return best.ok_or(Broken::NoLink);
         };
-        chosen.cloned().ok_or(Broken::NoLink)
+        let named = links.iter().find(|link| link.ends_at(name));
+        let named = named.ok_or(Broken::NoLink)?;
+        if named.is_down() {
+            return Err(Broken::IsCut);
+        }
+        Ok(named)
     }
 
     /// Reads at a steady pace until some time after the link is mended.

@@ -13,6 +13,7 @@ pub mod fences;
 pub mod fleet;
 mod headend;
 pub mod hub;
+mod journal;
 pub mod keys;
 pub mod lines;
 pub mod live;

@@ -26,6 +26,7 @@ use crate::collector::{
 use crate::config::OrdersConfig;
 use crate::fleet::Fleet;
 use crate::hub::Change;
+use crate::journal;
 use crate::store::{
     Contact, Failure, MeterOrderEnd, MeterOrderKind, MeterOrderLimit, MeterOrderLimits,
     MeterOrderOutcome, MeterOrderRow, NewMeterOrder, ReadBack, Receipt, Store, StoreError, Sweep,
@@ -38,10 +39,6 @@ const OPEN_MAX: u32 = 256;
 /// How long an order waits for others who talk to the meter before it is given up; as long as an
 /// association may take, where that is more.
 const LEASE_MAX: Duration = Duration::from_secs(180);
-
-/// The waits before the end of an order is written once more where that failed: the first, and the
-/// longest to which it doubles.
-const WRITE_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Why an order is not sent that waits when the head end stops.
 const STOPPED: &str = "The head end was stopped before it was sent.";
@@ -75,10 +72,13 @@ pub struct OrderParts {
 pub struct Orders {
     parts: Arc<OrderParts>,
     /// Those that may still be stopped.
-    armed: Arc<Mutex<BTreeMap<i64, oneshot::Sender<()>>>>,
+    armed: Arc<Mutex<Armed>>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
     stop: watch::Receiver<bool>,
 }
+
+/// Orders that wait by their numbers, with their meters and what stops them.
+type Armed = BTreeMap<i64, (MeterId, oneshot::Sender<()>)>;
 
 /// An order as somebody gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,7 +183,7 @@ impl Orders {
         let number = begun.map_err(OrderRefused::Limit)?;
         tracing::info!(number, meter = %order.meter, kind = order.kind.name(), "an order");
         let (stopper, stopped) = oneshot::channel();
-        lock(&self.armed).insert(number, stopper);
+        lock(&self.armed).insert(number, (order.meter, stopper));
         let run = Run {
             parts: Arc::clone(parts),
             number,
@@ -211,7 +211,7 @@ impl Orders {
     /// soon as the store takes it.
     pub async fn halt(&self, number: i64, who: &str) -> Result<bool, StoreError> {
         // Whoever takes it out of here has it: it is not sent any more.
-        let Some(stopper) = lock(&self.armed).remove(&number) else {
+        let Some((meter, stopper)) = lock(&self.armed).remove(&number) else {
             return Ok(false);
         };
         drop(stopper);
@@ -226,12 +226,10 @@ impl Orders {
             tracing::error!(%error, number, "that an order was stopped is not written yet");
             let (parts, stop) = (Arc::clone(&self.parts), self.stop.clone());
             let mut tasks = self.tasks.lock().await;
-            tasks.spawn(async move { write_end(&parts, number, end, stop).await });
+            tasks.spawn(async move { write_end(&parts, (number, meter), end, stop).await });
             return Err(error);
         }
-        if let Some(row) = orders.by_number(number)? {
-            self.parts.fleet.hub().send(Change::Meter(row.order.meter));
-        }
+        self.parts.fleet.hub().send(Change::Meter(meter));
         Ok(true)
     }
 
@@ -262,31 +260,16 @@ fn target(fleet: &Fleet, meter: MeterId) -> Option<MeterTarget> {
     })
 }
 
-/// Writes down what became of an order, again and again until the store takes it: as long as it is
-/// open, nobody can switch the meter. Where the head end is stopped before, the next start tells
-/// that nothing is known of it.
+/// Writes down what became of an order: as long as it is open, nobody can switch the meter.
 async fn write_end(
     parts: &OrderParts,
-    number: i64,
+    (number, meter): (i64, MeterId),
     end: MeterOrderEnd,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let (mut pause, longest) = WRITE_AGAIN;
-    loop {
-        let stopping = *stop.borrow();
-        let Err(error) = parts.store.orders().close(number, end.clone()).await else {
-            return;
-        };
-        tracing::error!(%error, number, "what became of an order is not written");
-        if stopping || matches!(error, StoreError::Closed) {
-            return;
-        }
-        tokio::select! {
-            // Once more before the end.
-            _ = stop.wait_for(|stop| *stop) => {}
-            () = sleep(pause) => pause = (pause * 2).min(longest),
-        }
-    }
+    let close = || parts.store.orders().close(number, end.clone());
+    journal::write_end("an order", number, close, stop).await;
+    parts.fleet.hub().send(Change::Meter(meter));
 }
 
 /// One order on its way.
@@ -313,7 +296,7 @@ impl Run {
         self,
         wait: Duration,
         stopped: oneshot::Receiver<()>,
-        armed: Arc<Mutex<BTreeMap<i64, oneshot::Sender<()>>>>,
+        armed: Arc<Mutex<Armed>>,
         mut stop: watch::Receiver<bool>,
     ) {
         let stopping = tokio::select! {
@@ -333,9 +316,7 @@ impl Run {
         };
         let outcome = end.outcome.name();
         tracing::info!(number = self.number, meter = %self.order.meter, outcome, "an order ended");
-        write_end(&self.parts, self.number, end, stop).await;
-        let hub = self.parts.fleet.hub();
-        hub.send(Change::Meter(self.order.meter));
+        write_end(&self.parts, (self.number, self.order.meter), end, stop).await;
     }
 
     fn end(&self, outcome: MeterOrderOutcome, answer: String) -> MeterOrderEnd {

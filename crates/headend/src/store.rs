@@ -27,7 +27,7 @@ use model::{
     BreakerState, Event, Feeder, Interval, LogicalDeviceName, MeterId, Phase, Place, Timestamp,
 };
 
-pub use drills::{DrillEnd, DrillOutcome, DrillRow, DrillTables, NewDrill};
+pub use drills::{DrillEnd, DrillOutcome, DrillRow, DrillTables, NewDrill, TIMELINES_KEPT};
 pub use fences::{FenceTables, SavedFence};
 pub use model::block::{CHANNELS_MAX, CodecError, DayRows, Put, Row, SLOTS_MAX};
 pub use orders::{

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -16,9 +17,9 @@ use super::outlets::{Body, reason};
 use super::session::OPERATOR;
 use crate::calendar::rfc3339;
 use crate::drills::{
-    CUT_S, DrillRefused, DrillSetup, DrillSummary, EVERY, LEAD, Running, TAIL, Timeline,
+    CUT_S, DrillRefused, DrillSetup, DrillSummary, EVERY, LEAD, Phase, Running, TAIL, Timeline,
 };
-use crate::store::{DrillOutcome, DrillRow, NewDrill};
+use crate::store::{DrillRow, NewDrill, StoreError};
 
 /// Drills that are told of a meter.
 const HISTORY: u32 = 20;
@@ -40,27 +41,32 @@ pub(crate) struct DrillsView {
 /// One drill.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DrillView {
+    /// Its number in the journal.
     number: i64,
-    /// When it was asked for, and by whom.
+    /// When it was asked for.
     #[schema(format = DateTime)]
     t: String,
+    /// Who asked for it.
     who: String,
+    /// Why.
     reason: String,
     /// The link that was asked for, by one of its ends; null: one on the path in use.
     #[schema(example = "2-ff00:0:211#1")]
     link: Option<String>,
     /// One of loud (its routers report what they cannot send on), silent.
     how: &'static str,
+    /// After how many seconds the link is mended.
     mend_after_s: u16,
     /// One of waiting (for its turn at the meter), steady (nothing is cut yet), cut, mended, done,
     /// stopped, failed, cut_off (the head end stopped).
     state: &'static str,
     /// What became of it, in a sentence; null as long as it is under way.
     answer: Option<String>,
+    /// When it ended; null as long as it is under way.
     #[schema(format = DateTime)]
     ended: Option<String>,
     summary: DrillSummary,
-    /// The readings; null in lists.
+    /// The readings, of a meter's last 50 drills; empty of older ones, null in lists.
     timeline: Option<Timeline>,
 }
 
@@ -77,8 +83,9 @@ pub(crate) struct DrillLinksView {
     chosen: Option<String>,
     /// Milliseconds between two readings.
     every_ms: u64,
-    /// Seconds that are read before the cut, and after the link is mended.
+    /// How long is read before the cut, in seconds.
     lead_s: u64,
+    /// How long is read after the link is mended, in seconds.
     tail_s: u64,
     /// The longest time that a link may be cut, in seconds.
     mend_after_s_max: u16,
@@ -87,9 +94,10 @@ pub(crate) struct DrillLinksView {
 /// A link of the simulated network.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DrillLinkView {
-    /// Its two ends; either names it.
+    /// One of its ends, which names it.
     #[schema(example = "2-ff00:0:211#1")]
     link: String,
+    /// Its other end, which names it as well.
     to: String,
     /// How long a packet takes one way, as its ASes say.
     latency_ms: u64,
@@ -143,6 +151,7 @@ pub(crate) struct DrillQuery {
         (status = 400, description = "Not understood", body = ErrorBody),
         (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 404, description = "No such meter", body = ErrorBody),
+        (status = 503, description = "The store failed", body = ErrorBody),
     ))]
 pub(super) async fn drill(
     State(app): State<Arc<App>>,
@@ -160,32 +169,46 @@ pub(super) async fn drill(
             running.filter(|it| it.number == row.number && row.end.is_none())
         };
         let number = query.number.or_else(|| rows.first().map(|row| row.number));
-        let shown = rows.iter().find(|row| Some(row.number) == number);
+        let shown = match number {
+            Some(number) => app.drills.by_number(id, number)?,
+            None => None,
+        };
+        let shown = shown.map(|row| view(&row, under_way(&row), true));
+        let drills = rows.iter().map(|row| view(row, under_way(row), false));
         Ok(Json(DrillsView {
             why_not: (!app.drills.is_configured()).then_some(NO_CONTROL),
-            shown: shown.map(|row| view(row, under_way(row), true)),
-            drills: rows
-                .iter()
-                .map(|row| view(row, under_way(row), false))
-                .collect(),
+            shown: shown.transpose()?,
+            drills: drills.collect::<Result<_, _>>()?,
         }))
     })
     .await
 }
 
-fn view(row: &DrillRow, running: Option<&Running>, with_timeline: bool) -> DrillView {
-    let timeline = match (&row.end, running) {
+/// Takes JSON from the journal.
+fn kept<T: DeserializeOwned>(text: Option<&String>) -> Result<Option<T>, StoreError> {
+    let read = text.map(|text| serde_json::from_str(text)).transpose();
+    read.map_err(|error| {
+        tracing::error!(%error, "what readings of a drill went through is damaged");
+        StoreError::DamagedValue("drill")
+    })
+}
+
+fn view(
+    row: &DrillRow,
+    running: Option<&Running>,
+    with_timeline: bool,
+) -> Result<DrillView, StoreError> {
+    let (timeline, summary) = match (&row.end, running) {
         (Some(end), _) => {
-            let text = end.timeline.as_deref();
-            let read = text.and_then(|text| serde_json::from_str(text).ok());
-            read.unwrap_or_default()
+            let timeline: Option<Timeline> = kept(end.timeline.as_ref())?;
+            (timeline.unwrap_or_default(), kept(end.summary.as_ref())?)
         }
-        (None, Some(running)) => running.timeline.clone(),
-        (None, None) => Timeline::default(),
+        (None, Some(running)) => (running.timeline.clone(), None),
+        (None, None) => (Timeline::default(), None),
     };
     let end = row.end.as_ref();
     let drill = &row.drill;
-    DrillView {
+    Ok(DrillView {
         number: row.number,
         t: rfc3339(drill.at),
         who: drill.who.clone(),
@@ -196,14 +219,14 @@ fn view(row: &DrillRow, running: Option<&Running>, with_timeline: bool) -> Drill
         state: match (end, running) {
             (Some(end), _) => end.outcome.name(),
             (None, Some(running)) => running.phase.name(),
-            // Its end could not be written down.
-            (None, None) => DrillOutcome::CutOff.name(),
+            // It is written down, and is about to begin.
+            (None, None) => Phase::Waiting.name(),
         },
         answer: end.map(|end| end.answer.clone()),
         ended: end.map(|end| rfc3339(end.at)),
-        summary: timeline.summary(),
+        summary: summary.unwrap_or_else(|| timeline.summary()),
         timeline: with_timeline.then_some(timeline),
-    }
+    })
 }
 
 /// The links of the simulated network that paths to a meter cross. Nothing is sent to the meter.
@@ -280,13 +303,18 @@ pub(super) async fn begin(
     // Whoever goes away now leaves a drill that is either not written or carried out.
     let drills = Arc::clone(&app.drills);
     let begun = tokio::spawn(async move { drills.begin(new).await });
-    let running = begun.await.unwrap_or(Err(DrillRefused::Stopping))?;
+    let begun = begun.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a drill did not begin");
+        Err(DrillRefused::Stopping)
+    });
+    let running = begun?;
     let row = DrillRow {
         number: running.number,
         drill: running.drill.clone(),
         end: None,
     };
-    Ok((StatusCode::ACCEPTED, Json(view(&row, Some(&running), true))))
+    let view = view(&row, Some(&running), true)?;
+    Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
 /// Ends the drill at a meter early. Its link is mended; the drill has ended when it says so.

@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 pub struct Timeline {
     /// The time between two readings, in milliseconds.
     pub every_ms: u32,
-    /// The link that was cut, by its two ends.
+    /// The link that was cut, by one of its ends.
     #[schema(example = "2-ff00:0:211#1")]
     pub link: Option<String>,
-    /// See `link`.
+    /// The other end of that link.
     pub to: Option<String>,
     /// When the link was cut.
     pub cut_ms: Option<u32>,
@@ -66,9 +66,9 @@ pub struct DrillSummary {
     pub retried: u32,
     /// What half of the readings before the cut took at most, in milliseconds.
     pub usual_ms: Option<f64>,
-    /// The longest time without an answer, and when it began.
+    /// The longest time without an answer, in milliseconds.
     pub gap_ms: Option<f64>,
-    /// See `gap_ms`.
+    /// When that began, in milliseconds since the first reading was due.
     pub gap_from_ms: Option<f64>,
     /// The number of the path before the cut.
     pub from: Option<u16>,

@@ -4,32 +4,52 @@ use model::{MeterId, Timestamp};
 
 use super::{Pending, StoreError};
 
-/// Storage of drills. Nothing is ever taken out.
+/// Storage of drills. No row is ever taken out; of each meter the last [`TIMELINES_KEPT`] timelines
+/// are kept.
 pub trait DrillTables: Send + Sync {
     /// Writes a drill down before anything is done about it, and returns its number.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails: nothing is written then.
     fn begin(&self, drill: NewDrill) -> Pending<i64>;
 
     /// Writes down what became of a drill. What is written once stays.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails: the drill is open then.
     fn close(&self, number: i64, end: DrillEnd) -> Pending<()>;
 
     /// Ends the drills that a head end left open when it stopped, and returns how many they were.
-    fn interrupted(&self, at: Timestamp) -> Pending<usize>;
-
-    /// Returns the drills of a meter, the newest first and at most `limit`.
     ///
     /// # Errors
-    /// [`StoreError`] where the disk fails.
+    /// [`StoreError`] where the disk fails: they are open then.
+    fn interrupted(&self, at: Timestamp) -> Pending<usize>;
+
+    /// Returns a drill of a meter with its timeline, where that is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails, or what it holds is damaged.
+    fn by_number(&self, meter: MeterId, number: i64) -> Result<Option<DrillRow>, StoreError>;
+
+    /// Returns the drills of a meter, the newest first and at most `limit`, without timelines; but
+    /// with those of which no summary is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails, or what it holds is damaged.
     fn list(&self, meter: MeterId, limit: u32) -> Result<Vec<DrillRow>, StoreError>;
 }
+
+/// How many timelines of a meter are kept: each has up to some 200 kB.
+pub const TIMELINES_KEPT: u32 = 50;
 
 /// A drill as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDrill {
     /// The meter that is read meanwhile.
     pub meter: MeterId,
-    /// When, and by whom.
+    /// When it was asked for.
     pub at: Timestamp,
-    /// See `at`.
+    /// Who asked for it.
     pub who: String,
     /// Why.
     pub reason: String,
@@ -84,7 +104,10 @@ pub struct DrillEnd {
     pub outcome: DrillOutcome,
     /// In a sentence.
     pub answer: String,
-    /// What readings went through, as JSON; none where the head end stopped.
+    /// What readings came to, as JSON; none where the head end stopped.
+    pub summary: Option<String>,
+    /// What readings went through, as JSON; none where the head end stopped, or where it is not kept
+    /// any more.
     pub timeline: Option<String>,
     /// When.
     pub at: Timestamp,

@@ -5,7 +5,9 @@ use rusqlite::{Row as SqlRow, params};
 
 use super::SqliteStore;
 use super::read::{id, number};
-use crate::store::{DrillEnd, DrillOutcome, DrillRow, DrillTables, NewDrill, Pending, StoreError};
+use crate::store::{
+    DrillEnd, DrillOutcome, DrillRow, DrillTables, NewDrill, Pending, StoreError, TIMELINES_KEPT,
+};
 
 /// What is written of a drill that a head end left open.
 const LEFT: &str = "The head end stopped meanwhile. The network mends the link by itself after the \
@@ -35,19 +37,31 @@ impl DrillTables for SqliteStore {
 
     fn close(&self, number: i64, end: DrillEnd) -> Pending<()> {
         self.submit(move |writer| {
-            writer
-                .connection()
+            let connection = writer.connection();
+            connection
                 .prepare_cached(
-                    "UPDATE drill SET outcome = ?2, answer = ?3, timeline = ?4, ended = ?5
+                    "UPDATE drill SET outcome = ?2, answer = ?3, summary = ?4, timeline = ?5,
+                         ended = ?6
                      WHERE no = ?1 AND outcome IS NULL",
                 )?
                 .execute(params![
                     number,
                     end.outcome as u8,
                     end.answer,
+                    end.summary,
                     end.timeline,
                     end.at.millis(),
                 ])?;
+            connection
+                .prepare_cached(
+                    "UPDATE drill SET timeline = NULL
+                     WHERE meter = (SELECT meter FROM drill WHERE no = ?1)
+                         AND summary IS NOT NULL AND timeline IS NOT NULL
+                         AND no NOT IN (SELECT no FROM drill AS kept
+                             WHERE kept.meter = drill.meter AND kept.timeline IS NOT NULL
+                             ORDER BY kept.no DESC LIMIT ?2)",
+                )?
+                .execute(params![number, TIMELINES_KEPT])?;
             Ok(())
         })
     }
@@ -62,11 +76,23 @@ impl DrillTables for SqliteStore {
         })
     }
 
+    fn by_number(&self, meter: MeterId, number: i64) -> Result<Option<DrillRow>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT no, meter, at, who, reason, link, silent, mend_after, outcome, answer,
+                     summary, timeline, ended
+                 FROM drill WHERE meter = ?1 AND no = ?2",
+            )?;
+            let mut found = statement.query(params![self::number(meter), number])?;
+            found.next()?.map(drill).transpose()
+        })
+    }
+
     fn list(&self, meter: MeterId, limit: u32) -> Result<Vec<DrillRow>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT no, meter, at, who, reason, link, silent, mend_after, outcome, answer,
-                     timeline, ended
+                     summary, CASE WHEN summary IS NULL THEN timeline END, ended
                  FROM drill WHERE meter = ?1 ORDER BY no DESC LIMIT ?2",
             )?;
             let mut found = statement.query(params![number(meter), limit])?;
@@ -87,8 +113,9 @@ fn drill(row: &SqlRow<'_>) -> Result<DrillRow, StoreError> {
         Some(code) => Some(DrillEnd {
             outcome: DrillOutcome::from_code(code).ok_or_else(damaged)?,
             answer: row.get(9)?,
-            timeline: row.get(10)?,
-            at: Timestamp::from_millis(row.get(11)?),
+            summary: row.get(10)?,
+            timeline: row.get(11)?,
+            at: Timestamp::from_millis(row.get(12)?),
         }),
     };
     Ok(DrillRow {

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     ORDERS,
     FENCES,
     DRILLS,
+    SUMMARIES,
 ];
 
 // A concentrator is a device with a number among the meters' and of another kind: kind 1. `told`
@@ -179,6 +180,11 @@ CREATE TABLE drill(
     ended INTEGER
 ) STRICT;
 CREATE INDEX drill_meter ON drill(meter, no);
+";
+
+// What readings came to, as JSON: `timeline` goes of old drills.
+const SUMMARIES: &str = "
+ALTER TABLE drill ADD COLUMN summary TEXT;
 ";
 
 // Times: `at`-like columns in milliseconds since 1970 unless the name of the table says seconds:

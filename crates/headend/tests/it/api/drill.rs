@@ -6,24 +6,31 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use headend::store::{DrillEnd, DrillOutcome, NewDrill, Store as _, TIMELINES_KEPT};
+use model::{MeterId, Timestamp};
 use serde_json::{Value, json};
 use sim::scion::{Cut, End, Kind, Link, LinkState, METERS, Network, Topology};
 
+use super::Fixture;
 use super::fence::Site;
+use super::orders::Full;
 use crate::http::Events;
+use crate::support::{self as store, NOON, wait};
 
 const REASON: &str = "Drill of the quarter, case 88-205";
 const NEAR: &str = "2-ff00:0:211#1";
 const FAR: &str = "1-ff00:0:111#1";
 
-/// Serves the control of a network.
-fn control(network: &Arc<Network>) -> SocketAddr {
+/// Serves the control of a network, in which somebody else cuts a link before it is looked at for
+/// the second time.
+fn control(network: &Arc<Network>, meanwhile: Option<&'static str>) -> SocketAddr {
     fn told(network: &Network) -> Json<Value> {
         let link = |state: &LinkState| {
             let [link, to] = state.link.ends.map(|end| end.to_string());
@@ -51,8 +58,17 @@ fn control(network: &Arc<Network>) -> SocketAddr {
         network.cut(end(&order), None).unwrap();
         told(&network)
     };
+    let looks = Arc::new(AtomicUsize::new(0));
+    let look = move |State(network): Net| {
+        let look = looks.fetch_add(1, Ordering::SeqCst);
+        if let Some(link) = meanwhile.filter(|_| look == 1) {
+            let end = link.parse().unwrap();
+            network.cut(end, Some(Cut::Loud)).unwrap();
+        }
+        std::future::ready(told(&network))
+    };
     let routes = Router::new()
-        .route("/", get(async |State(network): Net| told(&network)))
+        .route("/", get(look))
         .route("/down", post(down))
         .route("/up", post(up))
         .with_state(Arc::clone(network));
@@ -65,6 +81,10 @@ fn control(network: &Arc<Network>) -> SocketAddr {
 }
 
 async fn start() -> Site {
+    start_with(None).await
+}
+
+async fn start_with(meanwhile: Option<&'static str>) -> Site {
     // A third link that no path to the meter crosses.
     let mut links = Topology::pair().links().to_vec();
     let end = |isd_as: &str, interface: &str| format!("{isd_as}#{interface}").parse::<End>();
@@ -77,7 +97,7 @@ async fn start() -> Site {
         latency: Duration::from_millis(1),
     });
     let at = |config: &mut headend::Config, network: &Arc<Network>| {
-        config.scion.drill_control = Some(control(network));
+        config.scion.drill_control = Some(control(network, meanwhile));
         // An order to switch waits for as long as a test may take.
         config.orders.armed_s = 3_600;
     };
@@ -88,16 +108,13 @@ fn is_cut(network: &Network) -> bool {
     network.links().iter().any(|link| link.cut.is_some())
 }
 
-/// Looks at the drill again and again, for two minutes at the most.
+/// Looks at the drill again and again.
 async fn until(site: &Site, path: &str, reached: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..12_000 {
+    super::until("the drill gets there", async || {
         let shown = site.json(path).await["shown"].clone();
-        if reached(&shown) {
-            return shown;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("not within two minutes: {}", site.json(path).await["shown"]);
+        reached(&shown).then_some(shown)
+    })
+    .await
 }
 
 fn order(link: Option<&str>, how: &str, seconds: u16) -> Value {
@@ -257,6 +274,62 @@ async fn a_link_is_mended_whoever_ends_the_drill() {
     site.head_end.stop().await;
 }
 
+/// Somebody else's cut is neither replaced by ours nor mended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_somebody_cuts_meanwhile_is_left_to_him() {
+    let site = start_with(Some(NEAR)).await;
+    let path = format!("/api/v1/meters/{}/drill", site.id(1).await);
+    let named = order(Some(FAR), "silent", 1);
+    let begun = site.ask("POST", &path, &named).await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let failed = until(&site, &path, |drill| !drill["ended"].is_null()).await;
+    assert_eq!(
+        (&failed["state"], &failed["answer"]),
+        (
+            &json!("failed"),
+            &json!("Somebody has cut the link meanwhile. Nothing was cut by this drill.")
+        )
+    );
+    let links = site.network.links();
+    let cut: Vec<_> = links.iter().filter(|it| it.cut.is_some()).collect();
+    assert_eq!(cut.len(), 1);
+    assert_eq!(
+        (cut[0].cut, cut[0].mends.is_some()),
+        (Some(Cut::Loud), false)
+    );
+    site.head_end.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_drill_that_could_not_be_written_is_written_once_the_store_takes_it() {
+    let site = start().await;
+    let path = format!("/api/v1/meters/{}/drill", site.id(1).await);
+    let begun = site.ask("POST", &path, &order(None, "loud", 60)).await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    until(&site, &path, |drill| drill["state"] == "cut").await;
+    let full = Full::new(&site.folder, "drill");
+    let stop = format!("{path}/stop");
+    assert_eq!(site.ask("POST", &stop, &Value::Null).await.status, 202);
+    let mended = until(&site, &path, |drill| drill["state"] == "mended").await;
+    assert!(!is_cut(&site.network));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // It is under way still, with all that is known of it, and no other one begins.
+    let shown = site.json(&path).await["shown"].clone();
+    assert_eq!(
+        (&shown["state"], &shown["ended"], &shown["timeline"]),
+        (&json!("mended"), &Value::Null, &mended["timeline"])
+    );
+    let other = site.ask("POST", &path, &order(None, "loud", 1)).await;
+    assert_eq!(other.code(), "drill_under_way");
+    drop(full);
+    let ended = until(&site, &path, |drill| !drill["ended"].is_null()).await;
+    assert_eq!(
+        (&ended["state"], &ended["timeline"]),
+        (&json!("stopped"), &mended["timeline"])
+    );
+    site.head_end.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_stands_against_a_drill_is_said_and_nothing_is_cut() {
     let site = start().await;
@@ -351,4 +424,116 @@ async fn without_a_simulated_network_there_is_no_drill() {
         (409, "control_failed".to_owned())
     );
     site.head_end.stop().await;
+}
+
+/// A drill as it ended, with what readings came to.
+fn ended(readings: u32) -> DrillEnd {
+    let summary = json!({ "readings": readings, "lost": 0, "retried": 0 });
+    let reading =
+        json!({ "due_ms": 0, "asked_ms": 0, "sent": 1, "anew": false, "latency_ms": 1.5 });
+    let timeline = json!({ "every_ms": 100, "paths": [], "readings": [reading] });
+    DrillEnd {
+        outcome: DrillOutcome::Done,
+        answer: String::new(),
+        summary: Some(summary.to_string()),
+        timeline: Some(timeline.to_string()),
+        at: Timestamp::from_secs(NOON + 1),
+    }
+}
+
+fn new_drill(meter: MeterId) -> NewDrill {
+    NewDrill {
+        meter,
+        at: Timestamp::from_secs(NOON),
+        who: "operator".to_owned(),
+        reason: REASON.to_owned(),
+        link: None,
+        silent: true,
+        mend_after_s: 5,
+    }
+}
+
+#[test]
+fn the_last_timelines_of_a_meter_are_kept_and_all_rows() {
+    let site = store::Site::new();
+    let (meter, other) = (site.enrol(1), site.enrol(2));
+    let drills = site.store.drills();
+    let close = |meter, end: &DrillEnd| {
+        let number = wait(drills.begin(new_drill(meter))).unwrap();
+        wait(drills.close(number, end.clone())).unwrap();
+        number
+    };
+    // As one was kept before there were summaries.
+    let old = DrillEnd {
+        summary: None,
+        ..ended(1)
+    };
+    let oldest = close(meter, &old);
+    let first = close(meter, &ended(7));
+    let others = close(other, &ended(8));
+    for number in 1..TIMELINES_KEPT {
+        close(meter, &ended(number));
+    }
+    let timeline = |meter, number| {
+        let row = drills.by_number(meter, number).unwrap().unwrap();
+        row.end.unwrap().timeline
+    };
+    assert_eq!(timeline(meter, first), ended(7).timeline);
+    let last = close(meter, &ended(9));
+    assert_eq!(timeline(meter, first), None);
+    assert_eq!(timeline(meter, first + 2), ended(1).timeline);
+    assert_eq!(timeline(meter, last), ended(9).timeline);
+    assert_eq!(timeline(other, others), ended(8).timeline);
+    assert_eq!(timeline(meter, oldest), old.timeline);
+    assert_eq!(drills.by_number(other, first).unwrap(), None);
+    // Lists have what readings came to, and not the readings.
+    let rows = drills.list(meter, 100).unwrap();
+    assert_eq!(rows.len(), usize::try_from(TIMELINES_KEPT).unwrap() + 2);
+    let ends: Vec<_> = rows.into_iter().map(|row| row.end.unwrap()).collect();
+    let (last, before) = ends.split_last().unwrap();
+    assert_eq!(*last, old);
+    assert!(before.iter().all(|end| end.timeline.is_none()));
+    assert_eq!(before.last().unwrap().summary, ended(7).summary);
+}
+
+#[tokio::test]
+async fn a_drill_is_shown_by_its_number_however_old_it_is() {
+    let fixture = Fixture::start_with(|config| config.collector.enabled = false).await;
+    let id = fixture.id(1).await;
+    let drills = fixture.head_end.store().drills();
+    for number in 1..=25 {
+        let begun = drills.begin(new_drill(id.parse().unwrap())).await;
+        drills.close(begun.unwrap(), ended(number)).await.unwrap();
+    }
+    let path = format!("/api/v1/meters/{id}/drill");
+    let told = fixture.json(&format!("{path}?number=2")).await;
+    assert_eq!(
+        (
+            &told["shown"]["number"],
+            &told["shown"]["summary"]["readings"],
+            told["shown"]["timeline"]["readings"]
+                .as_array()
+                .unwrap()
+                .len()
+        ),
+        (&json!(2), &json!(2), 1)
+    );
+    let rows = told["drills"].as_array().unwrap();
+    assert_eq!(rows.len(), 20);
+    assert_eq!(rows[0]["summary"]["readings"], 25);
+    // One that was written down a moment ago is about to begin.
+    drills.begin(new_drill(id.parse().unwrap())).await.unwrap();
+    let told = fixture.json(&path).await;
+    assert_eq!(
+        (&told["shown"]["number"], &told["shown"]["state"]),
+        (&json!(26), &json!("waiting"))
+    );
+    // What is damaged is said to be, and not that nothing was read.
+    let damaged = DrillEnd {
+        timeline: Some("{".to_owned()),
+        ..ended(1)
+    };
+    drills.close(26, damaged).await.unwrap();
+    assert_eq!(fixture.get(&path).await.status, 503);
+    fixture.head_end.stop().await;
 }

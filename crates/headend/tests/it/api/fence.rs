@@ -33,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// A head end with a meter over SCION, and one that is not.
 pub(super) struct Site {
     config: Config,
-    folder: TempDir,
+    pub(super) folder: TempDir,
     pub(super) head_end: HeadEnd,
     pub(super) token: String,
     pub(super) network: Arc<Network>,
@@ -275,24 +275,18 @@ async fn a_broadcast_keeps_to_the_fence_that_was_saved() {
     network.forget();
     let mut sender = access.broadcast(&target).await.unwrap();
     sender.tell(wire::block(0, b"content")).await.unwrap();
-    let packets = || {
-        network
-            .links()
-            .iter()
-            .map(|it| it.counters.packets)
-            .collect()
+    let packets = || -> Vec<u64> {
+        let links = network.links();
+        links.iter().map(|it| it.counters.packets).collect()
     };
-    for _ in 0..6_000 {
-        let packets: Vec<u64> = packets();
+    until("it comes to the link within the fence", async || {
+        let packets = packets();
         assert_eq!(packets[0], 0, "{packets:?}");
-        if packets[1] > 0 {
-            // With others it would share no broadcast whose fence may be another.
-            assert_eq!(access.broadcast_key(&target), None);
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("nothing came to any link within a minute");
+        (packets[1] > 0).then_some(())
+    })
+    .await;
+    // With others it would share no broadcast whose fence may be another.
+    assert_eq!(access.broadcast_key(&target), None);
 }
 
 /// Fences are looked at several at once, so that one daemon that does not answer holds up few, and
@@ -315,15 +309,12 @@ async fn fences_are_looked_at_several_at_once_and_bounded() {
         config.collector.enabled = false;
     })
     .await;
-    for _ in 0..6_000 {
-        if fixture.meters.made.load(Ordering::SeqCst) == 24 {
-            assert_eq!(fixture.meters.most.load(Ordering::SeqCst), 8);
-            fixture.head_end.stop().await;
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("not all fences were looked at within a minute");
+    until("all fences are looked at", async || {
+        (fixture.meters.made.load(Ordering::SeqCst) == 24).then_some(())
+    })
+    .await;
+    assert_eq!(fixture.meters.most.load(Ordering::SeqCst), 8);
+    fixture.head_end.stop().await;
 }
 
 async fn reopened(data: &Path) -> SqliteStore {

@@ -30,6 +30,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::live::next;
 use super::{Fixture, Operator, started, until};
 use crate::fake::FakeClock;
 use crate::http::{Events, request};
@@ -756,17 +757,19 @@ async fn an_order_that_waits_can_be_stopped_and_there_is_one_at_a_time() {
     fixture.head_end.stop().await;
 }
 
-/// The store's disk takes no end of an order until this is dropped.
-struct Full(rusqlite::Connection);
+/// The store's disk takes no end of what stands in a table until this is dropped.
+pub(super) struct Full(rusqlite::Connection);
 
 impl Full {
-    fn new(folder: &TempDir) -> Self {
+    pub(super) fn new(folder: &TempDir, table: &str) -> Self {
         let path = folder.path().join("data/headend.sqlite");
         let connection = rusqlite::Connection::open(path).unwrap();
         connection.busy_timeout(Duration::from_secs(60)).unwrap();
-        let full = "CREATE TRIGGER full BEFORE UPDATE OF outcome ON meter_order
-                    BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
-        connection.execute_batch(full).unwrap();
+        let full = format!(
+            "CREATE TRIGGER full BEFORE UPDATE OF outcome ON {table}
+             BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        );
+        connection.execute_batch(&full).unwrap();
         Self(connection)
     }
 }
@@ -786,7 +789,7 @@ async fn an_end_that_could_not_be_written_is_written_once_the_store_takes_it() {
     .await;
     let id = fixture.id(1).await;
     let path = format!("/api/v1/meters/{id}/orders");
-    let full = Full::new(&fixture.folder);
+    let full = Full::new(&fixture.folder, "meter_order");
     let given = fixture.operator().post(&path, &disconnect(NOW)).await;
     assert_eq!(given.status, 202, "{}", given.text());
     // The conversation about it is over; what became of it is not on the disk.
@@ -821,17 +824,16 @@ async fn a_stop_that_could_not_be_written_is_written_later_and_holds_meanwhile()
     let path = format!("/api/v1/meters/{id}/orders");
     let given = fixture.operator().post(&path, &disconnect(NOW)).await;
     assert_eq!(given.status, 202, "{}", given.text());
-    let full = Full::new(&fixture.folder);
+    let full = Full::new(&fixture.folder, "meter_order");
     let stop = fixture.ask("/api/v1/orders/1/stop", &[]).await;
     assert_eq!(stop.status, 503, "{}", stop.text());
-    drop(full);
-    let order = until("its end", async || {
-        let order = fixture.json("/api/v1/orders/1").await;
-        (!order["ended"].is_null()).then_some(order)
-    })
-    .await;
-    assert_eq!(order["state"], "stopped", "{order}");
     assert_eq!(fixture.meters.opened.load(Ordering::SeqCst), 0);
+    // Who looks is told once it is written.
+    let mut events = fixture.follow(&format!("meter:{id}"), None).await.unwrap();
+    drop(full);
+    assert_eq!(next(&mut events, "meter").await.data["id"], id);
+    let order = fixture.json("/api/v1/orders/1").await;
+    assert_eq!(order["state"], "stopped", "{order}");
     fixture.head_end.stop().await;
 }
 
