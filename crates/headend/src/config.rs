@@ -315,7 +315,7 @@ impl MediaConfig {
         }
     }
 
-    fn all(&self) -> [MediumConfig; 4] {
+    pub(crate) fn all(&self) -> [MediumConfig; 4] {
         [self.s_fsk, self.prime, self.g3, self.hdlc]
     }
 }

@@ -23,7 +23,9 @@ use crate::store::Enrolment;
 pub struct Lines {
     media: MediaConfig,
     at_once_max: usize,
-    said: RwLock<BTreeMap<String, Said>>,
+    /// By endpoint, each with the number of its last change.
+    said: RwLock<BTreeMap<String, (u64, Said)>>,
+    /// The number of the last change of all.
     changed: watch::Sender<u64>,
 }
 
@@ -94,7 +96,7 @@ impl Lines {
             .concentrator
             .iter()
             .filter(|it| it.device().is_some());
-        let said = watched.map(|it| (it.endpoint.clone(), Said::NotYet));
+        let said = watched.map(|it| (it.endpoint.clone(), (0, Said::NotYet)));
         Self {
             media: *media,
             at_once_max: *endpoint_concurrency,
@@ -126,13 +128,14 @@ impl Lines {
 
     fn change(&self, endpoint: &str, to: impl FnOnce(Option<&Said>) -> Option<Said>) {
         let mut all = self.said.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(said) = to(all.get(endpoint)) else {
+        let Some(said) = to(all.get(endpoint).map(|(_, said)| said)) else {
             return;
         };
-        all.insert(endpoint.to_owned(), said);
-        drop(all);
-        self.changed
-            .send_modify(|times| *times = times.wrapping_add(1));
+        // Under the lock: who hears of a number finds all changes up to it.
+        self.changed.send_modify(|last| {
+            *last = last.wrapping_add(1);
+            all.insert(endpoint.to_owned(), (*last, said));
+        });
     }
 
     /// Returns what tells that a meter may have come to hang elsewhere.
@@ -140,23 +143,39 @@ impl Lines {
         self.changed.subscribe()
     }
 
+    /// Tells which endpoints changed behind change `seen`, and the number of the last change.
+    pub fn changed_since(&self, seen: u64) -> (Vec<String>, u64) {
+        let all = self.said.read().unwrap_or_else(PoisonError::into_inner);
+        let later = all.iter().filter(|(_, (at, _))| *at > seen);
+        let later = later.map(|(endpoint, _)| endpoint.clone()).collect();
+        (later, *self.changed.borrow())
+    }
+
+    /// Returns those ways of an endpoint that a concentrator is at of which something is or will be
+    /// known.
+    pub fn watched<'e>(&self, endpoint: &'e str) -> Vec<&'e str> {
+        let all = self.said.read().unwrap_or_else(PoisonError::into_inner);
+        let ways = endpoint.split_whitespace();
+        ways.filter(|way| all.contains_key(*way)).collect()
+    }
+
     /// Tells how a meter is to be asked: as its segment wants it; where a concentrator does not say
     /// at which segment the meter is, as the slowest of its segments wants it.
     pub fn pace(&self, meter: &Enrolment) -> Pace {
         let all = self.said.read().unwrap_or_else(PoisonError::into_inner);
         let mut slowest = Pace::default();
-        for way in meter.endpoint.split_whitespace() {
-            match all.get(way) {
+        let mut is_open = false;
+        for (way, place) in meter.endpoint.split_whitespace().zip(0_u32..) {
+            // Of several concentrators before a meter each has segments of its own.
+            let first = place.saturating_mul(1 << 16).saturating_add(1);
+            let line = |number: u16| first.saturating_add(number.into());
+            match all.get(way).map(|(_, said)| said) {
                 None | Some(Said::Nothing) => {}
-                Some(Said::NotYet) => {
-                    let mut slow = self.of(Some(self.media.s_fsk), 0);
-                    slow.line.at_once = 0;
-                    slowest = slowest.or_slower(slow);
-                }
+                Some(Said::NotYet) => is_open = true,
                 Some(Said::Segments { media, saps }) => {
                     let medium = |number| self.media.of(media.get(number).map(String::as_str));
                     if let Some(number) = saps.get(&meter.server) {
-                        return self.of(medium(number), number.saturating_add(1));
+                        return self.of(medium(number), line(*number));
                     }
                     for number in media.keys() {
                         slowest = slowest.or_slower(self.of(medium(number), 0));
@@ -164,10 +183,18 @@ impl Lines {
                 }
             }
         }
+        if is_open {
+            // One that was not looked at may have it: then it waits for that look.
+            let media = self.media.all().into_iter();
+            slowest = media.fold(slowest, |slowest, medium| {
+                slowest.or_slower(self.of(Some(medium), 0))
+            });
+            slowest.line.at_once = 0;
+        }
         slowest
     }
 
-    fn of(&self, medium: Option<MediumConfig>, number: u16) -> Pace {
+    fn of(&self, medium: Option<MediumConfig>, number: u32) -> Pace {
         let at_once = medium.map_or(self.at_once_max, |it| it.at_once);
         Pace {
             line: Line {
@@ -221,7 +248,7 @@ mod tests {
         }
     }
 
-    fn at_once(lines: &Lines, endpoint: &str, server: u16) -> (u16, usize) {
+    fn at_once(lines: &Lines, endpoint: &str, server: u16) -> (u32, usize) {
         let Line { number, at_once } = lines.pace(&meter(endpoint, server)).line;
         (number, at_once)
     }
@@ -266,11 +293,33 @@ mod tests {
         let both = format!("{HERE} {THERE}");
         lines.told(HERE, &[]);
         lines.told(THERE, &[segment(0, "s-fsk", &[256])]);
-        assert_eq!(at_once(&lines, &both, 256), (1, 2));
-        // They change over.
+        assert_eq!(at_once(&lines, &both, 256), (65_537, 2));
+        // They change over: segment 0 of one is not segment 0 of the other.
         lines.told(HERE, &[segment(0, "s-fsk", &[256])]);
         lines.told(THERE, &[]);
         assert_eq!(at_once(&lines, &both, 256), (1, 2));
+    }
+
+    #[test]
+    fn a_meter_with_two_ways_waits_for_a_look_at_both() {
+        let text = format!(
+            "[collector.media.g3]\nat_once = 4\nanswer_s = 900\ntimeout_s = 1800\nspan_days = 2\n\
+             [[concentrator]]\nendpoint = \"{HERE}\"\n\
+             name = \"GWD1DC0000000001\"\n[[concentrator]]\nendpoint = \"{THERE}\"\n\
+             name = \"GWD1DC0000000002\"\n"
+        );
+        let lines = Lines::new(&toml::from_str(&text).unwrap());
+        let both = format!("{HERE} {THERE}");
+        let plain = Duration::from_secs(30);
+        let answer = |lines: &Lines| lines.pace(&meter(&both, 256)).answer(plain).as_secs();
+        // The slowest is that with the longest wait, whichever that is.
+        assert_eq!((at_once(&lines, &both, 256), answer(&lines)), ((0, 0), 900));
+        // One has another meter on that medium: the other one may still have this one.
+        lines.told(HERE, &[segment(0, "g3", &[257])]);
+        assert_eq!((at_once(&lines, &both, 256), answer(&lines)), ((0, 0), 900));
+        assert_eq!(at_once(&lines, &both, 257), (1, 4));
+        lines.silent(THERE);
+        assert_eq!((at_once(&lines, &both, 256), answer(&lines)), ((0, 4), 900));
     }
 
     #[test]
@@ -297,8 +346,17 @@ mod tests {
         lines.told(HERE, &[segment(0, "s-fsk", &[256])]);
         assert!(changes.has_changed().unwrap());
         changes.borrow_and_update();
+        let (changed, seen) = lines.changed_since(0);
+        assert_eq!(changed, [HERE]);
         lines.told(HERE, &[segment(0, "s-fsk", &[256])]);
         lines.silent(HERE);
         assert!(!changes.has_changed().unwrap());
+        lines.silent(THERE);
+        assert_eq!(
+            lines.changed_since(seen),
+            (vec![THERE.to_owned()], seen + 1)
+        );
+        let ways = format!("{THERE} tcp://10.0.0.3:4059 {HERE}");
+        assert_eq!(lines.watched(&ways), [THERE, HERE]);
     }
 }

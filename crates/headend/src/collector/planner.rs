@@ -46,7 +46,7 @@ pub struct Planned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Numbers it among the lines of its endpoint.
-    pub number: u16,
+    pub number: u32,
     /// Bounds how many of its meters are read at once, beside what bounds the endpoint; 0: none for
     /// now.
     pub at_once: usize,
@@ -139,7 +139,7 @@ struct Place {
 #[derive(Clone, Debug, Default)]
 struct Endpoint {
     /// Those with meters that wait or are read.
-    lines: BTreeMap<u16, Queue>,
+    lines: BTreeMap<u32, Queue>,
     running: usize,
     unreachable: bool,
     meters: usize,

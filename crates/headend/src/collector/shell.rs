@@ -1,6 +1,7 @@
 //! The shell around the planner: tasks, timeouts, the store.
 
 use dlms::cosem::Obis;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -230,8 +231,9 @@ impl Collector {
         let sealer = tokio::spawn(Arc::clone(&shared).seal_days(stop.clone()));
         // Before the meters are put in: what changes meanwhile is not to be missed.
         let mut lines = shared.fleet.lines().changes();
+        let (mut behind, mut seen) = (Behind::default(), *lines.borrow());
         if shared.config.enabled {
-            put_all(&mut planner, &shared);
+            behind = put_all(&mut planner, &shared);
         }
         while !*stop.borrow() {
             let now = shared.clock.now();
@@ -264,9 +266,9 @@ impl Collector {
                 Ok(()) = stop.changed() => {}
                 Some(order) = self.orders.recv() => match order {
                     Order::Read(meter) => drop(planner.ask(meter, shared.clock.now())),
-                    Order::Enrolled => put_all(&mut planner, &shared),
+                    Order::Enrolled => behind = put_all(&mut planner, &shared),
                 },
-                Ok(()) = lines.changed() => hang_all(&mut planner, &shared),
+                Ok(()) = lines.changed() => seen = hang(&mut planner, &shared, &behind, seen),
                 Some(joined) = tasks.join_next(), if !tasks.is_empty() => match joined {
                     Ok((meter, outcome)) => {
                         planner.finished(meter, outcome, shared.clock.now(), shared.random());
@@ -289,14 +291,23 @@ impl Collector {
     }
 }
 
-fn put_all(planner: &mut Planner, shared: &Shared) {
+/// Meters by the endpoints of the concentrators before them that are looked at.
+type Behind = BTreeMap<String, Vec<MeterId>>;
+
+fn put_all(planner: &mut Planner, shared: &Shared) -> Behind {
     let now = shared.clock.now();
+    let lines = shared.fleet.lines();
+    let mut behind = Behind::new();
     shared.fleet.with_meters(|meters| {
         for meter in meters.values() {
+            let (id, enrolment) = (meter.meter.id, &meter.meter.enrolment);
+            for way in lines.watched(&enrolment.endpoint) {
+                behind.entry(way.to_owned()).or_default().push(id);
+            }
             let planned = Planned {
-                meter: meter.meter.id,
-                endpoint: meter.meter.enrolment.endpoint.clone(),
-                line: shared.fleet.lines().pace(&meter.meter.enrolment).line,
+                meter: id,
+                endpoint: enrolment.endpoint.clone(),
+                line: lines.pace(enrolment).line,
                 failures: meter.state.failing.map_or(0, |failing| failing.attempts),
                 // After a stop, what was missed is collected at once as well.
                 is_new: meter
@@ -307,16 +318,21 @@ fn put_all(planner: &mut Planner, shared: &Shared) {
             planner.put(planned, now, shared.random());
         }
     });
+    behind
 }
 
-/// Tells the planner what each meter shares with others.
-fn hang_all(planner: &mut Planner, shared: &Shared) {
+/// Tells the planner what the meters behind those concentrators share with others that told
+/// something since; returns up to where that was looked at.
+fn hang(planner: &mut Planner, shared: &Shared, behind: &Behind, seen: u64) -> u64 {
     let lines = shared.fleet.lines();
+    let (changed, seen) = lines.changed_since(seen);
+    let moved = changed.iter().filter_map(|way| behind.get(way)).flatten();
     shared.fleet.with_meters(|meters| {
-        for meter in meters.values() {
+        for meter in moved.filter_map(|id| meters.get(id)) {
             planner.hang(meter.meter.id, lines.pace(&meter.meter.enrolment).line);
         }
     });
+    seen
 }
 
 impl Shared {

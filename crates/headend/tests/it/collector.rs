@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use headend::collector::{Collector, Leases};
 use headend::fleet::Fleet;
@@ -10,7 +11,7 @@ use headend::hub::Hub;
 use headend::store::{LOAD_PROFILE, Store};
 use headend::{Clock as _, Config};
 use link::{Entropy, SystemEntropy};
-use model::MeterId;
+use model::{MeterId, Timestamp};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,6 +24,7 @@ use crate::support::{NOON, Site, enrolment, rows, sweep, wait};
 struct Running {
     _folder: TempDir,
     store: Arc<dyn Store>,
+    fleet: Arc<Fleet>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -43,7 +45,7 @@ impl Running {
         let (collector, _) = Collector::new(
             Arc::clone(&store),
             Arc::new(FakeAccess(Arc::clone(meters))),
-            fleet,
+            Arc::clone(&fleet),
             Arc::<FakeClock>::clone(&meters.clock),
             Leases::default(),
             entropy,
@@ -53,6 +55,7 @@ impl Running {
         Self {
             _folder: folder,
             store,
+            fleet,
             stop,
             task: tokio::spawn(collector.run(stopped)),
         }
@@ -128,6 +131,37 @@ async fn a_meter_is_read_whose_concentrator_was_looked_at_meanwhile() {
     let entropy =
         |fleet: &Arc<Fleet>| -> Arc<dyn Entropy> { Arc::new(Meanwhile(Arc::clone(fleet))) };
     let running = Running::start(site, &config, &meters, entropy);
+    until("the meter is read", async || {
+        let states = running.store.states().unwrap();
+        states.get(&meter)?.reached
+    })
+    .await;
+    running.stop().await;
+}
+
+/// Each word of a concentrator reaches the meters that have it among their ways.
+#[tokio::test]
+async fn a_meter_with_two_ways_is_read_once_both_were_looked_at() {
+    const OTHER: &str = "tcp://127.0.0.1:4060";
+    let (site, meter) = site(|site, _| {
+        let mut two = enrolment(1);
+        two.endpoint.push(' ');
+        two.endpoint.push_str(OTHER);
+        wait(site.store.enrol(vec![two], Timestamp::from_secs(NOON))).unwrap();
+    })
+    .await;
+    let endpoint = enrolment(1).endpoint;
+    let one = |endpoint: &str, number: u32| {
+        format!("[[concentrator]]\nendpoint = \"{endpoint}\"\nname = \"GWD1DC000000000{number}\"\n")
+    };
+    let config: Config = toml::from_str(&(one(&endpoint, 1) + &one(OTHER, 2))).unwrap();
+    let meters = FakeMeters::new(FakeClock::at(NOON));
+    let running = Running::start(site, &config, &meters, |_| Arc::new(SystemEntropy));
+    let lines = Arc::clone(running.fleet.lines());
+    lines.silent(&endpoint);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(meters.opened.load(Ordering::SeqCst), 0);
+    lines.silent(OTHER);
     until("the meter is read", async || {
         let states = running.store.states().unwrap();
         states.get(&meter)?.reached

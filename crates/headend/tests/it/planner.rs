@@ -113,7 +113,7 @@ fn an_endpoint_takes_so_many_at_once_and_one_while_it_is_unreachable() {
     assert_eq!(start_all(&mut planner, at(2)).len(), 3);
 }
 
-const fn line(number: u16, at_once: usize) -> Line {
+const fn line(number: u32, at_once: usize) -> Line {
     Line { number, at_once }
 }
 
