@@ -102,7 +102,15 @@ impl Live {
             let mut answered = false;
             let pace = self.fleet.lines().pace(&target.enrolment);
             let limit = pace.association(self.answer);
-            let outcome = match bounded(limit, self.access.open(&target)).await {
+            // On a slow line an association takes minutes, and others do not wait for ours.
+            let opened = tokio::select! {
+                opened = bounded(limit, self.access.open(&target)) => opened,
+                () = lease.wanted() => {
+                    drop(lease);
+                    continue;
+                }
+            };
+            let outcome = match opened {
                 Ok(talk) => {
                     let is_wanted = || lease.is_wanted();
                     let limit = pace.answer(self.answer);

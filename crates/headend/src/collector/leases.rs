@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use model::MeterId;
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::sleep;
 
 /// Who may talk to a meter. Meters serve one association of a client at a time, so the collector
 /// and a live view take turns.
@@ -26,6 +28,9 @@ pub struct Lease {
     meter: MeterId,
     guard: Option<OwnedMutexGuard<()>>,
 }
+
+/// How often it is looked whether somebody waits.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl Leases {
     /// Waits for the right to talk to a meter.
@@ -53,6 +58,13 @@ impl Lease {
     /// Says whether somebody else waits for it.
     pub fn is_wanted(&self) -> bool {
         self.slot.asking.load(Ordering::Relaxed) > 1
+    }
+
+    /// Waits until somebody else waits for it.
+    pub async fn wanted(&self) {
+        while !self.is_wanted() {
+            sleep(LOOK).await;
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Fixture;
+use serde_json::json;
+
+use super::{Fixture, until};
 use crate::http::{Event, Events};
 
 impl Fixture {
@@ -70,14 +72,11 @@ async fn power_is_read_every_second_once_however_many_watch() {
     assert!(next(&mut one, "power").await.id > first.id);
     assert_eq!(fixture.meters.opened.load(Ordering::SeqCst), 1);
     drop((one, two));
-    for _ in 0..6_000 {
-        if fixture.meters.open.load(Ordering::SeqCst) == 0 {
-            fixture.head_end.stop().await;
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the association stayed open though nobody watches");
+    until("nobody watches, and the association ends", async || {
+        (fixture.meters.open.load(Ordering::SeqCst) == 0).then_some(())
+    })
+    .await;
+    fixture.head_end.stop().await;
 }
 
 #[tokio::test]
@@ -111,6 +110,34 @@ async fn the_collector_gets_its_turn_while_somebody_watches() {
     fixture.head_end.stop().await;
 }
 
+/// On a slow line an association may take half an hour.
+#[tokio::test]
+async fn an_order_does_not_wait_for_a_live_view_that_is_only_being_opened() {
+    let fixture = Fixture::start_with(|config| {
+        config.collector.enabled = false;
+        config.collector.timeout_s = 3_600;
+    })
+    .await;
+    let id = fixture.id(1).await;
+    // The first association that is being made is not there before another one is.
+    fixture.meters.together.store(2, Ordering::SeqCst);
+    let _events = fixture.follow(&format!("meter:{id}"), None).await.unwrap();
+    until("the live view opens", async || {
+        (fixture.meters.making.load(Ordering::SeqCst) == 1).then_some(())
+    })
+    .await;
+    let order = json!({ "kind": "read" });
+    let path = format!("/api/v1/meters/{id}/orders");
+    assert_eq!(fixture.post(&path, &order).await.status, 202);
+    let order = until("the order's end", async || {
+        let order = fixture.json("/api/v1/orders/1").await;
+        (!order["ended"].is_null()).then_some(order)
+    })
+    .await;
+    assert_eq!(order["state"], "done", "{order}");
+    fixture.head_end.stop().await;
+}
+
 #[tokio::test]
 async fn topics_and_streams_are_bounded() {
     let fixture = Fixture::start_with(|config| config.api.streams = 2).await;
@@ -126,14 +153,11 @@ async fn topics_and_streams_are_bounded() {
     let _two = fixture.follow("", None).await.unwrap();
     assert_eq!(fixture.follow("fleet", None).await.err(), Some(503));
     drop(one);
-    for _ in 0..6_000 {
-        if fixture.follow("fleet", None).await.is_ok() {
-            fixture.head_end.stop().await;
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("a closed stream kept its place");
+    until("a closed stream gives its place back", async || {
+        (fixture.follow("fleet", None).await.is_ok()).then_some(())
+    })
+    .await;
+    fixture.head_end.stop().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Evidence: self-agreement over real sockets: meters that answer from a formula are collected,
 //! and pages tell the formula's values.
 
-use super::{Fixture, PLACES};
+use super::{Fixture, PLACES, until};
 use crate::fake::{FakeMeters, HELD_S};
 use crate::http::request;
 use crate::support::{MIDNIGHT, NOON, paths};
@@ -258,15 +258,12 @@ async fn holes_are_named_and_totals_come_from_the_registers() {
     assert_eq!(meter["gaps"]["oldest"], "2026-11-20T01:30:00Z");
     // The next collection asks for it, and learns that the meter does not hold it.
     fixture.clock.set(NOON + 60);
-    for _ in 0..6_000 {
+    until("the meter is asked", async || {
         let profile = fixture.json(&path).await;
-        if profile["gaps"][0]["held_by_meter"] == false {
-            fixture.head_end.stop().await;
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("the meter was not asked within a minute");
+        (profile["gaps"][0]["held_by_meter"] == false).then_some(())
+    })
+    .await;
+    fixture.head_end.stop().await;
 }
 
 #[tokio::test]
@@ -344,22 +341,20 @@ async fn gaps_are_filled_when_the_meter_has_the_rows_after_all() {
     // Time passes without a collection; then one brings all that was missed.
     fixture.clock.set(NOON + 6 * 3_600);
     let id = fixture.id(1).await;
-    for _ in 0..6_000 {
+    until("the gaps are filled", async || {
         let profile = fixture.json(&format!("/api/v1/meters/{id}/profile")).await;
         let intervals = profile["intervals"].as_array().unwrap();
-        if intervals.len() >= 72 && profile["gaps"] == serde_json::json!([]) {
-            let held = HELD_S / 900 + 6 * 4;
-            let list = fixture.json("/api/v1/meters?sort=meter").await;
-            assert_eq!(list["rows"][0]["read_permille"], 1_000);
-            let fleet = fixture.json("/api/v1/fleet").await;
-            let received = fleet["read_30d"]["received"].as_i64().unwrap();
-            assert!(received <= 3 * held && received > 0);
-            fixture.head_end.stop().await;
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("not filled within a minute");
+        let filled = intervals.len() >= 72 && profile["gaps"] == serde_json::json!([]);
+        filled.then_some(())
+    })
+    .await;
+    let held = HELD_S / 900 + 6 * 4;
+    let list = fixture.json("/api/v1/meters?sort=meter").await;
+    assert_eq!(list["rows"][0]["read_permille"], 1_000);
+    let fleet = fixture.json("/api/v1/fleet").await;
+    let received = fleet["read_30d"]["received"].as_i64().unwrap();
+    assert!(received <= 3 * held && received > 0);
+    fixture.head_end.stop().await;
 }
 
 #[tokio::test]
