@@ -13,6 +13,7 @@
 //! segment's number mixed with the codes before it. So a path that begins in
 //! the midst of a segment starts with the number as mixed up to there.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -31,11 +32,12 @@ pub const SEGMENTS: (&str, &str) = ("scion.endhost.v1.SegmentsService", "ListSeg
 /// Segments of one kind that are kept; further ones are left out.
 pub const MAX_SEGMENTS: usize = 128;
 
-/// Routers that are kept; further ones are left out.
+/// Routers that are kept, and interfaces of each; further ones are left out.
 const MAX_ROUTERS: usize = 256;
 
 /// Ways to put segments together that are tried; of what they give the
-/// [`MAX_PATHS`] with the fewest ASes are kept.
+/// [`MAX_PATHS`] with the fewest ASes are kept. Those that do not meet are not
+/// come across at all.
 const MAX_TRIED: usize = 4_096;
 
 /// A border router and the interfaces behind it.
@@ -131,6 +133,7 @@ fn router(octets: &[u8]) -> Result<Option<Router>, DaemonError> {
             _ => {}
         }
     }
+    interfaces.truncate(MAX_ROUTERS);
     Ok(address.map(|address| Router {
         isd_as: IsdAs::from_u64(isd_as),
         address,
@@ -186,44 +189,40 @@ impl Segments {
         let mut routes: Vec<Route> = Vec::new();
         let ups = pieces(&self.up, source, true);
         let downs = pieces(&self.down, destination, false);
-        let mut tried = 0;
-        let mut with = |pieces: &[Piece<'_>]| {
-            tried += 1;
-            let made = route(pieces, source, destination, routers);
-            if let Some(route) = made {
-                let known = route.path.fingerprint();
-                let known = |other: &Route| other.path.fingerprint() == known;
-                if !routes.iter().any(known) {
-                    routes.push(route);
-                }
+        // By where they begin, so that only what meets is put together.
+        let mut from_there: BTreeMap<IsdAs, Vec<&Option<Piece<'_>>>> = BTreeMap::new();
+        for down in &downs {
+            let begin = far(down.as_ref(), destination);
+            from_there.entry(begin).or_default().push(down);
+        }
+        let downs_from = |at: IsdAs| from_there.get(&at).into_iter().flatten().copied();
+        let mut cores: BTreeMap<IsdAs, Vec<(IsdAs, Piece<'_>)>> = BTreeMap::new();
+        for segment in &self.core {
+            for (from, to, piece) in Piece::both_ways(segment) {
+                cores.entry(from).or_default().push((to, piece));
             }
-            tried < MAX_TRIED
-        };
-        'all: for up in &ups {
-            for down in &downs {
-                let (from, to) = (far(up.as_ref(), source), far(down.as_ref(), destination));
-                let ends = [up.clone(), down.clone()];
-                if from == to {
-                    let pieces: Vec<_> = ends.into_iter().flatten().collect();
-                    if !with(&pieces) {
-                        break 'all;
-                    }
-                    continue;
-                }
-                // Only the ends of whole segments are core.
-                if !ends.iter().flatten().all(Piece::is_whole) {
-                    continue;
-                }
-                for core in &self.core {
-                    let Some(middle) = Piece::between(core, from, to) else {
-                        continue;
-                    };
-                    let [up, down] = ends.clone();
-                    let pieces: Vec<_> = up.into_iter().chain([middle]).chain(down).collect();
-                    if !with(&pieces) {
-                        break 'all;
-                    }
-                }
+        }
+        // Only the ends of whole segments are core.
+        let is_core = |end: &Option<Piece<'_>>| end.as_ref().is_none_or(Piece::is_whole);
+        let mut known = BTreeSet::new();
+        let ways = ups.iter().flat_map(|up| {
+            let from = far(up.as_ref(), source);
+            let direct = downs_from(from).map(move |down| [up.clone(), None, down.clone()]);
+            let cores = cores.get(&from).into_iter().flatten();
+            let over = cores
+                .filter(move |_| is_core(up))
+                .flat_map(move |(to, core)| {
+                    let downs = downs_from(*to).filter(move |down| is_core(down));
+                    downs.map(move |down| [up.clone(), Some(core.clone()), down.clone()])
+                });
+            direct.chain(over)
+        });
+        for way in ways.take(MAX_TRIED) {
+            let pieces: Vec<_> = way.into_iter().flatten().collect();
+            if let Some(route) = route(&pieces, source, destination, routers)
+                && known.insert(route.path.fingerprint())
+            {
+                routes.push(route);
             }
         }
         routes.sort_by_key(|route| route.path.hops().len());
@@ -241,20 +240,16 @@ struct Piece<'s> {
 }
 
 impl<'s> Piece<'s> {
-    /// The whole of a core segment, in the direction that fits.
-    fn between(segment: &'s Segment, from: IsdAs, to: IsdAs) -> Option<Self> {
-        let last = segment.entries.len().checked_sub(1)?;
-        let ends = (segment.at(0)?.isd_as, segment.at(last)?.isd_as);
-        let (begin, end) = match ends {
-            ends if ends == (to, from) => (last, 0),
-            ends if ends == (from, to) => (0, last),
-            _ => return None,
-        };
-        Some(Self {
-            segment,
-            from: begin,
-            to: end,
-        })
+    /// The whole of a core segment in both directions, each with the ASes that
+    /// it leads from and to.
+    fn both_ways(segment: &'s Segment) -> impl Iterator<Item = (IsdAs, IsdAs, Self)> {
+        let last = segment.entries.len().saturating_sub(1);
+        [(last, 0), (0, last)]
+            .into_iter()
+            .filter_map(move |(from, to)| {
+                let ends = (segment.at(from)?.isd_as, segment.at(to)?.isd_as);
+                (ends.0 != ends.1).then_some((ends.0, ends.1, Self { segment, from, to }))
+            })
     }
 
     /// Whether packets go in the direction in which it was made.

@@ -196,6 +196,21 @@ fn paths_turn_where_segments_meet_and_go_through_no_as_twice() {
 }
 
 #[test]
+fn interfaces_of_a_router_are_bounded() {
+    let (mut router, mut udp, mut underlays) = (Vec::new(), Vec::new(), Vec::new());
+    put_number(&mut router, 1, of(1).to_u64());
+    put_octets(&mut router, 2, b"127.0.0.1:30042");
+    for interface in 1..=1_000 {
+        put_number(&mut router, 3, interface);
+    }
+    put_octets(&mut router, 3, &[7; 1_000]);
+    put_octets(&mut udp, 1, &router);
+    put_octets(&mut underlays, 1, &udp);
+    let routers = underlays_answer(&underlays).unwrap();
+    assert_eq!(routers[0].interfaces.len(), 256);
+}
+
+#[test]
 fn requests_name_both_ends_and_the_page() {
     assert!(underlays_request().is_empty());
     let first = segments_request(of(1), of(2), "");
