@@ -13,6 +13,8 @@ export interface CardProps {
   /** Whether the content has no padding, as tables and lists. */
   flush?: boolean;
   busy?: boolean;
+  /** Whether the heading can take the focus, for a card that comes where something was that had it. */
+  focusable?: boolean;
   children: ComponentChildren;
 }
 
@@ -27,7 +29,9 @@ export function Card(props: CardProps) {
       aria-busy={props.busy ? "true" : undefined}
     >
       <header>
-        <h2 id={heading}>{props.title}</h2>
+        <h2 id={heading} tabIndex={props.focusable ? -1 : undefined}>
+          {props.title}
+        </h2>
         {props.aside}
         {props.end ? <span class="end">{props.end}</span> : null}
       </header>

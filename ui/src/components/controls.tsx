@@ -9,6 +9,7 @@ export function Segments({
   options,
   onChange,
   class: extra,
+  describedBy,
   testid,
 }: {
   label: string;
@@ -16,10 +17,18 @@ export function Segments({
   options: { value: string; text: string }[];
   onChange: (value: string) => void;
   class?: string;
+  /** The id of the hint below it. */
+  describedBy?: string;
   testid?: string;
 }) {
   return (
-    <div class={extra ? `seg ${extra}` : "seg"} role="group" aria-label={label} data-testid={testid}>
+    <div
+      class={extra ? `seg ${extra}` : "seg"}
+      role="group"
+      aria-label={label}
+      aria-describedby={describedBy}
+      data-testid={testid}
+    >
       {options.map((option) => (
         <button
           type="button"

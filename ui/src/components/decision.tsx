@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { reasonOf } from "../lib/hooks.ts";
+import { reasonOf } from "../lib/act.ts";
 import { live } from "../lib/live-client.ts";
 import { siteZone } from "../lib/session.ts";
 import { useStore } from "../lib/store.ts";
@@ -15,14 +15,35 @@ import { Status, type Shape } from "./status.tsx";
 const REASON_LEAST = 10;
 const REASON_MOST = 200;
 
+/** What a person types to confirm: its field, and the words around it. */
+interface Typed {
+  part: string;
+  label: string;
+  hint: string;
+  wrong: string;
+  is: string;
+}
+
+/** The place of what is decided on, to be typed. */
+export function placeTyped(is: string): Typed {
+  const words = t.decision;
+  return {
+    part: "place",
+    label: words.typePlace,
+    hint: words.placeHint(is),
+    wrong: words.placeWrong(is),
+    is,
+  };
+}
+
 export interface DecisionProps {
   /** Names the parts: card `…-decision`, fields `…-reason` and `…-confirm`, `…-failed`, `…-cancel`. */
   name: string;
   title: string;
-  /** Why, of 10 to 200 characters; left out where no reason is asked for. */
-  reason?: { label: string; hint: string; short: string };
+  /** Whether a reason is asked for, of 10 to 200 characters, and what its hint says where not the usual. */
+  reason?: boolean | { hint: string };
   /** What a person has to type, word by word; `part` names its field. */
-  typed?: { part: string; label: string; hint: string; wrong: string; is: string } | undefined;
+  typed?: Typed | undefined;
   /** What the last button says, and while it is under way. */
   give: string;
   giving: string;
@@ -32,7 +53,10 @@ export interface DecisionProps {
   /** Why it cannot be given now; the button rests then and says so. */
   blocked?: string | null;
   cancel: { text: string; href: string };
-  /** Gives the order; what it throws is shown, and nothing is taken as done. */
+  /**
+   * Gives the order; what it throws is shown, and nothing is taken as done. Where it went well the page takes this
+   * form away: the button rests, so that nothing is given twice.
+   */
   onGive: (reason: string, typed: string) => Promise<void>;
   children?: ComponentChildren;
 }
@@ -79,9 +103,9 @@ export function Decision(props: DecisionProps) {
         {props.reason ? (
           <Field
             id={`${name}-reason`}
-            label={props.reason.label}
-            hint={props.reason.hint}
-            error={wrong === "reason" ? props.reason.short : null}
+            label={t.decision.reason}
+            hint={typeof props.reason === "object" ? props.reason.hint : t.decision.reasonHint}
+            error={wrong === "reason" ? t.decision.reasonShort : null}
             testid={`${name}-reason`}
           >
             <textarea

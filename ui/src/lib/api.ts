@@ -102,6 +102,10 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
     ...(signal ? { signal } : {}),
   });
   if (!response.ok) throw await refusalOf(response, who);
+  return bodyOf<T>(response, signal);
+}
+
+async function bodyOf<T>(response: Response, signal?: AbortSignal): Promise<T> {
   try {
     return (await response.json()) as T;
   } catch (cause) {
@@ -119,7 +123,14 @@ export async function post<T>(path: string, body: unknown, method: "POST" | "PUT
     body: JSON.stringify(body),
   });
   if (!response.ok) throw await refusalOf(response, who);
-  return (await response.json()) as T;
+  return bodyOf<T>(response);
+}
+
+/** Asks for something that needs no words and has no answer of its own. It is never sent again by itself. */
+export async function ask(path: string): Promise<void> {
+  const who = session.value;
+  const response = await send(path, { method: "POST", headers: { accept: "application/json" } });
+  if (!response.ok) throw await refusalOf(response, who);
 }
 
 /** Puts something in the place of what was. It is never sent again by itself. */
@@ -189,10 +200,7 @@ export const api = {
   balance: (id: string, signal?: AbortSignal) => get<Balance>(`${concentratorPath(id)}/balance`, signal),
 
   /** Asks the head end to look at a concentrator now. */
-  async look(id: string): Promise<void> {
-    const response = await send(`${concentratorPath(id)}/look`, { method: "POST" });
-    if (!response.ok) throw await failureOf(response);
-  },
+  look: (id: string) => ask(`${concentratorPath(id)}/look`),
 
   find: (q: string, signal?: AbortSignal) => get<{ groups: FindGroup[] }>(`/find${query({ q })}`, signal),
 

@@ -1,4 +1,4 @@
-import { get, post, query, send } from "./api.ts";
+import { ask, get, post, query } from "./api.ts";
 
 /** One reading of a drill; times are milliseconds since the first one was due. */
 export interface DrillReading {
@@ -84,6 +84,17 @@ export interface DrillLinks {
   mend_after_s_max: number;
 }
 
+/** A drill to begin. */
+export interface NewDrill {
+  /** Null: one that the path in use crosses. */
+  link: string | null;
+  how: DrillHow;
+  mend_after_s: number;
+  reason: string;
+  /** The place, where no allowed path is left without the link. */
+  confirm?: string;
+}
+
 const of = (meter: string): string => `/meters/${encodeURIComponent(meter)}/drill`;
 
 /** The head end's API of drills. */
@@ -91,9 +102,7 @@ export const drillApi = {
   view: (meter: string, number: number | null, signal?: AbortSignal) =>
     get<Drills>(`${of(meter)}${query({ number })}`, signal),
   links: (meter: string, signal?: AbortSignal) => get<DrillLinks>(`${of(meter)}/links`, signal),
-  begin: (meter: string, link: string | null, how: DrillHow, mend_after_s: number, reason: string) =>
-    post<Drill>(of(meter), { link, how, mend_after_s, reason }),
-  /** Ends it early; one that has just ended by itself is as well. */
-  stop: async (meter: string): Promise<boolean> =>
-    (await send(`${of(meter)}/stop`, { method: "POST" })).status < 500,
+  begin: (meter: string, order: NewDrill) => post<Drill>(of(meter), order),
+  /** Asks for its end; that its link is mended is told by the drill once it has ended. */
+  stop: (meter: string) => ask(`${of(meter)}/stop`),
 };

@@ -3,7 +3,7 @@
 import type { Drill, DrillReading, DrillTimeline } from "./drill-api.ts";
 
 /** Whether a drill is under way. */
-export const isOn = ({ state }: Drill): boolean =>
+export const isUnderWay = ({ state }: Drill): boolean =>
   state === "waiting" || state === "steady" || state === "cut" || state === "mended";
 
 /** What became of a reading. Late is one that came after the next was due. */
@@ -52,8 +52,9 @@ export function stretches(timeline: DrillTimeline): Stretch[] {
   return out;
 }
 
-/** The number of a path as people are told it: A, B, … */
-export const letter = (path: number): string => String.fromCharCode(65 + (path % 26));
+/** The number of a path as people are told it: A, B, … Z, AA, AB … */
+export const letter = (path: number): string =>
+  (path < 26 ? "" : letter(Math.floor(path / 26) - 1)) + String.fromCharCode(65 + (path % 26));
 
 /** When the timeline ends, in milliseconds; not before `least`, nor within the first second. */
 export function lengthOf(timeline: DrillTimeline, least = 0): number {
@@ -62,7 +63,7 @@ export function lengthOf(timeline: DrillTimeline, least = 0): number {
   return Math.max(1_000, least, timeline.mended_ms ?? 0, timeline.anew_ms ?? 0, last?.due_ms ?? 0, answered);
 }
 
-/** Ticks of an axis that is so long, in milliseconds; at most ten. */
+/** Ticks of an axis that is so long, in milliseconds; at most eleven up to ten minutes. */
 export function ticks(length: number): number[] {
   const step = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000].find((one) => length / one <= 10) ?? 60_000;
   return Array.from({ length: Math.floor(length / step) + 1 }, (_, i) => i * step);

@@ -43,6 +43,18 @@ export function glance(value: number, unit: string): Scaled {
   return { text: minus(unsignedZero(text)), unit: `${PREFIXES[step] ?? ""}${unit}` };
 }
 
+/** How long something took, from its milliseconds: three figures at a glance, seconds from a thousand, no silent zero. */
+export function duration(ms: number): Scaled {
+  if (ms >= 999.5) return { text: significant(ms / 1000), unit: "s" };
+  return { text: ms < 0.05 ? "< 0.1" : ms >= 99.95 ? ms.toFixed(0) : ms.toFixed(1), unit: "ms" };
+}
+
+/** The same in one text, for sentences. */
+export function durationText(ms: number): string {
+  const { text, unit } = duration(ms);
+  return `${text} ${unit}`;
+}
+
 /** A column of a table keeps one unit: kilowatts with as many digits as tell 10 W apart. */
 export function kilo(value: number): string {
   const scaled = value / 1000;

@@ -4,7 +4,6 @@ import { bind } from "./keys.ts";
 import { live } from "./live-client.ts";
 import { now } from "./session.ts";
 import { useStore } from "./store.ts";
-import { t } from "../texts/en.ts";
 
 /** The present, drawn again every `everyMs`. */
 export function useNow(everyMs: number): number {
@@ -66,38 +65,6 @@ export function useBurst(afterMs: number, action: () => void): () => void {
       latest.current();
     }, afterMs);
   }, [afterMs]);
-}
-
-export interface Act {
-  /** Whether something is under way. */
-  busy: boolean;
-  /** Why the last one was not done, in words. */
-  refused: string | null;
-  refuse: (text: string | null) => void;
-  /** Asks the head end for something; what it throws is told in `refused`. */
-  run: (call: () => Promise<void>) => Promise<void>;
-}
-
-/** Something that a person asks for, and what became of it. */
-export function useAct(): Act {
-  const [busy, setBusy] = useState(false);
-  const [refused, refuse] = useState<string | null>(null);
-  const run = async (call: () => Promise<void>): Promise<void> => {
-    setBusy(true);
-    refuse(null);
-    try {
-      await call();
-    } catch (cause) {
-      refuse(reasonOf(cause));
-    }
-    setBusy(false);
-  };
-  return { busy, refused, refuse, run };
-}
-
-/** What the head end said against it; where it said nothing, that there was no answer or what `silent` says. */
-export function reasonOf(cause: unknown, silent = t.state.offlineTitle): string {
-  return cause instanceof ApiError && cause.message ? cause.message : silent;
 }
 
 /** Something that is read from the head end, as far as it is shown. */

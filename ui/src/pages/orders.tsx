@@ -6,8 +6,10 @@ import { Load, Notice, Refused } from "../components/states.tsx";
 import { Status, type Shape } from "../components/status.tsx";
 import { Table } from "../components/table.tsx";
 import { Stamp } from "../components/time.tsx";
-import { useAct, useLoad, useMedia, useNow } from "../lib/hooks.ts";
+import { useAct } from "../lib/act.ts";
+import { useLoad, useMedia, useNow } from "../lib/hooks.ts";
 import { orderApi } from "../lib/order-api.ts";
+import { placeOf } from "../lib/place.ts";
 import { place } from "../lib/router.ts";
 import { siteZone } from "../lib/session.ts";
 import { useStore } from "../lib/store.ts";
@@ -84,7 +86,7 @@ function OrderTable({ rows }: { rows: MeterOrder[] }) {
             <a href={`/orders/${row.number}`}>{whatOf(row)}</a>
           </th>
           <td>
-            <a href={`/meters/${row.meter}`}>{row.place === "" ? row.name : row.place}</a>
+            <a href={`/meters/${row.meter}`}>{placeOf(row)}</a>
           </td>
           <td class="t2 wr">{row.reason === "" ? <NoValue /> : row.reason}</td>
           <td class="r">
@@ -107,8 +109,7 @@ export function OrderPage({ number }: { number: number }) {
     return () => clearInterval(timer);
   }, [open]);
   const now = useNow(500);
-  const title =
-    order === null ? T.one(number) : T.orderTitle[order.kind](order.place === "" ? order.name : order.place);
+  const title = order === null ? T.one(number) : T.orderTitle[order.kind](placeOf(order));
   const due = parse(order?.due ?? null);
   const left = order?.state === "armed" && due !== null ? Math.max(0, Math.ceil((due - now) / 1_000)) : null;
   return (

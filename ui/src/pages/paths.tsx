@@ -1,20 +1,22 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Icon } from "../components/icons.tsx";
 import { ObjectPage } from "../components/page.tsx";
 import { Load, Notice } from "../components/states.tsx";
 import { Pill } from "../components/status.tsx";
-import { Time } from "../components/time.tsx";
+import { Stamp } from "../components/time.tsx";
 import { api } from "../lib/api.ts";
 import { fenceApi, type FenceView } from "../lib/fence-api.ts";
 import { tidy } from "../lib/fence.ts";
-import { useLiveEvent, useLoad, useNow, useTopic } from "../lib/hooks.ts";
-import { parse } from "../lib/time.ts";
+import { durationText } from "../lib/format.ts";
+import { useLoad, useNow } from "../lib/hooks.ts";
+import { placeOf } from "../lib/place.ts";
 import type { Meter } from "../lib/types.ts";
 import { drill as D } from "../texts/drill.en.ts";
 import { t } from "../texts/en.ts";
 import { paths as T } from "../texts/paths.en.ts";
 import { FenceEditor } from "./paths/editor.tsx";
-import { latency, PathList, RunsCard, SavedFences } from "./paths/list.tsx";
+import { useReadings } from "./paths/follow.ts";
+import { PathList, RunsCard, SavedFences } from "./paths/list.tsx";
 import { NetworkCard } from "./paths/picture.tsx";
 
 export { DrillPage } from "./paths/drill.tsx";
@@ -22,30 +24,17 @@ export { DrillPage } from "./paths/drill.tsx";
 const RUNS = 10;
 /** A fence is looked at when nothing was typed for so long. */
 const STILL_MS = 300;
-/** Readings come in bursts; so long after one of them the page is read again. */
-const BURST_MS = 2_000;
 
 /** The paths to one meter over SCION, which it takes, and the fence that says which it may take. */
 export function PathsPage({ id }: { id: string }) {
   const meter = useLoad(`meter/${id}`, (signal) => api.meter(id, signal));
   const view = useLoad(`fence/${id}`, (signal) => fenceApi.view(id, signal));
   const runs = useLoad(`paths/${id}`, (signal) => fenceApi.runs(id, RUNS, signal));
-  useTopic(meter.data === null ? null : `meter:${id}`);
-  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
-  useLiveEvent<{ id: string }>("meter", (event) => {
-    if (event.id !== id || timer.current !== null) return;
-    timer.current = setTimeout(() => {
-      timer.current = null;
-      view.reload();
-      runs.reload();
-    }, BURST_MS);
-  });
-  useEffect(
-    () => () => {
-      if (timer.current !== null) clearTimeout(timer.current);
-    },
-    [],
-  );
+  const again = (): void => {
+    view.reload();
+    runs.reload();
+  };
+  useReadings(id, meter.data !== null, again);
 
   const name = meter.data?.name ?? t.meter.one;
   const crumbs = [
@@ -53,10 +42,6 @@ export function PathsPage({ id }: { id: string }) {
     { text: name, href: `/meters/${id}` },
     { text: T.crumb },
   ];
-  const again = (): void => {
-    view.reload();
-    runs.reload();
-  };
   const notScion = view.error?.code === "not_scion";
   return (
     <ObjectPage
@@ -100,25 +85,29 @@ export function PathsPage({ id }: { id: string }) {
             }
           />
         </section>
-      ) : view.data === null || meter.data === null ? (
-        <div class="stack">
-          <section class="card">
-            <Load of={view} what={T.what}>
-              {() => null}
-            </Load>
-          </section>
-          <RunsCard runs={runs} />
-        </div>
       ) : (
-        <Paths
-          meter={meter.data}
-          view={view.data}
-          runs={runs}
-          onSaved={(saved) => {
-            view.patch(() => saved);
-            view.reload();
-          }}
-        />
+        <Load of={meter} what={t.meter.what} card>
+          {(known) =>
+            view.data === null ? (
+              <div class="stack">
+                <Load of={view} what={T.what} card>
+                  {() => null}
+                </Load>
+                <RunsCard runs={runs} />
+              </div>
+            ) : (
+              <Paths
+                meter={known}
+                view={view.data}
+                runs={runs}
+                onSaved={(saved) => {
+                  view.patch(() => saved);
+                  view.reload();
+                }}
+              />
+            )
+          }
+        </Load>
       )}
     </ObjectPage>
   );
@@ -127,20 +116,19 @@ export function PathsPage({ id }: { id: string }) {
 function Lead({ view }: { view: FenceView }) {
   const now = useNow(10_000);
   const active = view.paths.find((path) => path.active);
-  const moved = parse(view.moved);
   return (
     <>
       {active === undefined ? (
         <Pill shape="todo">{T.noActive}</Pill>
       ) : (
         <Pill shape={active.refused === null ? "ok" : "warn"}>
-          {T.active(active.latency_ms === null ? null : `${latency(active.latency_ms)} ms`)}
+          {T.active(active.latency_ms === null ? null : durationText(active.latency_ms))}
         </Pill>
       )}
       <span data-testid="paths-count">{T.count(view.known, view.allowed)}</span>
-      {moved === null ? null : (
+      {view.moved === null ? null : (
         <span class="t3" data-testid="paths-moved">
-          {T.moved} <Time at={moved} now={now} />
+          {T.moved} <Stamp at={view.moved} now={now} />
         </span>
       )}
     </>
@@ -188,7 +176,7 @@ function Paths({
         <FenceEditor
           key={saves}
           id={meter.id}
-          place={meter.place === "" ? meter.name : meter.place}
+          place={placeOf(meter)}
           view={view}
           text={text}
           dirty={dirty}

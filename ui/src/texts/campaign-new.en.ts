@@ -135,9 +135,7 @@ export const campaignNew = {
   nobodyText: "Nothing can be begun with this choice.",
 
   decision: "5. Decision",
-  reason: "Why",
   reasonHint: "10 to 200 characters; it stays with the campaign.",
-  reasonShort: "Say why in at least 10 characters.",
   typeIt: "Type what the image calls itself",
   typeHint: (name: string) => `“${name}”`,
   typeWrong: (name: string) => `This is not “${name}”.`,

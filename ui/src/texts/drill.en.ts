@@ -6,7 +6,6 @@ export const drill = {
   what: "the drills",
   whatLinks: "the links that can be cut",
   toPaths: "Open its paths",
-  cannot: "There can be no drill here",
 
   state: {
     waiting: "Waits for its turn at the meter",
@@ -20,6 +19,7 @@ export const drill = {
   },
   none: "No drill yet",
   noneText: "Choose a link and cut it: what readings go through is drawn here.",
+  noneCannot: "What readings go through while a link is cut would be drawn here.",
   unknown: "No such drill at this meter",
   unknownText: "It may be too old to be told. Choose one of the list.",
 
@@ -56,13 +56,11 @@ export const drill = {
   beginning: "Beginning",
   begun: "The drill has begun.",
   back: "Back to the paths",
-  loading: "Which links there are is being asked.",
 
   underWay: "Under way",
   stop: "Stop and mend",
   stopping: "Stopping",
-  stopped: "It ends, and the link is mended.",
-  stopFailed: "The head end did not take it. The network mends the link by itself.",
+  stopped: "It is being stopped.",
   mendsAfter: (seconds: number) => `Mended ${seconds} s after the cut, whatever happens.`,
 
   result: "Recovery",
@@ -82,7 +80,7 @@ export const drill = {
   laneUnknown: "Path not told",
   cutBand: "cut",
   anew: "new association",
-  gap: (ms: string) => `${ms} ms without an answer`,
+  gap: (time: string) => `${time} without an answer`,
   axis: (seconds: string) => `${seconds} s`,
   noReadings: "No reading yet.",
   legend: {
@@ -104,16 +102,15 @@ export const drill = {
     first: "First answer on the new path",
     back: "Back on the first path",
   },
-  nobody: "none",
+  noneOf: "none",
   notCut: "nothing was cut",
-  hows2: { loud: "loudly", silent: "in silence" },
+  howSaid: { loud: "loudly", silent: "in silence" },
   stayed: "did not change",
   movedTo: (from: string, to: string) => `${from} to ${to}`,
-  afterCut: (ms: string) => `${ms} ms after the cut`,
-  afterMend: (ms: string) => `${ms} s after it was mended`,
+  afterCut: (time: string) => `${time} after the cut`,
+  afterMend: (s: string) => `${s} s after it was mended`,
   atTime: (s: string) => `at ${s} s`,
   notBack: "not within the drill",
-  ms: (ms: string) => `${ms} ms`,
 
   table: "Readings in order",
   columns: { when: "Due", count: "Readings", fate: "Answer", path: "Path", worst: "Longest" },
@@ -130,5 +127,5 @@ export const drill = {
   history: "Drills",
   historyNone: "None yet.",
   lostOf: (lost: number, readings: number) => `${lost === 0 ? "none" : lost} of ${readings} lost`,
-  gapOf: (ms: string) => `longest gap ${ms} ms`,
+  gapOf: (time: string) => `longest gap ${time}`,
 };

@@ -85,6 +85,8 @@ export const en = {
     cancelled: (time: string) => `Cancelled at ${time}. Nothing was changed.`,
     detail: "Detail",
     detailCode: (code: string, status: number) => (status === 0 ? code : `${code}, HTTP ${status}`),
+    refused: (code: string) => `The head end answered with an error (${code}). Look whether it was done.`,
+    unexpected: "This page failed. Load it again, and look whether it was done.",
     offlineTitle: "No connection to the head end",
     offlineText: "Check that it runs. This page goes on by itself once it answers.",
     offlineSince: (time: string) => `What you see is from ${time}.`,
@@ -336,6 +338,15 @@ export const en = {
     code: (n: number) => `code ${n}`,
   },
 
+  decision: {
+    reason: "Reason",
+    reasonHint: "10 to 200 characters; it stays in the journal.",
+    reasonShort: "Say why in at least 10 characters.",
+    typePlace: "Type the place to confirm",
+    placeHint: (place: string) => `It is ${place}.`,
+    placeWrong: (place: string) => `Type ${place}.`,
+  },
+
   outlets: {
     title: "Outlet meters",
     one: (id: string) => `Outlet meter ${id}`,
@@ -513,12 +524,6 @@ export const en = {
     decision: "Your order",
     drawsNow: (section: string) => `drew in the section ${section}`,
     drawsNone: "No section has told what it draws.",
-    reason: "Reason",
-    reasonHint: "10 to 200 characters; it stays in the journal.",
-    reasonShort: "Say why in at least 10 characters.",
-    typePlace: "Type the place to confirm",
-    placeHint: (place: string) => `It is ${place}.`,
-    placeWrong: (place: string) => `Type ${place}.`,
     give: { on: "Turn on", off: "Turn off", open: "Open the breaker", close: "Close the breaker" },
     giving: "Sending",
     cancel: "Back, send nothing",

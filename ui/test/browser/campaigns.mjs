@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { firmware } from "./campaign-fixture.mjs";
 import { Fixture, TOKEN } from "./fixture.mjs";
-import { finish, inspect, open, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
+import { finish, inspect, open, refusals, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
 
 const dist = join(fileURLToPath(new URL("../../", import.meta.url)), "dist");
 const [wide, , phone] = WIDTHS;
@@ -349,17 +349,9 @@ await step("campaigns that cannot be read", async () => {
     const { context, page, wrong } = await open(origin, size, theme);
     const tag = `${size.width}-${theme}`;
     await signIn(page, origin, TOKEN);
-    for (const [mode, state] of [
-      ["error", "state-error"],
-      ["forbidden", "state-forbidden"],
-    ]) {
-      fixture.mode = mode;
-      for (const path of ["", "/7", "/7/resume", "/new"]) {
-        await page.goto(`${origin}/campaigns${path}`);
-        await page.getByTestId(state).first().waitFor();
-        await inspect(page, wrong, `campaigns-${mode}${path.replaceAll("/", "-")}-${tag}`);
-      }
-    }
+    const paths = ["", "/7", "/7/resume", "/new"].map((path) => `/campaigns${path}`);
+    const modes = ["error", "forbidden"];
+    await refusals(fixture, page, wrong, { origin, paths, name: `campaigns-MODE-${tag}`, modes });
     fixture.mode = "empty";
     await page.goto(`${origin}/campaigns`);
     await page.getByTestId("state-empty").waitFor();

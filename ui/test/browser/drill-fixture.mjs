@@ -22,6 +22,7 @@ const PATHS = [
     fingerprint: "18a1b9c3d2e4f506",
   },
 ];
+const FAILED = "The meter refuses the connection. Nothing was cut.";
 const NO_CONTROL =
   "No control of a simulated network is configured (headend.scion, drill_control): links of real networks are not " +
   "cut from here.";
@@ -99,6 +100,10 @@ export class DrillFixture {
     /** What was asked for, as it was sent. */
     this.posts = [];
     this.stops = 0;
+    /** What the stop of a drill is refused with: [status, code, message]. */
+    this.stopFails = null;
+    /** Whether a drill that begins has failed before it is looked at. */
+    this.failsAtOnce = false;
   }
 
   /** Lets the newest drill be so far; without a time it ends as it should. */
@@ -106,7 +111,7 @@ export class DrillFixture {
     const drill = this.drills[0];
     Object.assign(drill, { state, until, answer });
     if (answer !== null) drill.ended = iso(this.now());
-    this.tell("drill", { id: meter });
+    this.tell(meter, "drill");
   }
 
   view(drill, whole) {
@@ -132,6 +137,10 @@ export class DrillFixture {
       ];
     }
     if (what === "drill/stop") {
+      if (this.stopFails !== null) {
+        const [status, code, message] = this.stopFails;
+        return [status, { error: { code, message } }];
+      }
       if (idle) return refuse("no_drill", "No drill is under way at this meter.");
       this.stops += 1;
       return [202, null];
@@ -178,6 +187,9 @@ export class DrillFixture {
       until: 0,
       loses: false,
     });
-    return [202, this.view(this.drills[0], true)];
+    const begun = this.view(this.drills[0], true);
+    if (this.failsAtOnce)
+      Object.assign(this.drills[0], { state: "failed", answer: FAILED, ended: iso(this.now()) });
+    return [202, begun];
   }
 }

@@ -22,6 +22,16 @@ async function start() {
 
 const stateIs = (page, state) => page.locator(`[data-testid=drill-state][data-state=${state}]`).waitFor();
 const seen = (page) => page.locator("[data-testid=drill-recovery] svg[role=img]:visible");
+const marks = (page) =>
+  page.locator("[data-testid=paths-network] svg[role=img]:visible [data-testid=paths-marked]");
+/** Waits until the picture marks this link alone. */
+const isMarked = async (page, link) => {
+  await marks(page)
+    .and(page.locator(`[data-link="${link}"]`))
+    .waitFor({ state: "attached" });
+  assert.equal(await marks(page).count(), 1);
+};
+const hasFocus = (locator) => locator.evaluate((e) => e === document.activeElement);
 const live = (page) => page.locator("[data-testid=live-state][data-state=live]").waitFor();
 
 for (const size of WIDTHS) {
@@ -36,10 +46,8 @@ for (const size of WIDTHS) {
       await page.getByTestId("drill-none").waitFor();
       await page.getByTestId("drill-begin").waitFor();
       await live(page);
-      const marks = page.locator(
-        "[data-testid=paths-network] svg[role=img]:visible [data-testid=paths-marked]",
-      );
-      assert.equal(await marks.count(), 1, "the picture marks the link");
+      await marks(page).first().waitFor({ state: "attached" });
+      assert.equal(await marks(page).count(), 1, "the picture marks the link");
       await inspect(page, wrong, `drill-${tag}`, { full: true });
       await page.getByTestId("drill-reason").fill(REASON);
       await page.getByTestId("drill-begin").click();
@@ -87,9 +95,13 @@ await step("a drill is begun by keyboard, followed live, and an earlier one is k
   assert.match(await steps.innerText(), /1-ff00:0:120#1 is cut for 2 s.*Its routers report/s);
   await page.getByTestId("drill-reason").focus();
   await page.keyboard.type(REASON);
+  await isMarked(page, "2-ff00:0:210 3>1 1-ff00:0:120");
+  await page.getByText("link that would be cut").waitFor();
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
   await stateIs(page, "waiting");
+  // Where the form was stands the button to stop it, and takes the focus from it.
+  await page.locator("[data-testid=drill-stop]:focus").waitFor();
   assert.deepEqual(fixture.drills.posts, [
     { link: "1-ff00:0:120#1", how: "loud", mend_after_s: 2, reason: REASON },
   ]);
@@ -103,6 +115,13 @@ await step("a drill is begun by keyboard, followed live, and an earlier one is k
   await stateIs(page, "mended");
   fixture.drills.go(id, "done", undefined, "80 readings, 0 lost. The link was mended.");
   await stateIs(page, "done");
+  await page.locator("#h-recovery:focus").waitFor();
+  // The link that was cut is marked, not the one that would be cut next, until another one is chosen.
+  await isMarked(page, "2-ff00:0:210 3>1 1-ff00:0:120");
+  await page.getByText("link of the drill").waitFor();
+  await page.getByTestId("drill-link").selectOption("2-ff00:0:211#2");
+  await isMarked(page, "2-ff00:0:211 2>11 2-ff00:0:210");
+  await page.getByTestId("drill-link").selectOption("");
   const row = (name) => page.getByTestId(`drill-row-${name}`).innerText();
   assert.match(await row("moved"), /A to B/);
   assert.match(await row("first"), /41\.7 ms after the cut/);
@@ -126,9 +145,16 @@ await step("a drill is begun by keyboard, followed live, and an earlier one is k
   await page.getByTestId("drill-answer").getByText("Nothing was cut").waitFor();
   await inspect(page, wrong, "drill-failed-1440-light", { full: true });
   assert.equal(await page.getByTestId("drill-past").count(), 2);
-  await page.getByTestId("drill-past").getByRole("link", { name: "Drill 1" }).click();
+  // An earlier one is opened beside what is typed, and the focus stays at its link.
+  await page.getByTestId("drill-reason").fill(REASON);
+  const first = page.getByTestId("drill-past").getByRole("link", { name: "Drill 1" });
+  await first.focus();
+  await page.keyboard.press("Enter");
   await page.waitForURL("**/drill?number=1");
   await stateIs(page, "done");
+  assert.equal(await page.getByTestId("drill-reason").inputValue(), REASON);
+  assert.ok(await hasFocus(first));
+  await isMarked(page, "2-ff00:0:210 3>1 1-ff00:0:120");
   await page.reload();
   await stateIs(page, "done");
   await page.goto(`${origin}${at}?number=7`);
@@ -161,8 +187,23 @@ await step("a drill is stopped, and one that leaves no path takes the place type
   await stateIs(page, "waiting");
   fixture.drills.go(id, "cut", 3_000);
   await stateIs(page, "cut");
-  await page.getByTestId("drill-stop").click();
-  await page.getByTestId("toasts").getByText("the link is mended").waitFor();
+  // A stop that is not taken is told as that, and can be asked for again.
+  const stop = page.getByTestId("drill-stop");
+  const refused = page.getByTestId("drill-stop-failed");
+  fixture.drills.stopFails = [429, "too_many", "Too many requests. Try again in a minute."];
+  await stop.click();
+  await refused.getByText("Too many requests").waitFor();
+  assert.ok(await stop.isEnabled());
+  fixture.drills.stopFails = [500, "broken", ""];
+  await stop.click();
+  await refused.getByText("answered with an error (broken)").waitFor();
+  assert.equal(await page.getByTestId("toasts").getByText("being stopped").count(), 0);
+  await inspect(page, wrong, "drill-stop-refused-400-dark", { full: true });
+  fixture.drills.stopFails = null;
+  await stop.click();
+  await page.getByTestId("toasts").getByText("It is being stopped").waitFor();
+  assert.equal(await refused.count(), 0);
+  assert.ok(await stop.isDisabled(), "it was asked for");
   assert.equal(fixture.drills.stops, 1);
   fixture.drills.go(id, "stopped", 3_000, "It was stopped before its end. The link was mended.");
   await stateIs(page, "stopped");
@@ -174,6 +215,27 @@ await step("a drill is stopped, and one that leaves no path takes the place type
   await page.getByTestId("drill-failed").getByText("does not answer as one").waitFor();
   await stateIs(page, "stopped");
   await inspect(page, wrong, "drill-refused-400-dark", { full: true });
+  // One that has failed before it is looked at leaves a form that can be used.
+  fixture.drills.reachable = true;
+  fixture.drills.failsAtOnce = true;
+  for (const number of [2, 3]) {
+    await page.getByTestId("drill-reason").fill(REASON);
+    await begin.click();
+    await page
+      .locator("[data-testid=drill-past]")
+      .nth(number - 1)
+      .waitFor();
+    await stateIs(page, "failed");
+    await page.locator("[data-testid=drill-begin]:enabled").waitFor();
+    assert.equal(await page.getByTestId("drill-reason").inputValue(), "");
+  }
+  // Who ends the session meanwhile is asked to sign in.
+  fixture.drills.failsAtOnce = false;
+  await page.getByTestId("drill-reason").fill(REASON);
+  await begin.click();
+  fixture.drills.stopFails = [401, "signed_out", "Sign in first."];
+  await stop.click();
+  await page.getByTestId("signin-form").waitFor();
   await context.close();
   fixture.close();
 });
@@ -199,9 +261,31 @@ await step("states of drills: not configured, not over SCION, no control, error,
   fixture.drills.reachable = true;
   await page.getByTestId("drill-links").getByRole("button").click();
   await page.getByTestId("drill-begin").waitFor();
+  // A meter that is long on its way is waited for, and not drawn as an empty card.
+  const { id } = fixture.rows[10];
+  let letGo;
+  const held = new Promise((done) => (letGo = done));
+  await page.route(`**/api/v1/meters/${id}`, async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(origin + at);
+  const waits = page.locator("[data-testid=state-loading]:not([data-state=quiet])");
+  await waits.getByText("Loading this meter").waitFor({ state: "attached" });
+  assert.equal(await page.getByTestId("drill-begin").count(), 0);
+  letGo();
+  await page.getByTestId("drill-begin").waitFor();
+  // Paths that cannot be read leave the rest as it is.
+  fixture.fences.known = false;
+  await page.goto(origin + at);
+  await page.getByText("tells no paths to this meter").waitFor();
+  await page.getByTestId("drill-begin").waitFor();
+  await inspect(page, wrong, "drill-no-paths-1440-light");
+  fixture.fences.known = true;
   await page.goto(`${origin}/meters/m_00nosuchmeter/paths/drill`);
-  await page.getByTestId("state-empty").waitFor();
-  await refusals(fixture, page, wrong, origin + at, "drill");
+  await page.getByTestId("state-empty").getByText("There is no such meter").waitFor();
+  assert.equal(await page.getByTestId("drill-none").count(), 0);
+  await refusals(fixture, page, wrong, { origin, paths: [at], name: "drill-MODE-1440-light" });
   await page.goto(origin + at);
   const begin = page.getByTestId("drill-begin");
   await begin.waitFor();

@@ -78,7 +78,8 @@ export class Fixture {
     this.streams = true;
     this.power = true;
     this.powerError = null;
-    this.openStreams = new Set();
+    /** Open streams, each with the topics that it follows. */
+    this.openStreams = new Map();
     this.lastEventIds = [];
     /** How often a look at a concentrator was asked for. */
     this.looks = 0;
@@ -92,7 +93,7 @@ export class Fixture {
     this.fences = new FenceFixture(() => this.now());
     this.drills = new DrillFixture(
       () => this.now(),
-      (event, data) => this.tell(event, data),
+      (id, event) => this.tell(`meter:${id}`, event, { id }),
     );
     this.concentrators = this.makeConcentrators();
     this.campaigns = new CampaignFixture(() => this.now(), this.rows);
@@ -127,7 +128,7 @@ export class Fixture {
   }
 
   close() {
-    for (const stream of this.openStreams) stream.end();
+    for (const stream of this.openStreams.keys()) stream.end();
     this.server.closeAllConnections();
     this.server.close();
   }
@@ -966,9 +967,10 @@ export class Fixture {
     response.write(`id: ${this.eventId}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
   }
 
-  /** Tells all who follow something. */
-  tell(event, data) {
-    for (const response of this.openStreams) this.write(response, event, data);
+  /** Tells all who follow a topic. */
+  tell(topic, event, data) {
+    for (const [response, topics] of this.openStreams)
+      if (topics.split(",").includes(topic)) this.write(response, event, data);
   }
 
   stream(request, response, topics) {
@@ -979,7 +981,7 @@ export class Fixture {
     }
     this.lastEventIds.push(request.headers["last-event-id"] ?? null);
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-    this.openStreams.add(response);
+    this.openStreams.set(response, topics);
     const meter = /meter:([a-z0-9_]+)/.exec(topics)?.[1];
     const row = this.rows.find((r) => r.id === meter);
     const send = (event, data) => this.write(response, event, data);

@@ -91,6 +91,10 @@ export async function open(origin, size, theme, extra = {}) {
       globalThis.violations.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sourceFile ?? ""}`);
     });
   });
+  // What went wrong after the page was last looked at counts as well.
+  context.once("close", () => {
+    for (const problem of wrong) failures.push(`left at ${page.url()}: ${problem}`);
+  });
   return { context, page, wrong };
 }
 
@@ -103,12 +107,12 @@ export async function inspect(page, wrong, name, { axe = true, full = false } = 
     violations: globalThis.violations,
     inline: document.querySelectorAll("style, script:not([src])").length,
     headings: document.querySelectorAll("h1").length,
-    small: [...document.querySelectorAll("body *")].filter(
-      (e) =>
-        e.childNodes.length > 0 &&
-        e.checkVisibility() &&
-        Number.parseFloat(getComputedStyle(e).fontSize) < 11,
-    ).length,
+    small: [...document.querySelectorAll("body *")].filter((e) => {
+      if (e.childNodes.length === 0 || !e.checkVisibility()) return false;
+      // A picture is drawn larger or smaller than its own units.
+      const scale = e instanceof SVGTextElement ? (e.getScreenCTM()?.a ?? 1) : 1;
+      return Number.parseFloat(getComputedStyle(e).fontSize) * scale < 10.95;
+    }).length,
   }));
   checks += 1;
   const problems = [...wrong];
@@ -137,20 +141,29 @@ export async function inspect(page, wrong, name, { axe = true, full = false } = 
   for (const problem of problems) failures.push(`${name}: ${problem}`);
 }
 
-/** A page whose head end fails, refuses, is busy or slow: each as what it is. */
-export async function refusals(fixture, page, wrong, url, name) {
-  for (const [mode, state] of [
-    ["error", "error"],
-    ["forbidden", "forbidden"],
-    ["busy", "error"],
-    ["slow", "loading"],
-  ]) {
+/** What a page says in each mode of a head end that fails: its part, and words of it. */
+const REFUSALS = {
+  error: ["[data-testid=state-error]", "Could not read"],
+  forbidden: ["[data-testid=state-forbidden]", "You may not see"],
+  busy: ["[data-testid=state-error]", "The head end is busy"],
+  // Before 200 ms every page has such a part, and nothing is seen of it.
+  slow: ["[data-testid=state-loading]:not([data-state=quiet])", "Loading"],
+};
+
+/** Pages whose head end fails, refuses, is busy or slow: each as what it is. `name` may have `MODE` in it. */
+export async function refusals(fixture, page, wrong, { origin, paths, name, modes = Object.keys(REFUSALS) }) {
+  const before = fixture.mode;
+  for (const mode of modes) {
+    const [part, words] = REFUSALS[mode];
     fixture.mode = mode;
-    await page.goto(url);
-    await page.getByTestId(`state-${state}`).first().waitFor();
-    if (mode !== "slow") await inspect(page, wrong, `${name}-${mode}-1440-light`);
+    for (const path of paths) {
+      await page.goto(origin + path);
+      await page.locator(part).filter({ hasText: words }).first().waitFor();
+      const which = paths.length === 1 ? mode : `${mode}${path.replaceAll(/[/?=]/g, "-")}`;
+      if (mode !== "slow") await inspect(page, wrong, name.replace("MODE", which));
+    }
   }
-  fixture.mode = "";
+  fixture.mode = before;
 }
 
 export async function signIn(page, origin, token, to = "/fleet") {

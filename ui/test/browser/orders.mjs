@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { Fixture, TOKEN } from "./fixture.mjs";
-import { finish, inspect, open, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
+import { finish, inspect, open, refusals, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
 
 const dist = join(fileURLToPath(new URL("../../", import.meta.url)), "dist");
 const [wide, , phone] = WIDTHS;
@@ -165,20 +165,8 @@ await step("states of orders: empty, not now, refused, busy, away, slow", async 
   await page.goto(`${origin}/meters/${id}/order?what=connect`);
   await page.getByTestId("order-impossible").waitFor();
   await inspect(page, wrong, "orders-impossible-1440-light");
-  for (const [mode, state] of [
-    ["error", "error"],
-    ["forbidden", "forbidden"],
-    ["busy", "error"],
-    ["slow", "loading"],
-  ]) {
-    fixture.mode = mode;
-    for (const path of ["/orders", "/orders/8", `/meters/${id}/order?what=text`]) {
-      await page.goto(origin + path);
-      await page.getByTestId(`state-${state}`).first().waitFor();
-      if (mode !== "slow") await inspect(page, wrong, `orders-${mode}${path.replaceAll(/[/?=]/g, "-")}`);
-    }
-  }
-  fixture.mode = "";
+  const paths = ["/orders", "/orders/8", `/meters/${id}/order?what=text`];
+  await refusals(fixture, page, wrong, { origin, paths, name: "orders-MODE" });
   await page.goto(`${origin}/meters/${id}`);
   await page.getByTestId("order-disconnect").waitFor();
   await fixture.vanish();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { Fixture, TOKEN } from "./fixture.mjs";
-import { finish, inspect, open, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
+import { finish, inspect, open, refusals, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
 
 const dist = join(fileURLToPath(new URL("../../", import.meta.url)), "dist");
 const [wide, , phone] = WIDTHS;
@@ -173,20 +173,8 @@ await step("states of outlet meters: refused, busy, away, slow", async () => {
   const { context, page, wrong } = await open(origin, wide, "light");
   await signIn(page, origin, TOKEN, "/outlet-meters");
   await page.getByTestId("outlet-meter-row").first().waitFor();
-  for (const [mode, state] of [
-    ["error", "error"],
-    ["forbidden", "forbidden"],
-    ["busy", "error"],
-    ["slow", "loading"],
-  ]) {
-    fixture.mode = mode;
-    for (const path of ["/outlet-meters", "/outlet-meters/1", "/outlet-meters/1/order?what=open"]) {
-      await page.goto(origin + path);
-      await page.getByTestId(`state-${state}`).first().waitFor();
-      if (mode !== "slow") await inspect(page, wrong, `outlets-${mode}${path.replaceAll(/[/?=]/g, "-")}`);
-    }
-  }
-  fixture.mode = "";
+  const paths = ["/outlet-meters", "/outlet-meters/1", "/outlet-meters/1/order?what=open"];
+  await refusals(fixture, page, wrong, { origin, paths, name: "outlets-MODE" });
   await page.goto(`${origin}/outlet-meters/1`);
   await drawn(page);
   await fixture.vanish();

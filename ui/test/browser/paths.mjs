@@ -192,7 +192,7 @@ await step("states of paths: not over SCION, no daemon, refused, busy, slow, awa
   await page.getByTestId("path-row").first().waitFor();
   await page.goto(`${origin}/meters/m_00nosuchmeter/paths`);
   await page.getByTestId("state-empty").waitFor();
-  await refusals(fixture, page, wrong, origin + at, "paths");
+  await refusals(fixture, page, wrong, { origin, paths: [at], name: "paths-MODE-1440-light" });
   await page.goto(origin + at);
   await page.getByTestId("path-row").first().waitFor();
   await fixture.vanish();

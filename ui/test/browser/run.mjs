@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { Fixture, TOKEN } from "./fixture.mjs";
-import { finish, inspect, open, shots, signIn, step, THEMES, walk, WIDTHS } from "./lib.mjs";
+import { finish, inspect, open, refusals, shots, signIn, step, THEMES, walk, WIDTHS } from "./lib.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const dist = join(root, "dist");
@@ -428,17 +428,9 @@ await step("concentrators that cannot be read", async () => {
     const tag = `${size.width}-${theme}`;
     await signIn(page, url, TOKEN);
     const { id } = own.concentrators[0];
-    for (const [mode, state] of [
-      ["error", "state-error"],
-      ["forbidden", "state-forbidden"],
-    ]) {
-      own.mode = mode;
-      for (const path of ["", `/${id}`]) {
-        await page.goto(`${url}/concentrators${path}`);
-        await page.getByTestId(state).first().waitFor();
-        await inspect(page, wrong, `concentrators-${mode}${path === "" ? "" : "-one"}-${tag}`);
-      }
-    }
+    const paths = ["/concentrators", `/concentrators/${id}`];
+    const modes = ["error", "forbidden"];
+    await refusals(own, page, wrong, { origin: url, paths, name: `concentrators-MODE-${tag}`, modes });
     own.mode = "empty";
     await page.goto(`${url}/concentrators`);
     await page.getByTestId("state-empty").waitFor();
@@ -467,16 +459,8 @@ await step("states of failure", async () => {
     const tag = `${size.width}-${theme}`;
     await signIn(page, url, TOKEN);
     await page.getByTestId("meter-row").first().waitFor();
-    for (const [mode, state] of [
-      ["error", "state-error"],
-      ["busy", "state-error"],
-      ["forbidden", "state-forbidden"],
-    ]) {
-      own.mode = mode;
-      await page.goto(`${url}/fleet`);
-      await page.getByTestId(state).first().waitFor();
-      await inspect(page, wrong, `fleet-${mode}-${tag}`);
-    }
+    const modes = ["error", "busy", "forbidden"];
+    await refusals(own, page, wrong, { origin: url, paths: ["/fleet"], name: `fleet-MODE-${tag}`, modes });
     own.mode = "error";
     await page.goto(`${url}/meters/${meter.id}`);
     await page.getByTestId("state-error").first().waitFor();

@@ -79,7 +79,17 @@ describe("the picture", () => {
     expect(isLink("2-ff00:0:210 10>1 2-ff00:0:211", ends)).toBe(false);
     expect(isLink("2-ff00:0:210 11>10 1-ff00:0:110", ends)).toBe(false);
   });
-  it("names paths by letters", () => {
-    expect([0, 1, 25, 26].map(letter)).toEqual(["A", "B", "Z", "A"]);
+  it("names paths by letters, each by its own", () => {
+    expect([0, 1, 25, 26, 27, 51, 52, 701, 702].map(letter)).toEqual([
+      "A",
+      "B",
+      "Z",
+      "AA",
+      "AB",
+      "AZ",
+      "BA",
+      "ZZ",
+      "AAA",
+    ]);
   });
 });

@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 import {
   csv,
   csvField,
+  duration,
+  durationText,
   glance,
   grouped,
   groups,
@@ -28,6 +30,26 @@ describe("power at a glance", () => {
     [4_294_967_295, "4.29", "GW"],
   ])("%d W is %s %s", (watts, text, unit) => {
     expect(glance(watts, "W")).toEqual({ text, unit });
+  });
+});
+
+describe("how long something took", () => {
+  it.each([
+    [0, "< 0.1", "ms"],
+    [0.04, "< 0.1", "ms"],
+    [0.06, "0.1", "ms"],
+    [1, "1.0", "ms"],
+    [41.7, "41.7", "ms"],
+    [99.94, "99.9", "ms"],
+    [99.96, "100", "ms"],
+    [127.5, "128", "ms"],
+    [999.4, "999", "ms"],
+    [999.6, "1.00", "s"],
+    [60_213, "60.2", "s"],
+    [140_000, "140", "s"],
+  ])("%d ms is %s %s", (ms, text, unit) => {
+    expect(duration(ms)).toEqual({ text, unit });
+    expect(durationText(ms)).toBe(`${text} ${unit}`);
   });
 });
 

@@ -4,7 +4,8 @@ import { Page } from "../../components/page.tsx";
 import { campaignApi } from "../../lib/campaign-api.ts";
 import { NEW_DRAFT, readDraft, type Draft, type DraftField } from "../../lib/campaign-draft.ts";
 import { grouped } from "../../lib/format.ts";
-import { useAct, useLoad, useNow } from "../../lib/hooks.ts";
+import { useAct } from "../../lib/act.ts";
+import { useLoad, useNow } from "../../lib/hooks.ts";
 import { navigate } from "../../lib/router.ts";
 import { MINUTE, parse } from "../../lib/time.ts";
 import type { CampaignPlan, NewCampaign } from "../../lib/types.ts";
@@ -97,7 +98,7 @@ export function NewCampaignPage() {
           <Decision
             name="begin"
             title={T.decision}
-            reason={{ label: T.reason, hint: T.reasonHint, short: T.reasonShort }}
+            reason={{ hint: T.reasonHint }}
             typed={
               image === null
                 ? undefined

@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Field } from "../../components/controls.tsx";
-import { Decision, Meaning, NoDecision } from "../../components/decision.tsx";
+import { Decision, Meaning, NoDecision, placeTyped } from "../../components/decision.tsx";
 import { Row } from "../../components/kv.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { ObjectPage, UnknownPage } from "../../components/page.tsx";
@@ -164,18 +164,8 @@ function Decide({ id, what, dry }: { id: string; what: What; dry: DryRun }) {
     <Decision
       name="order"
       title={o.decision}
-      reason={{ label: o.reason, hint: o.reasonHint, short: o.reasonShort }}
-      typed={
-        what === "text"
-          ? undefined
-          : {
-              part: "place",
-              label: o.typePlace,
-              hint: o.placeHint(dry.confirm),
-              wrong: o.placeWrong(dry.confirm),
-              is: dry.confirm,
-            }
-      }
+      reason
+      typed={what === "text" ? undefined : placeTyped(dry.confirm)}
       give={T.give[what]}
       giving={o.giving}
       giveTestid="order-approve"

@@ -1,6 +1,7 @@
 import { Status, type Shape } from "../../components/status.tsx";
 import { When } from "../../components/time.tsx";
 import { useNow } from "../../lib/hooks.ts";
+import { placeOf } from "../../lib/place.ts";
 import type { MeterOrder, MeterOrderState } from "../../lib/types.ts";
 import { orders as T } from "../../texts/orders.en.ts";
 
@@ -46,7 +47,7 @@ export function OrderLines({ rows, named = false }: { rows: MeterOrder[]; named?
             <a href={`/orders/${row.number}`}>{whatOf(row)}</a>
             <span>
               {T.state[row.state]}
-              {named ? ` · ${row.place === "" ? row.name : row.place}` : null}
+              {named ? ` · ${placeOf(row)}` : null}
               {row.reason === "" ? null : <span class="t3"> · {row.reason}</span>}
             </span>
           </div>

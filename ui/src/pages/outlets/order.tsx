@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
-import { Decided, Decision, Meaning, NoDecision } from "../../components/decision.tsx";
+import { Decided, Decision, Meaning, NoDecision, placeTyped } from "../../components/decision.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { ObjectPage, UnknownPage } from "../../components/page.tsx";
 import type { Crumb } from "../../components/shell.tsx";
@@ -183,18 +183,8 @@ function Give({
     <Decision
       name="order"
       title={o.decision}
-      reason={{ label: o.reason, hint: o.reasonHint, short: o.reasonShort }}
-      typed={
-        isBreaker
-          ? {
-              part: "place",
-              label: o.typePlace,
-              hint: o.placeHint(preview.confirm),
-              wrong: o.placeWrong(preview.confirm),
-              is: preview.confirm,
-            }
-          : undefined
-      }
+      reason
+      typed={isBreaker ? placeTyped(preview.confirm) : undefined}
       give={o.give[what]}
       giving={o.giving}
       giveTestid="order-approve"

@@ -1,32 +1,37 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Field, Segments } from "../../components/controls.tsx";
-import { Decision } from "../../components/decision.tsx";
+import { Decision, placeTyped } from "../../components/decision.tsx";
 import { ObjectPage } from "../../components/page.tsx";
-import { Load, Notice } from "../../components/states.tsx";
+import { Load, Notice, Refused } from "../../components/states.tsx";
 import { Pill, Status, type Shape } from "../../components/status.tsx";
-import { Time } from "../../components/time.tsx";
+import { When } from "../../components/time.tsx";
 import { toast } from "../../components/toasts.tsx";
-import { api } from "../../lib/api.ts";
+import { useAct } from "../../lib/act.ts";
+import { api, ApiError } from "../../lib/api.ts";
 import {
   drillApi,
   type Drill,
   type DrillHow,
   type DrillLinks,
+  type Drills,
   type DrillState,
+  type NewDrill,
 } from "../../lib/drill-api.ts";
-import { isOn } from "../../lib/drill.ts";
+import { isUnderWay } from "../../lib/drill.ts";
 import { fenceApi } from "../../lib/fence-api.ts";
-import { useLiveEvent, useLoad, useNow, useTopic, type Loaded } from "../../lib/hooks.ts";
+import { durationText } from "../../lib/format.ts";
+import { useLiveEvent, useLoad, useNow, type Loaded } from "../../lib/hooks.ts";
+import { placeOf } from "../../lib/place.ts";
 import { navigate, place } from "../../lib/router.ts";
 import { useStore } from "../../lib/store.ts";
-import { parse } from "../../lib/time.ts";
 import type { Meter } from "../../lib/types.ts";
 import { drill as T } from "../../texts/drill.en.ts";
 import { t } from "../../texts/en.ts";
 import { paths as P } from "../../texts/paths.en.ts";
-import { NetworkCard } from "./picture.tsx";
-import { ms, Recovery } from "./timeline.tsx";
+import { useReadings } from "./follow.ts";
+import { NetworkCard, type Marked } from "./picture.tsx";
+import { Recovery, RECOVERY } from "./timeline.tsx";
 
 const SHAPES: Record<DrillState, Shape> = {
   waiting: "run",
@@ -40,25 +45,64 @@ const SHAPES: Record<DrillState, Shape> = {
 };
 
 const SECONDS = [2, 5, 10, 30];
+/** What is chosen at first, where so long is allowed. */
+const SECONDS_FIRST = 5;
+/** A drill that is under way is looked at again so often, should its events not come. */
+const LOOK_MS = 1_000;
 
 /** A link of a simulated network is cut while a meter is read, and what the readings went through. */
 export function DrillPage({ id }: { id: string }) {
   const asked = useStore(place).query.get("number");
   const number = asked !== null && /^\d{1,9}$/.test(asked) ? Number(asked) : null;
   const meter = useLoad(`meter/${id}`, (signal) => api.meter(id, signal));
-  const drills = useLoad(`drill/${id}/${number ?? ""}`, (signal) => drillApi.view(id, number, signal));
+  const drills = useLoad(`drill/${id}`, (signal) => drillApi.view(id, null, signal));
+  const one = useLoad<Drills | null>(`drill/${id}/${number ?? ""}`, (signal) =>
+    number === null ? Promise.resolve(null) : drillApi.view(id, number, signal),
+  );
   const paths = useLoad(`fence/${id}`, (signal) => fenceApi.view(id, signal));
   // Nothing is asked of a control that is not configured.
   const possible = drills.data !== null && drills.data.why_not === null;
   const links = useLoad<DrillLinks | null>(`drill-links/${id}/${String(possible)}`, (signal) =>
     possible ? drillApi.links(id, signal) : Promise.resolve(null),
   );
-  useTopic(meter.data === null ? null : `meter:${id}`);
+  useReadings(id, meter.data !== null, () => {
+    paths.reload();
+    links.reload();
+  });
+  const again = (): void => {
+    drills.reload();
+    if (number !== null) one.reload();
+  };
   useLiveEvent<{ id: string }>("drill", (event) => {
-    if (event.id === id) drills.reload();
+    if (event.id === id) again();
   });
   const [link, setLink] = useState("");
 
+  const latest = drills.data?.drills[0] ?? null;
+  const running = latest !== null && isUnderWay(latest) ? latest : null;
+  const under = running?.number ?? null;
+  /** Whether one is begun in this page: its button to stop it takes the focus. */
+  const begins = useRef(false);
+  const looks = useRef(again);
+  looks.current = again;
+  const before = useRef<number | null>(null);
+  useEffect(() => {
+    const ended = before.current !== null && under === null;
+    before.current = under;
+    if (ended) {
+      begins.current = false;
+      // Other links may be cut or in use now.
+      links.reload();
+      // Whoever stood at the button that is gone goes on at what it came to.
+      if (document.activeElement === document.body)
+        document.getElementById(`h-${RECOVERY}`)?.focus({ preventScroll: true });
+    }
+    if (under === null) return undefined;
+    const timer = setInterval(() => looks.current(), LOOK_MS);
+    return () => clearInterval(timer);
+  }, [under]);
+
+  const shown = (number === null ? drills.data : one.data)?.shown ?? null;
   const name = meter.data?.name ?? t.meter.one;
   const crumbs = [
     { text: t.nav.fleet, href: "/fleet" },
@@ -66,10 +110,20 @@ export function DrillPage({ id }: { id: string }) {
     { text: P.crumb, href: `/meters/${id}/paths` },
     { text: T.crumb },
   ];
-  const shown = drills.data?.shown ?? null;
-  const latest = drills.data?.drills[0] ?? null;
-  const running = latest !== null && isOn(latest) ? latest : null;
-  const whyNot = drills.data?.why_not ?? (paths.error?.code === "not_scion" ? P.notScionText : null);
+  const notScion = paths.error?.code === "not_scion";
+  const whyNot = drills.data?.why_not ?? (notScion ? P.notScionText : null);
+  const around_s = links.data === null ? 0 : links.data.lead_s + links.data.tail_s;
+  const found = (
+    <Found
+      drill={shown}
+      around_s={around_s}
+      none={
+        number !== null
+          ? { title: T.unknown, text: T.unknownText }
+          : { title: T.none, text: whyNot === null ? T.noneText : T.noneCannot }
+      }
+    />
+  );
   return (
     <ObjectPage
       of={meter}
@@ -91,98 +145,157 @@ export function DrillPage({ id }: { id: string }) {
         </a>
       }
     >
-      {drills.data === null || meter.data === null ? (
-        <section class="card">
-          <Load of={drills} what={T.what}>
-            {() => null}
+      <Load of={meter} what={t.meter.what} card>
+        {(known) => (
+          <Load of={drills} what={T.what} card>
+            {(told) => (
+              <div class="grid">
+                <div class="stack c8">
+                  {notScion ? null : (
+                    <Load of={paths} what={P.what} card>
+                      {(view) => (
+                        <NetworkCard
+                          view={view}
+                          unsaved={false}
+                          marked={marked(
+                            number !== null || running !== null || link === "" ? shown : null,
+                            links.data,
+                            link,
+                          )}
+                        />
+                      )}
+                    </Load>
+                  )}
+                  {number === null ? (
+                    found
+                  ) : (
+                    <Load of={one} what={T.what} card>
+                      {() => found}
+                    </Load>
+                  )}
+                </div>
+                <div class="stack c4">
+                  {running !== null ? (
+                    <UnderWay
+                      key={running.number}
+                      id={id}
+                      drill={running}
+                      focused={begins.current}
+                      onEnded={again}
+                    />
+                  ) : whyNot !== null ? (
+                    <Card id="cannot" title={T.decide} testid="drill-cannot">
+                      <p>
+                        <Status shape="info">{whyNot}</Status>
+                      </p>
+                    </Card>
+                  ) : (
+                    <Decide
+                      key={latest?.number ?? 0}
+                      id={id}
+                      meter={known}
+                      links={links}
+                      link={link}
+                      onLink={setLink}
+                      onBegin={async (order) => {
+                        // Its event may come before the answer.
+                        begins.current = true;
+                        const drill = await drillApi.begin(id, order).catch((cause: unknown) => {
+                          begins.current = false;
+                          throw cause;
+                        });
+                        setLink("");
+                        toast(T.begun);
+                        // What the head end said of it is shown until it says more.
+                        drills.patch((old) => ({
+                          ...old,
+                          shown: drill,
+                          drills: [drill, ...old.drills.filter((it) => it.number !== drill.number)],
+                        }));
+                        drills.reload();
+                        if (number !== null) navigate(`/meters/${id}/paths/drill`);
+                      }}
+                    />
+                  )}
+                  <History id={id} drills={told.drills} shown={shown} />
+                </div>
+              </div>
+            )}
           </Load>
-        </section>
-      ) : (
-        <div class="grid">
-          <div class="stack c8">
-            {paths.data === null ? null : (
-              <NetworkCard
-                view={paths.data}
-                unsaved={false}
-                marked={marked(shown, running, links.data, link)}
-              />
-            )}
-            {shown === null ? (
-              <section class="card" data-testid="drill-none">
-                <Notice
-                  kind="empty"
-                  icon="inbox"
-                  title={number === null ? T.none : T.unknown}
-                  text={number === null ? (whyNot ?? T.noneText) : T.unknownText}
-                />
-              </section>
-            ) : (
-              <>
-                {shown.answer === null || shown.state === "done" ? null : (
-                  <section class="card pad" data-testid="drill-answer">
-                    <Status shape={SHAPES[shown.state]}>{shown.answer}</Status>
-                  </section>
-                )}
-                <Recovery drill={shown} />
-              </>
-            )}
-          </div>
-          <div class="stack c4">
-            {running !== null ? (
-              <UnderWay id={id} drill={running} />
-            ) : whyNot !== null ? (
-              <Card id="cannot" title={T.decide} testid="drill-cannot">
-                <p>
-                  <Status shape="info">{whyNot}</Status>
-                </p>
-              </Card>
-            ) : (
-              <Decide
-                id={id}
-                meter={meter.data}
-                links={links}
-                link={link}
-                onLink={setLink}
-                onBegun={() => {
-                  toast(T.begun);
-                  if (number === null) drills.reload();
-                  else navigate(`/meters/${id}/paths/drill`);
-                }}
-              />
-            )}
-            <History id={id} drills={drills.data.drills} shown={shown} />
-          </div>
-        </div>
-      )}
+        )}
+      </Load>
     </ObjectPage>
   );
 }
 
-/** The link that the picture marks: that of the drill that is looked at, else the one that would be cut. */
-function marked(
-  shown: Drill | null,
-  running: Drill | null,
-  links: DrillLinks | null,
-  link: string,
-): [string, string] | null {
-  const line = shown?.timeline;
-  if (running !== null && line?.link && line.to) return [line.link, line.to];
-  const name = link === "" ? (links?.chosen ?? null) : link;
-  const found = links?.links.find((one) => one.link === name);
-  if (found !== undefined) return [found.link, found.to];
-  return line?.link && line.to ? [line.link, line.to] : null;
+/** What a drill came to so far, or why there is none. */
+function Found({
+  drill,
+  around_s,
+  none,
+}: {
+  drill: Drill | null;
+  around_s: number;
+  none: { title: string; text: string };
+}) {
+  if (drill === null)
+    return (
+      <section class="card" data-testid="drill-none">
+        <Notice kind="empty" icon="inbox" title={none.title} text={none.text} />
+      </section>
+    );
+  return (
+    <>
+      {drill.answer === null || drill.state === "done" ? null : (
+        <section class="card pad" data-testid="drill-answer">
+          <Status shape={SHAPES[drill.state]}>{drill.answer}</Status>
+        </section>
+      )}
+      <Recovery drill={drill} around_s={around_s} />
+    </>
+  );
 }
 
-function UnderWay({ id, drill }: { id: string; drill: Drill }) {
-  const [busy, setBusy] = useState(false);
-  const [failed, setFailed] = useState(false);
-  const stop = async (): Promise<void> => {
-    setBusy(true);
-    const taken = await drillApi.stop(id).catch(() => false);
-    if (taken) toast(T.stopped);
-    else setBusy(false);
-    setFailed(!taken);
-  };
+/** The link that the picture marks: that of the drill, where there is one; else the one that would be cut. */
+function marked(drill: Drill | null, links: DrillLinks | null, link: string): Marked | null {
+  const line = drill?.timeline;
+  if (line?.link && line.to) return { ends: [line.link, line.to], text: P.legend.mark };
+  const name = link === "" ? (links?.chosen ?? null) : link;
+  const found = links?.links.find((one) => one.link === name);
+  return found === undefined ? null : { ends: [found.link, found.to], text: P.legend.markNext };
+}
+
+function UnderWay({
+  id,
+  drill,
+  focused,
+  onEnded,
+}: {
+  id: string;
+  drill: Drill;
+  /** Whether it stands where the form was that has begun it, and takes the focus from it. */
+  focused: boolean;
+  /** Told where it has ended meanwhile. */
+  onEnded: () => void;
+}) {
+  const { busy, refused, run } = useAct();
+  const [stopped, setStopped] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (focused) button.current?.focus();
+  }, []);
+  const stop = (): Promise<void> =>
+    run(async () => {
+      try {
+        await drillApi.stop(id);
+        toast(T.stopped);
+      } catch (cause) {
+        if (!(cause instanceof ApiError && cause.code === "no_drill")) throw cause;
+        onEnded();
+      }
+      setStopped(true);
+    });
+  const rests = busy || stopped;
   return (
     <Card id="under-way" title={T.underWay} testid="drill-under-way">
       <div class="col">
@@ -190,19 +303,16 @@ function UnderWay({ id, drill }: { id: string; drill: Drill }) {
           <Status shape={SHAPES[drill.state]}>{T.state[drill.state]}</Status>
         </p>
         <p class="t3">{T.mendsAfter(drill.mend_after_s)}</p>
-        {failed ? (
-          <p class="err" role="alert" data-testid="drill-stop-failed">
-            <Status shape="crit">{T.stopFailed}</Status>
-          </p>
-        ) : null}
+        <Refused text={refused} testid="drill-stop-failed" />
         <button
           type="button"
           class="btn full"
-          disabled={busy}
+          ref={button}
+          disabled={rests}
           onClick={() => void stop()}
           data-testid="drill-stop"
         >
-          {busy ? T.stopping : T.stop}
+          {rests ? T.stopping : T.stop}
         </button>
       </div>
     </Card>
@@ -215,17 +325,17 @@ function Decide({
   links,
   link,
   onLink,
-  onBegun,
+  onBegin,
 }: {
   id: string;
   meter: Meter;
   links: Loaded<DrillLinks | null>;
   link: string;
   onLink: (link: string) => void;
-  onBegun: () => void;
+  onBegin: (order: NewDrill) => Promise<void>;
 }) {
   const [how, setHow] = useState<DrillHow>("silent");
-  const [seconds, setSeconds] = useState(5);
+  const [picked, setPicked] = useState<number | null>(null);
   const told = links.data;
   if (told === null) {
     return (
@@ -239,33 +349,28 @@ function Decide({
   const name = link === "" ? told.chosen : link;
   const chosen = told.links.find((one) => one.link === name);
   const none = chosen !== undefined && chosen.leaves === 0;
-  const confirms = meter.place === "" ? meter.name : meter.place;
-  const o = t.outlets;
+  const most = told.mend_after_s_max;
+  const offered = SECONDS.filter((one) => one <= most);
+  const seconds = picked ?? offered.filter((one) => one <= SECONDS_FIRST).at(-1) ?? most;
   return (
     <Decision
       name="drill"
       title={T.decide}
-      reason={{ label: T.reason, hint: o.reasonHint, short: o.reasonShort }}
-      typed={
-        none
-          ? {
-              part: "place",
-              label: o.typePlace,
-              hint: o.placeHint(confirms),
-              wrong: o.placeWrong(confirms),
-              is: confirms,
-            }
-          : undefined
-      }
+      reason
+      typed={none ? placeTyped(placeOf(meter)) : undefined}
       give={T.begin}
       giving={T.beginning}
       giveTestid="drill-begin"
       danger={none}
       cancel={{ text: T.back, href: `/meters/${id}/paths` }}
-      onGive={async (reason) => {
-        await drillApi.begin(id, link === "" ? null : link, how, seconds, reason);
-        onBegun();
-      }}
+      onGive={(reason) =>
+        onBegin({
+          link: link === "" ? null : link,
+          how,
+          mend_after_s: seconds,
+          reason,
+        })
+      }
     >
       <Field
         id="drill-link"
@@ -306,20 +411,23 @@ function Decide({
           value={how}
           options={(["silent", "loud"] as const).map((value) => ({ value, text: T.hows[value] }))}
           onChange={(value) => setHow(value === "loud" ? "loud" : "silent")}
+          describedBy="drill-how-note"
           testid="drill-how"
         />
-        <p class="hint">{T.howHint[how]}</p>
+        <p class="hint" id="drill-how-note">
+          {T.howHint[how]}
+        </p>
       </div>
       <div class="field">
         <span class="label">{T.seconds}</span>
         <Segments
           label={T.seconds}
           value={String(seconds)}
-          options={SECONDS.filter((one) => one <= told.mend_after_s_max).map((one) => ({
+          options={(offered.length === 0 ? [most] : offered).map((one) => ({
             value: String(one),
             text: T.second(one),
           }))}
-          onChange={(value) => setSeconds(Number(value))}
+          onChange={(value) => setPicked(Number(value))}
           testid="drill-seconds"
         />
       </div>
@@ -347,7 +455,6 @@ function History({ id, drills, shown }: { id: string; drills: Drill[]; shown: Dr
       ) : (
         <ul class="list ruled path-list">
           {drills.map((one) => {
-            const at = parse(one.t);
             const { readings, lost, gap_ms: gap } = one.summary;
             return (
               <li key={one.number} data-testid="drill-past" data-state={one.state}>
@@ -362,18 +469,14 @@ function History({ id, drills, shown }: { id: string; drills: Drill[]; shown: Dr
                   <span>
                     {T.state[one.state]}
                     {readings === 0 ? null : ` · ${T.lostOf(lost, readings)}`}
-                    {gap === null ? null : ` · ${T.gapOf(ms(gap))}`}
+                    {gap === null ? null : ` · ${T.gapOf(durationText(gap))}`}
                   </span>
                   <span>
                     {one.who}
                     <span class="t3"> · {one.reason}</span>
                   </span>
                 </div>
-                {at === null ? null : (
-                  <span class="when">
-                    <Time at={at} now={now} />
-                  </span>
-                )}
+                <When at={one.t} now={now} />
               </li>
             );
           })}

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { Field } from "../../components/controls.tsx";
-import { Decision } from "../../components/decision.tsx";
+import { Decision, placeTyped } from "../../components/decision.tsx";
 import { Icon } from "../../components/icons.tsx";
 import { Status } from "../../components/status.tsx";
 import { toast } from "../../components/toasts.tsx";
@@ -53,18 +53,8 @@ export function FenceEditor(props: EditorProps) {
     <Decision
       name="fence"
       title={T.fence}
-      reason={{ label: T.reason, hint: t.outlets.reasonHint, short: t.outlets.reasonShort }}
-      typed={
-        none && nothing
-          ? {
-              part: "place",
-              label: t.outlets.typePlace,
-              hint: t.outlets.placeHint(props.place),
-              wrong: t.outlets.placeWrong(props.place),
-              is: props.place,
-            }
-          : undefined
-      }
+      reason
+      typed={none && nothing ? placeTyped(props.place) : undefined}
       give={T.save}
       giving={T.saving}
       giveTestid="fence-save"

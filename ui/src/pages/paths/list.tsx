@@ -2,10 +2,10 @@ import { Card } from "../../components/card.tsx";
 import { Icon } from "../../components/icons.tsx";
 import { Load } from "../../components/states.tsx";
 import { Status, type Shape } from "../../components/status.tsx";
-import { Time } from "../../components/time.tsx";
+import { Stamp, When } from "../../components/time.tsx";
 import type { FencePath, FenceView } from "../../lib/fence-api.ts";
+import { durationText } from "../../lib/format.ts";
 import { useNow, type Loaded } from "../../lib/hooks.ts";
-import { parse } from "../../lib/time.ts";
 import type { PathRun } from "../../lib/types.ts";
 import { paths as T } from "../../texts/paths.en.ts";
 
@@ -14,11 +14,6 @@ const SHAPES: Record<keyof typeof T.state, Shape> = { on: "ok", in: "todo", out:
 function stateOf(path: FencePath): keyof typeof T.state {
   if (path.refused === null) return path.active ? "on" : "in";
   return path.active ? "onOut" : "out";
-}
-
-/** Milliseconds with one decimal; never a silent zero. */
-export function latency(ms: number): string {
-  return ms < 0.05 ? "< 0.1" : ms.toFixed(1);
 }
 
 /** The ASes of a path in order. */
@@ -59,7 +54,7 @@ export function PathList({ view, unsaved }: { view: FenceView; unsaved: boolean 
                 <span>
                   {T.hops(path.ases.length - 1)}
                   {" · "}
-                  {path.latency_ms === null ? T.noLatency : T.oneWay(latency(path.latency_ms))}
+                  {path.latency_ms === null ? T.noLatency : T.oneWay(durationText(path.latency_ms))}
                   <span class="t3 mono"> · {path.fingerprint.slice(0, 8)}</span>
                 </span>
                 {path.refused === null ? null : <span class="why">{path.refused}</span>}
@@ -87,8 +82,6 @@ export function RunsCard({ runs }: { runs: Loaded<{ total: number; rows: PathRun
           ) : (
             <ul class="list ruled path-list">
               {rows.map((run) => {
-                const first = parse(run.first);
-                const last = parse(run.last);
                 return (
                   <li key={run.first} data-testid="path-run">
                     <div class="t">
@@ -100,9 +93,9 @@ export function RunsCard({ runs }: { runs: Loaded<{ total: number; rows: PathRun
                       <span>{T.run(run.associations)}</span>
                     </div>
                     <span class="when">
-                      {first === null ? null : <Time at={first} now={now} />}
+                      <Stamp at={run.first} now={now} />
                       {" – "}
-                      {last === null ? null : <Time at={last} now={now} />}
+                      <Stamp at={run.last} now={now} />
                     </span>
                   </li>
                 );
@@ -125,7 +118,6 @@ export function SavedFences({ view }: { view: FenceView }) {
       ) : (
         <ul class="list ruled saved-fences">
           {view.saved.map((one) => {
-            const at = parse(one.at);
             return (
               <li key={one.at} data-testid="fence-saved">
                 <div class="t">
@@ -135,11 +127,7 @@ export function SavedFences({ view }: { view: FenceView }) {
                     <span class="t3"> · {one.reason}</span>
                   </span>
                 </div>
-                {at === null ? null : (
-                  <span class="when">
-                    <Time at={at} now={now} />
-                  </span>
-                )}
+                <When at={one.at} now={now} />
               </li>
             );
           })}

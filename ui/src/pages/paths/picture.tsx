@@ -4,12 +4,21 @@ import type { FenceView } from "../../lib/fence-api.ts";
 import { picture, type Edge, type Node, type Picture } from "../../lib/fence.ts";
 import { paths as T } from "../../texts/paths.en.ts";
 
-const BOX = { width: 112, height: 38 };
+/** Boxes of ASes, and how far apart they are at least: as wide as the narrowest cards that they are drawn in. */
+const WIDE = { box: 104, step: 120, least: 600 };
+const NARROW = { box: 80, step: 85, least: 256 };
+const HEIGHT = 38;
 const BEND = 34;
 
 interface Point {
   x: number;
   y: number;
+}
+
+/** A link that is pointed out: its two ends, and what it is. */
+export interface Marked {
+  ends: [string, string];
+  text: string;
 }
 
 /** The ASes and links of all paths; beside each other where there is room, below each other where there is none. */
@@ -20,13 +29,15 @@ export function NetworkCard({
 }: {
   view: FenceView;
   unsaved: boolean;
-  /** The ends of a link that is pointed out. */
-  marked?: [string, string] | null;
+  marked?: Marked | null;
 }) {
   const drawn = picture(view.paths);
   const label = T.picture(view.known, view.allowed);
-  const wide = { width: Math.max(720, drawn.columns * 150), height: Math.max(200, drawn.rows * 90) };
-  const narrow = { width: Math.max(344, drawn.rows * 122), height: drawn.columns * 80 };
+  const wide = {
+    width: Math.max(WIDE.least, drawn.columns * WIDE.step),
+    height: Math.max(200, drawn.rows * 90),
+  };
+  const narrow = { width: Math.max(NARROW.least, drawn.rows * NARROW.step), height: drawn.columns * 80 };
   return (
     <Card
       id="network"
@@ -48,7 +59,7 @@ export function NetworkCard({
               <svg viewBox="0 0 16 10" class="topo" aria-hidden="true" focusable="false">
                 <path class="lk-mark" d="M0 5H16" />
               </svg>
-              {T.legend.mark}
+              {marked.text}
             </li>
           )}
         </ul>
@@ -60,6 +71,7 @@ export function NetworkCard({
         marked={marked}
         label={label}
         size={wide}
+        box={WIDE.box}
         at={(node) => ({
           x: (wide.width * (2 * node.column + 1)) / (2 * drawn.columns),
           y: (wide.height * (2 * node.row + 1)) / (2 * node.of),
@@ -71,6 +83,7 @@ export function NetworkCard({
         marked={marked}
         label={label}
         size={narrow}
+        box={NARROW.box}
         at={(node) => ({
           x: (narrow.width * (2 * node.row + 1)) / (2 * node.of),
           y: (narrow.height * (2 * node.column + 1)) / (2 * drawn.columns),
@@ -86,13 +99,16 @@ function Drawing({
   marked,
   label,
   size,
+  box,
   at,
 }: {
   class: string;
   drawn: Picture;
-  marked: [string, string] | null;
+  marked: Marked | null;
   label: string;
   size: { width: number; height: number };
+  /** How wide the box of an AS is. */
+  box: number;
   at: (node: Node) => Point;
 }) {
   const places = new Map(drawn.nodes.map((node) => [node.as, at(node)]));
@@ -102,9 +118,15 @@ function Drawing({
         <path key={edge.id} class={`lk-${edge.state}`} d={line(edge, places)} data-link={edge.id} />
       ))}
       {drawn.edges
-        .filter((edge) => marked !== null && isLink(edge.id, marked))
+        .filter((edge) => marked !== null && isLink(edge.id, marked.ends))
         .map((edge) => (
-          <path key={`${edge.id} marked`} class="lk-mark" d={line(edge, places)} data-testid="paths-marked" />
+          <path
+            key={`${edge.id} marked`}
+            class="lk-mark"
+            d={line(edge, places)}
+            data-testid="paths-marked"
+            data-link={edge.id}
+          />
         ))}
       {drawn.nodes.map((node) => {
         const { x, y } = places.get(node.as) ?? { x: 0, y: 0 };
@@ -112,10 +134,10 @@ function Drawing({
           <g key={node.as}>
             <rect
               class={node.end ? "root" : node.out ? "as-out" : "as-box"}
-              x={x - BOX.width / 2}
-              y={y - BOX.height / 2}
-              width={BOX.width}
-              height={BOX.height}
+              x={x - box / 2}
+              y={y - HEIGHT / 2}
+              width={box}
+              height={HEIGHT}
               rx="9"
             />
             {node.end ? (

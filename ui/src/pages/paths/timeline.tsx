@@ -1,35 +1,47 @@
 import type { ComponentChildren } from "preact";
 import { Card } from "../../components/card.tsx";
+import { Row } from "../../components/kv.tsx";
 import { NoValue } from "../../components/number.tsx";
 import { Status, type Shape } from "../../components/status.tsx";
+import { Table } from "../../components/table.tsx";
 import type { Drill, DrillSummary, DrillTimeline } from "../../lib/drill-api.ts";
-import { fateOf, isOn, lengthOf, letter, stretches, ticks, type Fate } from "../../lib/drill.ts";
+import { fateOf, isUnderWay, lengthOf, letter, stretches, ticks, type Fate } from "../../lib/drill.ts";
+import { durationText } from "../../lib/format.ts";
 import { drill as T } from "../../texts/drill.en.ts";
 import { Hops } from "./list.tsx";
 
 const SHAPES: Record<Fate, Shape> = { usual: "ok", late: "warn", repeated: "warn", lost: "off" };
-/** What is read before a cut and after it. */
-const AROUND_MS = 6_000;
+/** Names the card of what readings went through: its heading is `h-` and this. */
+export const RECOVERY = "recovery";
 const LANE = 40;
 const TOP = 26;
 const BOTTOM = 46;
 /** More paths than colours: they begin anew, and the lane tells them apart. */
 const COLOURS = 5;
 
-/** Milliseconds as people read them: whole from a hundred up. */
-export const ms = (value: number): string => (value >= 100 ? Math.round(value).toString() : value.toFixed(1));
+/** About as wide as a letter of the picture is, in its own units. */
+const LETTER = 5.5;
+
 const seconds = (value: number): string => (value / 1_000).toFixed(1);
 
 /** What readings went through while a link was cut: a picture, what it comes to, and all of it as a table. */
-export function Recovery({ drill }: { drill: Drill }) {
+export function Recovery({
+  drill,
+  around_s,
+}: {
+  drill: Drill;
+  /** How long is read before the cut and after it, in seconds; 0 where that is not known. */
+  around_s: number;
+}) {
   const { timeline, summary } = drill;
   if (timeline === null) return null;
   // As long as it is on its way the axis has its whole length, so that nothing moves but what comes.
-  const least = isOn(drill) ? drill.mend_after_s * 1_000 + AROUND_MS : 0;
+  const least = isUnderWay(drill) ? (drill.mend_after_s + around_s) * 1_000 : 0;
   return (
     <>
       <Card
-        id="recovery"
+        id={RECOVERY}
+        focusable
         title={T.result}
         testid="drill-recovery"
         aside={<span class="t3">{T.number(drill.number)}</span>}
@@ -39,8 +51,8 @@ export function Recovery({ drill }: { drill: Drill }) {
           <p class="t3">{T.noReadings}</p>
         ) : (
           <>
-            <Drawing class="drill-line only-wide" width={760} left={92} {...{ least, timeline, summary }} />
-            <Drawing class="drill-line only-narrow" width={344} left={76} {...{ least, timeline, summary }} />
+            <Drawing class="drill-line only-wide" width={640} left={92} {...{ least, timeline, summary }} />
+            <Drawing class="drill-line only-narrow" width={256} left={76} {...{ least, timeline, summary }} />
           </>
         )}
       </Card>
@@ -68,6 +80,12 @@ function Legend() {
       ))}
     </ul>
   );
+}
+
+/** Where words begin, end or have their middle. */
+interface Words {
+  x: number;
+  anchor: "start" | "middle" | "end";
 }
 
 const at = (value: number): string => value.toFixed(1);
@@ -129,11 +147,19 @@ function Drawing({
   const moved =
     summary.from === null || summary.to === null || summary.moved_ms === null
       ? null
-      : T.movedFrom(letter(summary.from), letter(summary.to), T.ms(ms(summary.moved_ms)));
-  const said = T.picture(summary.readings, summary.lost, gap === null ? null : T.ms(ms(gap)), moved);
-  // A mark near the right end has its words on its left.
-  const words = (right: number, begin = right): { x: number; anchor: "start" | "end" } =>
-    x(right) > width * 0.6 ? { x: x(begin) - 4, anchor: "end" } : { x: x(right) + 4, anchor: "start" };
+      : T.movedFrom(letter(summary.from), letter(summary.to), durationText(summary.moved_ms));
+  const said = T.picture(summary.readings, summary.lost, gap === null ? null : durationText(gap), moved);
+  // Words stand right of what they name where there is room, else left of it, else within it.
+  const words = (text: string, right: number, begin = right): Words => {
+    const room = text.length * LETTER + 4;
+    if (x(right) + room <= width) return { x: x(right) + 4, anchor: "start" };
+    if (x(begin) >= room) return { x: x(begin) - 4, anchor: "end" };
+    return { x: (x(right) + x(begin)) / 2, anchor: "middle" };
+  };
+  const cutWords = cut === null ? null : { x: x(cut) - 4, anchor: "end" as const };
+  const anewWords = timeline.anew_ms === null ? null : words(T.anew, timeline.anew_ms);
+  const gapText = gap === null ? "" : T.gap(durationText(gap));
+  const gapWords = gap === null || gapFrom === null ? null : words(gapText, gapFrom + gap, gapFrom);
   return (
     <svg class={name} viewBox={`0 0 ${width} ${height}`} role="img" aria-label={said} data-lanes={lanes}>
       {cut === null ? null : (
@@ -145,13 +171,13 @@ function Drawing({
             width={Math.max(1, x(timeline.mended_ms ?? Math.max(cut, last)) - x(cut))}
             height={floor - TOP + 6}
           />
-          <text class="dr-word" x={words(cut).x} y={TOP - 12} text-anchor={words(cut).anchor}>
+          <text class="dr-word" x={cutWords?.x} y={TOP - 12} text-anchor={cutWords?.anchor}>
             {T.cutBand}
           </text>
         </g>
       )}
       {labels.map((label, lane) => (
-        <g key={label}>
+        <g key={lane}>
           <path class="dr-lane" d={`M${left} ${y(lane)}H${width - 10}`} />
           <text class="dr-label" x={left - 10} y={y(lane) + 4} text-anchor="end">
             {label}
@@ -161,12 +187,7 @@ function Drawing({
       {timeline.anew_ms === null ? null : (
         <g>
           <path class="dr-anew" d={`M${at(x(timeline.anew_ms))} ${TOP - 6}V${floor}`} />
-          <text
-            class="dr-word"
-            x={words(timeline.anew_ms).x}
-            y={TOP - 12}
-            text-anchor={words(timeline.anew_ms).anchor}
-          >
+          <text class="dr-word" x={anewWords?.x} y={TOP - 12} text-anchor={anewWords?.anchor}>
             {T.anew}
           </text>
         </g>
@@ -185,19 +206,14 @@ function Drawing({
             class="dr-gap"
             d={`M${at(x(gapFrom))} ${floor + 3}v8M${at(x(gapFrom))} ${floor + 7}H${at(x(gapFrom + gap))}M${at(x(gapFrom + gap))} ${floor + 3}v8`}
           />
-          <text
-            class="dr-word"
-            x={words(gapFrom + gap, gapFrom).x}
-            y={floor + 11}
-            text-anchor={words(gapFrom + gap).anchor}
-          >
-            {T.gap(ms(gap))}
+          <text class="dr-word dr-over" x={gapWords?.x} y={floor + 11} text-anchor={gapWords?.anchor}>
+            {gapText}
           </text>
         </g>
       )}
       <path class="dr-axis" d={`M${left} ${floor + 18}H${width - 10}`} />
       {ticks(length)
-        .filter((time, i) => width > 500 || i % 2 === 0 || time === 0)
+        .filter((_, i) => width > 500 || i % 2 === 0)
         .map((time) => (
           <g key={time}>
             <path class="dr-axis" d={`M${at(x(time))} ${floor + 18}v4`} />
@@ -212,7 +228,7 @@ function Drawing({
 
 function Summary({ drill, timeline }: { drill: Drill; timeline: DrillTimeline }) {
   const { summary: found } = drill;
-  const value = (time: number | null) => (time === null ? <NoValue /> : T.ms(ms(time)));
+  const value = (time: number | null) => (time === null ? <NoValue /> : durationText(time));
   const rows: [keyof typeof T.rows, ComponentChildren][] = [
     [
       "link",
@@ -220,8 +236,8 @@ function Summary({ drill, timeline }: { drill: Drill; timeline: DrillTimeline })
         <span class="t3">{T.notCut}</span>
       ) : (
         <>
-          <span class="mono">{`${timeline.link} – ${timeline.to ?? ""}`}</span>
-          {` ${T.hows2[drill.how]}, ${T.second(drill.mend_after_s)}`}
+          <span class="mono">{[timeline.link, timeline.to].filter((end) => end !== null).join(" – ")}</span>
+          {` ${T.howSaid[drill.how]}, ${T.second(drill.mend_after_s)}`}
         </>
       ),
     ],
@@ -229,10 +245,10 @@ function Summary({ drill, timeline }: { drill: Drill; timeline: DrillTimeline })
     [
       "lost",
       <Status shape={found.lost === 0 ? "ok" : "crit"}>
-        {found.lost === 0 ? T.nobody : String(found.lost)}
+        {found.lost === 0 ? T.noneOf : String(found.lost)}
       </Status>,
     ],
-    ["retried", found.retried === 0 ? T.nobody : String(found.retried)],
+    ["retried", found.retried === 0 ? T.noneOf : String(found.retried)],
     ["usual", value(found.usual_ms)],
     ["gap", value(found.gap_ms)],
   ];
@@ -242,8 +258,8 @@ function Summary({ drill, timeline }: { drill: Drill; timeline: DrillTimeline })
       "moved",
       moved ? T.movedTo(letter(found.from ?? 0), letter(found.to ?? 0)) : <span class="t3">{T.stayed}</span>,
     ]);
-    if (moved && found.moved_ms !== null) rows.push(["first", T.afterCut(ms(found.moved_ms))]);
-    if (moved && (found.back_ms !== null || !isOn(drill)))
+    if (moved && found.moved_ms !== null) rows.push(["first", T.afterCut(durationText(found.moved_ms))]);
+    if (moved && (found.back_ms !== null || !isUnderWay(drill)))
       rows.push([
         "back",
         found.back_ms === null ? (
@@ -259,10 +275,9 @@ function Summary({ drill, timeline }: { drill: Drill; timeline: DrillTimeline })
     <Card id="summary" title={T.number(drill.number)} testid="drill-summary">
       <dl class="kv">
         {rows.map(([name, what]) => (
-          <div key={name} data-testid={`drill-row-${name}`}>
-            <dt>{T.rows[name]}</dt>
-            <dd>{what}</dd>
-          </div>
+          <Row key={name} name={T.rows[name]} testid={`drill-row-${name}`}>
+            {what}
+          </Row>
         ))}
       </dl>
     </Card>
@@ -273,37 +288,30 @@ function Summary({ drill, timeline }: { drill: Drill; timeline: DrillTimeline })
 function Rows({ timeline }: { timeline: DrillTimeline }) {
   return (
     <Card id="rows" title={T.table} testid="drill-rows" flush>
-      <table class="tbl plain">
-        <caption class="vh">{T.table}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{T.columns.when}</th>
-            <th scope="col" class="r hide-n">
-              {T.columns.count}
-            </th>
-            <th scope="col">{T.columns.fate}</th>
-            <th scope="col">{T.columns.path}</th>
-            <th scope="col" class="r">
-              {T.columns.worst}
-            </th>
+      <Table
+        caption={T.table}
+        columns={[
+          T.columns.when,
+          { text: T.columns.count, class: "r hide-n" },
+          T.columns.fate,
+          T.columns.path,
+          { text: T.columns.worst, class: "r" },
+        ]}
+      >
+        {stretches(timeline).map((row) => (
+          <tr key={row.from} data-testid="drill-stretch" data-state={row.fate}>
+            <th scope="row">{T.span(seconds(row.from), seconds(row.to))}</th>
+            <td class="r hide-n">{row.count}</td>
+            <td class="wr">
+              <Status shape={SHAPES[row.fate]}>{T.fate[row.fate]}</Status>
+              {row.anew ? <span class="sub"> {T.withAnew}</span> : null}
+              {row.why === null ? null : <span class="sub"> {row.why}</span>}
+            </td>
+            <td>{row.path === null ? <NoValue /> : letter(row.path)}</td>
+            <td class="r">{row.worst === null ? <NoValue /> : durationText(row.worst)}</td>
           </tr>
-        </thead>
-        <tbody>
-          {stretches(timeline).map((row) => (
-            <tr key={row.from} data-testid="drill-stretch" data-state={row.fate}>
-              <th scope="row">{T.span(seconds(row.from), seconds(row.to))}</th>
-              <td class="r hide-n">{row.count}</td>
-              <td class="wr">
-                <Status shape={SHAPES[row.fate]}>{T.fate[row.fate]}</Status>
-                {row.anew ? <span class="sub"> {T.withAnew}</span> : null}
-                {row.why === null ? null : <span class="sub"> {row.why}</span>}
-              </td>
-              <td>{row.path === null ? <NoValue /> : letter(row.path)}</td>
-              <td class="r">{row.worst === null ? <NoValue /> : T.ms(ms(row.worst))}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
       {timeline.paths.length === 0 ? null : (
         <ul class="list ruled path-list" aria-label={T.paths}>
           {timeline.paths.map((path, i) => (
