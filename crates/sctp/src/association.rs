@@ -244,7 +244,8 @@ pub(crate) struct Association {
     drawn: u64,
     pub(crate) events: VecDeque<Event>,
     counters: Counters,
-    /// Copies of urgent chunks, ready to go.
+    /// Copies of urgent chunks, and questions at ports that the peer may have,
+    /// ready to go.
     probes: VecDeque<Transmit>,
     /// The peer's addresses are others now.
     pub(crate) moved: bool,

@@ -230,6 +230,11 @@ impl Auth {
         self.theirs.chunks.has(kind)
     }
 
+    /// Whether we take chunks of any type only so.
+    pub(crate) fn requires_any(&self) -> bool {
+        self.ours.chunks != ChunkSet::default()
+    }
+
     /// Whether we do.
     pub(crate) fn requires(&self, kind: u8) -> bool {
         self.ours.chunks.has(kind)

@@ -102,6 +102,9 @@ pub(crate) struct Path {
     /// The MTU probe has a heartbeat of its own, whose loss says nothing of
     /// the path.
     pub(crate) mtu_probe: Option<Heartbeat>,
+    /// Nonce of the heartbeat that went to another UDP port, to learn whether
+    /// the peer is there, and until when no other does.
+    pub(crate) asked: Option<(u64, Instant)>,
     pub(crate) pmtu: Pmtu,
     consecutive_timeouts: u32,
 }
@@ -140,6 +143,7 @@ impl Path {
             heartbeat: None,
             heartbeat_due: None,
             mtu_probe: None,
+            asked: None,
             pmtu,
             consecutive_timeouts: 0,
         }

@@ -25,6 +25,9 @@ struct Taken {
     fresh: bool,
     duplicate: bool,
     authenticated: bool,
+    /// Something in it that nobody can have seen before, so that it is no copy
+    /// of an older packet.
+    news: bool,
 }
 
 impl Association {
@@ -38,8 +41,9 @@ impl Association {
         now: Instant,
     ) {
         self.counters.packets_received += 1;
-        for path in &mut self.paths {
-            path.arrived();
+        let guarded = self.auth.as_ref().is_some_and(|auth| auth.requires_any());
+        if !guarded {
+            self.arrived();
         }
         // What must stand alone is not taken with others (RFC 9260, section
         // 6.10).
@@ -56,6 +60,10 @@ impl Association {
         let Some(at) = self.path_of(arrival, now) else {
             return;
         };
+        if !guarded {
+            self.take_port(at, arrival);
+            self.take_local(at, arrival);
+        }
         let mut taken = Taken::default();
         for (number, raw) in packet.chunks().enumerate() {
             let Ok(raw) = raw else {
@@ -69,11 +77,26 @@ impl Association {
                 return;
             }
         }
+        if guarded && taken.authenticated {
+            self.arrived();
+            self.take_local(at, arrival);
+        }
+        if guarded && taken.news {
+            self.take_port(at, arrival);
+        } else if guarded && taken.authenticated {
+            self.ask_port(at, arrival, now);
+        }
         if taken.data {
             self.acknowledge_later(taken, at, now);
         }
         self.tell_readable();
         self.progress(now);
+    }
+
+    fn arrived(&mut self) {
+        for path in &mut self.paths {
+            path.arrived();
+        }
     }
 
     /// The path that a packet came by. Packets from addresses that the peer
@@ -82,21 +105,7 @@ impl Association {
         if matches!(self.state, State::CookieWait(_)) {
             self.add_path(arrival.remote, arrival.udp_port, Some(arrival.local), now);
         }
-        let at = self.path_to(arrival.remote)?;
-        let path = self.paths.get_mut(at)?;
-        if path.udp_port != arrival.udp_port {
-            // The peer's encapsulation moved, behind a NAT perhaps (RFC 6951,
-            // section 5.4).
-            path.udp_port = arrival.udp_port;
-            self.moved = true;
-        }
-        if path.local != arrival.local
-            && (path.state != PathState::Active || !path.confirmed)
-            && self.locals.contains(&arrival.local)
-        {
-            path.local = arrival.local;
-        }
-        Some(at)
+        self.path_to(arrival.remote)
     }
 
     /// Takes one chunk, and tells whether to go on with the next.
@@ -157,8 +166,8 @@ impl Association {
             }
             _ if !steady => {}
             Chunk::Data(data) => return self.on_data(&data, raw, taken, now),
-            Chunk::Sack(sack) => self.on_sack(&sack, now),
-            Chunk::HeartbeatAck(info) => self.on_heartbeat_ack(info, now),
+            Chunk::Sack(sack) => taken.news |= self.on_sack(&sack, now) && taken.authenticated,
+            Chunk::HeartbeatAck(info) => taken.news |= self.on_heartbeat_ack(info, now),
             Chunk::Shutdown(ack) => self.on_shutdown(ack, now),
             Chunk::ShutdownAck => {
                 if matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
@@ -567,9 +576,13 @@ impl Association {
         // The first of all is acknowledged at once.
         taken.immediate |= data.flags.immediate || !self.ack.begun;
         match arrival {
-            receive::Arrival::InOrder => taken.fresh = true,
+            receive::Arrival::InOrder => {
+                taken.fresh = true;
+                taken.news |= taken.authenticated;
+            }
             receive::Arrival::Gap => {
                 taken.fresh = true;
+                taken.news |= taken.authenticated;
                 taken.immediate = true;
             }
             receive::Arrival::Duplicate => {
@@ -640,11 +653,17 @@ impl Association {
 
     // ---- acknowledgements ----
 
-    fn on_sack(&mut self, sack: &Sack, now: Instant) {
+    /// Takes an acknowledgement, and tells whether it was the first of
+    /// something.
+    fn on_sack(&mut self, sack: &Sack, now: Instant) -> bool {
         let recovering: Vec<Option<u64>> = self.paths.iter().map(|path| path.recovery).collect();
         let mut flights = self.flights();
         let done = self.tx.acknowledge(sack, &recovering, &mut flights, now);
+        let first = done
+            .as_ref()
+            .is_ok_and(|done| done.paths.iter().any(|path| path.octets > 0));
         self.acknowledged(done, &flights, now);
+        first
     }
 
     fn acknowledged(
@@ -717,7 +736,9 @@ impl Association {
         })
     }
 
-    fn on_heartbeat_ack(&mut self, info: &[u8], now: Instant) {
+    /// Takes the answer to a heartbeat, and tells whether it was one that is
+    /// waited for.
+    fn on_heartbeat_ack(&mut self, info: &[u8], now: Instant) -> bool {
         let nonce = Parameters::new(info, 0)
             .next()
             .and_then(Result::ok)
@@ -725,17 +746,20 @@ impl Association {
             .and_then(|parameter| <[u8; 8]>::try_from(parameter.value).ok())
             .map(u64::from_be_bytes);
         let Some(nonce) = nonce else {
-            return;
+            return false;
         };
         for at in 0..self.paths.len() {
             let Some(path) = self.paths.get_mut(at) else {
-                return;
+                return false;
             };
+            if path.asked.take_if(|asked| asked.0 == nonce).is_some() {
+                return true;
+            }
             if let Some(probe) = path.mtu_probe.take_if(|probe| probe.nonce == nonce) {
                 if let Some(size) = probe.probe {
                     path.pmtu.found(size, &self.config.pmtu, now);
                 }
-                return;
+                return true;
             }
             if let Some(heartbeat) = path.heartbeat.take_if(|known| known.nonce == nonce) {
                 path.measured(now.since(heartbeat.sent_at), &self.config.rto);
@@ -744,9 +768,10 @@ impl Association {
                 if let Some(path) = self.paths.get_mut(at) {
                     path.heartbeat_due = Some(now + period);
                 }
-                return;
+                return true;
             }
         }
+        false
     }
 
     // ---- shutdown ----

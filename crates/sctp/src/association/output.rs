@@ -208,6 +208,14 @@ impl Association {
         self.finish(building, self.config.control_dscp)
     }
 
+    /// A packet with a HEARTBEAT alone.
+    pub(super) fn heartbeat_packet(&mut self, at: usize, nonce: u64) -> Option<Transmit> {
+        let mut building = self.building(at, self.peer_tag, 64)?;
+        self.before_chunk(&mut building, kind::HEARTBEAT);
+        building.packet.extend(&super::paths::heartbeat(nonce));
+        self.finish(building, self.config.control_dscp)
+    }
+
     /// Where acknowledgements go: where data came from, unless nothing comes
     /// back from there.
     fn ack_path(&self) -> usize {

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
-use super::{Association, Control, EVENTS_MAX};
+use super::{Arrival, Association, Control, EVENTS_MAX};
 use crate::chunk::kind;
 use crate::event::Event;
 use crate::mac;
@@ -76,6 +76,54 @@ impl Association {
             .map_or(0, |here| here + 1);
         if let Some(local) = family.get(next % family.len().max(1)) {
             path.local = *local;
+        }
+    }
+
+    /// Takes the UDP port that a packet came from: the peer's encapsulation
+    /// moved, behind a NAT perhaps (RFC 6951, section 5.4). Where chunks are
+    /// authenticated, a packet has to show first that it is the peer's and no
+    /// copy of an older one, else whoever sees the tag could lead the rest away.
+    pub(super) fn take_port(&mut self, at: usize, arrival: Arrival) {
+        if let Some(path) = self.paths.get_mut(at)
+            && path.udp_port != arrival.udp_port
+        {
+            path.udp_port = arrival.udp_port;
+            path.asked = None;
+            self.moved = true;
+        }
+    }
+
+    /// Takes our own address that a packet came to, for a path that is not in
+    /// use.
+    pub(super) fn take_local(&mut self, at: usize, arrival: Arrival) {
+        if let Some(path) = self.paths.get_mut(at)
+            && path.local != arrival.local
+            && (path.state != PathState::Active || !path.confirmed)
+            && self.locals.contains(&arrival.local)
+        {
+            path.local = arrival.local;
+        }
+    }
+
+    /// Asks at the UDP port that an authenticated packet came from, which may
+    /// be a copy, whether the peer is there; at most once a retransmission
+    /// timeout.
+    pub(super) fn ask_port(&mut self, at: usize, arrival: Arrival, now: Instant) {
+        let Some(path) = self.paths.get(at) else {
+            return;
+        };
+        let waits = path.asked.is_some_and(|(_, until)| until > now);
+        if path.udp_port == arrival.udp_port || waits {
+            return;
+        }
+        let until = now + path.rto;
+        let nonce = self.draw();
+        if let Some(mut transmit) = self.heartbeat_packet(at, nonce) {
+            transmit.udp_port = arrival.udp_port;
+            self.probes.push_back(transmit);
+        }
+        if let Some(path) = self.paths.get_mut(at) {
+            path.asked = Some((nonce, until));
         }
     }
 
@@ -287,17 +335,22 @@ impl Association {
     }
 
     pub(super) fn push_heartbeat(&mut self, at: usize, nonce: u64, pad_to: Option<usize>) {
-        let mut octets = Vec::with_capacity(16);
-        write_chunk(&mut octets, kind::HEARTBEAT, 0, |out| {
-            crate::parameter::write_parameter(out, crate::parameter::kind::HEARTBEAT_INFO, |out| {
-                out.extend(nonce.to_be_bytes())
-            });
-        });
         self.queue_control(Control {
             kind: kind::HEARTBEAT,
-            octets,
+            octets: heartbeat(nonce),
             path: Some(at),
             pad_to,
         });
     }
+}
+
+/// A HEARTBEAT chunk.
+pub(super) fn heartbeat(nonce: u64) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(16);
+    write_chunk(&mut octets, kind::HEARTBEAT, 0, |out| {
+        crate::parameter::write_parameter(out, crate::parameter::kind::HEARTBEAT_INFO, |out| {
+            out.extend(nonce.to_be_bytes())
+        });
+    });
+    octets
 }

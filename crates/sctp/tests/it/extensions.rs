@@ -4,8 +4,10 @@
 //! Evidence: self-agreement; set-up, partial reliability and resets are shown
 //! with another implementation in `strangers`.
 
+use std::collections::BTreeSet;
+
 use sctp::chunk::kind;
-use sctp::packet::Packet;
+use sctp::packet::{Packet, PacketBuilder, write_chunk};
 use sctp::{
     AssociationId, AuthConfig, CloseReason, Config, Connect, Duration, Event, PmtuConfig,
     Reliability, RequestError, SendError, SendOptions,
@@ -251,8 +253,30 @@ const CORE: [u8; 8] = [
     kind::FORWARD_TSN,
 ];
 
+/// Those that links with TLS authenticate.
+const ALL: [u8; 10] = [
+    kind::DATA,
+    kind::I_DATA,
+    kind::SACK,
+    kind::HEARTBEAT,
+    kind::HEARTBEAT_ACK,
+    kind::SHUTDOWN,
+    kind::SHUTDOWN_ACK,
+    kind::RE_CONFIG,
+    kind::FORWARD_TSN,
+    kind::I_FORWARD_TSN,
+];
+
 fn keyed_pair(seed: u64, config: &Config, ours: &[u8], theirs: &[u8]) -> (Net, AssociationId) {
-    let mut net = Net::new(seed);
+    keyed_pair_in(Net::new(seed), config, ours, theirs)
+}
+
+fn keyed_pair_in(
+    mut net: Net,
+    config: &Config,
+    ours: &[u8],
+    theirs: &[u8],
+) -> (Net, AssociationId) {
     net.add(host_config(5_000, client_addresses(), config));
     let server = net.add(host_config(PORT, server_addresses(), config));
     net.hosts[server]
@@ -378,6 +402,129 @@ fn who_requires_authentication_takes_nobody_without() {
             net.hosts[CLIENT].events
         );
         assert!(net.hosts[SERVER].endpoint.is_empty());
+    }
+}
+
+/// Ports of packets to the client, of those sent from `since` on.
+fn ports_to_client(net: &Net, since: usize, kind: u8) -> BTreeSet<u16> {
+    net.sent[since..]
+        .iter()
+        .filter(|(_, packet)| client_addresses().contains(&packet.remote))
+        .filter(|(_, packet)| {
+            let packet = Packet::decode(&packet.octets).unwrap();
+            packet.chunks().any(|raw| raw.unwrap().kind == kind)
+        })
+        .map(|(_, packet)| packet.udp_port.unwrap())
+        .collect()
+}
+
+/// A pair with a NAT before the client, and the server's identifier.
+fn behind_a_nat(config: &Config) -> (Net, AssociationId, AssociationId) {
+    let mut net = Net::new(9);
+    net.nat = Some(40_000);
+    let (net, client) = keyed_pair_in(net, config, b"the same", b"the same");
+    let server = net.hosts[SERVER].events[0].1;
+    (net, client, server)
+}
+
+#[test]
+fn a_peer_whose_port_moves_is_followed() {
+    for config in [Config::fast(), authenticated(&ALL, true)] {
+        // The client says something after its port moved, or only beats.
+        for speaks in [true, false] {
+            let (mut net, client, server) = behind_a_nat(&config);
+            net.send(SERVER, server, 0, b"before".to_vec());
+            net.run(Duration::from_secs(1));
+            net.nat = Some(40_001);
+            let from = net.sent.len();
+            if speaks {
+                net.send(CLIENT, client, 0, b"moved".to_vec());
+                net.run(Duration::from_secs(1));
+            } else {
+                net.run(config.heartbeat_interval.saturating_mul(2));
+            }
+            net.send(SERVER, server, 0, b"after".to_vec());
+            net.run(Duration::from_secs(5));
+            let what = format!("AUTH: {}, speaks: {speaks}", config.auth.is_some());
+            let got = net.payloads(CLIENT, client);
+            assert_eq!(got, [b"before".to_vec(), b"after".to_vec()], "{what}");
+            assert_eq!(net.count(SERVER, server), usize::from(speaks), "{what}");
+            let ports = ports_to_client(&net, from, kind::I_DATA);
+            assert!(ports.contains(&40_001), "{what}: {ports:?}");
+        }
+    }
+}
+
+#[test]
+fn without_the_key_nobody_moves_a_peers_port() {
+    const STRANGER: u16 = 50_000;
+    for config in [Config::fast(), authenticated(&ALL, true)] {
+        let (mut net, client, server) = behind_a_nat(&config);
+        net.send(CLIENT, client, 0, b"recorded".to_vec());
+        net.run(Duration::from_secs(1));
+        let recorded = net
+            .sent
+            .iter()
+            .filter(|(_, packet)| server_addresses().contains(&packet.remote))
+            .map(|(_, packet)| packet.clone())
+            .collect::<Vec<_>>();
+        let header = Packet::decode(&recorded.last().unwrap().octets)
+            .unwrap()
+            .header;
+        assert_ne!(header.verification_tag, 0);
+        // With the right tag, chunks that need the key and such that do not.
+        let mut forged = Vec::new();
+        for kind in [kind::HEARTBEAT, kind::SACK, kind::ERROR, 0x3F, 0xBF] {
+            // Taken for true, this one ends the association.
+            if kind == kind::SACK && config.auth.is_none() {
+                continue;
+            }
+            let mut packet = PacketBuilder::new(header, 64);
+            write_chunk(packet.octets(), kind, 0, |out| {
+                out.extend([0, 1, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0]);
+            });
+            forged.push(packet.finish());
+        }
+        let from = net.sent.len();
+        for way in 0..2 {
+            let remote = (client_addresses()[way], STRANGER);
+            for octets in &forged {
+                net.inject_from(SERVER, server_addresses()[way], remote, octets);
+            }
+        }
+        // Copies of the peer's own packets, of the association itself.
+        if config.auth.is_some() {
+            for packet in recorded.iter().filter(|packet| {
+                let header = Packet::decode(&packet.octets).unwrap().header;
+                header.verification_tag != 0
+            }) {
+                net.inject_from(
+                    SERVER,
+                    packet.remote,
+                    (packet.local, STRANGER),
+                    &packet.octets,
+                );
+            }
+        }
+        net.send(SERVER, server, 0, b"for the peer".to_vec());
+        net.run(Duration::from_secs(5));
+        let ports = ports_to_client(&net, from, kind::I_DATA);
+        if config.auth.is_some() {
+            assert_eq!(ports, BTreeSet::from([40_000]));
+            assert_eq!(net.payloads(CLIENT, client), [b"for the peer"]);
+            // One that may be a copy makes for a question, and no more.
+            let to_stranger = net.sent[from..]
+                .iter()
+                .filter(|(_, packet)| packet.udp_port == Some(STRANGER));
+            for (_, packet) in to_stranger {
+                let packet = Packet::decode(&packet.octets).unwrap();
+                let kinds: Vec<u8> = packet.chunks().map(|raw| raw.unwrap().kind).collect();
+                assert_eq!(kinds, [kind::AUTH, kind::HEARTBEAT]);
+            }
+        } else {
+            // The control: without AUTH a tag is all that it takes.
+            assert!(ports.contains(&STRANGER), "{ports:?}");
+        }
     }
 }
 

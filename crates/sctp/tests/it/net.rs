@@ -115,6 +115,8 @@ pub(crate) struct Net {
     order: u64,
     pub(crate) sent: Vec<(Instant, Transmit)>,
     pub(crate) keep_sent: bool,
+    /// The client is behind a NAT, which has this UDP port for it.
+    pub(crate) nat: Option<u16>,
     /// Packets that arrive at one time are taken together, before anything is
     /// sent, as a socket's reader does.
     pub(crate) together: bool,
@@ -192,6 +194,7 @@ impl Net {
             udp_port: None,
             config: config.clone(),
             auth_keys: Vec::new(),
+            nat: None,
         };
         let id = self.hosts[CLIENT]
             .endpoint
@@ -346,8 +349,11 @@ impl Net {
         self.hosts[to].endpoint.handle(
             Input::Datagram {
                 local,
+        if to == CLIENT && self.nat.is_some() && packet.udp_port != self.nat {
+            return;
+        }
                 remote,
-                udp_port: Some(sctp::UDP_PORT),
+                udp_port: Some(udp_port),
                 octets,
             },
             self.now,
@@ -380,10 +386,25 @@ impl Net {
                     Input::Datagram {
                         local: flying.packet.remote,
                         remote: flying.packet.local,
-                        udp_port: flying.packet.udp_port,
+                        udp_port: match (flying.to, self.nat) {
+                            (SERVER, Some(port)) => Some(port),
+                            (_, None) => flying.packet.udp_port,
+                            (_, Some(_)) => Some(sctp::UDP_PORT),
+                        },
                         octets: &flying.packet.octets,
                     },
                     self.now,
+        self.inject_from(to, local, (remote, sctp::UDP_PORT), octets);
+    }
+
+    /// The same from this address and UDP port.
+    pub(crate) fn inject_from(
+        &mut self,
+        to: usize,
+        local: IpAddr,
+        (remote, udp_port): (IpAddr, u16),
+        octets: &[u8],
+    ) {
                 );
                 let next = self.flying.first_key_value();
                 let more = next.is_some_and(|((at, _), next)| {
