@@ -9,7 +9,7 @@ use sctp::packet::{Header, Packet, PacketBuilder, write_chunk};
 use sctp::{AMPLIFICATION_MAX, CloseReason, Config, Duration, Event, Output, PathState};
 
 use crate::net::{
-    CLIENT, Net, PORT, Random, SERVER, client_addresses, ip, seeds, server_addresses,
+    CLIENT, Family, Net, PORT, Random, SERVER, client_addresses, ip, seeds, server_addresses,
 };
 
 fn header(tag: u32) -> Header {
@@ -211,43 +211,50 @@ fn cookie_echo(net: &mut Net, config: &Config) -> Vec<u8> {
         .clone()
 }
 
-fn lone_server(seed: u64, config: &Config) -> (Net, Vec<u8>) {
-    let mut net = Net::pair(seed, config);
+fn lone_server(seed: u64, config: &Config, family: Family) -> (Net, Vec<u8>) {
+    let mut net = Net::pair_of(seed, config, family);
     // What the client sends after its INIT is lost.
     let echo = {
-        let mut other = Net::pair(seed, config);
+        let mut other = Net::pair_of(seed, config, family);
         cookie_echo(&mut other, config)
     };
     net.keep_sent = true;
     net.connect(config);
-    let server = server_addresses()[0];
+    let (clients, servers) = (family.client(), family.server());
+    let server = servers[0];
     let end = net.now + Duration::from_secs(1);
     while !net.sent.iter().any(|(_, packet)| packet.local == server) {
         assert!(net.step(end));
     }
-    net.cut(client_addresses()[0], server);
-    net.cut(client_addresses()[1], server_addresses()[1]);
+    net.cut(clients[0], server);
+    net.cut(clients[1], servers[1]);
     (net, echo)
 }
 
 #[test]
 fn a_cookie_is_good_once_and_for_its_time_only() {
+    for family in Family::ALL {
+        cookie_of(family);
+    }
+}
+
+fn cookie_of(family: Family) {
     let config = Config::default();
-    let (local, remote) = (server_addresses()[0], client_addresses()[0]);
+    let (local, remote) = (family.server()[0], family.client()[0]);
 
     // Every octet of the cookie matters.
-    let (mut net, echo) = lone_server(4, &config);
+    let (mut net, echo) = lone_server(4, &config, family);
     let end = 12 + usize::from(u16::from_be_bytes([echo[14], echo[15]]));
     for at in 16..end {
         let mut forged = echo.clone();
         forged[at] ^= 0x40;
         net.inject(SERVER, local, remote, &with_checksum(forged));
-        assert!(net.hosts[SERVER].endpoint.is_empty(), "octet {at}");
+        assert!(net.hosts[SERVER].endpoint.is_empty(), "{family:?}, octet {at}");
     }
     let forged = net.hosts[SERVER].endpoint.counters().cookies_forged;
     assert_eq!(forged, u64::try_from(end - 16).unwrap());
     // From an address that the peer did not tell.
-    net.inject(SERVER, local, ip("10.77.1.66"), &echo);
+    net.inject(SERVER, local, family.nobody(), &echo);
     assert!(net.hosts[SERVER].endpoint.is_empty());
     // In time, it is good.
     net.inject(SERVER, local, remote, &echo);
@@ -266,7 +273,7 @@ fn a_cookie_is_good_once_and_for_its_time_only() {
     assert!(net.hosts[SERVER].endpoint.counters().cookies_replayed >= 1);
 
     // Too late: refused, with an error that says so.
-    let (mut net, echo) = lone_server(4, &config);
+    let (mut net, echo) = lone_server(4, &config, family);
     net.run(Duration::from_secs(61));
     net.inject(SERVER, local, remote, &echo);
     assert!(net.hosts[SERVER].endpoint.is_empty());

@@ -136,11 +136,47 @@ pub(crate) const PORT: u16 = 4_059;
 
 /// Two networks, and both hosts in both.
 pub(crate) fn client_addresses() -> Vec<IpAddr> {
-    vec![ip("10.77.1.1"), ip("10.77.2.1")]
+    Family::V4.client()
 }
 
 pub(crate) fn server_addresses() -> Vec<IpAddr> {
-    vec![ip("10.77.1.2"), ip("10.77.2.2")]
+    Family::V4.server()
+}
+
+/// Which addresses the two networks have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+    /// IPv4 in the first, IPv6 in the second.
+    Mixed,
+}
+
+impl Family {
+    pub(crate) const ALL: [Self; 3] = [Self::V4, Self::V6, Self::Mixed];
+
+    fn host(self, host: u8) -> Vec<IpAddr> {
+        let v4 = |network: u8| ip(&format!("10.77.{network}.{host}"));
+        let v6 = |network: u8| ip(&format!("fd77:{network}::{host}"));
+        match self {
+            Self::V4 => vec![v4(1), v4(2)],
+            Self::V6 => vec![v6(1), v6(2)],
+            Self::Mixed => vec![v4(1), v6(2)],
+        }
+    }
+
+    pub(crate) fn client(self) -> Vec<IpAddr> {
+        self.host(1)
+    }
+
+    pub(crate) fn server(self) -> Vec<IpAddr> {
+        self.host(2)
+    }
+
+    /// An address in the first network that nobody has.
+    pub(crate) fn nobody(self) -> IpAddr {
+        self.host(66)[0]
+    }
 }
 
 impl Net {
@@ -158,15 +194,20 @@ impl Net {
             order: 0,
             sent: Vec::new(),
             keep_sent: false,
+            nat: None,
             together: false,
         }
     }
 
     /// A client and a server with two addresses each.
     pub(crate) fn pair(seed: u64, config: &Config) -> Self {
+        Self::pair_of(seed, config, Family::V4)
+    }
+
+    pub(crate) fn pair_of(seed: u64, config: &Config, family: Family) -> Self {
         let mut net = Self::new(seed);
-        net.add(host_config(5_000, client_addresses(), config));
-        net.add(host_config(PORT, server_addresses(), config));
+        net.add(host_config(5_000, family.client(), config));
+        net.add(host_config(PORT, family.server(), config));
         net
     }
 
@@ -184,7 +225,8 @@ impl Net {
     }
 
     pub(crate) fn connect(&mut self, config: &Config) -> AssociationId {
-        self.connect_to(config, server_addresses())
+        let addresses = self.hosts[SERVER].addresses.clone();
+        self.connect_to(config, addresses)
     }
 
     pub(crate) fn connect_to(&mut self, config: &Config, addresses: Vec<IpAddr>) -> AssociationId {
@@ -194,7 +236,6 @@ impl Net {
             udp_port: None,
             config: config.clone(),
             auth_keys: Vec::new(),
-            nat: None,
         };
         let id = self.hosts[CLIENT]
             .endpoint
@@ -308,6 +349,9 @@ impl Net {
         else {
             return;
         };
+        if to == CLIENT && self.nat.is_some() && packet.udp_port != self.nat {
+            return;
+        }
         let link = self.links.get(&way).copied().unwrap_or(self.default);
         let size = packet.octets.len() + if packet.remote.is_ipv4() { 28 } else { 48 };
         if self.cuts.contains(&way)
@@ -346,12 +390,20 @@ impl Net {
 
     /// Hands a packet to a host as if the network had brought it.
     pub(crate) fn inject(&mut self, to: usize, local: IpAddr, remote: IpAddr, octets: &[u8]) {
+        self.inject_from(to, local, (remote, sctp::UDP_PORT), octets);
+    }
+
+    /// The same from this address and UDP port.
+    pub(crate) fn inject_from(
+        &mut self,
+        to: usize,
+        local: IpAddr,
+        (remote, udp_port): (IpAddr, u16),
+        octets: &[u8],
+    ) {
         self.hosts[to].endpoint.handle(
             Input::Datagram {
                 local,
-        if to == CLIENT && self.nat.is_some() && packet.udp_port != self.nat {
-            return;
-        }
                 remote,
                 udp_port: Some(udp_port),
                 octets,
@@ -394,17 +446,6 @@ impl Net {
                         octets: &flying.packet.octets,
                     },
                     self.now,
-        self.inject_from(to, local, (remote, sctp::UDP_PORT), octets);
-    }
-
-    /// The same from this address and UDP port.
-    pub(crate) fn inject_from(
-        &mut self,
-        to: usize,
-        local: IpAddr,
-        (remote, udp_port): (IpAddr, u16),
-        octets: &[u8],
-    ) {
                 );
                 let next = self.flying.first_key_value();
                 let more = next.is_some_and(|((at, _), next)| {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use sctp::packet::Packet;
 use sctp::{AssociationId, Config, Duration, Instant, Scheduler, SendOptions, StreamOptions};
 
-use crate::net::{CLIENT, Link, Net, SERVER, client_addresses, server_addresses};
+use crate::net::{CLIENT, Family, Link, Net, SERVER, client_addresses, server_addresses};
 
 const CONTROL: u16 = 0;
 const USAGE: u16 = 4;
@@ -273,9 +273,13 @@ fn what_is_lost_in_a_thin_class_does_not_wait_for_reports_of_its_own_class() {
 
 /// Cuts something, and tells the longest latency of control messages sent
 /// every 20 ms and how many came.
-fn control_over_a_cut(urgent: bool, cut: impl Fn(&mut Net)) -> (Duration, sctp::Counters) {
+fn control_over_a_cut(
+    family: Family,
+    urgent: bool,
+    cut: impl Fn(&mut Net),
+) -> (Duration, sctp::Counters) {
     let config = prioritised();
-    let mut net = Net::pair(6, &config);
+    let mut net = Net::pair_of(6, &config, family);
     let (client, server) = net.establish(&config);
     set(&mut net, client, CONTROL, options(0, 46, urgent));
     set(&mut net, client, USAGE, options(4, 0, false));
@@ -298,36 +302,48 @@ fn control_over_a_cut(urgent: bool, cut: impl Fn(&mut Net)) -> (Duration, sctp::
     (late.into_iter().max().unwrap(), counters)
 }
 
-fn ends(which: usize) -> (std::net::IpAddr, std::net::IpAddr) {
-    (client_addresses()[which], server_addresses()[which])
+fn ends(family: Family, which: usize) -> (std::net::IpAddr, std::net::IpAddr) {
+    (family.client()[which], family.server()[which])
 }
 
 #[test]
 fn a_cut_of_the_primary_path_delays_urgent_messages_by_tens_of_milliseconds() {
-    let both = |net: &mut Net| net.cut(ends(0).0, ends(0).1);
-    let there = |net: &mut Net| net.cut_one_way(ends(0).0, ends(0).1);
-    let back = |net: &mut Net| net.cut_one_way(ends(0).1, ends(0).0);
-    for cut in [&both as &dyn Fn(&mut Net), &there, &back] {
-        let (longest, counters) = control_over_a_cut(true, cut);
-        assert!(
-            longest < Duration::from_millis(40),
-            "{longest:?} {counters:?}"
-        );
-        assert!(
-            counters.failovers >= 1 && counters.tail_loss_probes >= 1,
-            "{counters:?}"
-        );
-        let (longest, _) = control_over_a_cut(false, cut);
-        assert!(longest < Duration::from_millis(150), "{longest:?}");
+    for family in Family::ALL {
+        let (client, server) = ends(family, 0);
+        let both = |net: &mut Net| net.cut(client, server);
+        let there = |net: &mut Net| net.cut_one_way(client, server);
+        let back = |net: &mut Net| net.cut_one_way(server, client);
+        for cut in [&both as &dyn Fn(&mut Net), &there, &back] {
+            let (longest, counters) = control_over_a_cut(family, true, cut);
+            assert!(
+                longest < Duration::from_millis(40),
+                "{family:?}: {longest:?} {counters:?}"
+            );
+            assert!(
+                counters.failovers >= 1 && counters.tail_loss_probes >= 1,
+                "{counters:?}"
+            );
+            let (longest, _) = control_over_a_cut(family, false, cut);
+            assert!(
+                longest < Duration::from_millis(150),
+                "{family:?}: {longest:?}"
+            );
+        }
     }
 }
 
 #[test]
 fn a_cut_of_the_backup_path_has_no_effect() {
-    let (longest, counters) = control_over_a_cut(true, |net| net.cut(ends(1).0, ends(1).1));
-    assert!(longest < Duration::from_millis(2), "{longest:?}");
-    assert_eq!(counters.failovers, 0);
-    assert_eq!(counters.chunks_retransmitted, 0);
+    for family in Family::ALL {
+        let (client, server) = ends(family, 1);
+        let (longest, counters) = control_over_a_cut(family, true, |net| net.cut(client, server));
+        assert!(
+            longest < Duration::from_millis(2),
+            "{family:?}: {longest:?}"
+        );
+        assert_eq!(counters.failovers, 0);
+        assert_eq!(counters.chunks_retransmitted, 0);
+    }
 }
 
 #[test]

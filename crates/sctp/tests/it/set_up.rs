@@ -4,26 +4,28 @@
 
 use sctp::{AMPLIFICATION_MAX, CloseReason, Config, Duration, Event, PathState};
 
-use crate::net::{CLIENT, Net, SERVER, client_addresses, ip, server_addresses};
+use crate::net::{CLIENT, Family, Net, SERVER, client_addresses, ip, server_addresses};
 
 #[test]
 fn both_sides_stand_and_every_path_is_confirmed() {
-    let config = Config::default();
-    let mut net = Net::pair(1, &config);
-    let (client, server) = net.establish(&config);
-    for (host, id) in [(CLIENT, client), (SERVER, server)] {
-        let paths = net.hosts[host].endpoint.paths(id);
-        assert_eq!(paths.len(), 2);
-        for path in paths {
-            assert_eq!(path.state, PathState::Active, "{path:?}");
-            // Each path stays within its network.
-            let network = |address: std::net::IpAddr| address.to_string()[..7].to_owned();
-            assert_eq!(network(path.local), network(path.remote));
-            assert_eq!(path.mtu, 1_500);
+    for family in Family::ALL {
+        let config = Config::default();
+        let mut net = Net::pair_of(1, &config, family);
+        let (client, server) = net.establish(&config);
+        for (host, id) in [(CLIENT, client), (SERVER, server)] {
+            let paths = net.hosts[host].endpoint.paths(id);
+            assert_eq!(paths.len(), 2, "{family:?}");
+            for path in paths {
+                assert_eq!(path.state, PathState::Active, "{path:?}");
+                // Each path stays within its network.
+                let network = |address: std::net::IpAddr| address.to_string()[..7].to_owned();
+                assert_eq!(network(path.local), network(path.remote));
+                assert_eq!(path.mtu, 1_500, "{path:?}");
+            }
         }
+        let status = net.hosts[CLIENT].endpoint.status(client).unwrap();
+        assert!(status.capabilities.interleaving && status.capabilities.partial_reliability);
     }
-    let status = net.hosts[CLIENT].endpoint.status(client).unwrap();
-    assert!(status.capabilities.interleaving && status.capabilities.partial_reliability);
 }
 
 #[test]
