@@ -554,11 +554,62 @@ fn the_mtu_of_each_path_is_found_and_lost() {
     net.send(CLIENT, client, 0, vec![1; 50_000]);
     net.run(Duration::from_secs(5));
     assert_eq!(net.count(SERVER, server), 1);
-    let data = net
+    // On the wider path several of these go in one packet.
+    let lengths: Vec<usize> = net
         .sent
         .iter()
-        .filter(|(_, packet)| packet.octets[12] == kind::I_DATA);
-    for (_, packet) in data {
-        assert!(packet.octets.len() + 28 <= 1_400 || packet.octets.len() <= 8_972);
+        .flat_map(|(_, packet)| {
+            let packet = Packet::decode(&packet.octets).unwrap();
+            let data = packet.chunks().map(Result::unwrap);
+            data.filter(|raw| raw.kind == kind::I_DATA)
+                .map(|raw| 20 + 8 + 12 + raw.octets.len())
+                .collect::<Vec<usize>>()
+        })
+        .collect();
+    assert!(lengths.iter().any(|length| *length > 1_350), "{lengths:?}");
+    assert!(lengths.iter().all(|length| *length <= 1_400), "{lengths:?}");
+
+    // Long packets begin to vanish in silence, fragments too: timeouts in a row
+    // make the packets short, while short ones show that the peer is there.
+    let shut = Link {
+        mtu: 1_280,
+        fragments: false,
+        ..Link::default()
+    };
+    for (here, there) in client_addresses().into_iter().zip(server_addresses()) {
+        net.set_link(here, there, shut);
     }
+    net.send(CLIENT, client, 0, vec![2; 50_000]);
+    net.run(Duration::from_secs(60));
+    assert_eq!(net.count(SERVER, server), 1);
+    let mtus = |net: &Net| -> Vec<usize> {
+        let paths = net.hosts[CLIENT].endpoint.paths(client);
+        paths.iter().map(|path| path.mtu).collect()
+    };
+    assert_eq!(mtus(&net), [1_280, 1_280]);
+    // What went out as long chunks takes a network that fragments; all that is
+    // new fits.
+    let fragmenting = Link {
+        fragments: true,
+        ..shut
+    };
+    for (here, there) in client_addresses().into_iter().zip(server_addresses()) {
+        net.set_link(here, there, fragmenting);
+    }
+    net.run(Duration::from_secs(60));
+    assert_eq!(net.count(SERVER, server), 2);
+    let from = net.sent.len();
+    net.send(CLIENT, client, 0, vec![3; 50_000]);
+    net.run(Duration::from_secs(5));
+    assert_eq!(net.count(SERVER, server), 3);
+    let long = net.sent[from..]
+        .iter()
+        .filter(|(_, packet)| packet.octets[12] == kind::I_DATA)
+        .filter(|(_, packet)| packet.octets.len() + 28 > 1_280)
+        .count();
+    assert_eq!(long, 0);
+    // In time the larger size is looked for again, and found where it is.
+    net.set_link(client_addresses()[0], server_addresses()[0], net.default);
+    net.run(config.pmtu.raise_interval.saturating_mul(2));
+    assert_eq!(mtus(&net)[0], 9_000);
 }

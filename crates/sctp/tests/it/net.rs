@@ -58,6 +58,8 @@ pub(crate) struct Link {
     pub(crate) duplicate: u64,
     /// Octets of the largest IP packet.
     pub(crate) mtu: usize,
+    /// Longer ones go through in fragments, where they may.
+    pub(crate) fragments: bool,
     /// Octets a second; 0 for no limit.
     pub(crate) rate: u64,
     /// Octets that wait for the rate.
@@ -72,6 +74,7 @@ impl Default for Link {
             loss: 0,
             duplicate: 0,
             mtu: 1_500,
+            fragments: true,
             rate: 0,
             queue: 100_000,
         }
@@ -356,7 +359,7 @@ impl Net {
         let size = packet.octets.len() + if packet.remote.is_ipv4() { 28 } else { 48 };
         if self.cuts.contains(&way)
             || self.random.chance(link.loss)
-            || (size > link.mtu && !packet.may_fragment)
+            || (size > link.mtu && !(packet.may_fragment && link.fragments))
         {
             return;
         }

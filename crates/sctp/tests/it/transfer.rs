@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 
 use sctp::{AssociationId, Config, Duration, Event, Scheduler, SendOptions};
 
-use crate::net::{
-    CLIENT, Family, Net, Random, SERVER, client_addresses, seeds, server_addresses,
-};
+use crate::net::{CLIENT, Family, Net, Random, SERVER, client_addresses, seeds, server_addresses};
 
 /// Message `number` of a stream, of this length: both can be told from it.
 fn message(stream: u16, number: u32, length: usize) -> Vec<u8> {
