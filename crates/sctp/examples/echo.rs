@@ -221,7 +221,7 @@ fn connect(mut driver: Driver, peers: &[IpAddr], count: usize, length: usize, co
                         received += 1;
                     }
                 }
-                Event::Path { remote, state } => told.push(format!("{remote} {state:?}")),
+                Event::Path { remote, state, .. } => told.push(format!("{remote} {state:?}")),
                 Event::Closed { reason, .. } => {
                     println!("{received} of {count} came back; {reason:?}; {told:?}");
                     assert_eq!(received, count);

@@ -43,6 +43,8 @@ pub enum Event {
     Path {
         /// The peer's address.
         remote: IpAddr,
+        /// What it was before.
+        was: PathState,
         /// What it is now.
         state: PathState,
     },

@@ -419,15 +419,13 @@ impl State {
                     peer.room();
                 }
             }
-            Event::Path { remote, state } => {
+            Event::Path { remote, was, state } => {
                 if let Some(peer) = peers.get(&id) {
                     tracing::info!(peer = peer.name, %remote, ?state, "a path of SCTP changed");
                     peer.tell(SctpEvent::Path { remote, state });
                 }
-                if matches!(
-                    state,
-                    sctp::PathState::PotentiallyFailed | sctp::PathState::Inactive
-                ) {
+                // What may have failed and then has is one failure.
+                if was == sctp::PathState::Active {
                     count(&PATHS_FAILED);
                 }
             }

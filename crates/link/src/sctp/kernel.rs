@@ -10,7 +10,7 @@
 
 mod options;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -97,6 +97,8 @@ struct State {
     observers: Option<broadcast::Sender<SctpEvent>>,
     /// The peer's address that data goes to, as far as was told.
     current: Option<IpAddr>,
+    /// The peer's addresses that do not answer; an association has few.
+    silent: BTreeSet<IpAddr>,
     failovers: u64,
     /// To be shut down once the queues are empty, and whether that was done.
     closing: bool,
@@ -485,7 +487,10 @@ impl Shared {
 
     fn path_changed(&self, state: &mut State, remote: IpAddr, path: PathState) {
         tracing::info!(peer = self.name, %remote, state = ?path, "a path of SCTP changed");
-        if matches!(path, PathState::PotentiallyFailed | PathState::Inactive) {
+        // What may have failed and then has is one failure.
+        if !matches!(path, PathState::PotentiallyFailed | PathState::Inactive) {
+            state.silent.remove(&remote);
+        } else if state.silent.insert(remote) {
             count(&PATHS_FAILED);
         }
         state.tell(SctpEvent::Path {

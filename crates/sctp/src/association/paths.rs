@@ -200,10 +200,11 @@ impl Association {
         }
     }
 
-    pub(super) fn tell_path(&mut self, at: usize) {
+    fn tell_path(&mut self, at: usize, was: PathState) {
         if let Some(path) = self.paths.get(at) {
             let event = Event::Path {
                 remote: path.remote,
+                was,
                 state: path.state,
             };
             self.tell(event);
@@ -217,7 +218,7 @@ impl Association {
         let Some(path) = self.paths.get_mut(at) else {
             return;
         };
-        let was_confirmed = path.confirmed;
+        let (was, was_confirmed) = (path.state, path.confirmed);
         let changed = path.count_error(&self.config);
         if was_confirmed {
             self.errors = self.errors.saturating_add(1);
@@ -225,7 +226,7 @@ impl Association {
             self.rotate_local(at);
         }
         if changed {
-            self.tell_path(at);
+            self.tell_path(at, was);
         }
         let some_active = self
             .paths
@@ -242,13 +243,14 @@ impl Association {
         let Some(path) = self.paths.get_mut(at) else {
             return;
         };
+        let was = path.state;
         let changed = path.answered();
         path.answered_at = Some(now);
         if changed {
             path.pmtu.plan(&self.config.pmtu, now, Duration::ZERO);
         }
         if changed {
-            self.tell_path(at);
+            self.tell_path(at, was);
         }
     }
 

@@ -272,11 +272,28 @@ async fn a_meter_delivers_and_is_told_what_to_do() {
     ] {
         assert!(metrics.lines().any(|it| it == line), "{line}: {metrics}");
     }
-    let missing = metrics
-        .lines()
-        .find_map(|it| it.strip_prefix("gridward_outlet_sections_missing "));
-    let missing = missing.and_then(|it| it.parse::<u32>().ok());
-    assert!(missing >= Some(3), "{metrics}");
+    let figure = |name: &str| {
+        let rest = metrics.lines().find_map(|it| it.strip_prefix(name));
+        rest.and_then(|it| it.trim_start().parse::<f64>().ok())
+            .unwrap_or_else(|| panic!("no {name}: {metrics}"))
+    };
+    assert!(figure("gridward_outlet_sections_missing ") >= 3.0);
+    // Figures of SCTP are the process's: the meter here counts too.
+    assert!(figure("gridward_sctp_associations_total ") >= 2.0);
+    for class in ["usage", "warning", "request"] {
+        let sent = figure(&format!(
+            "gridward_sctp_messages_total{{class=\"{class}\"}} "
+        ));
+        assert!(sent >= 1.0, "{class}: {metrics}");
+    }
+    for name in [
+        "gridward_sctp_lost_total ",
+        "gridward_sctp_failovers_total ",
+        "gridward_sctp_paths_failed_total ",
+        "gridward_sctp_queue_seconds_total{class=\"usage\"} ",
+    ] {
+        assert!(figure(name) >= 0.0, "{name}");
+    }
 
     // Outlets, with a reason.
     let switch = format!("{METER}/switch");
