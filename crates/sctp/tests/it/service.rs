@@ -6,8 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use sctp::chunk::kind;
 use sctp::packet::Packet;
-use sctp::{AssociationId, Config, Duration, Instant, Scheduler, SendOptions, StreamOptions};
+use sctp::{
+    AssociationId, Config, Duration, Event, Instant, PathState, PathStatus, RtoConfig, Scheduler,
+    SendOptions, StreamOptions,
+};
 
 use crate::net::{CLIENT, Family, Link, Net, SERVER, client_addresses, server_addresses};
 
@@ -169,7 +173,7 @@ fn two_code_points_are_never_in_one_packet() {
         }
         for raw in Packet::decode(&packet.octets).unwrap().chunks() {
             let raw = raw.unwrap();
-            if raw.kind == sctp::chunk::kind::I_DATA {
+            if raw.kind == kind::I_DATA {
                 let stream = u16::from_be_bytes([raw.value[4], raw.value[5]]);
                 assert_eq!(packet.dscp, codes[&stream]);
                 seen += 1;
@@ -271,22 +275,29 @@ fn what_is_lost_in_a_thin_class_does_not_wait_for_reports_of_its_own_class() {
     );
 }
 
-/// Cuts something, and tells the longest latency of control messages sent
-/// every 20 ms and how many came.
-fn control_over_a_cut(
-    family: Family,
-    urgent: bool,
-    cut: impl Fn(&mut Net),
-) -> (Duration, sctp::Counters) {
+/// What became of control messages when something was cut.
+struct Cut {
+    /// Of all messages.
+    longest: Duration,
+    counters: sctp::Counters,
+    at: Instant,
+    net: Net,
+}
+
+/// Cuts something while control messages are sent every 20 ms.
+fn control_over_a_cut(family: Family, urgent: bool, cut: impl Fn(&mut Net)) -> Cut {
     let config = prioritised();
     let mut net = Net::pair_of(6, &config, family);
+    net.keep_sent = true;
     let (client, server) = net.establish(&config);
+    let mut at = net.now;
     set(&mut net, client, CONTROL, options(0, 46, urgent));
     set(&mut net, client, USAGE, options(4, 0, false));
     let mut sent = Vec::new();
     for number in 0..250 {
         if number == 100 {
             cut(&mut net);
+            at = net.now;
         }
         if number % 5 == 0 {
             net.send(CLIENT, client, USAGE, vec![0; 2_000]);
@@ -298,8 +309,47 @@ fn control_over_a_cut(
     net.run(Duration::from_secs(5));
     let late = latencies(&net, server, CONTROL, &sent);
     assert_eq!(net.count(SERVER, server), 300);
-    let counters = net.hosts[CLIENT].endpoint.status(client).unwrap().counters;
-    (late.into_iter().max().unwrap(), counters)
+    Cut {
+        longest: late.into_iter().max().unwrap(),
+        counters: net.hosts[CLIENT].endpoint.status(client).unwrap().counters,
+        at,
+        net,
+    }
+}
+
+impl Cut {
+    /// What the client's first path was and became since the cut.
+    fn first_path(&self, remote: std::net::IpAddr) -> Vec<(PathState, PathState)> {
+        self.net.hosts[CLIENT]
+            .events
+            .iter()
+            .filter(|(when, ..)| *when >= self.at)
+            .filter_map(|(_, _, event)| match event {
+                Event::Path {
+                    remote: of,
+                    was,
+                    state,
+                } if *of == remote => Some((*was, *state)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The client's packets with data to an address within 40 ms of the cut:
+    /// whether each asks to be acknowledged at once.
+    fn asked(&self, remote: std::net::IpAddr) -> Vec<bool> {
+        let end = self.at + Duration::from_millis(40);
+        let sent = self.net.sent.iter();
+        sent.filter(|(when, packet)| (self.at..end).contains(when) && packet.remote == remote)
+            .flat_map(|(_, packet)| {
+                let packet = Packet::decode(&packet.octets).unwrap();
+                let data = packet.chunks().map(Result::unwrap);
+                data.filter(|raw| raw.kind == kind::I_DATA)
+                    .map(|raw| raw.flags & 0x08 != 0)
+                    .collect::<Vec<bool>>()
+            })
+            .collect()
+    }
 }
 
 fn ends(family: Family, which: usize) -> (std::net::IpAddr, std::net::IpAddr) {
@@ -314,7 +364,8 @@ fn a_cut_of_the_primary_path_delays_urgent_messages_by_tens_of_milliseconds() {
         let there = |net: &mut Net| net.cut_one_way(client, server);
         let back = |net: &mut Net| net.cut_one_way(server, client);
         for cut in [&both as &dyn Fn(&mut Net), &there, &back] {
-            let (longest, counters) = control_over_a_cut(family, true, cut);
+            let urgent = control_over_a_cut(family, true, cut);
+            let (longest, counters) = (urgent.longest, urgent.counters);
             assert!(
                 longest < Duration::from_millis(40),
                 "{family:?}: {longest:?} {counters:?}"
@@ -323,7 +374,22 @@ fn a_cut_of_the_primary_path_delays_urgent_messages_by_tens_of_milliseconds() {
                 counters.failovers >= 1 && counters.tail_loss_probes >= 1,
                 "{counters:?}"
             );
-            let (longest, _) = control_over_a_cut(family, false, cut);
+            // The probe goes by the other path, to be acknowledged at once.
+            let asked = urgent.asked(ends(family, 1).1);
+            assert!(!asked.is_empty() && asked.iter().all(|at_once| *at_once));
+            // First the path may have failed, then it has. Where only the way back
+            // is cut, data that arrives shows in between that it is there.
+            let states = urgent.first_path(server);
+            let may_have = (PathState::Active, PathState::PotentiallyFailed);
+            let has = (PathState::PotentiallyFailed, PathState::Inactive);
+            assert_eq!(states.first(), Some(&may_have), "{family:?}: {states:?}");
+            assert_eq!(states.last(), Some(&has), "{family:?}: {states:?}");
+            let after_active = states.iter().filter(|(was, _)| *was == may_have.0);
+            assert!(
+                after_active.clone().all(|change| *change == may_have),
+                "{family:?}: {states:?}"
+            );
+            let longest = control_over_a_cut(family, false, cut).longest;
             assert!(
                 longest < Duration::from_millis(150),
                 "{family:?}: {longest:?}"
@@ -336,7 +402,8 @@ fn a_cut_of_the_primary_path_delays_urgent_messages_by_tens_of_milliseconds() {
 fn a_cut_of_the_backup_path_has_no_effect() {
     for family in Family::ALL {
         let (client, server) = ends(family, 1);
-        let (longest, counters) = control_over_a_cut(family, true, |net| net.cut(client, server));
+        let cut = control_over_a_cut(family, true, |net| net.cut(client, server));
+        let (longest, counters) = (cut.longest, cut.counters);
         assert!(
             longest < Duration::from_millis(2),
             "{family:?}: {longest:?}"
@@ -344,6 +411,73 @@ fn a_cut_of_the_backup_path_has_no_effect() {
         assert_eq!(counters.failovers, 0);
         assert_eq!(counters.chunks_retransmitted, 0);
     }
+}
+
+/// What both paths are like, of 2 and of 40 ms each way: idle, and 40 ms after
+/// much was sent by the near one, of which so many in a thousand packets are
+/// lost.
+fn near_and_far(loss: u64) -> ([PathStatus; 2], [PathStatus; 2], sctp::Counters) {
+    let config = Config {
+        rto: RtoConfig {
+            min: Duration::from_millis(10),
+            ..Config::fast().rto
+        },
+        tail_loss_probe: None,
+        stream_buffer_max: 4_000_000,
+        ..Config::fast()
+    };
+    let mut net = Net::pair(11, &config);
+    let shape = |net: &mut Net, which, delay, loss| {
+        let (client, server) = ends(Family::V4, which);
+        let link = Link {
+            delay: Duration::from_millis(delay),
+            loss,
+            ..Link::default()
+        };
+        net.set_link(client, server, link);
+    };
+    shape(&mut net, 0, 2, 0);
+    shape(&mut net, 1, 40, 0);
+    let (client, server) = net.establish(&config);
+    net.run(Duration::from_secs(20));
+    let paths = |net: &Net| -> [PathStatus; 2] {
+        let paths = net.hosts[CLIENT].endpoint.paths(client);
+        paths.try_into().unwrap()
+    };
+    let idle = paths(&net);
+    shape(&mut net, 0, 2, loss);
+    for _ in 0..130 {
+        net.send(CLIENT, client, USAGE, vec![0; 30_000]);
+    }
+    net.run(Duration::from_millis(40));
+    let busy = paths(&net);
+    let counters = net.hosts[CLIENT].endpoint.status(client).unwrap().counters;
+    shape(&mut net, 0, 2, 0);
+    net.run(Duration::from_secs(20));
+    assert_eq!(net.count(SERVER, server), 130);
+    (idle, busy, counters)
+}
+
+/// RFC 9260, sections 6.3 and 7.2.
+#[test]
+fn each_path_has_a_timeout_and_a_window_of_its_own() {
+    let (idle, busy, _) = near_and_far(0);
+    let round_trip = |path: &PathStatus| path.round_trip.unwrap();
+    assert!(round_trip(&idle[0]) < Duration::from_millis(10), "{idle:?}");
+    assert!(round_trip(&idle[1]) > Duration::from_millis(70), "{idle:?}");
+    assert!(idle[0].rto < Duration::from_millis(20), "{idle:?}");
+    assert!(idle[1].rto > Duration::from_millis(80), "{idle:?}");
+    // What goes by one opens its window alone.
+    let windows = |paths: &[PathStatus; 2]| paths.each_ref().map(|path| path.congestion_window);
+    let (idle, busy) = (windows(&idle), windows(&busy));
+    assert!(busy[0] > 2 * idle[0], "{idle:?} {busy:?}");
+    assert_eq!(busy[1], idle[1]);
+    // And what is lost there shrinks that one alone.
+    let (_, lossy, counters) = near_and_far(20);
+    let lossy = windows(&lossy);
+    assert!(counters.fast_retransmits > 0, "{counters:?}");
+    assert!(lossy[0] < busy[0], "{lossy:?} {busy:?}");
+    assert_eq!(lossy[1], idle[1]);
 }
 
 #[test]
