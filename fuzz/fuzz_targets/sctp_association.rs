@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use fuzz::Script;
 use libfuzzer_sys::fuzz_target;
 use sctp::{
-    AssociationId, Config, Connect, Duration, Endpoint, EndpointConfig, Entropy, Event, Input,
+    AssociationId, AuthConfig, Config, Connect, Duration, Endpoint, EndpointConfig, Entropy, Event, Input,
     Instant, Output, Reliability, SendOptions, StreamOptions, Transmit,
 };
 
@@ -81,11 +81,23 @@ fuzz_target!(|script: &[u8]| {
     let Some((first, script)) = script.split_first() else {
         return;
     };
-    let here: [IpAddr; 2] = [[10, 1, 0, 1].into(), [10, 2, 0, 1].into()];
-    let there: [IpAddr; 2] = [[10, 1, 0, 2].into(), [10, 2, 0, 2].into()];
+    let second = |host: u16| -> IpAddr {
+        if first & 8 == 0 {
+            [10, 2, 0, host.to_be_bytes()[1]].into()
+        } else {
+            [0xFD77, 2, 0, 0, 0, 0, 0, host].into()
+        }
+    };
+    let here: [IpAddr; 2] = [[10, 1, 0, 1].into(), second(1)];
+    let there: [IpAddr; 2] = [[10, 1, 0, 2].into(), second(2)];
+    let keyed = first & 4 != 0;
     let config = Config {
         interleaving: first & 1 != 0,
         partial_reliability: first & 2 != 0,
+        auth: keyed.then(|| AuthConfig {
+            chunks: (0..=u8::MAX).filter(|kind| first & 16 == 0 || kind % 2 == 0).collect(),
+            required: first & 32 != 0,
+        }),
         receive_buffer_max: 20_000,
         message_len_max: 10_000,
         ..Config::fast()
@@ -165,7 +177,7 @@ fuzz_target!(|script: &[u8]| {
             _ => {
                 if let Some(id) = sides[to].id {
                     let endpoint = &mut sides[to].endpoint;
-                    match octets.len() % 5 {
+                    match octets.len() % 6 {
                         0 => endpoint.shutdown(id, now),
                         1 => {
                             let _ = endpoint.reset_outgoing(id, &[u16::from(what >> 4)], now);
@@ -179,6 +191,14 @@ fuzz_target!(|script: &[u8]| {
                                 ..StreamOptions::default()
                             };
                             let _ = endpoint.set_stream(id, u16::from(what >> 4), urgent);
+                        }
+                        4 => {
+                            let key = u16::from(what >> 4);
+                            let _ = match octets.first().map(|octet| octet % 3) {
+                                Some(0) => endpoint.activate_auth_key(id, key),
+                                Some(1) => endpoint.remove_auth_key(id, key),
+                                _ => endpoint.set_auth_key(id, key, octets),
+                            };
                         }
                         _ => endpoint.abort(id, octets, now),
                     }

@@ -274,7 +274,8 @@ impl Auth {
         }
     }
 
-    /// Checks an AUTH chunk; `covered` is the chunk and all behind it.
+    /// Checks an AUTH chunk; `covered` is the chunk and all behind it. Any HMAC
+    /// is right while fuzzing.
     pub(crate) fn verify(&self, auth: &AuthChunk<'_>, covered: &[u8]) -> Verdict {
         if !matches!(auth.hmac_id, HMAC_SHA1 | HMAC_SHA256) {
             return Verdict::UnsupportedHmac;
@@ -290,7 +291,8 @@ impl Auth {
         let mut hmac = [0; 32];
         let zeros = zeros.get(..length).unwrap_or_default();
         compute(auth.hmac_id, key, &[head, zeros, tail], &mut hmac);
-        if bool::from(hmac.get(..length).unwrap_or_default().ct_eq(auth.hmac)) {
+        let right = hmac.get(..length).unwrap_or_default().ct_eq(auth.hmac);
+        if bool::from(right) || cfg!(fuzzing) {
             Verdict::Right
         } else {
             Verdict::Wrong

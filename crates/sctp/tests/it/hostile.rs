@@ -6,10 +6,12 @@
 
 use sctp::chunk::{Data, DataFlags, Order, Sack, kind};
 use sctp::packet::{Header, Packet, PacketBuilder, write_chunk};
-use sctp::{AMPLIFICATION_MAX, CloseReason, Config, Duration, Event, Output, PathState};
+use sctp::{
+    AMPLIFICATION_MAX, AuthConfig, CloseReason, Config, Duration, Event, Output, PathState,
+};
 
 use crate::net::{
-    CLIENT, Family, Net, PORT, Random, SERVER, client_addresses, ip, seeds, server_addresses,
+    CLIENT, Family, Host, Net, PORT, Random, SERVER, client_addresses, ip, seeds, server_addresses,
 };
 
 fn header(tag: u32) -> Header {
@@ -81,11 +83,51 @@ fn with_checksum(mut octets: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn mutated_packets_neither_panic_nor_hang() {
-    let config = Config::fast();
-    let corpus = recorded(&config);
+    mutate(&Config::fast(), |_, _| {});
+}
+
+/// The same with AUTH, whose keys change in between.
+#[test]
+fn mutated_packets_neither_panic_nor_hang_with_auth() {
+    let config = Config {
+        auth: Some(AuthConfig {
+            chunks: vec![
+                kind::DATA,
+                kind::I_DATA,
+                kind::SACK,
+                kind::HEARTBEAT,
+                kind::RE_CONFIG,
+            ],
+            required: true,
+        }),
+        ..Config::fast()
+    };
+    let (mut unauthenticated, mut set, mut active) = (0, 0, 0);
+    mutate(&config, |random, host| {
+        let id = host.events.first().map(|(_, id, _)| *id);
+        let Some(id) = id else { return };
+        let status = host.endpoint.status(id);
+        unauthenticated += status.map_or(0, |status| status.counters.unauthenticated);
+        let key = u16::try_from(random.below(20)).unwrap();
+        let endpoint = &mut host.endpoint;
+        match random.below(6) {
+            0 => set += usize::from(endpoint.set_auth_key(id, key, &[7; 40]).is_ok()),
+            1 => active += usize::from(endpoint.activate_auth_key(id, key).is_ok()),
+            2 => drop(endpoint.remove_auth_key(id, key)),
+            _ => {}
+        }
+    });
+    assert!(unauthenticated > 1_000, "{unauthenticated}");
+    assert!(set > 100 && active > 10, "{set} {active}");
+}
+
+/// Hands both hosts packets of a recorded life, altered; `between` is done to
+/// each in between.
+fn mutate(config: &Config, mut between: impl FnMut(&mut Random, &mut Host)) {
+    let corpus = recorded(config);
     for seed in seeds(77, 40) {
         let mut random = Random(seed);
-        let (mut net, ..) = established(1, &config);
+        let (mut net, ..) = established(1, config);
         // The seed is that of the recording, so that the tags are right.
         for _ in 0..60 {
             let at = usize::try_from(random.below(corpus.len() as u64)).unwrap();
@@ -114,6 +156,9 @@ fn mutated_packets_neither_panic_nor_hang() {
                 net.inject(CLIENT, remote, local, &octets);
             }
             net.run(Duration::from_millis(random.below(30)));
+            for host in &mut net.hosts {
+                between(&mut random, host);
+            }
         }
         net.run(Duration::from_secs(120));
     }
@@ -249,7 +294,10 @@ fn cookie_of(family: Family) {
         let mut forged = echo.clone();
         forged[at] ^= 0x40;
         net.inject(SERVER, local, remote, &with_checksum(forged));
-        assert!(net.hosts[SERVER].endpoint.is_empty(), "{family:?}, octet {at}");
+        assert!(
+            net.hosts[SERVER].endpoint.is_empty(),
+            "{family:?}, octet {at}"
+        );
     }
     let forged = net.hosts[SERVER].endpoint.counters().cookies_forged;
     assert_eq!(forged, u64::try_from(end - 16).unwrap());
