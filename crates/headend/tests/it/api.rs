@@ -8,6 +8,7 @@ mod fence;
 mod live;
 mod orders;
 mod outlets;
+mod over_sctp;
 mod pages;
 mod schema;
 mod sign_in;
