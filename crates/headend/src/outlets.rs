@@ -129,11 +129,14 @@ pub enum Body {
 }
 
 /// Why something is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is none of the messages to a server.
-    #[error("it is no message to a server")]
-    Malformed,
+    /// It is none of the messages: where and why, in short.
+    #[error("it is no message to a server: {0}")]
+    Malformed(String),
+    /// It is a message to a smart meter.
+    #[error("it is a message to a smart meter, not to a server")]
+    ToMeter,
     /// It names another meter than the one that is connected.
     #[error("it names another meter than the one that sent it")]
     OtherMeter,
@@ -361,7 +364,8 @@ impl<S: OutletStore> OutletHead<S> {
             }
             Input::Xml(id, octets) => match XmlMessage::read(octets) {
                 Ok(XmlMessage::ToServer(message)) => self.message(id, &message, now)?,
-                Ok(XmlMessage::ToSmartMeter(_)) | Err(_) => self.refuse(id, Refusal::Malformed),
+                Ok(XmlMessage::ToSmartMeter(_)) => self.refuse(id, Refusal::ToMeter),
+                Err(error) => self.refuse(id, Refusal::Malformed(error.brief())),
             },
         }
         Ok(())

@@ -123,11 +123,17 @@ pub struct Cost {
 }
 
 /// Why something is not obeyed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is none of the messages to a smart meter.
-    #[error("it is no message to a smart meter")]
-    Malformed,
+    /// It is none of the messages: where and why, in short.
+    #[error("it is no message to a smart meter: {0}")]
+    Malformed(String),
+    /// It is a message to a server.
+    #[error("it is a message to a server, not to a smart meter")]
+    ToServer,
+    /// It has not the form of a signed order to the breaker.
+    #[error("it has not the form of a signed order to a breaker")]
+    NoEnvelope,
     /// The order's time is too far from the meter's.
     #[error("the order's time is too far from the meter's")]
     Stale,
@@ -303,7 +309,8 @@ impl<J: OutletJournal> OutletMeter<J> {
             Input::Measured(outlet, power) => self.measured(outlet, power, now)?,
             Input::Xml(octets) => match XmlMessage::read(octets) {
                 Ok(XmlMessage::ToSmartMeter(message)) => self.message(message, now)?,
-                Ok(XmlMessage::ToServer(_)) | Err(_) => self.refuse(Refusal::Malformed),
+                Ok(XmlMessage::ToServer(_)) => self.refuse(Refusal::ToServer),
+                Err(error) => self.refuse(Refusal::Malformed(error.brief())),
             },
             Input::Envelope(octets, unix) => self.envelope(octets, unix)?,
         }
@@ -528,7 +535,7 @@ impl<J: OutletJournal> OutletMeter<J> {
 
     fn envelope(&mut self, octets: &[u8], unix: u64) -> io::Result<()> {
         let Ok((order, signature)) = BreakerOrder::read(octets) else {
-            self.refuse(Refusal::Malformed);
+            self.refuse(Refusal::NoEnvelope);
             return Ok(());
         };
         // Nothing that the order says counts before its signature does.

@@ -46,7 +46,7 @@ pub struct Outlets {
 }
 
 /// How a meter stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Says whether it is connected.
     pub connected: bool,
@@ -254,7 +254,7 @@ impl Outlets {
 
     /// Returns how a meter stands.
     pub fn standing(&self, id: SmartMeterId) -> Option<Standing> {
-        lock(&self.standing).get(&id).copied()
+        lock(&self.standing).get(&id).cloned()
     }
 
     /// Tells what is there of each meter on each of the last `days` days.
@@ -516,7 +516,8 @@ impl Watcher {
                 }
                 Told::Heard(_) => standing.heard = Some(now),
                 Told::Output(Output::Refused(_, refusal)) => {
-                    standing.refused = (standing.refused.0.saturating_add(1), Some(*refusal));
+                    standing.refused =
+                        (standing.refused.0.saturating_add(1), Some(refusal.clone()));
                 }
                 Told::Output(_) => {}
             }

@@ -16,7 +16,10 @@ use headend::outlets::{
     Record, Refusal, SqliteOutlets,
 };
 use meter::outlets as device;
-use model::xml::{CivilDateTime, OutletId, OutletPower, SmartMeterId, Switch};
+use model::xml::{
+    CivilDateTime, OutletId, OutletPower, Section, Sections, SmartMeterId, Switch, ToServer,
+    ToSmartMeter, XmlMessage,
+};
 use model::{BreakerAction, BreakerOrder, MessageClass};
 
 const METER: SmartMeterId = SmartMeterId(5);
@@ -411,12 +414,93 @@ fn outlets_are_switched_once_and_stay_so() {
         meter.handle(input, time).unwrap();
         assert_eq!(outputs(meter), ["Refused(Stale)"]);
     }
-    for wrong in ["", "<SM/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><SM>&b;</SM>"] {
-        meter
-            .handle(device::Input::Xml(wrong.as_bytes()), now)
-            .unwrap();
-        assert_eq!(outputs(meter), ["Refused(Malformed)"]);
+    // What is no message is refused with the place and the reason, in few characters.
+    let long = format!("<SM>{}</SM>", "ä".repeat(3_000));
+    for (wrong, why) in [
+        ("", "offset 0"),
+        ("<SM/>", "offset "),
+        (
+            "<!DOCTYPE a [<!ENTITY b 'c'>]><SM>&b;</SM>",
+            "has no place in a message",
+        ),
+        (long.as_str(), "offset "),
+    ] {
+        let input = device::Input::Xml(wrong.as_bytes());
+        meter.handle(input, now).unwrap();
+        let Some(device::Output::Refused(refusal)) = meter.poll() else {
+            panic!("{wrong}: not refused")
+        };
+        let told = refusal.to_string();
+        assert!(told.starts_with("it is no message to a smart meter: "));
+        assert!(told.contains(why), "{told}");
+        assert!(told.chars().count() <= 200, "{told}");
+        assert!(meter.poll().is_none());
     }
+}
+
+fn retransmission(outlet: OutletId, now: CivilDateTime, (first, last): (u8, u8)) -> ToSmartMeter {
+    let section = |number| Section::new(number).unwrap();
+    ToSmartMeter::Retransmission {
+        timestamp: now,
+        outlet,
+        day: at("2026-11-20 00:00:00").date(),
+        sections: Sections::new(section(first), section(last)).unwrap(),
+    }
+}
+
+#[test]
+fn a_range_of_sections_that_is_asked_for_comes_once_more() {
+    let mut world = World::new(1, at("2026-11-20 00:00:00"));
+    world.start_meter();
+    let meter = world.meter.as_mut().unwrap();
+    // A day, and ten minutes so that its last section is closed.
+    let midnight = at("2026-11-20 00:00:00").ordinal();
+    for ordinal in (midnight..midnight + 145 * SECTION).step_by(300) {
+        let now = CivilDateTime::from_ordinal(ordinal).unwrap();
+        for outlet in (1..=3).map(OutletId) {
+            let input = device::Input::Measured(outlet, power(outlet, ordinal));
+            meter.handle(input, now).unwrap();
+        }
+    }
+    let now = at("2026-11-21 00:20:00");
+    meter.handle(device::Input::Connected, now).unwrap();
+    let taken = |meter: &mut device::OutletMeter<Disk>| {
+        std::iter::from_fn(|| meter.next_message()).collect::<Vec<_>>()
+    };
+    taken(meter);
+    for (outlet, first, last) in [(2, 5, 9), (1, 1, 1), (3, 144, 144), (2, 1, 144)] {
+        let outlet = OutletId(outlet);
+        let order = XmlMessage::ToSmartMeter(retransmission(outlet, now, (first, last)));
+        let order = order.write().unwrap();
+        // Asked twice before it answers, it answers once.
+        for _ in 0..2 {
+            meter
+                .handle(device::Input::Xml(order.as_bytes()), now)
+                .unwrap();
+        }
+        let expected: Vec<_> = (first..=last)
+            .map(|section| {
+                let begun = midnight + u64::from(section - 1) * SECTION;
+                ToServer::QueryPower {
+                    meter: METER,
+                    timestamp: CivilDateTime::from_ordinal(begun).unwrap(),
+                    outlets: vec![(outlet, power(outlet, begun))],
+                }
+            })
+            .collect();
+        let told: Vec<_> = taken(meter)
+            .into_iter()
+            .map(|message| {
+                assert_eq!(message.class, MessageClass::Usage);
+                match XmlMessage::read(message.xml.as_bytes()).unwrap() {
+                    XmlMessage::ToServer(told) => told,
+                    other @ XmlMessage::ToSmartMeter(_) => panic!("{other:?}"),
+                }
+            })
+            .collect();
+        assert_eq!(told, expected, "outlet {outlet}, {first} to {last}");
+    }
+    assert!(outputs(meter).is_empty());
 }
 
 #[test]
@@ -450,7 +534,6 @@ fn a_message_counts_only_for_the_meter_that_is_connected() {
     let head = world.head.as_mut().unwrap();
     assert!(sent(head).is_empty());
     let message = |meter: &str, outlet: &str, time: &str| {
-        use model::xml::{ToServer, XmlMessage};
         let message = XmlMessage::ToServer(ToServer::QueryPower {
             meter: SmartMeterId(meter.parse().unwrap()),
             timestamp: at(time),
@@ -466,7 +549,16 @@ fn a_message_counts_only_for_the_meter_that_is_connected() {
         (message("5", "9", "2026-11-21 12:00:00"), Refusal::Unknown),
         (message("5", "1", "2026-11-21 13:00:00"), Refusal::Time),
         (message("5", "1", "2026-11-21 11:00:00"), Refusal::Time),
-        ("<server>".to_owned(), Refusal::Malformed),
+        (
+            "<server>".to_owned(),
+            Refusal::Malformed(XmlMessage::read(b"<server>").unwrap_err().to_string()),
+        ),
+        (
+            XmlMessage::ToSmartMeter(retransmission(OutletId(1), now, (1, 2)))
+                .write()
+                .unwrap(),
+            Refusal::ToMeter,
+        ),
     ] {
         head.handle(Input::Xml(METER, xml.as_bytes()), now).unwrap();
         assert_eq!(head.poll(), Some(Output::Refused(METER, refusal)), "{xml}");
@@ -519,6 +611,21 @@ fn the_breaker_takes_signed_envelopes_only() {
         assert_eq!(done.len(), 1, "{done:?}");
         done.into_iter().next().unwrap()
     };
+    // Neither counts under the other's protocol identifier.
+    let switching = XmlMessage::ToSmartMeter(ToSmartMeter::ControlOnOff {
+        timestamp: now,
+        outlets: vec![(OutletId(1), Switch::Off)],
+    });
+    let switching = switching.write().unwrap();
+    assert_eq!(
+        give(meter, switching.as_bytes(), unix),
+        "Refused(NoEnvelope)"
+    );
+    meter.handle(device::Input::Xml(&good), now).unwrap();
+    let done = outputs(meter);
+    assert_eq!(done.len(), 1, "{done:?}");
+    assert!(done[0].starts_with("Refused(Malformed("), "{done:?}");
+    assert_eq!(meter.switch(OutletId(1)), None);
     // Any octet changed, a stranger's key, too late, another meter's.
     for place in 0..good.len() {
         let mut changed = good.clone();

@@ -26,6 +26,24 @@ pub struct XmlError {
     pub reason: XmlReason,
 }
 
+impl XmlError {
+    /// What it says in at most 160 characters, whatever the message held: for
+    /// logs and pages.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        const LONGEST: usize = 160;
+        let whole = self.to_string();
+        match whole.char_indices().nth(LONGEST - 1) {
+            Some((end, last)) if whole.len() > end + last.len_utf8() => {
+                let mut brief = whole.get(..end).unwrap_or_default().to_owned();
+                brief.push('…');
+                brief
+            }
+            _ => whole,
+        }
+    }
+}
+
 /// Why a message was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum XmlReason {
