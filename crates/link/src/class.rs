@@ -86,8 +86,9 @@ mod tests {
             assert_eq!(row.class, class);
             assert_eq!(row.priority, u16::from(class.priority()));
             assert_eq!(Treatment::of_stream(row.stream), Some(row));
-            assert!(row.dscp < 64);
         }
+        // CS5, CS2, AF21, AF11 and CS1 (RFC 4594, figure 3).
+        assert_eq!(Treatment::ALL.map(|row| row.dscp), [40, 16, 18, 10, 8]);
         assert_eq!(Treatment::of_stream(5), None);
     }
 }

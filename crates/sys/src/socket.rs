@@ -40,10 +40,11 @@ const HEADER_LEN: usize = STEP + 2 * size_of::<i32>();
 
 /// Options beside SCTP's that are plain numbers. Of SCTP's none has the kernel
 /// write elsewhere than to the slice; of other protocols some hold pointers.
-const PLAIN: [(i32, i32); 5] = [
+const PLAIN: [(i32, i32); 6] = [
     (libc::SOL_SOCKET, libc::SO_BROADCAST),
     (libc::SOL_SOCKET, libc::SO_MEMINFO),
     (libc::IPPROTO_IP, libc::IP_RECVTOS),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS),
     (libc::SOL_UDP, libc::UDP_GRO),
     (libc::SOL_UDP, libc::UDP_SEGMENT),
 ];

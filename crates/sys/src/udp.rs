@@ -231,19 +231,28 @@ mod tests {
 
     #[test]
     fn the_traffic_class_goes_with_each_call() {
-        let (one, other) = (
-            UdpSocket::bind("127.0.0.1:0").unwrap(),
-            UdpSocket::bind("127.0.0.1:0").unwrap(),
-        );
-        let on = 1_i32.to_ne_bytes();
-        set_option(other.as_fd(), libc::IPPROTO_IP, libc::IP_RECVTOS, &on).unwrap();
-        for class in [0xA0, 0, 0x20] {
-            let to = other.local_addr().unwrap();
-            send(one.as_fd(), to, class, &[IoSlice::new(b"packet")]).unwrap();
-            let (mut buffer, mut control) = ([0; 16], [0; 64]);
-            let arrived = receive_named(other.as_fd(), &mut [], &mut buffer, &mut control).unwrap();
-            let told: Vec<Control<'_>> = messages(&control[..arrived.control_len]).collect();
-            assert_eq!(told[0].data, [class]);
+        let v4 = ("127.0.0.1:0", libc::IPPROTO_IP, libc::IP_RECVTOS);
+        let v6 = ("[::1]:0", libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS);
+        for (address, level, asked) in [v4, v6] {
+            let one = UdpSocket::bind(address).unwrap();
+            let other = UdpSocket::bind(address).unwrap();
+            let on = 1_i32.to_ne_bytes();
+            set_option(other.as_fd(), level, asked, &on).unwrap();
+            for class in [0xA0_u8, 0, 0x20] {
+                let to = other.local_addr().unwrap();
+                send(one.as_fd(), to, class, &[IoSlice::new(b"packet")]).unwrap();
+                let (mut buffer, mut control) = ([0; 16], [0; 64]);
+                let arrived =
+                    receive_named(other.as_fd(), &mut [], &mut buffer, &mut control).unwrap();
+                let told: Vec<Control<'_>> = messages(&control[..arrived.control_len]).collect();
+                // IPv4 tells an octet, IPv6 a whole number.
+                let octets = if level == libc::IPPROTO_IP {
+                    vec![class]
+                } else {
+                    i32::from(class).to_ne_bytes().to_vec()
+                };
+                assert_eq!(told[0].data, octets, "{address}");
+            }
         }
     }
 
