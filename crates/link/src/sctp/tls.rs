@@ -573,3 +573,78 @@ pub(super) fn is_sealed(octets: &[u8]) -> bool {
         .map(|octet| SecurityControl::from_octet(*octet).protection());
     protection == Some(Protection::AuthenticatedEncrypted)
 }
+
+#[cfg(test)]
+#[path = "../../tests/it/papers.rs"]
+mod papers;
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: robustness. A peer that has every key and goes around TLS.
+
+    use std::time::Duration;
+
+    use super::papers::Papers;
+    use super::*;
+    use crate::sctp::PPID_XML;
+    use crate::{Clock, Endpoint, SctpAssociation, SctpDialer, SctpSocket, SystemClock};
+
+    /// An association with TLS, and its other end.
+    async fn pair(papers: &Papers) -> (SctpAssociation, SctpAssociation) {
+        let url = |side: &str, rest: &str| -> Endpoint {
+            format!(
+                "sctps://127.0.0.1?ca={}&cert={}&key={}{rest}",
+                papers.at("ca.pem"),
+                papers.at(&format!("{side}.pem")),
+                papers.at(&format!("{side}.key"))
+            )
+            .parse()
+            .unwrap()
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let listening = url("meter.example", "&udp=0");
+        let socket = SctpSocket::listen(&listening, 16, &clock).await.unwrap();
+        let peer = url("client.example", "&name=meter.example")
+            .with_port(socket.port())
+            .with_udp_port(socket.udp_port());
+        let accept = async {
+            let mut association = socket.accept().await.unwrap();
+            association.secure().await.unwrap();
+            association
+        };
+        let dialer = SctpDialer::default();
+        let (there, here) = tokio::join!(accept, dialer.connect(&peer, &clock));
+        (here.unwrap(), there)
+    }
+
+    #[tokio::test]
+    async fn what_comes_outside_of_tls_is_dropped() {
+        let papers = Papers::new();
+        let (mut here, mut there) = pair(&papers).await;
+        let class = MessageClass::Control;
+        let bare = [
+            (PPID_XML, b"<SM/>".as_slice()),
+            // A wrapped GET request, which nothing has sealed.
+            (PPID_DLMS, &[0, 1, 0, 16, 0, 1, 0, 4, 0xC0, 1, 0xC1, 0]),
+            (0x4757_0003, b"an order to a breaker"),
+            (0, b"no identifier"),
+        ];
+        for (protocol, payload) in bare {
+            let payload = Bytes::from_static(payload);
+            here.handle.send(class, protocol, payload).unwrap();
+        }
+        // On the same stream, so that it comes behind them.
+        let protected = Bytes::from_static(b"protected");
+        here.send(class, PPID_XML, protected.clone()).unwrap();
+        let received = async {
+            tokio::select! {
+                received = there.receive() => received.unwrap(),
+                end = here.receive() => panic!("{end:?}"),
+            }
+        };
+        let received = tokio::time::timeout(Duration::from_secs(100), received);
+        assert_eq!(received.await.unwrap().payload, protected);
+        let dropped = there.tls.as_ref().unwrap().dropped;
+        assert_eq!(usize::try_from(dropped).unwrap(), bare.len());
+    }
+}

@@ -11,6 +11,7 @@
 mod device;
 mod han_port;
 mod namespaces;
+mod papers;
 mod scion;
 mod sctp;
 mod segment;

@@ -19,7 +19,8 @@ use tokio::net::UdpSocket;
 
 use crate::device::{NAME, name};
 use crate::namespaces::TwoPaths;
-use crate::transports::{LIMIT, Papers, check, listen, surroundings};
+use crate::papers::Papers;
+use crate::transports::{LIMIT, check, listen, surroundings};
 
 /// The longest that anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -568,7 +569,7 @@ struct Seen {
 #[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn two_paths(over: &'static str) {
     let Some(net) = TwoPaths::new() else {
-        println!("skipped: network namespaces take root, unshare and ip");
+        println!("skipped: this takes root, unshare, ip, and a kernel with veth and bridges");
         return;
     };
     let stop = Arc::new(AtomicBool::new(false));
