@@ -72,6 +72,7 @@ impl ApiOptions {
         if token.is_empty() || !token.bytes().all(|octet| octet.is_ascii_graphic()) {
             return Err(no_token("what was given as the token is none"));
         }
+        // What is made of it below lives on in memory that nobody overwrites, as long as this command.
         let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
         let mut bearer = HeaderValue::from_str(&bearer)
             .map_err(|_| no_token("what was given as the token is none"))?;
