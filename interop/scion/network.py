@@ -15,6 +15,7 @@ Each service has an address of its own in 127.N.0.0/16; with namespaces (root) e
 it. The folder keeps keys: remove it for a new network.
 """
 import base64
+import http.client
 import ipaddress
 import json
 import os
@@ -87,6 +88,16 @@ def within(namespace):
 def built(*words):
     """Where one of our programs is (scripts/built)."""
     return run(ROOT / "scripts" / "built", *words, stdout=subprocess.PIPE).stdout.strip()
+
+
+def finish(process):
+    """Ends a program of ours, in any case."""
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def birth(pid):
@@ -381,6 +392,29 @@ class Network:
                 time.sleep(0.05)
         for name in names:
             (self.running / f"{name}.pid").unlink(missing_ok=True)
+
+    def is_up(self, router):
+        """Whether a router has all its links, and reaches the other routers of its AS, as it tells itself."""
+        isd_as = next(isd_as for name, isd_as, *_ in self.processes() if name == router)
+        asked = http.client.HTTPConnection(self.counters(isd_as, router.split("-")[0]), timeout=20)
+        try:
+            asked.request("GET", "/metrics")
+            lines = asked.getresponse().read().decode().splitlines()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            asked.close()
+        links = [line for line in lines if line.startswith(("router_interface_up{", "router_sibling_reachable{"))]
+        return bool(links) and all(line.endswith(" 1") for line in links)
+
+    def restart(self, router):
+        """Starts a router that was stopped, and waits until it is up."""
+        self.start(router)
+        end = time.monotonic() + LIMIT_S
+        while not self.is_up(router):
+            if time.monotonic() > end:
+                raise NetworkError(f"{router} is not up after {LIMIT_S} s: {self.last(router)}")
+            time.sleep(0.1)
 
     def tool(self, isd_as, *words):
         """Runs the reference implementation's `scion` in an AS; what it printed as JSON, or None."""
