@@ -9,6 +9,7 @@ use clap::Args;
 use link::{Client, Connector as _, Endpoint, ScionPath, SystemConnector};
 use model::MessageClass;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::reference::{Reference, Router};
 use super::tally::{self, Found, Tally, open};
@@ -56,19 +57,51 @@ struct Target<'r> {
 
 pub(in super::super) fn run(options: &WalkOptions, output: &mut Output<'_, '_>) -> Outcome {
     let reference = Reference::open(&options.network)?;
+    let told = role::block_on(guarded(&reference, options))?;
+    output.write_json(&told)
+}
+
+/// Walks, and leaves the network whole, however that ended: at a signal as well.
+async fn guarded(
+    reference: &Reference,
+    options: &WalkOptions,
+) -> Result<serde_json::Value, Failure> {
+    let stop = role::stopped(false)?;
+    let mut stopping = JoinSet::new();
+    let told = tokio::select! {
+        told = walk(reference, options, &mut stopping) => told,
+        () = stop.wait() => Err(Failure::new("told to stop before its end")),
+    };
+    // One that is being stopped is stopped before it is started again.
+    while stopping.join_next().await.is_some() {}
+    let mended = mend(reference);
+    let told = told?;
+    mended?;
+    Ok(told)
+}
+
+/// Starts what a walk may have stopped; what runs is left as it is. One that does not start keeps
+/// none of the others from it.
+fn mend(reference: &Reference) -> Outcome {
+    let routers = reference.routers.iter().map(|router| &router.name);
+    let others = reference.services.iter().chain(&reference.gateways);
+    let started = routers
+        .chain(others)
+        .map(|name| reference.order("start", name).run());
+    started.fold(Ok(()), Outcome::and).map_err(|error| {
+        error.hint("interop/scion/net status FOLDER tells what runs, start mends it")
+    })
+}
+
+async fn walk(
+    reference: &Reference,
+    options: &WalkOptions,
+    stopping: &mut JoinSet<Outcome>,
+) -> Result<serde_json::Value, Failure> {
     // Their probes would be counted on forbidden links.
     for gateway in &reference.gateways {
         reference.order("stop", gateway).run()?;
     }
-    let told = role::block_on(walk(&reference, options));
-    // What runs is left as it is.
-    for name in reference.gateways.iter().chain(&reference.services) {
-        reference.order("start", name).run()?;
-    }
-    output.write_json(&told?)
-}
-
-async fn walk(reference: &Reference, options: &WalkOptions) -> Result<serde_json::Value, Failure> {
     let endpoint: Endpoint = options
         .place
         .parse()
@@ -106,7 +139,7 @@ async fn walk(reference: &Reference, options: &WalkOptions) -> Result<serde_json
     while stops < options.stops && targets.iter().any(|one| one.stopped < options.cuts) {
         stops += 1;
         let target = in_use(&mut client, &mut targets).await?;
-        step(reference, target, &mut client, options.readings).await?;
+        step(reference, target, &mut client, options.readings, stopping).await?;
         whole(reference).await?;
     }
     client.release().await;
@@ -119,7 +152,7 @@ async fn walk(reference: &Reference, options: &WalkOptions) -> Result<serde_json
     for _ in 0..ASTRAY_TRIES {
         self::allowed(&endpoint).await?;
         tally::send_astray(&endpoint).await;
-        astray = counted(reference, &pivots).await?.0 - after.0;
+        astray = since(after.0, counted(reference, &pivots).await?.0)?;
         if astray > 0 {
             break;
         }
@@ -143,8 +176,8 @@ async fn walk(reference: &Reference, options: &WalkOptions) -> Result<serde_json
         .collect();
     Ok(json!({
         "routers": rows,
-        "forbidden": after.0 - before.0,
-        "packets": after.1 - before.1,
+        "forbidden": since(before.0, after.0)?,
+        "packets": since(before.1, after.1)?,
         "on_purpose": astray,
     }))
 }
@@ -155,6 +188,7 @@ async fn step(
     target: &mut Target<'_>,
     client: &mut Client,
     readings: u32,
+    stopping: &mut JoinSet<Outcome>,
 ) -> Outcome {
     let name = &target.router.name;
     let repeated = client.counts().repeated;
@@ -163,18 +197,19 @@ async fn step(
         tally.read(client).await;
     }
     let order = reference.order("stop", name);
-    let stopping = tokio::task::spawn_blocking(|| order.run());
-    while !stopping.is_finished() {
+    stopping.spawn_blocking(|| order.run());
+    let stopped = loop {
+        if let Some(stopped) = stopping.try_join_next() {
+            break stopped;
+        }
         tally.read(client).await;
-    }
+    };
     for _ in 0..readings / 2 {
         tally.read(client).await;
     }
     target.stopped += 1;
     tally.add_to(&mut target.found, client.counts().repeated - repeated);
-    let stopped = stopping
-        .await
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let stopped = stopped.map_err(|error| Failure::new(error.to_string()))?;
     // However it ended, the network is to be whole.
     reference.order("start", name).run()?;
     stopped
@@ -256,4 +291,94 @@ async fn counted(reference: &Reference, pivots: &[&Router]) -> Result<(u64, u64)
         packets += router.transit(|_, _| true).await?;
     }
     Ok((forbidden, packets))
+}
+
+/// What was counted since. Routers that are stopped begin anew; those that are counted are not: all
+/// allowed paths cross them, or none does, as with those whose one link leads to the third domain.
+fn since(before: u64, after: u64) -> Result<u64, Failure> {
+    after
+        .checked_sub(before)
+        .ok_or_else(|| Failure::new("a router whose packets are counted began anew meanwhile"))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement, with a tool that only writes down what it is told.
+    use std::process::Command;
+
+    use super::*;
+
+    /// A network of two leaves behind gateways, whose tool fails where `fails` is among its words.
+    fn network(folder: &std::path::Path, fails: &str) -> Reference {
+        let tool = folder.join("tool");
+        let text = format!(
+            "#!/bin/sh\necho \"$1 $3\" >>\"$2/said\"\ncase \"$1 $3\" in {fails}) exit 1;; esac\n"
+        );
+        // By another process: a file that this one has open for writing cannot be run.
+        let write = "printf %s \"$1\" >\"$2\" && chmod 700 \"$2\"";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", write, "sh", &text]).arg(&tool);
+        assert!(shell.status().unwrap().success());
+        let leaf = |router: &str| {
+            json!({
+                "core": false,
+                "behind_gateway": "10.0.0.1",
+                "routers": { router: { "interfaces": [1], "counters": "127.0.0.1:9" } },
+            })
+        };
+        let told = json!({
+            "tool": tool,
+            "ases": { "1-ff00:0:111": leaf("br1-111"), "2-ff00:0:211": leaf("br1-211") },
+        });
+        std::fs::write(folder.join("net.json"), told.to_string()).unwrap();
+        Reference::open(folder).unwrap()
+    }
+
+    /// Walks to what is no place; gives why it failed, and what the tool was told.
+    fn walked(fails: &str) -> (String, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let reference = network(folder.path(), fails);
+        let options = WalkOptions {
+            place: "nowhere".to_owned(),
+            network: folder.path().to_owned(),
+            cuts: 1,
+            stops: 1,
+            readings: 1,
+            urgent: false,
+        };
+        let failed = role::block_on(guarded(&reference, &options)).unwrap_err();
+        let said = std::fs::read_to_string(folder.path().join("said")).unwrap();
+        (
+            format!("{failed:?}"),
+            said.lines().map(str::to_owned).collect(),
+        )
+    }
+
+    #[test]
+    fn a_walk_that_fails_leaves_nothing_stopped_and_tells_its_own_failure() {
+        let started = [
+            "start br1-111",
+            "start br1-211",
+            "start cs-111",
+            "start cs-211",
+            "start sig-111",
+            "start sig-211",
+        ];
+        // One that does not start keeps none of the others from it.
+        for fails in ["none", "'start br1-111'", "'start cs-211'"] {
+            let (failed, said) = walked(fails);
+            assert!(failed.contains("nowhere"), "{failed}");
+            assert_eq!(said[..2], ["stop sig-111", "stop sig-211"]);
+            assert_eq!(said[2..], started, "{fails}");
+        }
+        let (failed, said) = walked("'stop sig-211'");
+        assert!(failed.contains("stop sig-211"), "{failed}");
+        assert_eq!(said[2..], started);
+    }
+
+    #[test]
+    fn counters_that_began_anew_are_no_count() {
+        assert_eq!(since(3, 5).unwrap(), 2);
+        assert!(since(5, 3).is_err());
+    }
 }
