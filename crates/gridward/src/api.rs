@@ -109,7 +109,8 @@ impl ApiOptions {
         let host = place.host();
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Failure::usage(format!("--url: {host} is no host name")))?;
-        Ok((Arc::new(config), name))
+        let tls = Arc::new(config);
+        Ok(link::HttpServer { tls, name })
     }
 }
 

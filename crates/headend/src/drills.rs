@@ -255,7 +255,8 @@ impl Drills {
     /// Tells what can be cut; nothing is sent to the meter.
     ///
     /// # Errors
-    /// [`DrillRefused`]
+    /// [`DrillRefused`] where there is no control or it does not answer as one, the meter's paths
+    /// are not known, or the store fails.
     pub async fn setup(&self, meter: MeterId) -> Result<DrillSetup, DrillRefused> {
         let (_, all, left) = self.look(meter).await?;
         let (_, runs) = self.parts.store.path_runs(meter, None, 1)?;
@@ -298,7 +299,9 @@ impl Drills {
     /// Writes a drill down and begins it; returns it as it stands in the journal.
     ///
     /// # Errors
-    /// [`DrillRefused`]: there is no drill then.
+    /// [`DrillRefused`] as of [`Self::setup`], where the fence or the link stands against it, an order
+    /// to switch the meter or another drill is under way, or the head end is stopping: there is no
+    /// drill then.
     pub async fn begin(&self, drill: NewDrill) -> Result<Running, DrillRefused> {
         let meter = drill.meter;
         let (control, links, left) = self.look(meter).await?;

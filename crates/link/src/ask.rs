@@ -15,8 +15,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Whom a connection over TLS must be to, and by which authorities that is known.
-pub type HttpServer = (Arc<ClientConfig>, ServerName<'static>);
+/// Whom a connection over TLS must be to.
+#[derive(Clone, Debug)]
+pub struct HttpServer {
+    /// Says by which authorities that is known.
+    pub tls: Arc<ClientConfig>,
+    /// Names the host that its certificate must be of.
+    pub name: ServerName<'static>,
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +33,7 @@ pub enum AskError {
     Tls(#[source] std::io::Error),
     /// The connection broke, or what came is no HTTP.
     #[error("no answer of HTTP")]
-    Http(#[from] hyper::Error),
+    Http(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The body broke off, or is longer than it may be.
     #[error("the answer is cut off, or too long")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -46,8 +52,8 @@ pub async fn ask(
 ) -> Result<Response<Bytes>, AskError> {
     match server {
         None => exchange(stream, request, most).await,
-        Some((config, name)) => {
-            let connected = TlsConnector::from(config).connect(name, stream).await;
+        Some(HttpServer { tls, name }) => {
+            let connected = TlsConnector::from(tls).connect(name, stream).await;
             exchange(connected.map_err(AskError::Tls)?, request, most).await
         }
     }
@@ -63,10 +69,13 @@ async fn exchange(
         let length = HeaderValue::from(request.body().len());
         request.headers_mut().insert(header::CONTENT_LENGTH, length);
     }
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let none = |error: hyper::Error| AskError::Http(error.into());
+    let made = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = made.map_err(none)?;
     let answer = async {
         let request = request.map(Full::new);
-        let (head, body) = sender.send_request(request).await?.into_parts();
+        let answer = sender.send_request(request).await.map_err(none)?;
+        let (head, body) = answer.into_parts();
         let body = Limited::new(body, most).collect().await;
         let body = body.map_err(AskError::Body)?.to_bytes();
         Ok(Response::from_parts(head, body))

@@ -3,12 +3,12 @@
 //!
 //! The own AS is known by its daemon's address alone, as the reference
 //! programs have it: the daemon tells the AS's number and the paths, with the
-//! router that takes the packets of each, and has verified what it tells. No
-//! other host is asked for anything. Or it is known by its endhost API, which
-//! tells routers and segments: what is made of them nobody has verified, and
-//! receipts say so. Which path a message takes, what silence
-//! means and which way answers go is [`scion::session`]'s; here are the socket,
-//! the calls to the daemon and the clock.
+//! router that takes the packets of each, and has verified what it tells. Or it
+//! is known by its endhost API, which tells routers and segments: what is made
+//! of them nobody has verified, and receipts say so. No other host is asked for
+//! anything. Which path a message takes, what silence means and which way
+//! answers go is [`scion::session`]'s; here are the socket, the calls to the
+//! daemon or the API, and the clock.
 //!
 //! The class of a message is in the traffic class of its packets
 //! ([`crate::Treatment`]): routers may use it, and the peer's answers have it too.
@@ -63,7 +63,8 @@ pub(crate) const REPEATS_MAX: u8 = 10;
 pub enum ScionError {
     /// Nobody said where the own AS's daemon is.
     #[error(
-        "the own AS is not known: name its daemon by --scion-daemon, SCION_DAEMON or daemon= in the URL"
+        "the own AS is not known: name its daemon by --scion-daemon, SCION_DAEMON or daemon= in \
+         the URL"
     )]
     NoDaemon,
     /// The daemon, or the endhost API, does not answer, or not what one answers.
@@ -92,7 +93,8 @@ pub enum ScionError {
     NoPath(#[from] NoPath),
     /// There are paths, and the policy wants verified ones.
     #[error(
-        "none of the {0} paths is verified, and the policy wants that (verified=yes): nothing was sent; name the AS's daemon in place of its endhost API"
+        "none of the {0} paths is verified, and the policy wants that (verified=yes): nothing was \
+         sent; name the AS's daemon in place of its endhost API"
     )]
     NotVerified(usize),
     /// Paths to so many ASes are asked for at once that none can be added.

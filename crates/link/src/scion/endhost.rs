@@ -14,15 +14,15 @@ use tokio::net::TcpStream;
 
 use crate::ask;
 
-/// What the address of an endhost API begins with; that of a daemon has none.
-const SCHEME: &str = "http://";
+/// What stands behind the scheme in the address of an endhost API; that of a daemon has none.
+const SCHEME: &str = "://";
 
 /// Pages of segments that are asked for.
 const PAGES_MAX: usize = 8;
 
 /// Tells whether an address is that of an endhost API.
 pub(super) fn is_api(at: &str) -> bool {
-    at.starts_with(SCHEME)
+    at.contains(SCHEME)
 }
 
 /// Asks for the routers, and so for the AS that they are of.
@@ -61,6 +61,11 @@ pub(super) async fn routes(at: &str, from: IsdAs, to: IsdAs) -> Result<Vec<Route
 async fn call(at: &str, (service, method): (&str, &str), body: &[u8]) -> Result<Vec<u8>, String> {
     let wrong = || format!("{at} is no address of an endhost API: write http://HOST:PORT");
     let base: Uri = at.parse().map_err(|_| wrong())?;
+    if base.scheme_str() != Some("http") {
+        return Err(format!(
+            "{at}: there is no TLS to an endhost API: write http://HOST:PORT"
+        ));
+    }
     let authority = base.authority().ok_or_else(wrong)?;
     let path = base.path().trim_end_matches('/');
     let request = Request::post(format!("{path}/{service}/{method}"))
@@ -88,7 +93,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_address_is_told_as_such() {
         assert!(is_api("http://127.0.0.1:1") && !is_api("127.0.0.1:30255"));
-        for at in ["http://", "http://a b", "http:///x"] {
+        // One with TLS is not taken for a daemon.
+        assert!(is_api("https://127.0.0.1:1"));
+        for at in ["http://", "http://a b", "http:///x", "https://127.0.0.1:1"] {
             let told = routers(at).await.unwrap_err();
             assert!(told.contains("write http://HOST:PORT"), "{told}");
         }
