@@ -29,7 +29,11 @@ use crate::sim_role::SimOptions;
     max_term_width = 80,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 done, 1 the thing asked failed, 2 wrong usage.\n\
+    after_help = "Examples:\n  \
+                  gridward demo\n  \
+                  gridward read tcp://192.0.2.7:4059 0.0.42.0.0.255\n  \
+                  gridward decode --key @guek.txt 7EA1...\n\n\
+                  Exit status: 0 done, 1 the thing asked failed, 2 wrong usage.\n\
                   Log on standard error: GRIDWARD_LOG=info (or debug, link=trace, ..).\n\
                   Colours: none where NO_COLOR is set."
 )]
@@ -202,6 +206,9 @@ Example:
     /// Make keys and certificates of outlet meters and of their head end
     Outlets(PapersOptions),
     /// Check a file: its form, who may read it, and known weak keys
+    #[command(after_help = "\
+Example:
+  gridward keys check meters.toml")]
     Check {
         /// The file
         file: PathBuf,

@@ -38,6 +38,9 @@ pub(crate) struct ImageOptions {
 #[derive(Debug, Subcommand)]
 enum ImageCommand {
     /// Make a maker's keys: FILE for its owner alone, FILE.pub for meters
+    #[command(after_help = "\
+Example:
+  gridward image keys maker.pem")]
     Keys {
         /// The file to make; one that is there already is left alone
         file: PathBuf,
@@ -45,7 +48,11 @@ enum ImageCommand {
     /// Sign a firmware: what a meter takes is made of it
     #[command(
         override_usage = "gridward image sign [OPTIONS] --key <FILE> --model <NAME> \\
-         --identifier <TEXT> --version-number <N> --out <FILE> <CONTENT>"
+         --identifier <TEXT> --version-number <N> --out <FILE> <CONTENT>",
+        after_help = "\
+Example:
+  gridward image sign firmware.bin --key maker.pem --model smr5 \\
+      --identifier \"Gridward 2.0\" --version-number 2 --out firmware.img"
     )]
     Sign {
         /// The firmware
@@ -67,6 +74,9 @@ enum ImageCommand {
         out: PathBuf,
     },
     /// Check an image as a meter does
+    #[command(after_help = "\
+Example:
+  gridward image check firmware.img --key maker.pem.pub --model smr5 --running 1")]
     Check {
         /// The image
         image: PathBuf,

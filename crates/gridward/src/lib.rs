@@ -40,7 +40,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read, Write};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use cli::{Cli, Command};
 use failure::Failure;
@@ -60,6 +60,23 @@ pub struct Streams<'s> {
     pub error_colour: bool,
     /// Whether somebody watches standard error, so that progress is told.
     pub watched: bool,
+}
+
+/// Lists the words of everything that has a help text: the program itself, which has none, and
+/// each command below it that is shown; with whether commands stand below that.
+#[must_use]
+pub fn commands() -> Vec<(Vec<String>, bool)> {
+    fn walk(command: &clap::Command, words: &[String], found: &mut Vec<(Vec<String>, bool)>) {
+        found.push((words.to_vec(), command.has_subcommands()));
+        for below in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+            let mut words = words.to_vec();
+            words.push(below.get_name().to_owned());
+            walk(below, &words, found);
+        }
+    }
+    let mut found = Vec::new();
+    walk(&Cli::command(), &[], &mut found);
+    found
 }
 
 /// Runs the program on this process's arguments and streams.

@@ -40,13 +40,24 @@ pub(crate) struct OutletsOptions {
 #[derive(Debug, Subcommand)]
 enum OutletsCommand {
     /// List outlet meters, those that need somebody first
+    #[command(after_help = "\
+Examples:
+  gridward outlets list
+  gridward outlets list --url https://headend.example --token-file token")]
     List,
     /// Show one meter with its outlets
+    #[command(after_help = "\
+Example:
+  gridward outlets show 1")]
     Show {
         /// Its number
         meter: u32,
     },
     /// Show a day of an outlet in its 144 sections
+    #[command(after_help = "\
+Examples:
+  gridward outlets usage 1 2
+  gridward outlets usage 1 2 --date 2026-11-21")]
     Usage {
         /// The meter's number
         meter: u32,
@@ -57,6 +68,9 @@ enum OutletsCommand {
         date: Option<CivilDate>,
     },
     /// Show the journal of orders to a meter, the newest first
+    #[command(after_help = "\
+Example:
+  gridward outlets orders 1 --limit 100")]
     Orders {
         /// The meter's number
         meter: u32,
@@ -67,6 +81,10 @@ enum OutletsCommand {
     },
     /// Show the costs that a meter was told, or tell it one
     #[command(after_help = "\
+Examples:
+  gridward outlets costs 1
+  gridward outlets costs 1 --tell 77 --month 11 --days 1-30
+
 Without --tell nothing is sent. A cost is in whole units of the currency that
 both sides agreed on; a meter that is away is told when it calls.")]
     Costs {
@@ -95,6 +113,9 @@ both sides agreed on; a meter that is away is told when it calls.")]
     },
     /// Ask a connected meter for sections of a day once more
     #[command(after_help = "\
+Example:
+  gridward outlets ask 1 2 --date 2026-11-21 --sections 1-36
+
 A section is ten minutes: 1 begins at midnight, 144 at 23:50. Those that are
 missing are asked for without this while the meter is connected.")]
     Ask {
@@ -118,6 +139,10 @@ missing are asked for without this while the meter is connected.")]
 gridward outlets switch [OPTIONS] --reason <TEXT>
          <METER> <OUTLET=on|off>...",
         after_help = "\
+Examples:
+  gridward outlets switch 1 2=off --reason \"The fridge is replaced\"
+  gridward outlets switch 1 1=on 2=on --reason \"All is back\" --dry-run
+
 An order for a meter that is away waits ten minutes for it. The next sections
 show whether it was obeyed: gridward outlets show METER."
     )]
@@ -132,6 +157,9 @@ show whether it was obeyed: gridward outlets show METER."
     },
     /// Open or close a meter's own breaker by a signed order
     #[command(after_help = "\
+Example:
+  gridward outlets breaker 1 open --reason \"Moved out on 20 November\" --dry-run
+
 The head end signs the order, which is void after 60 seconds; a meter that is
 not connected gets none. All outlets are behind the breaker.")]
     Breaker {

@@ -4,59 +4,18 @@ use expect_test::expect_file;
 
 use crate::program::run;
 
-/// Every command with a help text of its own.
-const COMMANDS: &[&[&str]] = &[
-    &[],
-    &["decode"],
-    &["read"],
-    &["write"],
-    &["invoke"],
-    &["objects"],
-    &["meter"],
-    &["outlet-meter"],
-    &["outlets"],
-    &["outlets", "list"],
-    &["outlets", "show"],
-    &["outlets", "usage"],
-    &["outlets", "orders"],
-    &["outlets", "costs"],
-    &["outlets", "ask"],
-    &["outlets", "switch"],
-    &["outlets", "breaker"],
-    &["headend"],
-    &["concentrator"],
-    &["homegate"],
-    &["homegate", "setup"],
-    &["homegate", "token"],
-    &["sig"],
-    &["demo"],
-    &["sim"],
-    &["sim", "scion"],
-    &["experiment"],
-    &["experiment", "sctp"],
-    &["experiment", "scion"],
-    &["config"],
-    &["config", "default"],
-    &["config", "check"],
-    &["keys"],
-    &["keys", "generate"],
-    &["keys", "outlets"],
-    &["keys", "check"],
-    &["image"],
-    &["image", "keys"],
-    &["image", "sign"],
-    &["image", "check"],
-    &["image", "plan"],
-];
-
 #[test]
 fn help_texts() {
     let mut shown = String::new();
-    for command in COMMANDS {
-        let mut arguments = command.to_vec();
+    for (command, above_others) in gridward::commands() {
+        let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
         arguments.push("--help");
         let help = run(&arguments);
         assert_eq!((help.status, help.error.as_str()), (0, ""));
+        // What has commands below it leaves examples to them, but for the program itself.
+        let exempt = above_others && !command.is_empty();
+        let example = help.output.contains("\nExample");
+        assert!(exempt || example, "{command:?} has no example");
         for line in help.output.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
