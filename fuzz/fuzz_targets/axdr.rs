@@ -3,7 +3,7 @@
 
 use dlms::axdr::{Data, RawData};
 use dlms::codec::Wire;
-use dlms::cosem::{ProfileSelection, SelectiveAccessDescriptor};
+use dlms::cosem::{ObjectListElement, ProfileSelection, ScalerUnit, SelectiveAccessDescriptor};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|octets: &[u8]| {
@@ -28,6 +28,15 @@ fuzz_target!(|octets: &[u8]| {
         let encoded = tree.to_octets();
         let again = Data::from_octets(&encoded).expect("what we encode decodes");
         assert_eq!(again.to_octets(), encoded);
+        if let Ok(unit) = ScalerUnit::from_data(&tree) {
+            assert_eq!(ScalerUnit::from_data(&unit.to_data()), Ok(unit));
+        }
+        for version in 0..=3 {
+            if let Ok(element) = ObjectListElement::from_data(&tree) {
+                let again = ObjectListElement::from_data(&element.to_data(version));
+                assert!(again.is_ok(), "what we encode decodes");
+            }
+        }
     }
     if let Some((selector, parameters)) = octets.split_first() {
         let _ = ProfileSelection::from_descriptor(&SelectiveAccessDescriptor {

@@ -31,8 +31,12 @@ fuzz_target!(|octets: &[u8]| {
                 apdu: octets,
             },
             seal @ 3..=5 => {
-                let wrapping =
-                    [Wrapping::Glo, Wrapping::Ded, Wrapping::GeneralGlo][usize::from(seal - 3)];
+                let wrapping = match (seal, what & 0x20) {
+                    (3, _) => Wrapping::Glo,
+                    (4, _) => Wrapping::Ded,
+                    (_, 0) => Wrapping::GeneralGlo,
+                    _ => Wrapping::GeneralDed,
+                };
                 let envelope = Envelope {
                     broadcast: what & 0x80 != 0,
                     ..Envelope::new(wrapping, Protection::AuthenticatedEncrypted)

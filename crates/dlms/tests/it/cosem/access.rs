@@ -5,7 +5,7 @@ use dlms::axdr::Data;
 use dlms::codec::Wire;
 use dlms::cosem::{AttributeAccess, MethodAccess, Obis, ObjectListElement, Unexpected};
 
-use crate::captures::{hex, unhex};
+use crate::captures::{Random, hex, unhex};
 
 #[test]
 fn modes_mean_what_their_version_says() {
@@ -82,6 +82,35 @@ fn an_element_of_an_object_list_is_read_and_written() {
     assert_eq!(hex(&old), format!("{head}0301"));
     let again = Data::from_octets(&old).unwrap();
     assert_eq!(ObjectListElement::from_data(&again).unwrap(), element);
+}
+
+#[test]
+fn mutated_elements_are_refused_or_come_back() {
+    let good = unhex(
+        "0204 120003 1100 0906 0100010800ff 0202 \
+         0102 0203 0f01 1601 00 0203 0f02 1603 0102 0f01 0f02 \
+         0101 0202 0f01 1601",
+    );
+    let (mut read, mut refused) = (0, 0);
+    for seed in 0..20_000 {
+        let mut random = Random::new(seed);
+        let mut octets = good.clone();
+        for _ in 0..1 + random.below(3) {
+            let place = random.below(octets.len());
+            octets[place] = random.next().to_be_bytes()[0];
+        }
+        let element = Data::from_octets(&octets)
+            .ok()
+            .and_then(|data| ObjectListElement::from_data(&data).ok());
+        let Some(element) = element else {
+            refused += 1;
+            continue;
+        };
+        read += 1;
+        let again = ObjectListElement::from_data(&element.to_data(3));
+        assert_eq!(again, Ok(element), "seed {seed}");
+    }
+    assert!(read > 1_000 && refused > 1_000, "{read}, {refused}");
 }
 
 #[test]
