@@ -125,4 +125,7 @@ def judge(line, check):
         right = check(line)
     except ValueError as error:
         return False, f"{error}: {line.get('axdr', '')[:120]}"
-    return (True, "") if right else (False, f"not what was given: {str(line.get('axdr', line.get('values', '')))[:160]}")
+    if right:
+        return True, ""
+    got = f"{len(line['rows'])} rows" if "rows" in line else str(line.get("axdr", line.get("values", "")))[:160]
+    return False, f"not what was given: {got}"
