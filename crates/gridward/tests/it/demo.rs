@@ -79,6 +79,15 @@ fn collected(url: &str, token: &str) -> bool {
     read && body("/api/v1/fleet")["queue"] == 0
 }
 
+/// How many processes have this folder among their arguments.
+fn processes(folder: &str) -> usize {
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
+        .filter(|line| String::from_utf8_lossy(line).contains(folder))
+        .count()
+}
+
 /// A feeder loses what its lines lose, 4 %, until one of its meters is bypassed: from then on what
 /// that house draws is lost as well.
 fn the_bypass_shows(url: &str, token: &str, id: &str, data: &std::path::Path) {
@@ -219,7 +228,9 @@ fn it_starts_serves_stops_and_goes_on() {
         list["rows"].as_array().unwrap().iter().map(of).collect()
     };
     let before = saps(url);
-    role.stop();
+    assert!(processes(data) > 3, "its roles are processes");
+    role.stop_by("TERM");
+    assert_eq!(processes(data), 0, "none is left");
     assert!(
         folder.path().join("demo.log").is_file(),
         "what its processes log has a place"
@@ -242,7 +253,8 @@ fn it_starts_serves_stops_and_goes_on() {
         second["meters"][0]["system_title"],
         first["meters"][0]["system_title"]
     );
-    role.stop();
+    role.stop_by("INT");
+    assert_eq!(processes(data), 0, "none is left");
 }
 
 /// A campaign to the meters behind the concentrator over IP, as the page for new campaigns begins

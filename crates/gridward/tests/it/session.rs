@@ -66,6 +66,19 @@ impl Role {
         drop(self.child.stdin.take());
         assert!(self.child.wait().unwrap().success());
     }
+
+    /// Sends it a signal, `TERM` or `INT`, and sees that it stops well by that alone.
+    pub(crate) fn stop_by(mut self, signal: &str) {
+        // To wait for a child closes its input, which would stop it as well.
+        let input = self.child.stdin.take();
+        let pid = self.child.id().to_string();
+        let kill = "kill -s \"$0\" \"$1\"";
+        let sent = Command::new("sh").args(["-c", kill, signal, &pid]).status();
+        assert!(sent.unwrap().success(), "{signal}");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{signal}: {status}");
+        drop(input);
+    }
 }
 
 impl Drop for Role {
@@ -335,8 +348,122 @@ fn messages_are_traced() {
     done(site.run("read", &["1.8.0", "--trace", file.to_str().unwrap()]));
     let octets = std::fs::read(file).unwrap();
     assert_eq!(octets.get(..4), Some(&0xA1B2_C3D4_u32.to_le_bytes()[..]));
-    assert!(octets.len() > 500);
+    assert_eq!(octets.get(20..24), Some(&101_u32.to_le_bytes()[..]));
+    let mut rest = &octets[24..];
+    let mut sent = Vec::new();
+    while !rest.is_empty() {
+        let (head, behind) = rest.split_at(16);
+        let length = u32::from_le_bytes(head[8..12].try_into().unwrap());
+        assert_eq!(head[8..12], head[12..16], "nothing is left out");
+        // The file ends where its last record does: a longer one panics here.
+        let (packet, behind) = behind.split_at(usize::try_from(length).unwrap());
+        rest = behind;
+        sent.push(check_packet(packet));
+    }
+    // A request and its answer in turn: the counter by the public client, then the value.
+    assert!(sent.len() >= 8, "{sent:?}");
+    for (index, (by_client, tag)) in sent.iter().enumerate() {
+        assert_eq!(*by_client, index % 2 == 0, "{index}: {sent:?}");
+        let tags: &[u8] = match sent[index - index % 2].1 {
+            0x60 => &[0x60, 0x61],
+            0x62 => &[0x62, 0x63],
+            0xC0 => &[0xC0, 0xC4],
+            0xC8 => &[0xC8, 0xCC],
+            0xCB => &[0xCB, 0xCF],
+            other => panic!("{other:02x}: {sent:?}"),
+        };
+        assert_eq!(*tag, tags[index % 2], "{index}: {sent:?}");
+    }
     site.role.stop();
+}
+
+/// Holds an IPv4 packet with UDP and the wrapper in it against what it says of itself; gives
+/// whether the client sent it, and the first octet of its APDU.
+fn check_packet(packet: &[u8]) -> (bool, u8) {
+    let word = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+    assert_eq!((packet[0], packet[9]), (0x45, 17));
+    let sum: u32 = (0..20).step_by(2).map(|at| u32::from(word(at))).sum();
+    assert_eq!(
+        (sum & 0xFFFF) + (sum >> 16),
+        0xFFFF,
+        "the check of the head"
+    );
+    assert_eq!(usize::from(word(2)), packet.len());
+    assert_eq!(usize::from(word(24)), packet.len() - 20);
+    assert_eq!(word(28), 1, "the wrapper's version");
+    assert_eq!(usize::from(word(34)), packet.len() - 36);
+    let by_client = word(22) == 4_059;
+    let (from, to) = if by_client { (20, 22) } else { (22, 20) };
+    assert_eq!((word(from), word(to)), (50_000, 4_059));
+    // The meter's SAP is 1.
+    assert_eq!(word(if by_client { 32 } else { 30 }), 1);
+    (by_client, packet[36])
+}
+
+#[test]
+fn a_meter_stops_at_a_signal_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    let (keys, data, state) = (at("keys.toml"), at("data"), at("state"));
+    let words = [
+        "meter",
+        "--listen",
+        "tcp://127.0.0.1:0",
+        "--history",
+        "1",
+        "--keys",
+        &keys,
+        "--data",
+        &data,
+    ];
+    for (signal, before, zone) in [("TERM", -60, -30), ("INT", -30, -120)] {
+        let mut role = Role::start(&words);
+        let url = role.line()["endpoint"].as_str().unwrap().to_owned();
+        let zone_of = |more: &[&str]| {
+            let own = ["--keys", &keys, "--state", &state];
+            done(run(&[more, &own[..]].concat())).output
+        };
+        let read = ["read", &url, "0-0:1.0.0:3", "--json"];
+        let was: Value = serde_json::from_str(&zone_of(&read)).unwrap();
+        assert_eq!(was[0]["value"], before, "{signal}");
+        zone_of(&["write", &url, "0-0:1.0.0:3", &zone.to_string()]);
+        role.stop_by(signal);
+    }
+}
+
+#[test]
+fn meters_that_are_spread_have_addresses_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = path(folder.path(), "keys.toml");
+    // A port that is free on the first address; on the others of this network nobody listens.
+    let port = std::net::TcpListener::bind("127.44.0.1:0").unwrap();
+    let listen = format!("tcp://{}", port.local_addr().unwrap());
+    drop(port);
+    let mut role = Role::start(&[
+        "meter",
+        "--listen",
+        &listen,
+        "--spread",
+        "--count",
+        "3",
+        "--history",
+        "1",
+        "--keys",
+        &keys,
+    ]);
+    let told: Vec<Value> = (0..3).map(|_| role.line()).collect();
+    for (index, meter) in told.iter().enumerate() {
+        let url = meter["endpoint"].as_str().unwrap();
+        let address = format!("127.44.0.{}:", index + 1);
+        assert!(url.contains(&address), "{url}");
+        let read = run(&["read", url, "0-0:42.0.0", "--json"]);
+        assert_eq!(done(read).json()[0]["text"], meter["logical_device_name"]);
+    }
+    assert_ne!(
+        told[0]["logical_device_name"],
+        told[1]["logical_device_name"]
+    );
+    role.stop();
 }
 
 #[test]

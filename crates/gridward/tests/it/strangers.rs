@@ -244,3 +244,51 @@ fn an_association_answered_without_end_is_none() {
 fn without_url(reason: &str) -> &str {
     reason.split_once(": ").map_or(reason, |(_, rest)| rest)
 }
+
+#[test]
+fn a_server_that_says_nothing_is_told_with_what_to_look_at() {
+    let silent = serve(Vec::new());
+    let run = run(&["read", &silent, "1.8.0", "--timeout", "1"]);
+    assert_eq!(run.status, 1, "{}", run.shown());
+    assert!(
+        run.error.contains("no answer while associating"),
+        "{}",
+        run.error
+    );
+    assert!(
+        run.error.contains("right address and --server"),
+        "{}",
+        run.error
+    );
+}
+
+#[test]
+fn a_counter_out_of_step_is_told_with_what_to_say() {
+    let state = tempfile::tempdir().unwrap();
+    // Invocation-counter-error, with the highest counter there is.
+    let ahead = serve(vec![answer(&[0x60], "d80106ffffffff")]);
+    let run = run(&[
+        "read",
+        &ahead,
+        "1.8.0",
+        "--client",
+        "1",
+        "--key",
+        "000102030405060708090a0b0c0d0e0f",
+        "--auth-key",
+        "d0d1d2d3d4d5d6d7d8d9dadbdcdddedf",
+        "--counter",
+        "7",
+        "--state",
+        state.path().to_str().unwrap(),
+        "--timeout",
+        "1",
+    ]);
+    assert_eq!(run.status, 1, "{}", run.shown());
+    assert!(run.error.contains("4294967295"), "{}", run.error);
+    assert!(
+        run.error.contains("out of step: say once --counter"),
+        "{}",
+        run.error
+    );
+}
