@@ -235,6 +235,23 @@ fn a_meter_is_read_written_and_switched() {
     assert!(objects.len() > 20);
     let breaker = objects.iter().find(|object| object["class"] == 70).unwrap();
     assert_eq!(breaker["obis"], "0-0:96.3.10");
+    assert_eq!(breaker["class_name"], "Disconnect control");
+    assert_eq!(breaker["name"], "disconnect control");
+    // As the model says: this client reads the state, and may open and close; requests and
+    // answers authenticated and encrypted.
+    let of = |list: &str, id: u8| -> (Value, u64) {
+        let rows = breaker[list].as_array().unwrap();
+        let row = rows.iter().find(|row| row["id"] == id).unwrap();
+        (row["name"].clone(), row["access_mode"].as_u64().unwrap())
+    };
+    assert_eq!(of("attributes", 2), ("output_state".into(), 0x6D));
+    assert_eq!(of("attributes", 4), ("control_mode".into(), 0x6F));
+    assert_eq!(of("methods", 1), ("remote_disconnect".into(), 0x6D));
+    // The public client may read names and time, and nothing of the breaker.
+    let public = done(site.run_as("objects", &["--json"], &[])).json();
+    let public = public.as_array().unwrap();
+    assert!(public.len() < objects.len());
+    assert!(public.iter().all(|object| object["class"] != 70));
     for line in done(site.run("objects", &[])).output.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
