@@ -2,8 +2,9 @@
 //! and server share.
 //!
 //! Nothing here ever becomes zero, older or smaller by itself: a total that
-//! shrinks, a value older than the one at hand and a value without a unit are
-//! counted and left out.
+//! shrinks or grows faster than any home can draw, a value older than the one
+//! at hand and a value without a unit are counted and left out. What goes on
+//! saying so is believed in the end: a clock was set, or a meter exchanged.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -54,6 +55,9 @@ pub struct Counters {
     pub older: u64,
     /// Totals that were smaller than the one at hand.
     pub shrunk: u64,
+    /// Totals that were larger than what could have been used since the one at
+    /// hand.
+    pub jumped: u64,
     /// Times that the way to the meter was lost.
     pub disconnections: u64,
 }
@@ -87,7 +91,24 @@ impl Snapshot {
 /// The cache.
 #[derive(Debug, Default)]
 pub struct Cache {
-    state: Mutex<Snapshot>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: Snapshot,
+    /// What the meter tells of either register instead of what is known.
+    delivered: Option<Rival>,
+    received: Option<Rival>,
+}
+
+/// Totals in a row that do not fit the one at hand, and fit each other.
+#[derive(Clone, Copy, Debug)]
+struct Rival {
+    last: Tagged,
+    /// When the first of them was received.
+    since: Timestamp,
+    count: u32,
 }
 
 impl Cache {
@@ -100,13 +121,13 @@ impl Cache {
     /// Copies all that is known.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.lock().clone()
+        self.lock().known.clone()
     }
 
     /// Takes over which meter it was and where its registers stood before a
     /// restart: less than that is not believed of this meter.
     pub fn restore(&self, before: &Snapshot) {
-        let mut state = self.lock();
+        let state = &mut self.lock().known;
         if state.meter.is_none() && state.counters.reports == 0 {
             state.meter.clone_from(&before.meter);
             state.delivered = before.delivered;
@@ -114,14 +135,16 @@ impl Cache {
         }
     }
 
-    /// Takes a report in that was received at `received`.
+    /// Takes a report in that was received at `received`. The meter's own time
+    /// counts where it is within an hour of that, else the time of receipt.
     /// `standard_offset_minutes` is the place's offset from UTC without
     /// daylight saving, for meters that tell local time.
     pub fn take(&self, report: &Report, received: Timestamp, standard_offset_minutes: Option<i16>) {
         let told = report
             .time
             .filter(|time| time.trust == Trust::Good)
-            .and_then(|time| Some((time.instant(standard_offset_minutes)?, time.error_ms)));
+            .and_then(|time| Some((time.instant(standard_offset_minutes)?, time.error_ms)))
+            .filter(|(at, _)| at.millis_since(received).saturating_abs() <= BELIEVED_MS);
         let (at, error_ms, basis) = match told {
             Some((at, error_ms)) => (at, error_ms, TimeBasis::Meter),
             None => (received, RECEIPT_ERROR_MS, TimeBasis::Receipt),
@@ -142,33 +165,39 @@ impl Cache {
         let exported = tagged(report.total(2), Unit::WATT_HOUR);
 
         let mut state = self.lock();
+        let State {
+            known,
+            delivered: rival_delivered,
+            received: rival_received,
+        } = &mut *state;
         // Another meter counts anew.
         if let Some(meter) = &report.meter
-            && state.meter.as_ref() != Some(meter)
+            && known.meter.as_ref() != Some(meter)
         {
-            if state.meter.is_some() {
-                state.net_power = None;
-                state.delivered = None;
-                state.received = None;
+            if known.meter.is_some() {
+                known.net_power = None;
+                known.delivered = None;
+                known.received = None;
+                *rival_delivered = None;
+                *rival_received = None;
             }
-            state.meter = Some(meter.clone());
+            known.meter = Some(meter.clone());
         }
-        let Snapshot {
-            net_power: own_power,
-            delivered: own_delivered,
-            received: own_received,
-            counters,
-            ..
-        } = &mut *state;
+        let counters = &mut known.counters;
         counters.reports += 1;
-        keep(own_power, net_power, false, counters);
-        keep(own_delivered, delivered, true, counters);
-        keep(own_received, exported, true, counters);
+        if let Some(told) = net_power {
+            match &known.net_power {
+                Some(own) if is_older(own, &told) => counters.older += 1,
+                _ => known.net_power = Some(told),
+            }
+        }
+        keep(&mut known.delivered, rival_delivered, delivered, counters);
+        keep(&mut known.received, rival_received, exported, counters);
     }
 
     /// Tells whether the way to the meter is open.
     pub fn connected(&self, connected: bool) {
-        let mut state = self.lock();
+        let state = &mut self.lock().known;
         if state.connected && !connected {
             state.counters.disconnections += 1;
         }
@@ -177,14 +206,14 @@ impl Cache {
 
     /// Takes the poller's counts over.
     pub fn counted(&self, polls: u64, lost: u64, late: u64) {
-        let counters = &mut self.lock().counters;
+        let counters = &mut self.lock().known.counters;
         counters.polls = polls;
         counters.lost = lost;
         counters.late = late;
     }
 
     /// Whoever panicked held nothing half done: each change is whole.
-    fn lock(&self) -> MutexGuard<'_, Snapshot> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -193,18 +222,120 @@ impl Cache {
 /// time is not told, so half a poll is assumed.
 const RECEIPT_ERROR_MS: u32 = 3_500;
 
-fn keep(own: &mut Option<Tagged>, told: Option<Tagged>, is_total: bool, counters: &mut Counters) {
-    let Some(told) = told else { return };
-    if let Some(own) = own {
-        // Times of two clocks do not compare.
-        if own.basis == told.basis && told.at < own.at {
-            counters.older += 1;
-            return;
-        }
-        if is_total && told.thousandths < own.thousandths {
-            counters.shrunk += 1;
-            return;
-        }
+/// A meter's time that is farther from the gateway's is not believed.
+pub(crate) const BELIEVED_MS: i64 = 3_600_000;
+
+/// For so long after a value an older one is left out. A meter whose clock was
+/// set back goes on telling older times, and is believed from then on.
+const OLDER_MS: i64 = 60_000;
+
+/// The greatest power that is believed of a home, in watts: more than a
+/// connection of 100 A in three phases carries, which is 69 kW.
+const POWER_MAX_W: i64 = 100_000;
+
+/// What a total may grow by at any time, in thousandths of a watt hour:
+/// registers are told in steps of up to a kilowatt hour.
+const STEP_MAX: i64 = 2_000_000;
+
+/// No register of a home stands higher, in thousandths of a watt hour: 20 GWh
+/// are the greatest power for 22 years.
+const TOTAL_MAX: i64 = 20_000_000_000_000;
+
+/// Totals in a row that fit each other until they are believed against the one
+/// at hand.
+const RIVALS: u32 = 3;
+
+/// For how long a smaller total must be told, in milliseconds: a meter that
+/// was exchanged goes on with it, one after a power cut does not.
+const SMALLER_MS: i64 = 6 * 3_600_000;
+
+/// Tells whether a value is older than the one at hand. Times of two clocks do
+/// not compare, and what was received later is never older by receipt.
+fn is_older(own: &Tagged, told: &Tagged) -> bool {
+    own.basis == TimeBasis::Meter
+        && told.basis == TimeBasis::Meter
+        && told.at < own.at
+        && (0..OLDER_MS).contains(&told.received.millis_since(own.received))
+}
+
+/// How a total follows another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It grew by what can have been used.
+    Grown,
+    /// It is smaller.
+    Shrunk,
+    /// It grew by more.
+    Jumped,
+}
+
+fn step(own: &Tagged, told: &Tagged) -> Step {
+    if told.thousandths < own.thousandths {
+        return Step::Shrunk;
     }
-    *own = Some(told);
+    let elapsed_ms = told.received.millis_since(own.received).max(0);
+    let used = elapsed_ms.saturating_mul(POWER_MAX_W) / 3_600;
+    if told.thousandths.saturating_sub(own.thousandths) <= used.saturating_add(STEP_MAX) {
+        Step::Grown
+    } else {
+        Step::Jumped
+    }
+}
+
+/// Keeps a total where it can be one.
+fn keep(
+    own: &mut Option<Tagged>,
+    rival: &mut Option<Rival>,
+    told: Option<Tagged>,
+    counters: &mut Counters,
+) {
+    let Some(told) = told else { return };
+    if told.thousandths > TOTAL_MAX {
+        counters.jumped += 1;
+        return;
+    }
+    let Some(known) = own else {
+        *own = Some(told);
+        return;
+    };
+    if is_older(known, &told) {
+        counters.older += 1;
+        return;
+    }
+    let step = step(known, &told);
+    if step == Step::Grown {
+        *known = told;
+        *rival = None;
+        return;
+    }
+    let fits = |last: &Rival| self::step(&last.last, &told) == Step::Grown;
+    let first = Rival {
+        last: told,
+        since: told.received,
+        count: 1,
+    };
+    // A zero is no register's, however often it is told.
+    let now = (told.thousandths > 0).then(|| match rival.filter(fits) {
+        Some(before) => Rival {
+            last: told,
+            count: before.count.saturating_add(1),
+            ..before
+        },
+        None => first,
+    });
+    let is_believed = now.is_some_and(|now| {
+        let lasted_ms = told.received.millis_since(now.since);
+        now.count >= RIVALS && (step == Step::Jumped || lasted_ms >= SMALLER_MS)
+    });
+    if is_believed {
+        tracing::warn!("a register of the meter stands elsewhere for good: it is believed now");
+        *known = told;
+        *rival = None;
+        return;
+    }
+    *rival = now;
+    match step {
+        Step::Shrunk => counters.shrunk += 1,
+        Step::Grown | Step::Jumped => counters.jumped += 1,
+    }
 }

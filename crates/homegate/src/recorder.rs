@@ -11,7 +11,7 @@ use model::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::cache::{Snapshot, Tagged};
+use crate::cache::{BELIEVED_MS, Snapshot, Tagged};
 use crate::calendar::Calendar;
 use crate::history::{History, HistoryError, Minute};
 use crate::remember;
@@ -55,9 +55,6 @@ const RECENT_GAPS_MAX: usize = 200;
 /// Minutes and gaps that wait to be kept, at most: those of a disk that failed
 /// for half a day. The oldest are given up.
 const WAITING_MAX: usize = 720;
-
-/// A meter's time that is farther from the gateway's is not believed.
-const BELIEVED_MS: i64 = 3_600_000;
 
 /// Before this the gateway's clock is not set: 2025-01-01T00:00:00Z.
 const UNSET: Timestamp = Timestamp::from_secs(1_735_689_600);

@@ -111,6 +111,11 @@ fn figures(app: &App) -> String {
             counters.shrunk,
         ),
         (
+            "totals_jumped_total",
+            "Totals left out because nobody can have used so much since the one at hand",
+            counters.jumped,
+        ),
+        (
             "disconnections_total",
             "Times that the way to the meter was lost",
             counters.disconnections,
