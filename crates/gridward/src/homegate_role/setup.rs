@@ -1,22 +1,22 @@
 //! `gridward homegate setup`: a few questions, and the configuration is there.
 
+mod search;
+
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use homegate::credential::{Credentials, USER};
-use link::{Clock, Source, SourceEvent, SourceSettings, SystemClock};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use self::search::Found;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{Outcome, config, role};
+use crate::{Outcome, config};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -24,8 +24,9 @@ Examples:
   gridward homegate setup
   gridward homegate setup --yes --config /etc/gridward/gridward.toml
 
-It looks for serial devices, listens to each as meters' ports speak, and asks
-what it cannot find out. Nothing is sent to a port but what reads an adapter.")]
+It listens to serial devices as meters' ports speak, and asks what it cannot
+find out. Nothing is sent to a device, but to a silent one of which you say
+that it is a RAVEn or EMU-2 adapter: that one is asked for its values.")]
 pub(super) struct SetupOptions {
     /// The configuration to write; one that is there is left alone
     #[arg(long, value_name = "FILE", default_value = "gridward.toml")]
@@ -58,33 +59,6 @@ pub(super) struct SetupOptions {
     yes: bool,
 }
 
-/// How ports speak, the commonest first. Each is listened to, never written
-/// to, but for the adapter at the end, which answers when it is asked.
-const WAYS: [(&str, &str, &str); 7] = [
-    ("p1", "", "telegrams of a P1 port"),
-    ("sml", "", "SML of a German or Swiss meter"),
-    (
-        "dlms",
-        "?baud=2400&parity=even",
-        "DLMS of an Aidon or Kaifa in Norway, and others",
-    ),
-    (
-        "dlms",
-        "?baud=2400&parity=none",
-        "DLMS of a Kamstrup, or of an Austrian port",
-    ),
-    ("dlms", "?baud=115200&parity=none", "DLMS of a P1 socket"),
-    (
-        "p1",
-        "?baud=9600&bits=7&parity=even",
-        "telegrams of an older P1 port",
-    ),
-    ("raven", "", "a RAVEn or EMU-2 adapter"),
-];
-
-/// Devices that are tried, at most.
-const DEVICES_MAX: usize = 16;
-
 /// Characters of an answer.
 const ANSWER_MAX: u64 = 1_024;
 
@@ -97,25 +71,16 @@ pub(super) fn run(options: &SetupOptions, output: &mut Output<'_, '_>) -> Outcom
         .hint("name another file with --config, or edit the section [homegate] of this one"));
     }
     let found = match &options.source {
-        Some(source) => Some(source.clone()),
-        None => search(options, output)?,
+        Some(source) => Found {
+            source: source.clone(),
+            is_ciphered: false,
+        },
+        None => match search::search(options, output)? {
+            Some(found) => found,
+            None => named(options, output)?,
+        },
     };
-    let source = match found {
-        Some(source) => source,
-        None => {
-            let answer = ask(
-                options,
-                output,
-                "Where is the meter? A URL as p1:///dev/ttyUSB0 or p1+tcp://HOST:PORT",
-                "",
-            )?;
-            if answer.is_empty() {
-                return Err(Failure::new("no meter was found, and none was named")
-                    .hint("plug the reader in, or name it: --source p1:///dev/ttyUSB0"));
-            }
-            answer
-        }
-    };
+    let source = found.source;
     super::parse(&source)?;
     let name = ask(options, output, "What is this place called?", "At home")?;
     let zone = ask(options, output, "In which time zone is it?", &zone())?;
@@ -174,6 +139,9 @@ pub(super) fn run(options: &SetupOptions, output: &mut Output<'_, '_>) -> Outcom
         }
     }
     let start = format!("gridward homegate --config {}", options.config.display());
+    if found.is_ciphered {
+        output.note("The meter ciphers: name its key's file there as key_file before the start.");
+    }
     if output.json() {
         return output.write_json(&json!({
             "config": options.config.display().to_string(),
@@ -188,70 +156,23 @@ pub(super) fn run(options: &SetupOptions, output: &mut Output<'_, '_>) -> Outcom
     ))
 }
 
-/// Looks for a device on which a meter speaks.
-fn search(options: &SetupOptions, output: &mut Output<'_, '_>) -> Result<Option<String>, Failure> {
-    let mut devices: Vec<PathBuf> = fs::read_dir(&options.devices)
-        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-        .unwrap_or_default();
-    devices.sort();
-    devices.truncate(DEVICES_MAX);
-    if devices.is_empty() {
-        output.note(&format!(
-            "There is no serial device in {}.",
-            options.devices.display()
-        ));
+/// Asks where the meter is, which was not found.
+fn named(options: &SetupOptions, output: &mut Output<'_, '_>) -> Result<Found, Failure> {
+    let source = ask(
+        options,
+        output,
+        "Where is the meter? A URL as p1:///dev/ttyAMA0, p1+tcp://HOST:PORT, or\n\
+         ezsp:///dev/ttyUSB0 for a ZigBee radio",
+        "",
+    )?;
+    if source.is_empty() {
+        return Err(Failure::new("no meter was found, and none was named")
+            .hint("plug the reader in, or name it: --source p1:///dev/ttyUSB0"));
     }
-    let wait = Duration::from_secs(options.listen_s.into());
-    for device in devices {
-        for (scheme, query, what) in WAYS {
-            let url = format!("{scheme}://{}{query}", device.display());
-            output.note(&format!("Listening for {what} on {} ..", device.display()));
-            match role::block_on_one(listen(&url, wait))? {
-                Heard::Meter => {
-                    output.note("  a meter speaks.");
-                    return Ok(Some(url));
-                }
-                Heard::Nothing => {}
-                Heard::NoPort(reason) => {
-                    output.note(&format!("  {reason}"));
-                    break;
-                }
-            }
-        }
-    }
-    Ok(None)
-}
-
-enum Heard {
-    Meter,
-    Nothing,
-    NoPort(String),
-}
-
-/// Listens for something that a meter says.
-async fn listen(url: &str, wait: Duration) -> Result<Heard, Failure> {
-    let (_, parsed) = super::parse(url)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let mut source = Source::start(parsed, SourceSettings::default(), clock);
-    source.connect();
-    let heard = async {
-        loop {
-            match source.next().await {
-                None => return Heard::Nothing,
-                Some(SourceEvent::Report(report)) if !report.values.is_empty() => {
-                    return Heard::Meter;
-                }
-                Some(SourceEvent::Disconnected(error)) => {
-                    return Heard::NoPort(crate::failure::chain(&error));
-                }
-                Some(SourceEvent::Connected) => source.ask(1),
-                Some(SourceEvent::Report(_) | SourceEvent::Answered { .. }) => {}
-            }
-        }
-    };
-    Ok(tokio::time::timeout(wait, heard)
-        .await
-        .unwrap_or(Heard::Nothing))
+    Ok(Found {
+        source,
+        is_ciphered: false,
+    })
 }
 
 /// Asks, and takes the default where nothing is answered.

@@ -4,6 +4,7 @@
 //! system's word on processes and sockets, and systemd's on its file.
 
 mod played;
+mod wizard;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};

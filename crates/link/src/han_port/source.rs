@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -100,6 +101,7 @@ pub struct Source {
     events: mpsc::Receiver<SourceEvent>,
     commands: mpsc::Sender<Command>,
     counters: Arc<Mutex<Counters>>,
+    octets: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -124,10 +126,12 @@ impl Source {
         let (ready, events) = mpsc::channel(EVENTS_MAX);
         let (commands, told) = mpsc::channel(COMMANDS_MAX);
         let counters = Arc::new(Mutex::new(Counters::default()));
+        let octets = Arc::new(AtomicU64::new(0));
         let polled = url.protocol.is_polled();
         let shared = Shared {
             events: ready,
             counters: Arc::clone(&counters),
+            octets: Arc::clone(&octets),
             clock,
         };
         let task = if polled {
@@ -140,6 +144,7 @@ impl Source {
             events,
             commands,
             counters,
+            octets,
             task,
         }
     }
@@ -178,6 +183,13 @@ impl Source {
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells how many octets a port that pushes has given so far, whether they
+    /// could be read or not; of one that is polled 0.
+    #[must_use]
+    pub fn octets(&self) -> u64 {
+        self.octets.load(Ordering::Relaxed)
+    }
+
     fn tell(&self, command: Command) {
         if self.polled && self.commands.try_send(command).is_err() {
             tracing::debug!(?command, "the source is busy");
@@ -204,6 +216,7 @@ impl Drop for Source {
 pub(super) struct Shared {
     events: mpsc::Sender<SourceEvent>,
     counters: Arc<Mutex<Counters>>,
+    octets: Arc<AtomicU64>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -316,6 +329,8 @@ impl Hearing<'_> {
                 Ok(heard) => heard,
                 Err(error) => return Ok(error),
             };
+            let count = u64::try_from(heard.len()).unwrap_or(0);
+            shared.octets.fetch_add(count, Ordering::Relaxed);
             let now = shared.clock.now();
             let reports = port.handle(heard, now);
             shared.count(port.counters());

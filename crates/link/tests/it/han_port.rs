@@ -93,6 +93,8 @@ async fn a_port_that_pushes_is_heard_opened_again_and_never_written_to() {
         assert_eq!(written, [0; 0], "octets at the meter's end");
     }
     assert_eq!(source.counters().reports, 2);
+    let told = 2 * (TELEGRAM.len() + 20);
+    assert_eq!(source.octets(), u64::try_from(told).unwrap());
 }
 
 #[tokio::test]
