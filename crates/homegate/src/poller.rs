@@ -179,6 +179,12 @@ impl Poller {
         self.outputs.pop_front().unwrap_or(Output::Timeout(due))
     }
 
+    /// Tells that the poll that was due left at `now`, later than it was told
+    /// to: the next one keeps its distance from then.
+    pub fn left(&mut self, now: Instant) {
+        self.next = self.next.max(now + self.config.interval);
+    }
+
     /// Tells what was counted.
     #[must_use]
     pub const fn counts(&self) -> Counts {

@@ -59,6 +59,8 @@ pub async fn run(
                 Output::Ask { number } => {
                     memory.keep();
                     source.ask(number);
+                    // A machine that is busy may have held this one back.
+                    poller.left(clock.now());
                 }
                 Output::Timeout(at) => due = Some(at),
             }
@@ -132,14 +134,10 @@ impl PollMemory {
     #[must_use]
     pub fn since(&self) -> Option<Duration> {
         let told = fs::read_to_string(&self.path).ok()?;
-        let (boot, then) = told.trim().split_once(' ')?;
-        if Some(boot) != self.boot.as_deref() {
-            return None;
-        }
-        let then = Duration::from_millis(then.parse().ok()?);
+        let since = since(&told, self.boot.as_deref()?, uptime()?)?;
         // What cannot be written anew may be from long before the last poll.
         fs::write(&self.path, &told).ok()?;
-        uptime()?.checked_sub(then)?.checked_sub(UNDER_WAY)
+        Some(since)
     }
 
     /// Keeps that a poll leaves now.
@@ -152,6 +150,17 @@ impl PollMemory {
             tracing::warn!(%error, "the time of the last poll is not kept");
         }
     }
+}
+
+/// Time since the poll that was kept as `told`, `uptime` after the start of the
+/// machine that is told by `boot`.
+fn since(told: &str, boot: &str, uptime: Duration) -> Option<Duration> {
+    let (own, then) = told.trim().split_once(' ')?;
+    if own != boot {
+        return None;
+    }
+    let then = Duration::from_millis(then.parse().ok()?);
+    uptime.checked_sub(then)?.checked_sub(UNDER_WAY)
 }
 
 /// What tells one run of the machine from the next.
@@ -168,4 +177,63 @@ fn uptime() -> Option<Duration> {
     Some(Duration::from_millis(
         millis.checked_add(hundredths.parse::<u64>().ok()? * 10)?,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement, and the system's word on its own start.
+
+    use super::*;
+
+    #[test]
+    fn a_poll_is_known_in_the_same_run_of_the_machine_alone() {
+        let at = Duration::from_millis;
+        assert_eq!(since("a 5000\n", "a", at(9_500)), Some(at(3_500)));
+        // Another run, before the poll, still on its way, and no such text.
+        assert_eq!(since("a 5000\n", "b", at(9_500)), None);
+        assert_eq!(since("a 5000\n", "a", at(4_000)), None);
+        assert_eq!(since("a 5000\n", "a", at(5_900)), None);
+        for odd in ["", "a", "a b", "a -1", "a 99999999999999999999999"] {
+            assert_eq!(since(odd, "a", at(9_500)), None, "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_told_to_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = PollMemory::new(folder.path());
+        assert_eq!(memory.since(), None, "nothing is kept yet");
+        let before = uptime().unwrap();
+        memory.keep();
+        // As long ago as it takes until a poll is not under way any more.
+        let told = fs::read_to_string(folder.path().join("last-poll")).unwrap();
+        let (boot, then) = told.trim().split_once(' ').unwrap();
+        let then: u64 = then.parse().unwrap();
+        assert!(u128::from(then) >= before.as_millis(), "{told} {before:?}");
+        assert!(u128::from(then) <= uptime().unwrap().as_millis(), "{told}");
+        let earlier = then.saturating_sub(3_000);
+        fs::write(
+            folder.path().join("last-poll"),
+            format!("{boot} {earlier}\n"),
+        )
+        .unwrap();
+        let since = PollMemory::new(folder.path()).since().unwrap();
+        assert!(since >= Duration::from_millis(2_000), "{since:?}");
+        let most = uptime().unwrap() - Duration::from_millis(earlier);
+        assert!(since <= most - UNDER_WAY, "{since:?} of {most:?}");
+        // In another run of the machine nothing is known.
+        let other = format!("another {earlier}\n");
+        fs::write(folder.path().join("last-poll"), other).unwrap();
+        assert_eq!(PollMemory::new(folder.path()).since(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder where the file should be can be neither read nor written.
+        fs::create_dir(folder.path().join("last-poll")).unwrap();
+        let memory = PollMemory::new(folder.path());
+        memory.keep();
+        assert_eq!(memory.since(), None);
+    }
 }

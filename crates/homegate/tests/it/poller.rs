@@ -131,6 +131,18 @@ fn a_shorter_interval_is_not_taken() {
 }
 
 #[test]
+fn a_poll_that_left_late_pushes_the_next_one_back() {
+    let mut poller = Poller::new(Config::default(), Some(INTERVAL_MIN), at(0));
+    poller.handle(Input::Elapsed, at(0));
+    assert_eq!(poller.poll(), Output::Connect);
+    poller.handle(Input::Connected, at(0));
+    assert_eq!(poller.poll(), Output::Ask { number: 1 });
+    poller.left(at(2_500));
+    poller.handle(Input::Answered { number: 1 }, at(3_000));
+    assert_eq!(poller.poll(), Output::Timeout(at(9_500)));
+}
+
+#[test]
 fn late_and_lost_answers_are_counted() {
     let mut poller = Poller::new(Config::default(), Some(INTERVAL_MIN), at(0));
     poller.handle(Input::Elapsed, at(0));
