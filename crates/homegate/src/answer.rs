@@ -6,7 +6,7 @@
 
 use han::espi::{
     self, DateTimeInterval, Entry, Feed, IntervalBlock, IntervalReading, Publication,
-    ReadingQuality, ReadingType, Series, TimeConfiguration, codes,
+    ReadingQuality, ReadingType, Resource, Series, TimeConfiguration, UsageSummary, codes,
 };
 use model::Timestamp;
 
@@ -96,6 +96,10 @@ pub trait Past {
     /// `from` on and end by `to`, in ascending order; without bounds all that
     /// are kept.
     fn energy(&self, from: Option<Timestamp>, to: Option<Timestamp>) -> (u32, Vec<Energy>);
+
+    /// Tells what was used this month and the one before, today and yesterday;
+    /// nothing where nothing of this month is known.
+    fn summary(&self) -> Option<UsageSummary>;
 }
 
 /// Energy of one interval; what is missing has none.
@@ -115,8 +119,19 @@ pub fn asks_for_history(query: &str) -> bool {
     query.split('&').any(|pair| pair.starts_with("published-m"))
 }
 
+/// Tells whether what is at `path` has a summary in it or points to one, which
+/// takes a look at history too.
+#[must_use]
+pub fn shows_summary(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    path.contains("/UsageSummary")
+        || path.contains("/Batch/")
+        || path.ends_with("/UsagePoint")
+        || path.ends_with("/UsagePoint/1")
+}
+
 /// Answers a request for `path` with `query`, the part behind the question
-/// mark. Without `past` no history is kept.
+/// mark. Without `past` no history is kept, or it may not be shown.
 #[must_use]
 pub fn answer(
     path: &str,
@@ -156,7 +171,10 @@ pub fn answer(
             None => return Answer::NotFound,
         }
     } else {
-        publication(snapshot, config, now)
+        Publication {
+            summary: past.and_then(Past::summary),
+            ..publication(snapshot, config, now)
+        }
     };
     let mut feed = published.feed();
     let base = format!("{}{ROOT}", config.origin);
@@ -177,7 +195,13 @@ pub fn answer(
         {
             return Answer::Entry(Box::new(entry.clone()));
         }
-        feed.entries.retain(|entry| entry.link("up") == Some(&here));
+        if resource == "/IntervalBlock" {
+            let is_block = |resource: &Resource| matches!(resource, Resource::IntervalBlock(_));
+            feed.entries
+                .retain(|entry| entry.content.iter().any(is_block));
+        } else {
+            feed.entries.retain(|entry| entry.link("up") == Some(&here));
+        }
         if feed.entries.is_empty() {
             return Answer::NotFound;
         }

@@ -1,9 +1,10 @@
 //! What the page is told: made of cache, way, record, calendar and tariff.
 
+use han::espi::{DateTimeInterval, SummaryMeasurement, UsageSummary, codes};
 use model::Timestamp;
 
 use crate::cache::{Snapshot, Tagged, TimeBasis};
-use crate::calendar::{Calendar, rfc3339};
+use crate::calendar::{Calendar, parse_time, rfc3339};
 use crate::history::{History, HistoryError, Registers};
 use crate::recorder::{Record, round, whole};
 use crate::shared::Way;
@@ -167,6 +168,56 @@ fn period(
         received_wh: used(start.received, end.received),
         delivered_by_now_wh: by_now.and_then(|by_now| used(start.delivered, by_now.delivered)),
         cost,
+    }))
+}
+
+/// Tells what was used in the month so far and in the one before, today and
+/// yesterday, as Green Button has it: of what is over, whole ones only.
+///
+/// # Errors
+/// [`HistoryError`] where history cannot be read.
+pub fn usage(
+    history: &History,
+    place: &Place,
+    now: Timestamp,
+) -> Result<Option<UsageSummary>, HistoryError> {
+    let calendar = &place.calendar;
+    let find = |from, to| period(history, place, from, to, None, false, now);
+    let (begin, today) = (calendar.month(now, 0), calendar.day(now, 0));
+    let Some(month) = find(begin, now)? else {
+        return Ok(None);
+    };
+    let measured = |period: &wire::Period| {
+        Some(SummaryMeasurement {
+            power_of_ten_multiplier: Some(0),
+            time_stamp: parse_time(&period.to).map(Timestamp::secs),
+            uom: Some(codes::UOM_WATT_HOUR),
+            value: Some(period.delivered_wh?),
+            ..SummaryMeasurement::default()
+        })
+    };
+    let whole = |found: Option<wire::Period>| {
+        found
+            .filter(|period| period.complete)
+            .and_then(|period| measured(&period))
+    };
+    // As long as it was looked at: the gateway may have come within the month.
+    let from = parse_time(&month.from).unwrap_or(begin);
+    let until = parse_time(&month.to).unwrap_or(now);
+    let seconds = until.millis_since(from).max(0) / 1_000;
+    Ok(Some(UsageSummary {
+        billing_period: Some(DateTimeInterval {
+            duration: u32::try_from(seconds).unwrap_or(0),
+            start: from.secs(),
+        }),
+        overall_consumption_last_period: whole(find(calendar.month(now, -1), begin)?),
+        current_billing_period_over_all_consumption: measured(&month),
+        current_day_overall_consumption: whole(find(today, now)?),
+        previous_day_overall_consumption: whole(find(calendar.day(now, -1), today)?),
+        quality_of_reading: Some(codes::QUALITY_RAW),
+        status_time_stamp: until.secs(),
+        commodity: Some(codes::COMMODITY_ELECTRICITY_SECONDARY),
+        ..UsageSummary::default()
     }))
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use han::espi::UsageSummary;
 use model::Timestamp;
 
 use super::App;
@@ -37,8 +38,15 @@ pub(super) async fn resource(State(app): State<Arc<App>>, request: Request) -> R
     let now = app.now();
     let snapshot = app.parts.shared.snapshot();
     let long = answer::asks_for_history(&query);
-    let answered = if long && shows_history && app.parts.record.history().is_some() {
-        let Ok(_turn) = app.downloads.try_acquire() else {
+    let looks_back = long || answer::shows_summary(&path);
+    let answered = if looks_back && shows_history && app.parts.record.history().is_some() {
+        let turn = match app.downloads.try_acquire() {
+            Ok(turn) => Ok(turn),
+            // A summary is soon made: it waits for its turn.
+            Err(_) if !long => app.downloads.acquire().await.map_err(|_| ()),
+            Err(_) => Err(()),
+        };
+        let Ok(_turn) = turn else {
             return ApiError::TooManyAtOnce.into_response();
         };
         let work = move |app: &App| {
@@ -163,6 +171,14 @@ impl Past for Kept<'_> {
             Err(error) => tracing::error!(%error, "history cannot be read"),
         }
         (u32::try_from(secs).unwrap_or(900), energies)
+    }
+
+    fn summary(&self) -> Option<UsageSummary> {
+        let made = summary::usage(self.history, self.place, self.now);
+        made.unwrap_or_else(|error| {
+            tracing::error!(%error, "history cannot be read");
+            None
+        })
     }
 }
 

@@ -2,8 +2,10 @@
 //! implementation's routes (OpenESPI), the OpenSEG specification's rule for
 //! queries without an interval; documents are read back by the feed reader.
 
-use han::espi::{self, Resource, Rule, TimeConfiguration};
-use homegate::answer::{Answer, Config, Energy, Past, answer};
+use han::espi::{
+    self, DateTimeInterval, Resource, Rule, SummaryMeasurement, TimeConfiguration, UsageSummary,
+};
+use homegate::answer::{Answer, Config, Energy, Past, answer, shows_summary};
 use homegate::cache::{Snapshot, Tagged, TimeBasis};
 use model::Timestamp;
 
@@ -194,6 +196,81 @@ impl Past for Days {
         });
         (900, within.collect())
     }
+
+    fn summary(&self) -> Option<UsageSummary> {
+        let measured = SummaryMeasurement {
+            power_of_ten_multiplier: Some(0),
+            uom: Some(72),
+            value: Some(96_400),
+            ..SummaryMeasurement::default()
+        };
+        Some(UsageSummary {
+            billing_period: Some(DateTimeInterval {
+                duration: 1_600_000,
+                start: NOW.secs() - 1_600_000,
+            }),
+            current_billing_period_over_all_consumption: Some(measured),
+            quality_of_reading: Some(14),
+            status_time_stamp: NOW.secs(),
+            commodity: Some(1),
+            ..UsageSummary::default()
+        })
+    }
+}
+
+/// Asks for current values of a gateway that keeps history.
+fn ask_with_past(path: &str) -> Answer {
+    let path = format!("/espi/1_1/resource{path}");
+    answer(&path, "", &snapshot(), Some(&Days), &config(), NOW)
+}
+
+#[test]
+fn the_summary_stands_where_the_usage_point_says() {
+    let summary = |answer: Answer| match answer {
+        Answer::Entry(entry) => entry.content,
+        Answer::Feed(feed) => feed.entries.into_iter().flat_map(|it| it.content).collect(),
+        other => panic!("{other:?}"),
+    };
+    for path in [
+        "/UsageSummary",
+        "/UsageSummary/1",
+        "/Subscription/1/UsagePoint/1/UsageSummary",
+        "/Subscription/1/UsagePoint/1/UsageSummary/1",
+    ] {
+        assert!(shows_summary(path), "{path}");
+        let told = summary(ask_with_past(path));
+        let [Resource::UsageSummary(told)] = told.as_slice() else {
+            panic!("{path}: {told:?}")
+        };
+        assert_eq!(Some(told), Days.summary().as_ref(), "{path}");
+        // Who may not see history sees none.
+        assert_eq!(ask(path, ""), Answer::NotFound, "{path}");
+    }
+    for path in ["/Batch/Subscription/1", "/UsagePoint", "/UsagePoint/1"] {
+        assert!(shows_summary(path), "{path}");
+        let text = ask_with_past(path).document().unwrap();
+        let link = "/Subscription/1/UsagePoint/1/UsageSummary\"";
+        assert!(text.contains(link), "{path}: {text}");
+        assert!(!ask(path, "").document().unwrap().contains(link), "{path}");
+    }
+    assert!(!shows_summary("/MeterReading/1/IntervalBlock"));
+}
+
+#[test]
+fn all_interval_blocks_stand_in_one_feed() {
+    let Answer::Feed(feed) = ask("/IntervalBlock", "") else {
+        panic!()
+    };
+    let own: Vec<&str> = feed
+        .entries
+        .iter()
+        .filter_map(|it| it.link("self"))
+        .collect();
+    assert_eq!(own.len(), 2, "{own:?}");
+    assert!(
+        own.iter().all(|it| it.contains("/IntervalBlock/")),
+        "{own:?}"
+    );
 }
 
 fn past(query: &str) -> Answer {
@@ -252,6 +329,8 @@ fn what_is_served_validates_under_both_schemas() {
         past("published-min=2020-01-01T00:00:00Z"),
         ask("/Batch/Subscription/1", ""),
         ask("/UsagePoint/1", ""),
+        ask_with_past("/Batch/Subscription/1"),
+        ask_with_past("/UsageSummary/1"),
     ];
     for (number, document) in documents.iter().enumerate() {
         let text = document.document().unwrap();

@@ -6,7 +6,9 @@ use homegate::credential::third_party_token;
 use homegate::source::Event;
 use homegate::wire::{ErrorBody, History, MeterState, Power, Session, State};
 
-use crate::support::{Home, basic, config, line, report, start, start_in};
+use sha2::Digest as _;
+
+use crate::support::{Home, basic, config, hours, line, report, start, start_in, start_on};
 
 const RESOURCES: &str = "/espi/1_1/resource";
 
@@ -209,6 +211,70 @@ async fn third_parties_see_green_button_and_what_they_were_shown() {
     assert_eq!(ask("/api/v1/session").await, 403);
     let wrong = ("authorization", basic("adviser", "guess"));
     assert_eq!(home.get(&batch, &[wrong]).await.status, 401);
+}
+
+#[tokio::test]
+async fn third_parties_who_were_shown_history_get_it() {
+    let (token, digest) = third_party_token().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("third.toml");
+    let text = format!(
+        "[[third_party]]\nname = \"adviser\"\ntoken_sha256 = \"{digest}\"\nhistory = true\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
+    std::fs::set_permissions(&file, mode).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    hours(data.path(), 3);
+    let with = homegate::Config {
+        third_parties: Some(file),
+        ..config()
+    };
+    let home = start_on(with, data).await;
+    let shown = ("authorization", basic("adviser", &token));
+    let path = format!("{RESOURCES}/Batch/Subscription/1?published-min=2020-01-01T00:00:00Z");
+    let told = home.get(&path, std::slice::from_ref(&shown)).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    let feed = han::espi::read(&told.body).unwrap();
+    let energy: i64 = feed
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.content[0] {
+            han::espi::Resource::IntervalBlock(block) => Some(&block.readings),
+            _ => None,
+        })
+        .flatten()
+        .filter_map(|reading| reading.value)
+        .sum();
+    // Whole quarters of three hours of 600 W, less those at either end.
+    assert!((1_200..=1_800).contains(&energy), "{energy} Wh");
+    let page = home.get("/api/v1/state", &[shown]).await.status;
+    assert_eq!(page, 403, "the page is not a third party's");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_provided_is_served() {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let made = params.self_signed(&pair).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("cert"), folder.path().join("key"));
+    std::fs::write(&cert, made.pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
+    std::fs::set_permissions(&key, mode).unwrap();
+    let home = start(homegate::Config {
+        cert: Some(cert),
+        key: Some(key),
+        ..config()
+    })
+    .await;
+    // The client holds what it is shown against the fingerprint that was told.
+    assert_eq!(home.look("/api/v1/session").await.status, 200);
+    let own = sha2::Sha256::digest(made.der());
+    let own: Vec<String> = own.iter().map(|octet| format!("{octet:02X}")).collect();
+    assert_eq!(home.gate.fingerprint(), own.join(":"));
+    assert!(!home.folder.path().join("ca.pem").exists(), "no authority");
 }
 
 #[tokio::test]

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dlms::cosem::{Obis, Scaled, Unit};
 use han::measure::{Basis, Report, Value};
+use homegate::history::{Bounds, History, Minute};
 use homegate::source::{Event, Source};
 use homegate::{Config, HomeGate, Options};
 use link::{Clock, SystemClock};
+use model::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -69,7 +72,38 @@ pub(crate) fn config() -> Config {
 }
 
 pub(crate) async fn start(config: Config) -> Home {
-    let folder = tempfile::tempdir().unwrap();
+    start_on(config, tempfile::tempdir().unwrap()).await
+}
+
+/// Keeps hours of history in a folder, up to now: 600 W, and the register of
+/// energy from the grid.
+pub(crate) fn hours(folder: &Path, hours: i64) {
+    let now = Timestamp::from_millis(SystemClock::new().unix_millis());
+    let bounds = Bounds {
+        octets: 64 << 20,
+        rows: 600_000,
+    };
+    let history = History::open(folder, bounds, now).unwrap();
+    let first = now.secs() / 60 * 60 - hours * 3_600;
+    let minutes: Vec<Minute> = (0..hours * 60)
+        .map(|index| Minute {
+            start: first + index * 60,
+            readings: 8,
+            powers: 8,
+            watts: 4_800,
+            watts_min: Some(600),
+            watts_max: Some(600),
+            delivered: Some(27_000_000_000 + index * 10_000),
+            received: None,
+            register_ms: 0,
+            last_ms: (first + index * 60 + 55) * 1_000,
+        })
+        .collect();
+    history.keep(&minutes, &[], true).unwrap();
+}
+
+/// Starts a gateway for the first time, on a folder in which something lies.
+pub(crate) async fn start_on(config: Config, folder: TempDir) -> Home {
     let (gate, meter, password) = start_in(config, folder.path()).await;
     let client = Client {
         address: gate.address(),
@@ -103,7 +137,7 @@ pub(crate) async fn resume(config: Config, folder: TempDir, password: String) ->
 
 pub(crate) async fn start_in(
     config: Config,
-    folder: &std::path::Path,
+    folder: &Path,
 ) -> (HomeGate, mpsc::Sender<Event>, Option<String>) {
     let (meter, events) = mpsc::channel(16);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
