@@ -11,6 +11,7 @@
 mod answer;
 mod cache;
 mod credential;
+mod day;
 mod history;
 mod mqtt;
 mod poller;
