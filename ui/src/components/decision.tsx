@@ -8,7 +8,7 @@ import { clockSeconds } from "../lib/time.ts";
 import { t } from "../texts/en.ts";
 import { Card } from "./card.tsx";
 import { Field } from "./controls.tsx";
-import { Icon } from "./icons.tsx";
+import { Icon, type IconName } from "./icons.tsx";
 import { Notice, Refused } from "./states.tsx";
 import { Status, type Shape } from "./status.tsx";
 
@@ -98,7 +98,7 @@ export function Decision(props: DecisionProps) {
   };
   return (
     <Card id="decision" title={props.title} testid={`${name}-decision`}>
-      <form class="col order-form" onSubmit={(event) => void submit(event)} noValidate>
+      <form class="col form" onSubmit={(event) => void submit(event)} noValidate>
         {props.children}
         {props.reason ? (
           <Field
@@ -198,7 +198,7 @@ export function Meaning({
       aside={at === null ? null : <span class="t3 hide-n">{checked(clockSeconds(at, siteZone()))}</span>}
       end={
         again ? (
-          <button type="button" class="btn sm" onClick={again.onAgain} data-testid="order-again">
+          <button type="button" class="btn sm" onClick={again.onAgain} data-testid={`${testid}-again`}>
             <Icon name="refresh-cw" />
             {again.text}
           </button>
@@ -211,31 +211,37 @@ export function Meaning({
   );
 }
 
-/** In the place of a decision that cannot be taken now: why not, and a way to look again. */
+/** In the place of a decision that cannot be taken now: why not, and what to do: look again, or go elsewhere. */
 export function NoDecision({
   title,
   cannot,
   why,
-  again,
-  onAgain,
+  icon = "unplug",
+  action,
 }: {
   title: string;
   cannot: string;
   why: string;
-  again: string;
-  onAgain: () => void;
+  icon?: IconName;
+  action: { text: string } & ({ onAgain: () => void } | { href: string });
 }) {
   return (
-    <Card id="order" title={title} testid="order-impossible" flush>
+    <Card id="decision" title={title} testid="no-decision" flush>
       <Notice
-        kind="error"
-        icon="unplug"
+        kind={"href" in action ? "empty" : "error"}
+        icon={icon}
         title={cannot}
         text={why}
         actions={
-          <button type="button" class="btn" onClick={onAgain}>
-            {again}
-          </button>
+          "href" in action ? (
+            <a class="btn" href={action.href}>
+              {action.text}
+            </a>
+          ) : (
+            <button type="button" class="btn" onClick={action.onAgain}>
+              {action.text}
+            </button>
+          )
         }
       />
     </Card>

@@ -1,10 +1,12 @@
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
-import type { Reading } from "../lib/hooks.ts";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { reasonOf } from "../lib/act.ts";
+import { useLoad, type Loaded, type Reading } from "../lib/hooks.ts";
+import { t } from "../texts/en.ts";
 import { FirstSteps } from "./first-steps.tsx";
 import type { IconName } from "./icons.tsx";
 import { Page } from "./page.tsx";
-import { Load, Skeleton } from "./states.tsx";
+import { Load, Refused, Skeleton } from "./states.tsx";
 
 export interface Growing {
   /** Rows asked for now. */
@@ -20,6 +22,22 @@ export function useGrowing(step: number, most: number): Growing {
   const [limit, setLimit] = useState(step);
   const more = (): void => setLimit((old) => Math.min(most, old + step));
   return { limit, more: limit < most ? more : null, reset: () => setLimit(step) };
+}
+
+/** Reads a list that grows: rows that are there stay, also while more are on their way. */
+export function useList<T>(
+  key: string,
+  { limit }: Growing,
+  read: (limit: number, signal: AbortSignal) => Promise<T>,
+): Loaded<T> {
+  const loaded = useLoad(key, (signal) => read(limit, signal));
+  const asked = useRef(limit);
+  useEffect(() => {
+    if (asked.current === limit) return;
+    asked.current = limit;
+    loaded.reload();
+  }, [limit]);
+  return loaded;
 }
 
 interface Texts {
@@ -38,7 +56,7 @@ export function ListPage<R>({
   of,
   growing,
   texts,
-  word,
+  lead,
   icon,
   testid,
   actions,
@@ -50,7 +68,7 @@ export function ListPage<R>({
   growing: Growing;
   texts: Texts;
   /** Says beside the count what these are. */
-  word: string;
+  lead: string;
   icon: IconName;
   /** Names the parts: `…-list`, `…-more`. */
   testid: string;
@@ -69,7 +87,7 @@ export function ListPage<R>({
       lead={
         <>
           {list ? <span>{texts.count(list.total)}</span> : <span class="skel w4" />}
-          <span class="t3">{word}</span>
+          <span class="t3">{lead}</span>
         </>
       }
       actions={actions}
@@ -106,6 +124,11 @@ export function ListPage<R>({
                       </button>
                     </p>
                   ) : null}
+                  <Refused
+                    text={of.error === null ? null : reasonOf(of.error, t.state.errorTitle(texts.what))}
+                    testid={`${testid}-stale`}
+                    class="list-note"
+                  />
                 </>
               )
             }

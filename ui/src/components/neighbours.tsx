@@ -1,6 +1,6 @@
 import { useKey } from "../lib/hooks.ts";
 import { navigate } from "../lib/router.ts";
-import { Icon } from "./icons.tsx";
+import { Icon, type IconName } from "./icons.tsx";
 
 interface Ways {
   /** Addresses of what stands before and after it in the list; null or undefined where there is none. */
@@ -23,25 +23,27 @@ export function Neighbours({
 }: Ways & { texts: { previous: string; next: string }; testid: string }) {
   return (
     <div class="actions steps-actions">
-      {(
-        [
-          ["previous", previous, "chevron-left"],
-          ["next", next, "chevron-right"],
-        ] as const
-      ).map(([way, href, icon]) =>
-        href ? (
-          <a
-            key={way}
-            class="btn icon"
-            href={href}
-            aria-label={texts[way]}
-            title={texts[way]}
-            data-testid={`${testid}-${way}`}
-          >
-            <Icon name={icon} />
-          </a>
-        ) : null,
-      )}
+      <Way href={previous} text={texts.previous} icon="chevron-left" testid={`${testid}-previous`} />
+      <Way href={next} text={texts.next} icon="chevron-right" testid={`${testid}-next`} />
     </div>
+  );
+}
+
+function Way({
+  href,
+  text,
+  icon,
+  testid,
+}: {
+  href: string | null | undefined;
+  text: string;
+  icon: IconName;
+  testid: string;
+}) {
+  if (!href) return null;
+  return (
+    <a class="btn icon" href={href} aria-label={text} title={text} data-testid={testid}>
+      <Icon name={icon} />
+    </a>
   );
 }

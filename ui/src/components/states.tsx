@@ -178,7 +178,7 @@ export function Load<T>({
   of: Reading<T>;
   what: string;
   shape?: ComponentChildren;
-  /** Whether the state stands in a card of its own, as where the data would be several. */
+  /** Whether the state stands in a card of its own, as where the data would be several cards. */
   card?: boolean;
   children: (data: T) => ComponentChildren;
 }) {

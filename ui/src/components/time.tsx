@@ -4,7 +4,7 @@ import { siteZone } from "../lib/session.ts";
 import { NoValue } from "./number.tsx";
 
 /** A time in few words; the exact one is in its title and machine-readable. */
-export function Time({ at, now, text }: { at: number; now: number; text?: string }) {
+export function Time({ at, now, text }: { at: number; now: number; text?: string | undefined }) {
   const zone = siteZone();
   return (
     <time dateTime={iso(at)} title={exact(at, zone)}>
@@ -28,11 +28,19 @@ export function Stamp({
 }
 
 /** When it was, at the end of a line of a list; nothing where that is not known. */
-export function When({ text, ...time }: { at: string | null | undefined; now: number; text?: string }) {
-  const ms = parse(time.at);
+export function When({
+  at,
+  now,
+  text,
+}: {
+  at: string | null | undefined;
+  now: number;
+  text?: string | undefined;
+}) {
+  const ms = parse(at);
   return ms === null ? null : (
     <span class="when">
-      <Time at={ms} now={time.now} {...(text === undefined ? {} : { text })} />
+      <Time at={ms} now={now} text={text} />
     </span>
   );
 }

@@ -10,6 +10,10 @@ import { windowsOf } from "./virtual.ts";
 export const WINDOW = 200;
 const MOST_WINDOWS = 40;
 
+/** The rows with one of them in the place of the one that it was. */
+export const replaced = <R extends { id: string | number }>(rows: R[], row: R): R[] =>
+  rows.map((one) => (one.id === row.id ? row : one));
+
 interface Dataset {
   key: string;
   total: number;

@@ -1,11 +1,12 @@
 import { Icon } from "../components/icons.tsx";
-import { ListPage, useGrowing } from "../components/list-page.tsx";
+import { ListPage, useGrowing, useList } from "../components/list-page.tsx";
 import { Num } from "../components/number.tsx";
 import { Status, shapeOf } from "../components/status.tsx";
 import { Table } from "../components/table.tsx";
 import { Stamp } from "../components/time.tsx";
 import { campaignApi } from "../lib/campaign-api.ts";
-import { useLiveEvent, useLoad, useNow, useTopic } from "../lib/hooks.ts";
+import { useLiveEvent, useNow, useTopic } from "../lib/hooks.ts";
+import { replaced } from "../lib/rows.ts";
 import type { CampaignRow } from "../lib/types.ts";
 import { campaigns as T } from "../texts/campaigns.en.ts";
 import { Bar } from "./campaigns/parts.tsx";
@@ -20,12 +21,11 @@ const MOST = 200;
 /** All campaigns, the newest first. */
 export function CampaignsPage() {
   const growing = useGrowing(STEP, MOST);
-  const loaded = useLoad(`campaigns/${growing.limit}`, (signal) => campaignApi.list(growing.limit, signal));
+  const loaded = useList("campaigns", growing, campaignApi.list);
   useTopic("campaigns");
   useLiveEvent<CampaignRow>("campaign", (row) => {
     const known = loaded.data?.rows.some((one) => one.id === row.id) ?? false;
-    if (known)
-      loaded.patch((old) => ({ ...old, rows: old.rows.map((one) => (one.id === row.id ? row : one)) }));
+    if (known) loaded.patch((old) => ({ ...old, rows: replaced(old.rows, row) }));
     // One that is new is the first; an older one that is not shown changes nothing here.
     else if (loaded.data?.rows.every((one) => one.id < row.id)) loaded.reload();
   });
@@ -34,7 +34,7 @@ export function CampaignsPage() {
       of={loaded}
       growing={growing}
       texts={T}
-      word={T.lead}
+      lead={T.lead}
       icon="radio-tower"
       testid="campaign"
       actions={
@@ -101,7 +101,7 @@ function List({ rows }: { rows: CampaignRow[] }) {
               <Failed row={row} />
             </td>
             <td class="r t2">
-              <Stamp at={row.created} now={now} none={null} />
+              <Stamp at={row.created} now={now} />
             </td>
           </tr>
         ))}
@@ -120,7 +120,7 @@ function List({ rows }: { rows: CampaignRow[] }) {
               <Status shape={shapeOf(row.state)}>{row.state_text}</Status>
             </span>
             <span class="b e">
-              <Stamp at={row.created} now={now} none={null} />
+              <Stamp at={row.created} now={now} />
             </span>
             <Bar counts={row.counts} />
           </li>

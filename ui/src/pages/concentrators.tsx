@@ -1,4 +1,4 @@
-import { ListPage, useGrowing } from "../components/list-page.tsx";
+import { ListPage, useGrowing, useList } from "../components/list-page.tsx";
 import { NoValue, Num } from "../components/number.tsx";
 import { Notice } from "../components/states.tsx";
 import { Status, shapeOf } from "../components/status.tsx";
@@ -6,8 +6,9 @@ import { Table } from "../components/table.tsx";
 import { Stamp } from "../components/time.tsx";
 import { api } from "../lib/api.ts";
 import { percent } from "../lib/format.ts";
-import { useLiveEvent, useLoad, useNow, useTopic } from "../lib/hooks.ts";
+import { useLiveEvent, useNow, useTopic } from "../lib/hooks.ts";
 import { useQuery } from "../lib/router.ts";
+import { replaced } from "../lib/rows.ts";
 import type { ConcentratorRow } from "../lib/types.ts";
 import { concentrators as T } from "../texts/concentrators.en.ts";
 import { t } from "../texts/en.ts";
@@ -22,21 +23,19 @@ export function ConcentratorsPage() {
   const [query, change] = useQuery();
   const q = query.get("q") ?? "";
   const growing = useGrowing(STEP, MOST);
-  const { limit } = growing;
-  const loaded = useLoad(`concentrators/${q}/${limit}`, (signal) => api.concentrators(q, limit, signal));
+  const loaded = useList(`concentrators/${q}`, growing, (limit, signal) =>
+    api.concentrators(q, limit, signal),
+  );
   useTopic("concentrators");
   useLiveEvent<ConcentratorRow>("concentrator", (row) => {
-    loaded.patch((old) => ({
-      ...old,
-      rows: old.rows.map((one) => (one.id === row.id ? row : one)),
-    }));
+    loaded.patch((old) => ({ ...old, rows: replaced(old.rows, row) }));
   });
   return (
     <ListPage
       of={loaded}
       growing={growing}
       texts={T}
-      word={T.word}
+      lead={T.lead}
       icon="network"
       testid="conc"
       toolbar={

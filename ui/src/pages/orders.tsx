@@ -90,7 +90,7 @@ function OrderTable({ rows }: { rows: MeterOrder[] }) {
           </td>
           <td class="t2 wr">{row.reason === "" ? <NoValue /> : row.reason}</td>
           <td class="r">
-            <Stamp at={row.t} now={now} none={null} />
+            <Stamp at={row.t} now={now} />
           </td>
         </tr>
       ))}
@@ -215,7 +215,7 @@ function Outcome({ order, left, reload }: { order: MeterOrder; left: number | nu
   };
   return (
     <Card id="order" title={T.journal} testid={`order-${order.state.replace("_", "-")}`}>
-      <div class="col order-form">
+      <div class="col form">
         <p role="status">
           <Status shape={shapeOfOrder(order.state)}>{T.state[order.state]}</Status>
         </p>

@@ -1,16 +1,68 @@
 import { useState } from "preact/hooks";
 import { Card } from "../components/card.tsx";
 import { Field } from "../components/controls.tsx";
+import { Decided, NoDecision } from "../components/decision.tsx";
+import { FirstSteps } from "../components/first-steps.tsx";
 import { Icon } from "../components/icons.tsx";
+import { Neighbours } from "../components/neighbours.tsx";
 import { Num } from "../components/number.tsx";
 import { Page } from "../components/page.tsx";
-import { Failed, Loading, Notice } from "../components/states.tsx";
+import { Failed, Loading, Notice, Refused } from "../components/states.tsx";
 import { Pill, Status } from "../components/status.tsx";
 import { toast } from "../components/toasts.tsx";
 import { Heartbeat } from "../components/heartbeat.tsx";
 import { ApiError } from "../lib/api.ts";
+import type { Drill } from "../lib/drill-api.ts";
 import { now } from "../lib/session.ts";
 import { Bar } from "./campaigns/parts.tsx";
+import { Recovery } from "./paths/timeline.tsx";
+
+/** A drill whose link is cut, with one reading that was repeated and one that was lost. */
+const DRILL: Drill = {
+  number: 4,
+  t: "2026-11-19T13:31:00Z",
+  who: "operator",
+  reason: "Drill of the quarter",
+  link: null,
+  how: "loud",
+  mend_after_s: 2,
+  state: "cut",
+  answer: null,
+  ended: null,
+  summary: {
+    readings: 30,
+    lost: 1,
+    retried: 1,
+    usual_ms: 13.4,
+    gap_ms: 127.5,
+    gap_from_ms: 1_914,
+    from: 0,
+    to: 1,
+    moved_ms: 41.7,
+    back_ms: null,
+  },
+  timeline: {
+    every_ms: 100,
+    link: "2-ff00:0:211#1",
+    to: "2-ff00:0:210#10",
+    cut_ms: 2_000,
+    mended_ms: null,
+    anew_ms: null,
+    paths: [
+      { hops: "2-ff00:0:211 1>10 2-ff00:0:210 3>1 1-ff00:0:120", fingerprint: "28a1b9c3d2e4f506" },
+      { hops: "2-ff00:0:211 2>11 2-ff00:0:210 1>2 1-ff00:0:110", fingerprint: "18a1b9c3d2e4f506" },
+    ],
+    readings: Array.from({ length: 30 }, (_, i) => ({
+      due_ms: i * 100,
+      asked_ms: i * 100,
+      latency_ms: i === 25 ? null : i === 20 ? 41.7 : 13.4,
+      path: i === 25 ? null : i < 20 ? 0 : 1,
+      sent: i === 20 ? 2 : 1,
+      anew: false,
+      why: i === 25 ? "The meter did not answer." : null,
+    })),
+  },
+};
 
 /** One sheet of components and states to look at and to test; not a page of the product. */
 export function StatesPage() {
@@ -169,6 +221,51 @@ export function StatesPage() {
             </div>
           </dl>
         </Card>
+        <div class="stack c4">
+          <Decided
+            title="A decision that was taken"
+            testid="states-decided"
+            shape="ok"
+            text="Sent as order 12."
+            on={{ text: "Open the meter", href: "/states" }}
+          />
+        </div>
+        <div class="stack c4">
+          <NoDecision
+            title="A decision that cannot be taken"
+            cannot="It cannot be ordered now"
+            why="Order 7 to switch this meter has not ended. Nothing was sent."
+            action={{ text: "Look again", onAgain: nothing }}
+          />
+        </div>
+        <Card id="refused" title="What was refused, and ways on" class="c4">
+          <div class="col">
+            <Refused text="Another drill is under way. Nothing was cut." testid="states-refused" />
+            <Neighbours
+              previous="/states"
+              next="/states"
+              texts={{ previous: "Previous meter", next: "Next meter" }}
+              testid="states"
+            />
+          </div>
+        </Card>
+        <section class="card">
+          <FirstSteps
+            within
+            icon="inbox"
+            texts={{
+              empty: "Nothing here yet",
+              emptyText: "Two steps to begin.",
+              emptySteps: [
+                ["Make keys", "gridward keys generate keys.toml"],
+                ["Start it", "gridward headend"],
+              ],
+            }}
+          />
+        </section>
+        <div class="stack">
+          <Recovery drill={DRILL} around_s={6} />
+        </div>
         <section class="card c4" aria-label="Loading">
           <header>
             <h2>Registers</h2>

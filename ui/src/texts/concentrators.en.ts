@@ -83,7 +83,6 @@ export const concentrators = {
   picture: "Picture",
   table: "Table",
   level: (hops: number) => (hops === 0 ? "heard directly" : hops === 1 ? "1 hop" : `${hops} hops`),
-  silentLevel: "silent",
   meters: (n: number) => plural(n, "meter", "meters"),
   restTitle: (n: number) => `${plural(n, "more meter", "more meters")}`,
   notDrawn: (n: number) => `${n} not drawn`,
@@ -208,7 +207,6 @@ export const concentrators = {
   name: "Logical device",
   systemTitle: "System title",
   firmware: "Firmware",
-  serial: "Serial number",
   endpoint: "Endpoint",
   changes: "SAP list",
   changesText: (n: string) => `changed ${n} times`,
@@ -228,5 +226,5 @@ export const concentrators = {
   rounds: "Own rounds",
   roundsText: (ok: string, failed: string) => `${ok} done, ${failed} failed`,
   every: (s: number) => `Read every ${s} s`,
-  word: "What it says of its meters is its word; keys prove each meter.",
+  lead: "What it says of its meters is its word; keys prove each meter.",
 };

@@ -7,6 +7,12 @@ export const network = {
     all: "All paths and the fence",
     back: "Way back",
     since: "Readings took it",
+    fence: "Fence",
+    inside: (allowed: number, known: number) =>
+      `${allowed} of ${known} ${known === 1 ? "path" : "paths"} allowed`,
+    outside: "the last path is outside it",
+    moved: "Last change of path",
+    notMoved: "none is known",
     unknown: "not known",
     verified: "verified",
     notVerified: "not verified",

@@ -102,7 +102,6 @@ export const orders = {
   shown: (text: string) => `It shows “${text}”`,
   nothingRead: "Nothing was read back.",
   toMeter: "Open the meter",
-  toOrder: "Follow it",
   journal: "Journal",
   keys: {
     name: "Orders",

@@ -48,6 +48,9 @@ export const paths = {
   holds: "Holds now",
   open: "no fence: every path is allowed",
   asEnrolled: "as enrolled",
+  bothEnds: "It binds what the head end sends. The meter chooses its answers' paths: give it the same fence.",
+  second: "Second person",
+  secondOff: "not asked for: off by policy",
   notSaved: "Not saved",
   text: "Fence in the path policy language",
   textHint: (enrolled: string | null) =>

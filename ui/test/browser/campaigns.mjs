@@ -47,7 +47,7 @@ for (const size of SIZES) {
       await page.getByTestId("resume-decision").waitFor();
       await inspect(page, wrong, `campaign-resume-${tag}`, { full: true });
       await page.goto(`${origin}/campaigns/7/resume`);
-      await page.getByTestId("resume-not").waitFor();
+      await page.getByTestId("no-decision").waitFor();
       await page.goto(`${origin}/campaigns/new`);
       await page.getByTestId("new-image-row").first().waitFor();
       await inspect(page, wrong, `campaign-new-${tag}`, { full: true });
@@ -336,6 +336,41 @@ await step("what was looked at grows old", async () => {
   await page.getByTestId("new-look").click();
   await page.getByTestId("begin-means").waitFor();
   assert.ok(await page.getByTestId("begin-give").isEnabled());
+  await context.close();
+  fixture.close();
+});
+
+await step("a list grows below its rows, which stay, as does the focus", async () => {
+  const { fixture, origin } = await start();
+  const { context, page } = await open(origin, wide, "light");
+  const row = fixture.campaigns.row(fixture.campaigns.all[0]);
+  let letGo;
+  let answer = 200;
+  const held = new Promise((done) => (letGo = done));
+  await page.route("**/api/v1/campaigns?*", async (route) => {
+    const limit = Number(new URL(route.request().url()).searchParams.get("limit"));
+    if (limit > 50) await held;
+    const rows = Array.from({ length: limit }, (_, i) => ({ ...row, id: 1_000 - i }));
+    await route.fulfill(answer === 200 ? { json: { total: 200, offset: 0, rows } } : { status: answer });
+  });
+  await signIn(page, origin, TOKEN, "/campaigns");
+  const rows = page.getByTestId("campaign-table").getByTestId("campaign-row");
+  const more = page.getByTestId("campaign-more");
+  const focused = page.locator("[data-testid=campaign-more]:focus");
+  await more.focus();
+  const asked = page.waitForRequest(/campaigns\?.*limit=100/);
+  await page.keyboard.press("Enter");
+  await asked;
+  assert.equal(await rows.count(), 50, "what was there stays while more is on its way");
+  await focused.waitFor();
+  letGo();
+  await rows.nth(99).waitFor();
+  await focused.waitFor();
+  // Where more cannot be had, that is said below the rows that are there.
+  answer = 500;
+  await page.keyboard.press("Enter");
+  await page.getByTestId("campaign-stale").getByText("Could not read the campaigns").waitFor();
+  assert.equal(await rows.count(), 100);
   await context.close();
   fixture.close();
 });

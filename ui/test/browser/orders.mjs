@@ -163,7 +163,7 @@ await step("states of orders: empty, not now, refused, busy, away, slow", async 
   fixture.mode = "";
   fixture.orders.why = "Order 7 to switch this meter has not ended. Nothing was sent.";
   await page.goto(`${origin}/meters/${id}/order?what=connect`);
-  await page.getByTestId("order-impossible").waitFor();
+  await page.getByTestId("no-decision").waitFor();
   await inspect(page, wrong, "orders-impossible-1440-light");
   const paths = ["/orders", "/orders/8", `/meters/${id}/order?what=text`];
   await refusals(fixture, page, wrong, { origin, paths, name: "orders-MODE" });

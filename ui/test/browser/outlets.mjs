@@ -49,7 +49,7 @@ for (const size of WIDTHS) {
         await inspect(page, wrong, `outlets-order-${what.split("&")[0]}-${tag}`);
       }
       await page.goto(`${origin}/outlet-meters/2/order?what=open`);
-      await page.getByTestId("order-impossible").waitFor();
+      await page.getByTestId("no-decision").waitFor();
       await inspect(page, wrong, `outlets-impossible-${tag}`);
       await page.goto(`${origin}/outlet-meters/99`);
       await page.getByTestId("state-empty").waitFor();

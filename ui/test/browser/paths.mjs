@@ -33,8 +33,12 @@ for (const size of WIDTHS) {
       const { context, page, wrong } = await open(origin, size, theme);
       const tag = `${size.width}-${theme}`;
       await signIn(page, origin, TOKEN, `/meters/${id}`);
+      await page.getByTestId("meter-fence").getByText("6 of 6 paths allowed").waitFor();
+      assert.match(await page.getByTestId("meter-moved").innerText(), /Last change of path\s+\S*.*07:15/s);
+      await inspect(page, wrong, `paths-meter-${tag}`, { full: true });
       await page.getByTestId("meter-paths").click();
       await page.waitForURL(`**${at}`);
+      await page.getByTestId("fence-second-person").getByText("off by policy").waitFor();
       await page.getByTestId("path-row").first().waitFor();
       assert.deepEqual(await states(page), ["in", "in", "on", "in", "in", "in"]);
       assert.equal(await page.getByTestId("paths-count").innerText(), "6 known, 6 inside the fence");
@@ -177,12 +181,15 @@ await step("states of paths: not over SCION, no daemon, refused, busy, slow, awa
   const other = fixture.rows[1].id;
   await signIn(page, origin, TOKEN, `/meters/${other}`);
   await page.getByTestId("meter-path").waitFor();
+  assert.equal(await page.getByTestId("meter-fence").count(), 0);
   assert.equal(await page.getByTestId("meter-paths").count(), 0);
   await page.goto(`${origin}/meters/${other}/paths`);
   await page.getByText("This meter is not reached over SCION").waitFor();
   assert.equal(await page.getByTestId("fence-text").count(), 0);
   await inspect(page, wrong, "paths-not-scion-1440-light");
   fixture.fences.known = false;
+  await page.goto(`${origin}/meters/${fixture.rows[10].id}`);
+  await page.getByTestId("meter-fence").getByText("not known").waitFor();
   await page.goto(origin + at);
   await page.getByText("tells no paths to this meter").waitFor();
   await page.getByTestId("path-run").first().waitFor();

@@ -405,6 +405,8 @@ every_s = 10
 delay_s = 1
 [headend.scion]
 drill_control = "${control}"
+[headend.orders]
+armed_s = 1
 `,
     );
     const startFar = () =>
@@ -425,11 +427,39 @@ drill_control = "${control}"
       assert.equal(answer.status, body ? 202 : 200, path);
       return answer.json();
     };
-    const { id } = (await ask("/meters")).rows[0];
+    const { id, place } = (await ask("/meters")).rows[0];
     await until("its readings tell their paths", async () => (await ask(`/meters/${id}/paths`)).total > 0);
 
     const { context, page, wrong } = await open(url, wide, "light");
-    await signIn(page, url, token, `/meters/${id}/paths`);
+    // Seen each second, switched, and told something, as a meter that is reached over any other link.
+    await signIn(page, url, token, `/meters/${id}`);
+    await page.locator("[data-testid=meter-live-state][data-state=live]").waitFor();
+    const times = new Set();
+    await until("two seconds were shown", async () => {
+      const time = /^\d\d:\d\d:\d\d/.exec(await page.getByTestId("meter-live-readout").innerText())?.[0];
+      if (time) times.add(time);
+      return times.size >= 2;
+    });
+    await page.getByTestId("meter-fence").getByText("6 of 6 paths allowed").waitFor();
+    await inspect(page, wrong, "real paths-meter-1440-light", { full: true });
+    const give = async (what, more) => {
+      await page.goto(`${url}/meters/${id}`);
+      await page.getByTestId(`order-${what}`).click();
+      await page.getByTestId("order-reason").fill("Orders over SCION, case 88-206");
+      await more();
+      await page.getByTestId("order-approve").click();
+      await page.getByTestId("order-done").waitFor();
+      return page.getByTestId("order-readback").innerText();
+    };
+    const typed = () => page.getByTestId("order-confirm").fill(place);
+    assert.match(await give("disconnect", typed), /Breaker open/);
+    await inspect(page, wrong, "real paths-order-1440-light", { full: true });
+    const message = "Work on the line on Thursday";
+    const shown = await give("message", () => page.getByTestId("order-text").fill(message));
+    assert.ok(shown.includes(message), shown);
+    assert.match(await give("connect", typed), /Breaker closed/);
+
+    await page.goto(`${url}/meters/${id}/paths`);
     await page.locator("[data-testid=path-row][data-state=on]").waitFor();
     assert.equal(await page.getByTestId("path-row").count(), 6);
     await page.getByTestId("path-run").first().waitFor();
@@ -446,9 +476,9 @@ drill_control = "${control}"
     await page.locator("[data-testid=live-state][data-state=live]").waitFor();
     await page.getByTestId("drill-begin").waitFor();
     const state = (name) => page.locator(`[data-testid=drill-state][data-state=${name}]`).waitFor();
-    await page.getByTestId("drill-seconds-10").click();
-    await page.getByTestId("drill-reason").fill("Drill with everything as processes");
-    await page.getByTestId("drill-begin").click();
+    // A long one is looked at while its link is cut, and stopped.
+    const long = "Drill with everything as processes";
+    await ask(`/meters/${id}/drill`, { link: null, how: "silent", mend_after_s: 60, reason: long });
     await state("cut");
     const cut = (await links()).filter((one) => one.state === "down");
     assert.deepEqual(
@@ -456,17 +486,24 @@ drill_control = "${control}"
       [["silent", true]],
     );
     await inspect(page, wrong, "real drill-cut-1440-light", { full: true });
+    await page.getByTestId("drill-stop").click();
+    await state("stopped");
+    assert.ok((await links()).every((one) => one.state === "up"));
+    const stopped = (await ask(`/meters/${id}/drill`)).shown;
+    assert.deepEqual([stopped.reason, stopped.timeline.link], [long, cut[0].link]);
+    // A short one goes to its end and is looked at afterwards.
+    await page.getByTestId("drill-seconds-2").click();
+    await page.getByTestId("drill-reason").fill("Drill that goes to its end");
+    await page.getByTestId("drill-begin").click();
     await state("done");
     assert.ok((await links()).every((one) => one.state === "up"));
-    const { shown } = await ask(`/meters/${id}/drill`);
-    const { summary, timeline } = shown;
-    assert.equal(timeline.link, cut[0].link);
+    const { summary, timeline } = (await ask(`/meters/${id}/drill`)).shown;
     assert.ok(summary.from !== null && summary.to !== null && summary.from !== summary.to);
     // What was sent on while the link was cut went over another one, and never through domain 3.
-    const ends = [cut[0].link, cut[0].to].map((end) => end.split("#"));
+    const ends = [timeline.link, timeline.to].map((end) => end.split("#"));
     const over = ends.map(([as, number]) => [`${as} ${number}>`, `>${number} ${as}`]).flat();
     const hops = timeline.paths[summary.to].hops;
-    assert.ok(!over.some((part) => hops.includes(part)), `${hops} crosses ${cut[0].link}`);
+    assert.ok(!over.some((part) => hops.includes(part)), `${hops} crosses ${timeline.link}`);
     for (const path of timeline.paths) assert.ok(!path.hops.includes("3-ff00"), path.hops);
     console.log(
       `      ${summary.readings} readings, ${summary.lost} lost, ${summary.retried} sent again, gap ` +
@@ -485,7 +522,7 @@ drill_control = "${control}"
     }
     // One that is killed meanwhile leaves no link cut: the network mends it, and the next start tells of it.
     const reason = "Drill with a head end that is killed";
-    await ask(`/meters/${id}/drill`, { link: null, how: "loud", mend_after_s: 10, reason });
+    await ask(`/meters/${id}/drill`, { link: null, how: "loud", mend_after_s: 30, reason });
     await until("a link is cut", async () => (await links()).some((one) => one.state === "down"));
     await role.kill();
     await until("the network mends it", async () => (await links()).every((one) => one.state === "up"));

@@ -37,6 +37,26 @@ describe("the source", () => {
     expect(unused).toEqual([]);
   });
 
+  it("uses every text", async () => {
+    const rest = sources
+      .filter((path) => !path.startsWith(join("src", "texts")))
+      .map(text)
+      .join("\n");
+    // The texts of the head end's pages stand in sections, those of one page do not.
+    const named = (texts: Record<string, unknown>): string[] =>
+      Object.entries(texts).flatMap(([name, one]) =>
+        "product" in texts && typeof one === "object" ? Object.keys(one ?? {}) : [name],
+      );
+    const unused = new Set<string>();
+    for (const path of sources.filter((one) => one.startsWith(join("src", "texts")))) {
+      const all = (await import(join(root, path))) as Record<string, unknown>;
+      for (const texts of Object.values(all).filter((one) => typeof one === "object"))
+        for (const key of named(texts as Record<string, unknown>))
+          if (!new RegExp(`[."]${key}\\b`).test(rest)) unused.add(`${path}: ${key}`);
+    }
+    expect([...unused]).toEqual([]);
+  });
+
   it("pins every package, and the lock file names no registry", () => {
     const manifest = JSON.parse(text("package.json")) as Record<string, Record<string, string>>;
     const versions = Object.values({ ...manifest.dependencies, ...manifest.devDependencies });

@@ -28,7 +28,7 @@ const WHO = (["all", "endpoint", "filter", "list"] as const).map((value) => ({ v
 export function MetersCard({ draft, wrong, onChange, onLeft }: FormProps) {
   return (
     <Card id="meters" title={T.meters} testid="new-meters">
-      <div class="col order-form">
+      <div class="col form">
         <Segments
           label={T.who}
           value={draft.who}
@@ -218,7 +218,7 @@ export function RingsCard({ draft, wrong, onChange, onLeft }: FormProps) {
   const repeats = draft.medium === "s-fsk";
   return (
     <Card id="rings" title={T.rings} testid="new-rings-card">
-      <div class="col order-form">
+      <div class="col form">
         <div class="new-fields three">
           {number("rings", T.ringsField, T.ringsWrong, T.ringsHint)}
           {number("soak", T.soak, T.soakWrong)}

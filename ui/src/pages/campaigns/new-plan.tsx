@@ -158,7 +158,7 @@ function Steps({ plan }: { plan: CampaignPlan }) {
   );
 }
 
-function reasonOf(meter: PlanMeter): string {
+function whyLeft(meter: PlanMeter): string {
   if (meter.campaign !== null) return T.inCampaign(meter.campaign);
   return meter.reason === null ? "" : T.reasons[meter.reason];
 }
@@ -189,7 +189,7 @@ function LeftOut({ plan, out }: { plan: CampaignPlan; out: number }) {
       >
         {named.map((meter) => (
           <tr key={meter.id} data-testid="new-plan-left" data-id={meter.reason}>
-            <td class="wr">{reasonOf(meter)}</td>
+            <td class="wr">{whyLeft(meter)}</td>
             <th scope="row">
               <a href={`/meters/${meter.id}`}>{meter.name}</a>
             </th>

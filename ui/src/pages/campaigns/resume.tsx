@@ -1,9 +1,8 @@
 import { useState } from "preact/hooks";
-import { Card } from "../../components/card.tsx";
-import { Decided, Decision, Meaning } from "../../components/decision.tsx";
+import { Decided, Decision, Meaning, NoDecision } from "../../components/decision.tsx";
 import { Num } from "../../components/number.tsx";
 import { ObjectPage } from "../../components/page.tsx";
-import { Load, Notice } from "../../components/states.tsx";
+import { Load } from "../../components/states.tsx";
 import { Status, type Shape } from "../../components/status.tsx";
 import { Table } from "../../components/table.tsx";
 import { campaignApi } from "../../lib/campaign-api.ts";
@@ -43,19 +42,13 @@ export function ResumePage({ id }: { id: number }) {
               ) : canGoOn(campaign) ? (
                 <Give one={campaign} onDone={() => setDone(true)} />
               ) : (
-                <Card id="decision" title={T.decision} testid="resume-not" flush>
-                  <Notice
-                    kind="empty"
-                    icon="radio-tower"
-                    title={T.runs}
-                    text={T.runsText}
-                    actions={
-                      <a class="btn" href={`/campaigns/${id}`}>
-                        {T.toCampaign}
-                      </a>
-                    }
-                  />
-                </Card>
+                <NoDecision
+                  title={T.decision}
+                  cannot={T.runs}
+                  why={T.runsText}
+                  icon="radio-tower"
+                  action={{ text: T.toCampaign, href: `/campaigns/${id}` }}
+                />
               )}
             </div>
           </div>

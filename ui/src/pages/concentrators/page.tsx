@@ -201,19 +201,17 @@ function Figures({ one, dim }: { one: Concentrator | null; dim: boolean }) {
       </Stat>
       <Stat
         name={T.conventional}
-        sub={collected === null ? "" : collected > 0 ? T.conventionalSub : T.conventionalNone}
+        sub={collected === null ? null : collected > 0 ? T.conventionalSub : T.conventionalNone}
       >
         {collected === null ? <NoValue /> : <Num text={String(collected)} unit={T.meterUnit(collected)} />}
       </Stat>
-      <Stat name={T.waiting} sub={known ? T.waitingSub : ""}>
+      <Stat name={T.waiting} sub={known ? T.waitingSub : null}>
         {known ? <Num text={String(waiting)} unit={T.waitingUnit(waiting)} /> : <NoValue />}
       </Stat>
       <Stat
         name={T.held}
         sub={
-          one.collection === null ? (
-            ""
-          ) : one.collection.dropped > 0 ? (
+          one.collection === null ? null : one.collection.dropped > 0 ? (
             <Status shape="warn">{T.heldDropped(grouped(String(one.collection.dropped)))}</Status>
           ) : (
             T.heldNone

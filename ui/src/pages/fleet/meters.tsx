@@ -6,6 +6,7 @@ import { Icon } from "../../components/icons.tsx";
 import { Num, Share } from "../../components/number.tsx";
 import { Failed, Notice } from "../../components/states.tsx";
 import { shapeOf, Status } from "../../components/status.tsx";
+import { Time } from "../../components/time.tsx";
 import { toast } from "../../components/toasts.tsx";
 import { rem, useVirtual } from "../../components/virtual.ts";
 import { api, ApiError, type MeterQuery } from "../../lib/api.ts";
@@ -457,11 +458,7 @@ function Power({ row, now }: { row: MeterRow; now: number }) {
 function LastRead({ row, now }: { row: MeterRow; now: number }) {
   const at = parse(row.last_read);
   if (at === null) return <span class="t3">{t.fleet.never}</span>;
-  return (
-    <time dateTime={row.last_read ?? undefined} title={exact(at, siteZone())}>
-      {age(now - at)}
-    </time>
-  );
+  return <Time at={at} now={now} text={age(now - at)} />;
 }
 
 interface RowProps {

@@ -13,6 +13,8 @@ import type { OutletMeterList, OutletMeterRow } from "../../lib/types.ts";
 import { t } from "../../texts/en.ts";
 
 const FEW = 4;
+/** What changes is read again at most so often. */
+const AGAIN_MS = 500;
 /** Shorter lists are drawn as a whole. */
 const WHOLE = 60;
 const SPARE = 8;
@@ -26,7 +28,7 @@ export const three = (number: number): string => String(number).padStart(3, "0")
 /** Reads again what changed, once for a burst of events. */
 export function useOutletEvents(id: number | null, reload: () => void): void {
   useTopic("outlets");
-  const again = useBurst(500, reload);
+  const again = useBurst(AGAIN_MS, reload);
   useLiveEvent<{ id: number }>("outlet", (event) => {
     if (id === null || event.id === id) again();
   });

@@ -38,7 +38,7 @@ function EventLine({ event, now, long }: { event: MeterEvent; now: number; long:
           ) : null}
         </span>
       </div>
-      <When at={event.at} now={now} {...(long && at !== null ? { text: clockSeconds(at, zone) } : {})} />
+      <When at={event.at} now={now} text={long && at !== null ? clockSeconds(at, zone) : undefined} />
     </li>
   );
 }

@@ -3,9 +3,10 @@ import { Icon } from "../../components/icons.tsx";
 import { Row } from "../../components/kv.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Status } from "../../components/status.tsx";
-import { Time } from "../../components/time.tsx";
-import { glance } from "../../lib/format.ts";
-import { useNow } from "../../lib/hooks.ts";
+import { Stamp, Time } from "../../components/time.tsx";
+import { fenceApi } from "../../lib/fence-api.ts";
+import { duration, glance } from "../../lib/format.ts";
+import { useLoad, useNow } from "../../lib/hooks.ts";
 import { siteZone } from "../../lib/session.ts";
 import { clockSeconds, DAY, longDate, parse, when } from "../../lib/time.ts";
 import type { Meter, PathRun, PathTaken } from "../../lib/types.ts";
@@ -117,12 +118,9 @@ export function PathCard({ meter }: { meter: Meter }) {
         </ol>
         <dl class="kv">
           {meter.path.scion === null ? null : <Taken run={meter.path.scion} />}
+          {overScion(meter) ? <FenceRows id={meter.id} /> : null}
           <Row name={t.meter.rtt}>
-            {meter.path.rtt_ms === null ? (
-              <NoValue />
-            ) : (
-              <Num text={milliseconds(meter.path.rtt_ms)} unit="ms" />
-            )}
+            {meter.path.rtt_ms === null ? <NoValue /> : <Num {...duration(meter.path.rtt_ms)} />}
           </Row>
         </dl>
       </div>
@@ -155,6 +153,32 @@ function Taken({ run }: { run: PathRun }) {
   );
 }
 
+/** What its fence leaves, and when the path changed last. */
+function FenceRows({ id }: { id: string }) {
+  const now = useNow(10_000);
+  const { data, error } = useLoad(`fence/${id}`, (signal) => fenceApi.view(id, signal));
+  const n = network.path;
+  if (data === null)
+    return (
+      <Row name={n.fence} testid="meter-fence">
+        {error === null ? <NoValue /> : <span class="t3">{n.unknown}</span>}
+      </Row>
+    );
+  const outside = data.allowed > 0 && data.active_stays === false;
+  return (
+    <>
+      <Row name={n.fence} testid="meter-fence">
+        <Status shape={data.allowed === 0 ? "crit" : outside || data.remaining !== "several" ? "warn" : "ok"}>
+          {outside ? n.outside : n.inside(data.allowed, data.known)}
+        </Status>
+      </Row>
+      <Row name={n.moved} testid="meter-moved">
+        <Stamp at={data.moved} now={now} none={<span class="t3">{n.notMoved}</span>} />
+      </Row>
+    </>
+  );
+}
+
 function OneWay({ path }: { path: PathTaken | null }) {
   if (path === null) return <span class="t3">{network.path.unknown}</span>;
   return (
@@ -165,9 +189,4 @@ function OneWay({ path }: { path: PathTaken | null }) {
       </Status>
     </>
   );
-}
-
-/** Never a silent zero: a meter on the same machine answers in less than what is told. */
-function milliseconds(ms: number): string {
-  return ms < 0.05 ? "< 0.1" : ms.toFixed(1);
 }

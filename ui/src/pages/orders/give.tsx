@@ -79,8 +79,7 @@ export function GiveOrderPage({ id }: { id: string }) {
                   title={t.outlets.decision}
                   cannot={T.cannot}
                   why={looked.why_not ?? ""}
-                  again={T.again}
-                  onAgain={loaded.reload}
+                  action={{ text: T.again, onAgain: loaded.reload }}
                 />
               )}
             </div>

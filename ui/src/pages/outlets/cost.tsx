@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Field } from "../../components/controls.tsx";
 import { Num } from "../../components/number.tsx";
+import { Refused } from "../../components/states.tsx";
 import { Time } from "../../components/time.tsx";
 import { toast } from "../../components/toasts.tsx";
 import { useAct } from "../../lib/act.ts";
@@ -75,7 +76,7 @@ export function CostCard({ meter, onDone }: { meter: OutletMeter; onDone: () => 
           </p>
         )}
         <form
-          class="col order-form"
+          class="col form"
           onSubmit={(event) => void submit(event)}
           aria-label={t.outlets.costForm}
           noValidate
@@ -99,11 +100,7 @@ export function CostCard({ meter, onDone }: { meter: OutletMeter; onDone: () => 
             {number("cost-to", t.outlets.dayTo, to, setTo)}
             {number("cost-total", t.outlets.total, total, setTotal)}
           </div>
-          {refused === null ? null : (
-            <p class="err" role="alert" data-testid="cost-error">
-              {refused}
-            </p>
-          )}
+          <Refused text={refused} testid="cost-error" />
           <button type="submit" class="btn" disabled={busy} data-testid="cost-tell">
             {t.outlets.tell}
           </button>

@@ -99,8 +99,7 @@ function Order({
             title={t.outlets.decision}
             cannot={t.outlets.cannot}
             why={preview.why_not ?? ""}
-            again={t.outlets.again}
-            onAgain={again}
+            action={{ text: t.outlets.again, onAgain: again }}
           />
         ) : (
           <Give id={id} what={what} preview={preview} outlets={outlets} onDone={setAnswer} />

@@ -1,4 +1,3 @@
-import { useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { ChartCard } from "../../components/chart/chart.tsx";
 import type { PlotSpec } from "../../components/chart/spec.ts";
@@ -7,10 +6,11 @@ import { Icon } from "../../components/icons.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Load, Notice } from "../../components/states.tsx";
 import { Status } from "../../components/status.tsx";
-import { api, ApiError } from "../../lib/api.ts";
+import { useAct } from "../../lib/act.ts";
+import { api } from "../../lib/api.ts";
 import { csv, glance, kwh, minus } from "../../lib/format.ts";
 import type { Span } from "../../lib/gaps.ts";
-import { useLoad } from "../../lib/hooks.ts";
+import { useBurst, useLoad } from "../../lib/hooks.ts";
 import { useQuery } from "../../lib/router.ts";
 import { siteZone } from "../../lib/session.ts";
 import { DAY, interval, parse, weekdayDate } from "../../lib/time.ts";
@@ -24,6 +24,9 @@ export function dayBeside(date: string, days: number): string {
   const at = Date.parse(`${date}T00:00:00Z`);
   return new Date(at + days * DAY).toISOString().slice(0, 10);
 }
+
+/** So long after sections were asked for, the day is read again. */
+const ASKED_MS = 1_500;
 
 interface Hole extends Span {
   first: number;
@@ -65,6 +68,7 @@ export function UsageCard({ meter }: { meter: OutletMeter }) {
   const loaded = useLoad(`outlet-usage/${meter.id}/${number}/${date}/${meter.missing}`, (signal) =>
     api.outletUsage(meter.id, number, date, signal),
   );
+  const again = useBurst(ASKED_MS, loaded.reload);
   if (!outlet) return null;
   const go = (days: number): void => {
     const next = dayBeside(date, days);
@@ -115,13 +119,7 @@ export function UsageCard({ meter }: { meter: OutletMeter }) {
     );
   }
   return (
-    <Drawn
-      meter={meter}
-      name={nameOf(outlet)}
-      usage={loaded.data}
-      controls={controls}
-      onAsked={() => setTimeout(loaded.reload, 1500)}
-    />
+    <Drawn meter={meter} name={nameOf(outlet)} usage={loaded.data} controls={controls} onAsked={again} />
   );
 }
 
@@ -283,21 +281,13 @@ function UsageFoot({
   onAsked: () => void;
 }) {
   const zone = siteZone();
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string | null>(null);
-  const ask = async (first: number, last: number): Promise<void> => {
-    setBusy(true);
-    setError(null);
-    try {
+  const { busy, refused, run } = useAct();
+  const ask = (first: number, last: number): Promise<void> =>
+    run(async () => {
       await api.askSections(meter.id, usage.outlet, usage.date, first, last);
       toast(t.outlets.asked);
       onAsked();
-    } catch (cause) {
-      const failure = cause instanceof ApiError ? cause : null;
-      setError(failure?.message ? failure.message : t.state.offlineTitle);
-    }
-    setBusy(false);
-  };
+    });
   const first = holes[0];
   const last = holes.at(-1);
   return (
@@ -316,9 +306,9 @@ function UsageFoot({
           </li>
         ))}
         {holes.length > SHOWN ? <li class="t3">{t.outlets.moreSpans(holes.length - SHOWN)}</li> : null}
-        {error === null ? null : (
+        {refused === null ? null : (
           <li role="alert" class="err">
-            <Status shape="crit">{error}</Status>
+            <Status shape="crit">{refused}</Status>
           </li>
         )}
       </ul>

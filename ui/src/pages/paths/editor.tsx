@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { Field } from "../../components/controls.tsx";
 import { Decision, placeTyped } from "../../components/decision.tsx";
 import { Icon } from "../../components/icons.tsx";
+import { Row } from "../../components/kv.tsx";
 import { Status } from "../../components/status.tsx";
 import { toast } from "../../components/toasts.tsx";
 import type { ApiError } from "../../lib/api.ts";
@@ -76,6 +77,12 @@ export function FenceEditor(props: EditorProps) {
           </span>
         )}
       </div>
+      <p class="t3">{T.bothEnds}</p>
+      <dl class="kv">
+        <Row name={T.second} testid="fence-second-person">
+          {T.secondOff}
+        </Row>
+      </dl>
       <Field
         id="fence-text"
         label={T.text}
