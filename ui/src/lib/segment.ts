@@ -87,7 +87,7 @@ export interface Picture {
 }
 
 export const WIDTH = 700;
-const ROOT = 104;
+const ROOT = 112;
 const TOP = 36;
 const STEP = 32;
 const MARK = 13;
@@ -108,7 +108,7 @@ export function drawn(levels: Level[]): Level[] {
 export function layOut(all: Level[]): Picture {
   const levels = drawn(all);
   const columns: Column[] = [];
-  const from = ROOT + 64;
+  const from = ROOT + 58;
   const width = (WIDTH - from - 4) / Math.max(1, levels.length);
   const names = 8;
   const single = levels.length === 1;
