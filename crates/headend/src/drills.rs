@@ -187,6 +187,9 @@ pub enum DrillRefused {
     /// Somebody has cut it already.
     #[error("the link is cut already")]
     IsCut,
+    /// No allowed path is left without the link, and nobody has confirmed that.
+    #[error("no allowed path is left without the link, which was not confirmed")]
+    Unconfirmed,
     /// An order to switch the meter has not ended.
     #[error("an order to switch the meter has not ended")]
     OrderUnderWay,
@@ -259,13 +262,8 @@ impl Drills {
     /// are not known, or the store fails.
     pub async fn setup(&self, meter: MeterId) -> Result<DrillSetup, DrillRefused> {
         let (_, all, left) = self.look(meter).await?;
-        let (_, runs) = self.parts.store.path_runs(meter, None, 1)?;
-        let last = runs
-            .into_iter()
-            .next()
-            .and_then(|run| run.receipt.paths.sent);
         let known = || left.paths.iter().map(|(path, _)| path);
-        let active = last.and_then(|last| path_of(known(), &last.fingerprint));
+        let active = self.active(meter, &left)?;
         let allowed = allowed(&left);
         let chosen = active.and_then(|active| best(&all, active, &allowed));
         let chosen = chosen.map(|link| link.link.clone());
@@ -284,6 +282,19 @@ impl Drills {
         })
     }
 
+    /// The path that the last readings of a meter took, if it is still there.
+    fn active<'p>(
+        &self,
+        meter: MeterId,
+        left: &'p Left,
+    ) -> Result<Option<&'p ScionPath>, StoreError> {
+        let (_, runs) = self.parts.store.path_runs(meter, None, 1)?;
+        let last = runs.into_iter().next();
+        let last = last.and_then(|run| run.receipt.paths.sent);
+        let known = left.paths.iter().map(|(path, _)| path);
+        Ok(last.and_then(|last| path_of(known, &last.fingerprint)))
+    }
+
     /// Asks the control and the head end's AS what there is.
     async fn look(
         &self,
@@ -296,13 +307,15 @@ impl Drills {
         Ok((control, links, left))
     }
 
-    /// Writes a drill down and begins it; returns it as it stands in the journal.
+    /// Writes a drill down and begins it; returns it as it stands in the journal. A cut that leaves
+    /// no allowed path wants somebody to have `confirmed` it; where no link is named, that is judged
+    /// by the path of the last readings.
     ///
     /// # Errors
     /// [`DrillRefused`] as of [`Self::setup`], where the fence or the link stands against it, an order
     /// to switch the meter or another drill is under way, or the head end is stopping: there is no
     /// drill then.
-    pub async fn begin(&self, drill: NewDrill) -> Result<Running, DrillRefused> {
+    pub async fn begin(&self, drill: NewDrill, confirmed: bool) -> Result<Running, DrillRefused> {
         let meter = drill.meter;
         let (control, links, left) = self.look(meter).await?;
         let parts = &self.parts;
@@ -318,6 +331,16 @@ impl Drills {
         }
         if left.allowed == 0 {
             return Err(DrillRefused::LeavesNone);
+        }
+        let remaining = allowed(&left);
+        let cut = match &drill.link {
+            Some(name) => links.iter().find(|link| link.ends_at(name)),
+            None => self
+                .active(meter, &left)?
+                .and_then(|path| best(&links, path, &remaining)),
+        };
+        if !confirmed && cut.is_some_and(|link| leaves(&remaining, link) == 0) {
+            return Err(DrillRefused::Unconfirmed);
         }
         if parts.store.orders().switching(meter)?.is_some() {
             return Err(DrillRefused::OrderUnderWay);
@@ -356,7 +379,7 @@ impl Drills {
                 id: meter,
                 enrolment: found.meter.enrolment,
             },
-            allowed: allowed(&left),
+            allowed: remaining,
             running: Arc::clone(&self.running),
             clock: SystemClock::new(),
             begun: OnceLock::new(),

@@ -26,6 +26,8 @@ export interface FenceView {
   decides: string | null;
   active_stays: boolean | null;
   moved: string | null;
+  /** Whether links of its network can be cut on purpose. */
+  drills: boolean;
   paths: FencePath[];
 }
 

@@ -63,10 +63,12 @@ export function PathsPage({ id }: { id: string }) {
               <Icon name="refresh-cw" />
               {T.again}
             </button>
-            <a class="btn" href={`/meters/${id}/paths/drill`} data-testid="paths-drill">
-              <Icon name="unplug" />
-              {D.open}
-            </a>
+            {view.data?.drills ? (
+              <a class="btn" href={`/meters/${id}/paths/drill`} data-testid="paths-drill">
+                <Icon name="unplug" />
+                {D.open}
+              </a>
+            ) : null}
           </>
         )
       }

@@ -185,6 +185,7 @@ await step("a drill is stopped, and one that leaves no path takes the place type
   await page.getByTestId("drill-confirm").fill(place);
   await begin.click();
   await stateIs(page, "waiting");
+  assert.equal(fixture.drills.posts.at(-1).confirm, place);
   fixture.drills.go(id, "cut", 3_000);
   await stateIs(page, "cut");
   // A stop that is not taken is told as that, and can be asked for again.

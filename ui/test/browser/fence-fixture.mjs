@@ -58,6 +58,8 @@ export class FenceFixture {
     this.saved = [];
     /** Whether the daemon tells paths. */
     this.known = true;
+    /** Whether links can be cut. */
+    this.drills = true;
     /** What was saved, as it was sent. */
     this.puts = [];
   }
@@ -82,6 +84,7 @@ export class FenceFixture {
       decides: left.length > 1 ? decides : null,
       active_stays: all[2].refused === null,
       moved: "2026-11-19T06:15:00Z",
+      drills: this.drills,
       paths: [...left, ...all.filter((way) => way.refused !== null)],
     };
   }

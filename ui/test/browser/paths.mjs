@@ -195,8 +195,11 @@ await step("states of paths: not over SCION, no daemon, refused, busy, slow, awa
   await page.getByTestId("path-run").first().waitFor();
   await inspect(page, wrong, "paths-unknown-1440-light");
   fixture.fences.known = true;
+  fixture.fences.drills = false;
   await page.getByTestId("paths-again").click();
   await page.getByTestId("path-row").first().waitFor();
+  assert.equal(await page.getByTestId("paths-drill").count(), 0, "what cannot be is not offered");
+  fixture.fences.drills = true;
   await page.goto(`${origin}/meters/m_00nosuchmeter/paths`);
   await page.getByTestId("state-empty").waitFor();
   await refusals(fixture, page, wrong, { origin, paths: [at], name: "paths-MODE-1440-light" });

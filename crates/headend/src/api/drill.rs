@@ -13,6 +13,7 @@ use super::App;
 use super::error::{ApiError, ErrorBody};
 use super::guard::Params;
 use super::meter::meter_id;
+use super::orders::to_be_typed;
 use super::outlets::{Body, reason};
 use super::session::OPERATOR;
 use crate::calendar::rfc3339;
@@ -132,6 +133,10 @@ pub(crate) struct NewDrillBody {
     mend_after_s: u16,
     /// Why, 10 to 200 characters.
     reason: String,
+    /// The meter's place, or its name where it has none: asked for where no allowed path is left
+    /// without the link.
+    #[serde(default)]
+    confirm: String,
 }
 
 /// Which drill.
@@ -291,6 +296,8 @@ pub(super) async fn begin(
         let message = "A link is cut for 1 to 60 seconds.";
         return Err(ApiError::BadRequest(message.to_owned()));
     }
+    let (found, ..) = app.fleet.meter(id).ok_or(ApiError::NoSuchMeter)?;
+    let confirmed = body.confirm.trim() == to_be_typed(&found);
     let new = NewDrill {
         meter: id,
         at: app.clock.now(),
@@ -302,7 +309,7 @@ pub(super) async fn begin(
     };
     // Whoever goes away now leaves a drill that is either not written or carried out.
     let drills = Arc::clone(&app.drills);
-    let begun = tokio::spawn(async move { drills.begin(new).await });
+    let begun = tokio::spawn(async move { drills.begin(new, confirmed).await });
     let begun = begun.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a drill did not begin");
         Err(DrillRefused::Stopping)
@@ -371,6 +378,11 @@ impl From<DrillRefused> for ApiError {
             DrillRefused::IsCut => Self::NotNow(
                 "link_is_cut",
                 "Somebody has cut that link already. Mend it first, or choose another one.",
+            ),
+            DrillRefused::Unconfirmed => Self::NotNow(
+                "confirm_place",
+                "No allowed path is left without this link: nothing would be answered until it is \
+                 mended. Type the meter's place to confirm. Nothing was cut.",
             ),
             DrillRefused::OrderUnderWay => Self::NotNow(
                 "order_under_way",

@@ -45,6 +45,8 @@ pub(crate) struct FenceView {
     /// When the last readings began that took another path than those before.
     #[schema(format = DateTime)]
     moved: Option<String>,
+    /// Whether links of its network can be cut on purpose, see `…/drill`.
+    drills: bool,
     /// The allowed ones first, in the order in which they are preferred.
     paths: Vec<FencePath>,
 }
@@ -227,6 +229,7 @@ fn view(app: &App, id: MeterId, left: Left) -> Result<FenceView, ApiError> {
             [last, before] if sent(last) != sent(before) => Some(rfc3339(last.receipt.first)),
             _ => None,
         },
+        drills: app.drills.is_configured(),
         paths,
     })
 }

@@ -358,7 +358,8 @@ pub(super) async fn dry_run(
 }
 
 /// The place, or the name where there is none.
-fn to_be_typed(found: &FleetMeter) -> String {
+/// What a person types to confirm what becomes of a meter: its place, else its name.
+pub(super) fn to_be_typed(found: &FleetMeter) -> String {
     let enrolment = &found.meter.enrolment;
     match enrolment.place.as_str() {
         "" => enrolment.name.to_string(),

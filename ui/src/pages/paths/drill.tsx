@@ -363,12 +363,13 @@ function Decide({
       giveTestid="drill-begin"
       danger={none}
       cancel={{ text: T.back, href: `/meters/${id}/paths` }}
-      onGive={(reason) =>
+      onGive={(reason, confirm) =>
         onBegin({
           link: link === "" ? null : link,
           how,
           mend_after_s: seconds,
           reason,
+          ...(none ? { confirm } : {}),
         })
       }
     >

@@ -380,14 +380,31 @@ async fn what_stands_against_a_drill_is_said_and_nothing_is_cut() {
     let halt = format!("/api/v1/orders/{}/stop", given.json()["number"]);
     assert_eq!(site.ask("POST", &halt, &Value::Null).await.status, 200);
 
-    let fence = json!({ "fence": "-", "reason": REASON, "send_nothing": true });
-    let saved = site
-        .ask("PUT", &format!("/api/v1/meters/{id}/fence"), &fence)
-        .await;
-    assert_eq!(saved.status, 200);
+    // The only path that the fence leaves is cut by those alone who type the place.
+    let fence = async |text: &str, nothing: bool| {
+        let body = json!({ "fence": text, "reason": REASON, "send_nothing": nothing });
+        let at = format!("/api/v1/meters/{id}/fence");
+        let saved = site.ask("PUT", &at, &body).await;
+        assert_eq!(saved.status, 200);
+        assert_eq!(saved.json()["drills"], true);
+    };
+    fence(&format!("- {NEAR} +"), false).await;
+    let mut last = loud(Some("2-ff00:0:211#2"));
+    assert_eq!(refused(&path, &last).await, now("confirm_place"));
+    last["confirm"] = json!("somewhere else");
+    assert_eq!(refused(&path, &last).await, now("confirm_place"));
+    fence("-", true).await;
     assert_eq!(refused(&path, &loud(None)).await, now("leaves_none"));
     assert!(!is_cut(&site.network));
     assert_eq!(site.json(&path).await["drills"], json!([]));
+    fence(&format!("- {NEAR} +"), false).await;
+    last["confirm"] = dry["confirm"].clone();
+    let begun = site.ask("POST", &path, &last).await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let stop = format!("{path}/stop");
+    assert_eq!(site.ask("POST", &stop, &Value::Null).await.status, 202);
+    until(&site, &path, |drill| !drill["ended"].is_null()).await;
+    assert!(!is_cut(&site.network));
     site.head_end.stop().await;
 }
 
