@@ -287,6 +287,21 @@ fn silence_is_met_with_another_join_and_then_told() {
 }
 
 #[test]
+fn a_meter_that_comes_back_with_another_join_is_read() {
+    let mut processor = Processor::joined();
+    processor.silent = true;
+    processor.comes_back = true;
+    let mut pair = Pair::new(config(), processor);
+    pair.run(Duration::from_secs(300));
+    assert_eq!(pair.failed, None);
+    assert_eq!(pair.processor.rejoins, 1);
+    assert_eq!(pair.connected.len(), 1);
+    pair.ask(1);
+    assert_eq!(pair.answered, [1]);
+    assert_eq!(pair.reports.len(), 1);
+}
+
+#[test]
 fn a_processor_that_is_dead_old_or_restarts_is_told() {
     let mut processor = Processor::joined();
     processor.dead = true;

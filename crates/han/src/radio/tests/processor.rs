@@ -34,6 +34,8 @@ pub(super) struct Processor {
     pub(super) meter_node: u16,
     pub(super) serves: u16,
     pub(super) silent: bool,
+    /// Whether it speaks again once it has joined anew.
+    pub(super) comes_back: bool,
     pub(super) wants_keys: bool,
     pub(super) subject: u64,
     pub(super) lies: bool,
@@ -76,6 +78,7 @@ impl Processor {
             meter_node: 0,
             serves: 0x0702,
             silent: false,
+            comes_back: false,
             wants_keys: false,
             subject: METER,
             lies: false,
@@ -266,6 +269,7 @@ impl Processor {
             }
             0x0021 => {
                 self.rejoins += 1;
+                self.silent &= !self.comes_back;
                 self.respond(id, &[0]);
                 self.callback(0x0019, &[0x90]);
             }
