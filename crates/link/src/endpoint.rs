@@ -747,6 +747,9 @@ pub enum EndpointError {
     /// Something else than a wish for verified paths.
     #[error("write verified=yes to take verified paths only, or leave it out")]
     Verified,
+    /// What paths are put in order by is something else.
+    #[error("write prefer=latency, prefer=hops or prefer=mtu")]
+    Prefer,
 }
 
 #[cfg(test)]
@@ -790,6 +793,14 @@ mod tests {
         check(
             "scion://[1-ff00:0:111,192.0.2.7]?pattern=2%2B 1*",
             "scion://[1-ff00:0:111,192.0.2.7]:4059?pattern=2%2B%201%2A",
+        );
+        check(
+            "scion://[1-ff00:0:111,192.0.2.7]?local=10.0.0.2&prefer=hops",
+            "scion://[1-ff00:0:111,192.0.2.7]:4059?prefer=hops&local=10.0.0.2",
+        );
+        check(
+            "scion://[1-ff00:0:111,192.0.2.7]?prefer=price",
+            "! write prefer=latency, prefer=hops or prefer=mtu",
         );
         for wrong in [
             "192.0.2.7:4059",

@@ -78,7 +78,9 @@ impl PolicyError {
     }
 }
 
-/// By what allowed paths are put in order.
+/// By what allowed paths are put in order. That paths share little is no such
+/// order: it decides which one is next after a failure, and which is the second
+/// of a doubled message ([`crate::choice`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Preference {
     /// The shortest time first; paths whose time is not known last.
@@ -87,6 +89,21 @@ pub enum Preference {
     Hops,
     /// The largest packets first; paths whose limit is not known last.
     Mtu,
+}
+
+impl Preference {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Latency, Self::Hops, Self::Mtu];
+
+    /// Names it as configuration does.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Hops => "hops",
+            Self::Mtu => "mtu",
+        }
+    }
 }
 
 /// What a path is to be like.

@@ -23,12 +23,15 @@ pub struct ScionOptions {
     /// Whether only paths are taken that the AS's daemon vouches for: none
     /// that an endhost API's segments give.
     pub verified: bool,
+    /// What allowed paths are put in order by first; none: the quickest first.
+    pub prefer: Option<Preference>,
     /// The own address to send from; none: the one that faces the router.
     pub local: Option<IpAddr>,
 }
 
 impl ScionOptions {
-    /// Makes the policy that paths are held against: the quickest first.
+    /// Makes the policy that paths are held against: where nothing else is
+    /// preferred, and of those that are equal in it, the quickest first.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy {
@@ -38,7 +41,11 @@ impl ScionOptions {
             sequence: self.pattern.clone(),
             verified_only: self.verified,
             max_latency: None,
-            preferences: vec![Preference::Latency],
+            preferences: self
+                .prefer
+                .into_iter()
+                .chain([Preference::Latency])
+                .collect(),
         }
     }
 
@@ -52,6 +59,7 @@ impl ScionOptions {
         query.put("fence", self.fence.as_ref());
         query.put("pattern", self.pattern.as_ref());
         query.put("verified", self.verified.then_some("yes"));
+        query.put("prefer", self.prefer.map(Preference::name));
         query.put("local", self.local);
     }
 
@@ -81,6 +89,11 @@ impl ScionOptions {
         if verified.as_deref().is_some_and(|text| text != "yes") {
             return Err(EndpointError::Verified);
         }
+        let prefer = options.take("prefer").map(|text| {
+            let mut all = Preference::ALL.into_iter();
+            all.find(|one| one.name() == text)
+                .ok_or(EndpointError::Prefer)
+        });
         let local = options.take("local").map(|text| text.parse::<IpAddr>());
         let own = Self {
             isd_as: isd_as.parse().map_err(|_| EndpointError::Scion)?,
@@ -88,6 +101,7 @@ impl ScionOptions {
             fence: fence.transpose().map_err(policy)?,
             pattern: pattern.transpose().map_err(policy)?,
             verified: verified.is_some(),
+            prefer: prefer.transpose()?,
             local: local.transpose().map_err(|_| EndpointError::Local)?,
         };
         Ok((at, own))

@@ -376,6 +376,23 @@ async fn without_a_daemon_nothing_is_asked_and_nothing_sent() {
     ));
 }
 
+/// What comes first is said in the URL; of equals the quicker path is first.
+#[test]
+fn what_paths_are_put_in_order_by_can_be_chosen() {
+    use scion::policy::Preference::{Hops, Latency, Mtu};
+    for (more, order) in [
+        ("", &[Latency][..]),
+        ("?prefer=hops", &[Hops, Latency]),
+        ("?prefer=mtu", &[Mtu, Latency]),
+    ] {
+        let url = format!("scion://[{METERS},192.0.2.7]{more}");
+        let Endpoint::Scion(_, options) = url.parse().unwrap() else {
+            panic!("{url}");
+        };
+        assert_eq!(options.policy().preferences, order);
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_packet_does_not_disturb_a_listener() {
     let net = Net::start().await;

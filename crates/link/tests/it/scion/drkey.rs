@@ -248,6 +248,23 @@ pub(super) async fn associate(
     secret: [u8; 16],
     clock: &Arc<impl Clock + 'static>,
 ) -> Result<Client, ClientError> {
+    associate_with(endpoint, title, secret, &system(clock)).await
+}
+
+/// What the system has, with another clock.
+fn system(clock: &Arc<impl Clock + 'static>) -> Surroundings {
+    Surroundings {
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        ..Surroundings::system()
+    }
+}
+
+async fn associate_with(
+    endpoint: &Endpoint,
+    title: u8,
+    secret: [u8; 16],
+    with: &Surroundings,
+) -> Result<Client, ClientError> {
     let association = Association {
         client: 1,
         config: Config {
@@ -275,11 +292,7 @@ pub(super) async fn associate(
         }),
         ..Association::public(1)
     };
-    let with = Surroundings {
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
-        ..Surroundings::system()
-    };
-    Client::connect(endpoint, association, &with, LIMIT).await
+    Client::connect(endpoint, association, with, LIMIT).await
 }
 
 pub(super) async fn read(client: &mut Client) -> Result<(), ClientError> {
@@ -367,6 +380,37 @@ async fn one_key_of_the_network_is_enough_for_all_associations_of_an_epoch() {
     assert_eq!(site.associations(), 4);
     // The meter asked for this epoch's and the next one's, whoever asked it.
     assert!(site.net.network.keys().asked("DRKeyHostHost") <= 2);
+}
+
+/// A head end asks for one key of its host and the meters' AS, and derives every meter's from it.
+#[tokio::test]
+async fn one_key_of_the_head_ends_is_enough_for_all_meters_of_an_as() {
+    let site = Site::at(EPOCH - 100).await;
+    let url = format!(
+        "scion://[{METERS},127.0.0.2]:0?daemon={}",
+        site.net.daemons[1]
+    );
+    let there = Arc::clone(&site.there) as Arc<dyn Clock>;
+    let (second, associated) = meter(&url, there).await;
+    let port = second.host_port().unwrap().port;
+    let url = format!(
+        "scion://[{METERS},127.0.0.2]:{port}?daemon={}",
+        site.net.daemons[0]
+    );
+    let second: Endpoint = url.parse().unwrap();
+    let with = system(&Set::at(EPOCH - 100));
+    for (title, endpoint) in (1..).zip([&site.endpoint, &second, &site.endpoint, &second]) {
+        let client = associate_with(endpoint, title, SECRET, &with).await;
+        let mut client = client.unwrap();
+        read(&mut client).await.unwrap();
+        client.release().await;
+    }
+    let both = (site.associations(), associated.load(Ordering::SeqCst));
+    assert_eq!(both, (2, 2));
+    let keys = site.net.network.keys();
+    // This epoch's and the next one's; of each host of a meter the same two.
+    assert!((1..=2).contains(&keys.asked("DRKeyHostAS")));
+    assert!((2..=4).contains(&keys.asked("DRKeyHostHost")));
 }
 
 #[tokio::test]
