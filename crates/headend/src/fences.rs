@@ -2,15 +2,15 @@
 //! held against the same policy that sending is.
 //!
 //! A fence that is saved takes the place of the one that the meter was enrolled with, from its next
-//! association on. Where a fence leaves one path or none, that is an event of the meter.
+//! association on. Where a fence leaves one path or none, that is an event of the meter and an
+//! alarm, until it leaves several again.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use link::{LinkError, ScionFence, ScionOptions, ScionPath, ScionRemaining};
 use model::{Event, EventKind, EventSource, MeterId};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -50,8 +50,8 @@ pub struct FenceParts {
 #[derive(Debug)]
 pub struct Fences {
     parts: FenceParts,
-    /// What was found last of meters whose fence left one path or none.
-    narrow: Mutex<BTreeMap<MeterId, EventKind>>,
+    /// Held while it is told what a fence leaves, so that each turn is told once.
+    telling: Mutex<()>,
 }
 
 /// Which fence is looked at.
@@ -122,7 +122,7 @@ impl Fences {
     pub fn new(parts: FenceParts) -> Arc<Self> {
         Arc::new(Self {
             parts,
-            narrow: Mutex::default(),
+            telling: Mutex::default(),
         })
     }
 
@@ -189,11 +189,12 @@ impl Fences {
         };
         self.parts.store.fences().put(saved.clone()).await?;
         tracing::info!(%meter, allowed = left.allowed, "a fence is saved");
-        self.note(meter, &left).await;
-        Ok(Left {
+        let left = Left {
             saved: Some(saved),
             ..left
-        })
+        };
+        self.note(meter, &left).await;
+        Ok(left)
     }
 
     /// Looks at all fences again and again, until `stop` says so: what a fence leaves changes with
@@ -236,24 +237,32 @@ impl Fences {
         }
     }
 
-    /// Makes an event of it where a fence has come to leave one path or none.
+    /// Makes an event of it where a fence has come to leave one path or none, and where that is
+    /// over. What was told last stands in the fleet, also after a start.
     async fn note(&self, meter: MeterId, left: &Left) {
+        let _one_at_a_time = self.telling.lock().await;
+        // Another one was saved meanwhile: that was told, or will be.
+        let holds = self.parts.store.fences().current(meter);
+        if !holds.is_ok_and(|saved| saved == left.saved) {
+            return;
+        }
         let found = match left.remaining {
             _ if left.fence.is_none() => None,
             ScionRemaining::None => Some(EventKind::FenceLeavesNone),
             ScionRemaining::One => Some(EventKind::FenceLeavesOne),
             ScionRemaining::OneLinkDecides { .. } | ScionRemaining::Several => None,
         };
-        let before = {
-            let mut narrow = self.narrow.lock().unwrap_or_else(PoisonError::into_inner);
-            match found {
-                Some(kind) => narrow.insert(meter, kind),
-                None => narrow.remove(&meter),
-            }
-        };
-        let Some(kind) = found.filter(|kind| before != Some(*kind)) else {
+        let Some((known, ..)) = self.parts.fleet.meter(meter) else {
             return;
         };
+        let alarms = known.alarms(self.parts.clock.now());
+        let mut open = alarms.iter().map(|alarm| alarm.known.kind);
+        let told = open
+            .find(|kind| [EventKind::FenceLeavesNone, EventKind::FenceLeavesOne].contains(kind));
+        if found == told {
+            return;
+        }
+        let kind = found.unwrap_or(EventKind::FenceLeavesSeveral);
         let at = self.parts.clock.now();
         let mut sweep = Sweep::new(meter, at, Contact::Told);
         sweep.events.push(Event {

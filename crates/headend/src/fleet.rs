@@ -273,7 +273,7 @@ impl FleetMeter {
             .iter()
             .filter_map(|((code, _), since)| {
                 let known = KnownEvent::of(*code)?;
-                let lasts = health::closed_by(known.kind).is_some();
+                let lasts = !health::closed_by(known.kind).is_empty();
                 let fresh = now.millis_since(*since) < MOMENTARY_S * 1_000;
                 (lasts || fresh).then_some(Alarm {
                     known,
@@ -301,7 +301,8 @@ impl FleetMeter {
         }
         self.alarms.retain(|(code, was_told), since| {
             let opened = KnownEvent::of(*code).map(|opened| opened.kind);
-            let closes = opened.and_then(health::closed_by) == Some(known.kind);
+            let closes =
+                opened.is_some_and(|opened| health::closed_by(opened).contains(&known.kind));
             !(closes && *since <= event.at && (*was_told || !told))
         });
     }

@@ -142,6 +142,7 @@ known_events! {
     0x8004 RowsDiffer Security Warning "Its concentrator tells other readings than itself";
     0x8005 FenceLeavesOne Power Warning "Its fence leaves one path";
     0x8006 FenceLeavesNone Power Critical "Its fence leaves no path";
+    0x8007 FenceLeavesSeveral Power Info "Its fence leaves several paths again";
 }
 
 /// What is known about an event code.

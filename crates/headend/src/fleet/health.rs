@@ -86,16 +86,18 @@ impl Judge {
     }
 }
 
-/// The event that ends what another one began.
-pub(super) const fn closed_by(kind: EventKind) -> Option<EventKind> {
+/// The events that end what another one began.
+pub(super) const fn closed_by(kind: EventKind) -> &'static [EventKind] {
     match kind {
-        EventKind::PowerDown => Some(EventKind::PowerUp),
-        EventKind::FellSilent => Some(EventKind::HeardAgain),
-        EventKind::ClockInvalid => Some(EventKind::ClockAdjustedNew),
-        EventKind::TerminalCoverRemoved => Some(EventKind::TerminalCoverClosed),
-        EventKind::StrongDcFieldDetected => Some(EventKind::StrongDcFieldGone),
-        EventKind::MeterCoverRemoved => Some(EventKind::MeterCoverClosed),
-        _ => None,
+        EventKind::PowerDown => &[EventKind::PowerUp],
+        EventKind::FellSilent => &[EventKind::HeardAgain],
+        EventKind::ClockInvalid => &[EventKind::ClockAdjustedNew],
+        EventKind::TerminalCoverRemoved => &[EventKind::TerminalCoverClosed],
+        EventKind::StrongDcFieldDetected => &[EventKind::StrongDcFieldGone],
+        EventKind::MeterCoverRemoved => &[EventKind::MeterCoverClosed],
+        EventKind::FenceLeavesOne => &[EventKind::FenceLeavesNone, EventKind::FenceLeavesSeveral],
+        EventKind::FenceLeavesNone => &[EventKind::FenceLeavesOne, EventKind::FenceLeavesSeveral],
+        _ => &[],
     }
 }
 

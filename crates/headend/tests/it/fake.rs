@@ -11,6 +11,7 @@ use headend::Clock;
 use headend::collector::{
     AccessError, Answer, Conversation, MeterAccess, MeterTarget, ProfileAnswer, RegisterRef, Ways,
 };
+use headend::fences::ScionWays;
 use headend::store::{ClockReading, Failure, Paths, RegisterReading, RegisterValue};
 use model::{BreakerState, Event, EventKind, EventSource, MeterId, Timestamp};
 
@@ -64,6 +65,8 @@ pub(crate) struct FakeMeters {
     pub(crate) paths: Mutex<Vec<Paths>>,
     /// Seconds that pass while a breaker is read.
     pub(crate) slow_s: AtomicI64,
+    /// The ways to meters over SCION; none where they are not.
+    pub(crate) ways: Mutex<Option<ScionWays>>,
     pub(crate) open: AtomicUsize,
     pub(crate) opened: AtomicUsize,
     /// An association is there once so many are being made at once, and a moment later.
@@ -85,6 +88,7 @@ impl FakeMeters {
             told: Mutex::default(),
             paths: Mutex::default(),
             slow_s: AtomicI64::new(0),
+            ways: Mutex::default(),
             open: AtomicUsize::new(0),
             opened: AtomicUsize::new(0),
             together: AtomicUsize::new(0),
@@ -129,7 +133,7 @@ impl MeterAccess for FakeAccess {
     fn scion_ways<'a>(&'a self, _: &'a str) -> Ways<'a> {
         Box::pin(async {
             self.0.make().await;
-            Ok(None)
+            Ok(self.0.ways.lock().unwrap().clone())
         })
     }
 

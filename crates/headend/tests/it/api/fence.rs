@@ -12,10 +12,11 @@ use std::time::Duration;
 use dlms::security::SystemTitle;
 use headend::campaigns::wire;
 use headend::collector::{MeterAccess, MeterTarget};
+use headend::fences::ScionWays;
 use headend::keys::LocalKeys;
 use headend::store::{SqliteOptions, SqliteStore, Store, StoreError};
 use headend::{Config, HeadEnd, LinkAccess};
-use link::Surroundings;
+use link::{Connector as _, Endpoint, Surroundings, SystemConnector};
 use serde_json::{Value, json};
 use sim::scion::{HEAD_END, METERS, Network, Plan, Topology};
 use tempfile::TempDir;
@@ -121,12 +122,28 @@ impl Site {
         (used.collect(), state)
     }
 
+    /// The critical alarm, where there is one.
+    async fn alarm(&self) -> Option<String> {
+        let meters = self.json("/api/v1/meters").await;
+        let mut rows = meters["rows"].as_array().unwrap().iter();
+        let row = rows.find(|row| row["state"] == "crit")?;
+        Some(row["state_text"].as_str().unwrap().to_owned())
+    }
+
     async fn titles(&self, meter: &str) -> Vec<String> {
         let events = self.json(&format!("/api/v1/meters/{meter}/events")).await;
         let rows = events["rows"].as_array().unwrap().iter();
         rows.map(|row| row["title"].as_str().unwrap().to_owned())
             .collect()
     }
+}
+
+/// Counts the alarms of all meters, and the critical ones of them: as they were within the last
+/// second of the clock.
+async fn alarms(operator: Operator<'_>) -> (u64, u64) {
+    let fleet = operator.json("/api/v1/fleet").await;
+    let count = |name: &str| fleet[name].as_u64().unwrap();
+    (count("alarms_open"), count("alarms_critical"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -208,14 +225,22 @@ async fn a_fence_is_previewed_saved_and_kept() {
         (&json!("operator"), &json!(REASON))
     );
     assert_eq!(site.titles(&id).await, ["Its fence leaves one path"]);
+    assert_eq!(site.alarm().await, None);
     // The next association keeps to it.
     assert_eq!(site.tried(&id).await, (vec![2], "done".to_owned()));
 
     let site = site.restart().await;
     assert_eq!(site.json(&path).await["fence"], fence);
     assert_eq!(site.tried(&id).await, (vec![2], "done".to_owned()));
+    assert_eq!(
+        site.titles(&id).await,
+        ["Its fence leaves one path"],
+        "once"
+    );
     let body = json!({ "fence": "-", "reason": REASON, "send_nothing": true });
     assert_eq!(site.ask("PUT", &path, &body).await.status, 200);
+    let none = Some("Its fence leaves no path".to_owned());
+    assert_eq!(site.alarm().await, none);
     let (used, state) = site.tried(&id).await;
     assert_eq!((used, state.as_str()), (vec![], "not_sent"));
     assert!(
@@ -230,6 +255,10 @@ async fn a_fence_is_previewed_saved_and_kept() {
         (&back["allowed"], &back["fence"]),
         (&json!(2), &Value::Null)
     );
+    assert_eq!(site.alarm().await, None);
+    let titles = site.titles(&id).await;
+    let again = "Its fence leaves several paths again".to_owned();
+    assert!(titles.contains(&again), "{titles:?}");
     assert_eq!(back["saved"].as_array().unwrap().len(), 3);
     let other = format!("/api/v1/meters/{}/fence", site.id(2).await);
     assert_eq!(
@@ -314,6 +343,64 @@ async fn fences_are_looked_at_several_at_once_and_bounded() {
     })
     .await;
     assert_eq!(fixture.meters.most.load(Ordering::SeqCst), 8);
+    fixture.head_end.stop().await;
+}
+
+/// What a fence leaves changes with the network, and the alarm with it; what was told before a start
+/// is not told again.
+#[tokio::test]
+async fn a_network_that_changes_raises_the_alarm_and_ends_it() {
+    let network = Network::start(Plan::new(Topology::pair())).await.unwrap();
+    let daemon = network.daemon(HEAD_END).unwrap();
+    let url = format!("scion://[{METERS},127.0.0.1]:4059?daemon={daemon}&fence=%2B");
+    let endpoint: Endpoint = url.parse().unwrap();
+    let paths = SystemConnector::default();
+    let paths = paths.paths(&endpoint, TIMEOUT).await.unwrap().unwrap();
+    assert_eq!(paths.len(), 2);
+    let Endpoint::Scion(_, options) = &endpoint else {
+        panic!("{endpoint}");
+    };
+    let ways = |count: usize| {
+        Some(ScionWays {
+            options: options.clone(),
+            paths: paths[..count].to_vec(),
+        })
+    };
+    let others = TempDir::new().unwrap();
+    let file = others.path().join("meters.toml");
+    let text = format!(
+        "[[meter]]\nlogical_device_name = \"GWD0000000000001\"\nclient = 16\nendpoint = \"{url}\"\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let config = || Config {
+        enrolment: Some(file.clone()),
+        ..idle()
+    };
+    let set = |meters: &FakeMeters, count: usize| *meters.ways.lock().unwrap() = ways(count);
+    let with = |count| move |meters: &FakeMeters| set(meters, count);
+    let mut fixture = Fixture::start_over(with(1), |it| *it = config()).await;
+    let mut now = NOON;
+    for (left, open, events) in [
+        (1, (1, 0), 1),
+        (0, (1, 1), 2),
+        (0, (1, 1), 2),
+        (2, (0, 0), 3),
+    ] {
+        set(&fixture.meters, left);
+        now += 60;
+        fixture.clock.set(now);
+        // A start looks at all fences.
+        fixture = fixture.again(config()).await;
+        let id = fixture.id(1).await;
+        until("the alarm follows the network", async || {
+            now += 2;
+            fixture.clock.set(now);
+            (alarms(fixture.operator()).await == open).then_some(())
+        })
+        .await;
+        let told = fixture.json(&format!("/api/v1/meters/{id}/events")).await;
+        assert_eq!(told["rows"].as_array().unwrap().len(), events, "{told}");
+    }
     fixture.head_end.stop().await;
 }
 
