@@ -20,16 +20,21 @@ use crate::program::run;
 use crate::session::{Role, done};
 
 /// Meters and a concentrator before them.
-struct Street {
+pub(crate) struct Street {
     folder: tempfile::TempDir,
     meters: Role,
     concentrator: Role,
-    url: String,
-    keys: String,
+    pub(crate) url: String,
+    pub(crate) keys: String,
 }
 
 impl Street {
     fn new(count: usize, segment: &str) -> Self {
+        Self::listening(count, segment, "tcp://127.0.0.1:0")
+    }
+
+    /// With a concentrator that listens there.
+    pub(crate) fn listening(count: usize, segment: &str, listen: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let keys = at("keys.toml");
@@ -56,7 +61,7 @@ impl Street {
         std::fs::write(&own, text.replace("GWD0000000000001", "GWD1DC0000000001")).unwrap();
         let config = format!(
             "[concentrator]\nname = \"GWD1DC0000000001\"\ndata = \"{}\"\nkeys = \"{own}\"\n\
-             [[concentrator.wan]]\nlisten = \"tcp://127.0.0.1:0\"\n\
+             [[concentrator.wan]]\nlisten = \"{listen}\"\n\
              [[concentrator.segment]]\n{segment}\n\
              [[concentrator.segment.meter]]\nendpoint = \"{meters_url}\"\nservers = \"1-{count}\"\n",
             at("dc")
@@ -74,12 +79,12 @@ impl Street {
         }
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(crate) fn at(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// The SAP of each meter, once `count` are in the list.
-    fn saps(&self, count: usize) -> BTreeMap<String, u64> {
+    pub(crate) fn saps(&self, count: usize) -> BTreeMap<String, u64> {
         for _ in 0..600 {
             let list = run(&["read", &self.url, "0-0:41.0.0", "--json"]);
             let list = done(list).json();
@@ -92,7 +97,7 @@ impl Street {
         panic!("the meters do not register");
     }
 
-    fn stop(self) {
+    pub(crate) fn stop(self) {
         self.concentrator.stop();
         self.meters.stop();
     }
@@ -110,7 +115,13 @@ pub(crate) fn entry(entry: &Value) -> (String, u64) {
     (text.unwrap_or_else(|| name.to_owned()), sap)
 }
 
-fn read_name(url: &str, keys: &str, meter: &str, server: u64, state: &str) -> crate::program::Run {
+pub(crate) fn read_name(
+    url: &str,
+    keys: &str,
+    meter: &str,
+    server: u64,
+    state: &str,
+) -> crate::program::Run {
     run(&[
         "read",
         url,

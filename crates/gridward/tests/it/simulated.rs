@@ -7,28 +7,38 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
+use crate::concentrator::{self, Street};
 use crate::delivery::until;
 use crate::program::run;
 use crate::session::{Role, done};
 
 const METERS: &str = "1-ff00:0:111";
 
-/// The simulated network, a meter in it and where it is read from.
-struct Net {
+/// The simulated network as a process.
+struct Network {
     role: Role,
     control: String,
+    /// The daemons of both leaves.
     head: String,
+    meters: String,
+}
+
+/// The simulated network, a meter in it and where it is read from.
+struct Net {
+    network: Network,
     meter: Role,
     url: String,
     name: String,
     _folder: tempfile::TempDir,
 }
 
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
 impl Net {
     fn start() -> Self {
-        let mut role = Role::start(&["sim", "scion", "--no-delays", "--control", "127.0.0.1:0"]);
-        let told = role.line();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let network = Network::start();
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("keys.toml");
         let mut meter = Role::start(&[
@@ -36,7 +46,7 @@ impl Net {
             "--listen",
             &format!("scion://[{METERS},127.0.0.1]:0"),
             "--scion-daemon",
-            told["meters"]["daemon"].as_str().unwrap(),
+            &network.meters,
             "--history",
             "0",
             "--keys",
@@ -45,9 +55,7 @@ impl Net {
         let first = meter.line();
         let url = text(&first["endpoint"]);
         Self {
-            role,
-            control: text(&told["control"]),
-            head: text(&told["head_end"]["daemon"]),
+            network,
             meter,
             url: url.split('?').next().unwrap().to_owned(),
             name: text(&first["logical_device_name"]),
@@ -58,11 +66,30 @@ impl Net {
     /// One reading within the fence that keeps out of domain 3; the hops of
     /// its paths.
     fn read(&self) -> [String; 2] {
-        let fence = ["--scion-daemon", &self.head, "--fence", "- 3 +", "--json"];
+        let fence = [
+            "--scion-daemon",
+            &self.network.head,
+            "--fence",
+            "- 3 +",
+            "--json",
+        ];
         let arguments = ["read", &self.url, "0-0:42.0.0"];
         let read = done(run(&[&arguments[..], &fence].concat())).json();
         assert!(read.to_string().contains(&self.name), "{read}");
         ["sent", "received"].map(|way| read[0]["paths"][way]["hops"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Network {
+    fn start() -> Self {
+        let mut role = Role::start(&["sim", "scion", "--no-delays", "--control", "127.0.0.1:0"]);
+        let told = role.line();
+        Self {
+            role,
+            control: text(&told["control"]),
+            head: text(&told["head_end"]["daemon"]),
+            meters: text(&told["meters"]["daemon"]),
+        }
     }
 
     /// Asks the control; tells its status and what it says.
@@ -105,6 +132,16 @@ fn link<'v>(told: &'v Value, name: &str) -> &'v Value {
     links.iter().find(|link| link["link"] == name).unwrap()
 }
 
+/// Whether a path, as it is told, goes through the link that ends there.
+fn crosses(hops: &str, end: &str) -> bool {
+    let (isd_as, interface) = end.split_once('#').unwrap();
+    let beside = [
+        format!("{isd_as} {interface}>"),
+        format!(">{interface} {isd_as}"),
+    ];
+    beside.iter().any(|it| hops.contains(it))
+}
+
 fn nobody_went_abroad(told: &Value) {
     for name in ["1-ff00:0:110#2", "3-ff00:0:310#2"] {
         assert_eq!(link(told, name)["packets"], 0, "{told}");
@@ -125,24 +162,21 @@ fn readings_cross_it_whichever_link_is_cut_and_keep_off_what_is_forbidden() {
             "1-ff00:0:110#1",
             "1-ff00:0:111#2",
         ] {
-            let told = net.order("/down", &json!({"link": cut, "how": how}));
+            let told = net
+                .network
+                .order("/down", &json!({"link": cut, "how": how}));
             let down = |link: &&Value| link["state"] == "down" && link["how"] == how;
             let all = told["links"].as_array().unwrap();
             assert_eq!(all.iter().filter(down).count(), 1);
             // What is cut is not what the reading went by.
             for hops in net.read().iter().chain(&net.read()) {
                 assert!(!hops.is_empty());
-                let (isd_as, interface) = cut.split_once('#').unwrap();
-                let beside = [
-                    format!("{isd_as} {interface}>"),
-                    format!(">{interface} {isd_as}"),
-                ];
-                assert!(!beside.iter().any(|it| hops.contains(it)), "{cut}: {hops}");
+                assert!(!crosses(hops, cut), "{cut}: {hops}");
             }
-            net.order("/up", &json!({"link": cut}));
+            net.network.order("/up", &json!({"link": cut}));
         }
     }
-    let told = net.links();
+    let told = net.network.links();
     nobody_went_abroad(&told);
     assert!(
         told["links"]
@@ -152,23 +186,72 @@ fn readings_cross_it_whichever_link_is_cut_and_keep_off_what_is_forbidden() {
             .any(|link| link["cut"] != 0)
     );
     // What is lost by chance is repeated.
-    let told = net.order("/loss", &json!({"link": "2-ff00:0:210#10", "per_cent": 20}));
+    let told = net
+        .network
+        .order("/loss", &json!({"link": "2-ff00:0:210#10", "per_cent": 20}));
     assert_eq!(link(&told, "2-ff00:0:210#10")["loss_per_cent"], 20.0);
     for _ in 0..3 {
         net.read();
     }
     // At the end it tells all this once more.
     net.meter.stop();
-    drop(net.role.child.stdin.take());
-    nobody_went_abroad(&net.role.line());
-    net.role.stop();
+    drop(net.network.role.child.stdin.take());
+    nobody_went_abroad(&net.network.role.line());
+    net.network.role.stop();
+}
+
+/// One host of SCION for meters that know nothing of it: a concentrator with two links to the
+/// network, before meters on plain TCP.
+#[test]
+fn meters_behind_a_concentrator_are_read_whichever_of_its_links_is_cut() {
+    let mut network = Network::start();
+    let fence = "fence=-%203%20%2B";
+    let listen = format!(
+        "scion://[{METERS},127.0.0.1]:0?daemon={}&{fence}",
+        network.meters
+    );
+    let mut street = Street::listening(3, "medium = \"ip\"", &listen);
+    let place = street.url.split('?').next().unwrap();
+    street.url = format!("{place}?daemon={}&{fence}", network.head);
+    let saps = street.saps(3);
+    let read = |cut: Option<&str>| {
+        for number in 1..=3 {
+            let name = concentrator::meter(number);
+            let (sap, state) = (saps[&name], street.at("state"));
+            let read = concentrator::read_name(&street.url, &street.keys, &name, sap, &state);
+            let read = done(read).json();
+            assert!(read.to_string().contains(&name), "{read}");
+            for way in ["sent", "received"] {
+                let hops = read[0]["paths"][way]["hops"].as_str().unwrap();
+                let through = cut.filter(|cut| crosses(hops, cut));
+                assert_eq!(through, None, "{hops}");
+            }
+        }
+    };
+    read(None);
+    for cut in ["1-ff00:0:111#1", "1-ff00:0:111#2"] {
+        network.order("/down", &json!({"link": cut, "how": "silent"}));
+        read(Some(cut));
+        network.order("/up", &json!({"link": cut}));
+    }
+    let told = network.links();
+    nobody_went_abroad(&told);
+    // The first one is what all prefer: its cut was met.
+    assert!(
+        link(&told, "1-ff00:0:110#10")["cut"].as_u64().unwrap() > 0,
+        "{told}"
+    );
+    street.stop();
+    drop(network.role.child.stdin.take());
+    network.role.line();
+    network.role.stop();
 }
 
 #[test]
 fn a_cut_for_a_while_mends_by_itself() {
     let net = Net::start();
     let cut = "1-ff00:0:110#1";
-    let told = net.order(
+    let told = net.network.order(
         "/down",
         &json!({"link": cut, "how": "silent", "mend_after_s": 1}),
     );
@@ -176,12 +259,13 @@ fn a_cut_for_a_while_mends_by_itself() {
     // Within a second on a busy machine it may be mended already.
     assert_eq!(by_itself(&told), Some(link(&told, cut)["state"] == "down"));
     until("the link mends", || {
-        (link(&net.links(), cut)["state"] == "up").then_some(())
+        (link(&net.network.links(), cut)["state"] == "up").then_some(())
     });
-    assert_eq!(by_itself(&net.links()), Some(false));
+    assert_eq!(by_itself(&net.network.links()), Some(false));
     // What is cut without a time stays cut, also after one that had a time.
-    net.order("/down", &json!({"link": cut, "mend_after_s": 1}));
-    let told = net.order("/down", &json!({"link": cut}));
+    net.network
+        .order("/down", &json!({"link": cut, "mend_after_s": 1}));
+    let told = net.network.order("/down", &json!({"link": cut}));
     assert_eq!(
         (by_itself(&told), &link(&told, cut)["state"]),
         (Some(false), &json!("down"))
@@ -232,11 +316,11 @@ fn the_control_follows_no_wrong_order_and_listens_to_nobody_else() {
         ),
         ("/down", "application/json", "{", 400),
     ] {
-        let (found, said) = net.ask("POST", path, kind, body);
+        let (found, said) = net.network.ask("POST", path, kind, body);
         assert_eq!(found, status, "{path} {body}: {said}");
         assert!(said["error"].is_string(), "{said}");
     }
-    let told = net.links();
+    let told = net.network.links();
     let links = told["links"].as_array().unwrap();
     assert!(
         links
@@ -244,7 +328,7 @@ fn the_control_follows_no_wrong_order_and_listens_to_nobody_else() {
             .all(|link| link["state"] == "up" && link["loss_per_cent"] == 0.0)
     );
     net.read();
-    let before = net.links();
+    let before = net.network.links();
     assert!(
         before["links"]
             .as_array()
@@ -252,7 +336,7 @@ fn the_control_follows_no_wrong_order_and_listens_to_nobody_else() {
             .iter()
             .any(|link| link["packets"] != 0)
     );
-    let told = net.order("/forget", &json!({}));
+    let told = net.network.order("/forget", &json!({}));
     assert!(
         told["links"]
             .as_array()
@@ -276,7 +360,7 @@ fn the_control_follows_no_wrong_order_and_listens_to_nobody_else() {
         assert!(refused.error.contains(why), "{}", refused.error);
     }
     // A port that is taken.
-    let daemon = format!("{METERS}={}", net.head);
+    let daemon = format!("{METERS}={}", net.network.head);
     let refused = run(&["sim", "scion", "--at", &daemon]);
     assert_eq!(refused.status, 1);
     assert!(
