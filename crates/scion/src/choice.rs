@@ -264,16 +264,16 @@ impl Choice {
         }
     }
 
-    /// Gives a path that is preferred to the one in use and whose penalty is
-    /// over, to be tried with something that may be lost: it is taken again
-    /// once [`answered`](Self::answered) says so.
+    /// Gives a path that is preferred to the one in use, whose penalty is over
+    /// and of which nothing is in doubt, to be tried with something that may be
+    /// lost: it is taken again once [`answered`](Self::answered) says so.
     #[must_use]
     pub fn to_probe(&self, now: Duration) -> Option<&Path> {
         let (active, _) = self.position(self.active)?;
         self.allowed
             .iter()
             .take(active)
-            .find(|path| self.penalty(path, now) == 0)
+            .find(|path| self.penalty(path, now) == 0 && self.doubted(path, now).is_none())
     }
 
     /// Gives the path in use, if one was chosen.

@@ -6,6 +6,10 @@
 //! nothing: whoever speaks above it is told that a repetition is worth it, and
 //! the repetition takes another path.
 //!
+//! A path that failed is not left for good: once its penalty is over, and where
+//! it is preferred to the one in use, a copy of a message goes along it, now and
+//! then; it is taken again when an answer comes back by it.
+//!
 //! Who asks chooses the path. Who answers sends back along the path that the
 //! request came by, where its own policy allows that, else on the best that it
 //! allows; so the one who waits for an answer moves both directions at once.
@@ -33,6 +37,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// Silence on a path of which nothing is known.
 const SILENCE_UNKNOWN: Duration = Duration::from_millis(500);
+
+/// Between two copies that see whether a preferred path is whole again.
+pub const TRY_EVERY: Duration = Duration::from_secs(30);
 
 /// Doubled messages that are remembered, to drop their second copies.
 const DOUBLED_MAX: usize = 32;
@@ -167,6 +174,9 @@ pub struct Session {
     paces: BTreeMap<Fingerprint, Pace>,
     /// Silences in a row.
     backoff: u32,
+    /// The preferred path that a copy went on last while another one is in use,
+    /// and when that was.
+    tried: Option<(Fingerprint, Duration)>,
     /// The path to answer on.
     mirror: Option<Fingerprint>,
     flow: u32,
@@ -195,6 +205,7 @@ impl Session {
             waiting: None,
             paces: BTreeMap::new(),
             backoff: 0,
+            tried: None,
             mirror: None,
             flow: flow & 0xf_ffff,
             carries: None,
@@ -283,7 +294,10 @@ impl Session {
     }
 
     /// Gives the packets of a message: one, or two on paths apart where it is
-    /// `doubled` and there are two.
+    /// `doubled` and there are two. Every [`TRY_EVERY`] at most one that is not
+    /// doubled has a copy in front of it, along a preferred path that has failed
+    /// before: the peer is to drop one of both, as it does with doubled ones, or
+    /// to stand both.
     ///
     /// # Errors
     /// [`NoPath`] where no path may be taken; nothing is sent then.
@@ -302,7 +316,13 @@ impl Session {
             Some(path) if self.role == Role::Answers => path,
             _ => self.next(now)?,
         };
-        let mut paths = Vec::from([first]);
+        let mut paths = Vec::new();
+        if !doubled && let Some(path) = self.way_back(first, now) {
+            self.tried = Some((path, now));
+            // In front: it is the one that is answered where it arrives first.
+            paths.push(path);
+        }
+        paths.push(first);
         if doubled {
             let second = self.choice.second(now).map(Path::fingerprint);
             let second = match second {
@@ -346,6 +366,19 @@ impl Session {
             waiting.attempts.extend(attempts);
         }
         Ok(packets)
+    }
+
+    /// The preferred path that is worth a copy of a new message.
+    fn way_back(&self, first: Fingerprint, now: Duration) -> Option<Fingerprint> {
+        let recently = |&(_, at): &(Fingerprint, Duration)| now.saturating_sub(at) < TRY_EVERY;
+        if self.role == Role::Answers
+            || self.waiting.is_some()
+            || self.tried.as_ref().is_some_and(recently)
+        {
+            return None;
+        }
+        let path = self.choice.to_probe(now)?.fingerprint();
+        (path != first && find(&self.routes, path).is_some()).then_some(path)
     }
 
     /// The path of the next message: the best one; of a repetition one that
@@ -475,6 +508,14 @@ impl Session {
     /// Notes an answer, and that it came on a path.
     fn answered(&mut self, came: Option<Fingerprint>, now: Duration) {
         self.backoff = 0;
+        // The answer to a copy tells of its path, also where another one was
+        // sooner.
+        if let Some((path, at)) = self.tried
+            && came == Some(path)
+            && now.saturating_sub(at) <= SILENCE_MAX
+        {
+            self.choice.answered(path);
+        }
         let Some(waiting) = self.waiting.take() else {
             return;
         };

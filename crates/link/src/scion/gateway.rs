@@ -473,6 +473,7 @@ impl Shared {
         let mut number = 0_u64;
         loop {
             number = number.wrapping_add(1);
+            self.late(peer, &socket, &mut buffer);
             match self.probe(peer, &number.to_be_bytes()) {
                 Some(packets) => {
                     for Transmit { to, octets } in packets {
@@ -490,7 +491,21 @@ impl Shared {
         }
     }
 
-    /// Makes the packet of a probe; none where there is none to be sent now.
+    /// Takes what came after the answer that was waited for: a copy on another
+    /// path has one of its own, which tells of that path.
+    fn late(&self, peer: &Peer, socket: &UdpSocket, buffer: &mut [u8]) {
+        for _ in 0..TOGETHER_MAX {
+            let Ok((length, _)) = socket.try_recv_from(buffer) else {
+                return;
+            };
+            let octets = buffer.get(..length).unwrap_or_default();
+            if let Err(error) = peer.lock().session.handle(octets, self.now()) {
+                tracing::trace!(%error, "dropped what is no packet of SCION");
+            }
+        }
+    }
+
+    /// Makes the packets of a probe; none where there is none to be sent now.
     fn probe(&self, peer: &Peer, data: &[u8]) -> Option<Vec<Transmit>> {
         let mut state = peer.lock();
         if let Some(routes) = state.feed.news() {
@@ -559,7 +574,8 @@ impl Shared {
     }
 }
 
-/// Packets that are put into frames before these are sent.
+/// Packets that are taken together: put into frames before these are sent, or
+/// looked at before the next probe.
 const TOGETHER_MAX: usize = 32;
 
 /// Octets of a probe's packet that are looked at.

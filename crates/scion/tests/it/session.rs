@@ -1,6 +1,6 @@
 //! Two ends over a network of six ASes in virtual time, with links that are
 //! cut loudly and silently. Evidence: self-agreement; the same happens on the
-//! reference implementation's routers in `interop/scion/run`.
+//! reference implementation's routers in `interop/scion/links`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use scion::daemon::Route;
 use scion::packet::{Packet, Place, crossed};
 use scion::path::Path;
 use scion::policy::{Policy, Preference};
-use scion::session::{Arrival, Role, SILENCE_MAX, SILENCE_MIN, Session, Transmit};
+use scion::session::{Arrival, Role, SILENCE_MAX, SILENCE_MIN, Session, TRY_EVERY, Transmit};
 
 use crate::network::isd_as;
 use crate::packet::checked;
@@ -125,36 +125,8 @@ impl Net {
             let at = next.into_iter().chain(silence).min();
             self.now = at.expect("something happens");
             let mut again = self.head.silent(self.now);
-            let (due, later) = self
-                .under_way
-                .drain(..)
-                .partition(|(at, ..)| *at <= self.now);
-            self.under_way = later;
-            let due: Vec<(Duration, bool, Vec<u8>)> = due;
-            let mut answered = false;
-            for (_, at_head, octets) in due {
-                if at_head {
-                    match self.head.handle(&octets, self.now).unwrap() {
-                        Arrival::Message { payload, .. } => {
-                            assert_eq!(payload, request);
-                            answered = true;
-                        }
-                        Arrival::Lost => again = true,
-                        Arrival::Nothing => {}
-                    }
-                } else if let Arrival::Message {
-                    payload,
-                    traffic_class,
-                } = self.meter.handle(&octets, self.now).unwrap()
-                {
-                    self.taken.push(payload.clone());
-                    let doubled = traffic_class == URGENT;
-                    let packets = self
-                        .meter
-                        .send(&payload, traffic_class, doubled, self.now)?;
-                    self.carry(packets, true);
-                }
-            }
+            let (answered, lost) = self.arrive(request)?;
+            again |= lost;
             if answered {
                 return Ok((self.now - begun, repeats));
             }
@@ -163,6 +135,50 @@ impl Net {
                 let packets = self.head.send(request, class, doubled, self.now)?;
                 self.carry(packets, false);
             }
+        }
+    }
+
+    /// Hands out what has arrived; tells whether an answer did, and whether the
+    /// network reported a loss.
+    fn arrive(&mut self, request: &[u8]) -> Result<(bool, bool), NoPath> {
+        let (due, later) = self
+            .under_way
+            .drain(..)
+            .partition(|(at, ..)| *at <= self.now);
+        self.under_way = later;
+        let due: Vec<(Duration, bool, Vec<u8>)> = due;
+        let (mut answered, mut lost) = (false, false);
+        for (_, at_head, octets) in due {
+            if at_head {
+                match self.head.handle(&octets, self.now).unwrap() {
+                    Arrival::Message { payload, .. } => {
+                        assert_eq!(payload, request);
+                        answered = true;
+                    }
+                    Arrival::Lost => lost = true,
+                    Arrival::Nothing => {}
+                }
+            } else if let Arrival::Message {
+                payload,
+                traffic_class,
+            } = self.meter.handle(&octets, self.now).unwrap()
+            {
+                self.taken.push(payload.clone());
+                let doubled = traffic_class == URGENT;
+                let packets = self
+                    .meter
+                    .send(&payload, traffic_class, doubled, self.now)?;
+                self.carry(packets, true);
+            }
+        }
+        Ok((answered, lost))
+    }
+
+    /// Waits until nothing is under way any more.
+    fn settle(&mut self, request: &[u8]) {
+        while let Some(at) = self.under_way.iter().map(|(at, ..)| *at).min() {
+            self.now = self.now.max(at);
+            self.arrive(request).unwrap();
         }
     }
 
@@ -347,6 +363,69 @@ fn a_repetition_is_no_second_copy() {
             matches!(arrival, Arrival::Message { .. })
         });
         assert_eq!(taken.count(), 1);
+    }
+}
+
+/// Has the head end leave its preferred path, whose first router is cut in
+/// silence; gives that path.
+fn moved_away() -> (Net, String) {
+    let mut net = Net::new("- 3 +", "- 3 +");
+    net.ask(b"first", PLAIN).unwrap();
+    let preferred = net.in_use();
+    net.silent.insert(end(211, 1));
+    assert_eq!(net.ask(b"second", PLAIN).unwrap().1, 1);
+    assert_ne!(net.in_use(), preferred);
+    (net, preferred)
+}
+
+#[test]
+fn a_mended_path_that_is_preferred_is_taken_again_after_its_penalty() {
+    // A peer that drops second copies, and one that answers both.
+    for class in [PLAIN, 0] {
+        let (mut net, preferred) = moved_away();
+        net.silent.clear();
+        let (left, before) = (net.now, net.taken.len());
+        let mut asked = 0;
+        while net.in_use() != preferred {
+            net.now += Duration::from_secs(10);
+            assert!(net.now - left < Duration::from_secs(600), "class {class}");
+            asked += 1;
+            let (took, repeats) = net.ask(b"read", class).unwrap();
+            assert_eq!(repeats, 0, "class {class}");
+            assert!(took < Duration::from_millis(60), "{took:?}");
+            net.settle(b"read");
+        }
+        // Not before its penalty has halved away.
+        assert!(net.now - left > Duration::from_secs(200), "class {class}");
+        if class == PLAIN {
+            assert_eq!(net.taken.len(), before + asked, "a copy is dropped");
+        }
+        let preferred_again = net.head.receipt().sent.as_ref().unwrap();
+        assert_eq!(preferred_again.to_string(), preferred);
+    }
+}
+
+#[test]
+fn what_tries_a_path_that_stays_cut_costs_a_packet_now_and_then() {
+    for loud in [false, true] {
+        let (mut net, preferred) = moved_away();
+        if loud {
+            net.loud = core::mem::take(&mut net.silent);
+        }
+        let before = net.head.counters().sent;
+        let hour = 3_600;
+        for _ in 0..hour {
+            net.now += Duration::from_secs(1);
+            let (took, repeats) = net.ask(b"read", PLAIN).unwrap();
+            assert_eq!(repeats, 0);
+            assert!(took < Duration::from_millis(60), "{took:?}");
+            assert_ne!(net.in_use(), preferred);
+        }
+        let copies = net.head.counters().sent - before - hour;
+        assert!(
+            (1..=hour / TRY_EVERY.as_secs()).contains(&copies),
+            "{copies}"
+        );
     }
 }
 

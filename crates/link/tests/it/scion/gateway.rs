@@ -5,11 +5,11 @@
 //! strangers' programs, in `interop/scion/gateway`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use link::{
-    Gateway, GatewayFigures, GatewayPeer, GatewayView, LinkError, PROBE_PORT, ScionError,
+    Clock, Gateway, GatewayFigures, GatewayPeer, GatewayView, LinkError, PROBE_PORT, ScionError,
     SystemClock,
 };
 use scion::sig::{Refused, Rules, Service};
@@ -30,6 +30,30 @@ fn host() -> String {
         100 + process / 250 % 100,
         process % 250
     )
+}
+
+/// The system's clock, which may be put ahead.
+struct Ahead {
+    clock: SystemClock,
+    secs: AtomicU64,
+}
+
+impl Ahead {
+    fn new() -> Arc<Self> {
+        let (clock, secs) = (SystemClock::new(), AtomicU64::new(0));
+        Arc::new(Self { clock, secs })
+    }
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> dlms::Instant {
+        let ahead = Duration::from_secs(self.secs.load(Ordering::SeqCst));
+        self.clock.now() + ahead
+    }
+
+    fn unix_seconds(&self) -> i64 {
+        self.clock.unix_seconds()
+    }
 }
 
 /// One site: what its gateway is handed, and what that hands on.
@@ -63,16 +87,26 @@ struct Sites {
 
 impl Sites {
     async fn start(fence: &str) -> Self {
+        Self::start_at(fence, Ahead::new()).await
+    }
+
+    async fn start_at(fence: &str, clock: Arc<Ahead>) -> Self {
         let net = Net::start().await;
         let hosts = [host(), host()];
-        let head = site(&net, 0, &hosts, fence).await.unwrap();
-        let meters = site(&net, 1, &hosts, fence).await.unwrap();
+        let head = site(&net, 0, &hosts, fence, clock.clone()).await.unwrap();
+        let meters = site(&net, 1, &hosts, fence, clock).await.unwrap();
         Self { net, head, meters }
     }
 }
 
 /// Starts the gateway of a side: 0 the head end's, 1 the meters'.
-async fn site(net: &Net, side: usize, hosts: &[String; 2], fence: &str) -> Result<Site, LinkError> {
+async fn site(
+    net: &Net,
+    side: usize,
+    hosts: &[String; 2],
+    fence: &str,
+    clock: Arc<Ahead>,
+) -> Result<Site, LinkError> {
     let ases = [HEAD, METERS];
     let (own, other) = (hosts[side].as_str(), hosts[1 - side].as_str());
     let daemon = net.daemons[side];
@@ -95,7 +129,6 @@ async fn site(net: &Net, side: usize, hosts: &[String; 2], fence: &str) -> Resul
             uses,
         },
     };
-    let clock = Arc::new(SystemClock::new());
     let gateway = Gateway::bind(&at.parse().unwrap(), PROBE_PORT, vec![peer], clock).await?;
     let view = gateway.view();
     let (out, from_site) = mpsc::channel(256);
@@ -198,6 +231,31 @@ async fn a_path_that_swallows_is_left_and_a_fence_is_kept() {
     let counters = sites.net.counters();
     assert_eq!(counters[0].packets, 0, "{counters:?}");
     assert!(counters[1].packets >= 20, "{counters:?}");
+}
+
+#[tokio::test]
+async fn the_preferred_path_is_taken_again_once_it_is_mended() {
+    let clock = Ahead::new();
+    let sites = Sites::start_at("%2B", Arc::clone(&clock)).await;
+    let by = |interface: u16| {
+        move |figures: &GatewayFigures| {
+            let path = figures.path.clone().unwrap_or_default();
+            figures.alive == Some(true) && path.starts_with(&format!("{HEAD} {interface}>"))
+        }
+    };
+    // Whom nobody answered at first has moved already.
+    let either = |figures: &GatewayFigures| by(1)(figures) || by(2)(figures);
+    sites.head.until(either).await;
+    sites.net.cut_only(1);
+    sites.head.until(by(2)).await;
+    // None is cut; what is in use works, and only a penalty keeps it there.
+    sites.net.cut_only(0);
+    let answered = sites.head.figures().answered;
+    let often = |figures: &GatewayFigures| figures.answered > answered + 2;
+    sites.head.until(often).await;
+    assert!(by(2)(&sites.head.figures()), "{:?}", sites.head.figures());
+    clock.secs.store(300, Ordering::SeqCst);
+    sites.head.until(by(1)).await;
 }
 
 #[tokio::test]
