@@ -5,7 +5,7 @@ help:
 	@echo 'make demo     a head end, two hundred secured meters, two concentrators, in a browser'
 	@echo 'make test     everything that must hold (what continuous integration runs)'
 	@echo 'make bench    the figures of docs/perf.md'
-	@echo 'make experiment  SCTP beside others, into docs/experiments (root)'
+	@echo 'make experiment  SCTP beside others, and SCION, into docs/experiments (root)'
 	@echo 'make fuzz     every decoder on generated input, FUZZ_SECONDS=60 a target'
 	@echo 'make interop  other people'\''s DLMS programs against ours, both ways'
 	@echo 'make clean    removes what was built (not the downloads in .tools)'
@@ -26,9 +26,11 @@ bench:
 	@scripts/bench
 
 experiment:
-	@scripts/need rust ui experiment
+	@scripts/need rust ui experiment scion
 	@scripts/build-ui
 	@scripts/experiment --out docs/experiments
+	@scripts/experiment scion --out docs/experiments
+	@scripts/experiment scion --reference --out docs/experiments
 
 fuzz:
 	@scripts/need rust python
