@@ -1,12 +1,16 @@
 """check.py GRIDWARD ROOT: see `run` beside it."""
 import base64
+import calendar
+import csv
 import glob
+import html
 import http.client
 import json
 import os
 import pty
 import shutil
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -17,7 +21,7 @@ import traceback
 import tty
 
 GRIDWARD, ROOT = sys.argv[1:3]
-SHARED = os.path.join(os.path.dirname(ROOT), "shared", "data", "espi", "xsd")
+SHARED = os.path.join(os.path.dirname(ROOT), "shared", "data", "espi")
 LONG_S = 120
 AGE_S = 10
 
@@ -196,6 +200,129 @@ class Page:
             connection.close()
 
 
+def validates(name, text, folder):
+    """Holds a document against both schemas; it stays in a file for those who read it next."""
+    file = document(name, folder)
+    with open(file, "wb") as out:
+        out.write(text)
+    found = sorted(glob.glob(os.path.join(SHARED, "xsd", "*greenbutton*.xsd")))
+    if not found:
+        skip("the schemas of Green Button are not beside this folder")
+    for schema in found:
+        told = subprocess.run(["xmllint", "--nonet", "--noout", "--schema", schema, file],
+                              capture_output=True, text=True)
+        check(f"{name} validates by {os.path.basename(schema)}", told.returncode == 0, told.stderr)
+
+
+def document(name, folder):
+    return os.path.join(folder, name.replace(" ", "-") + ".xml")
+
+
+def reads(name, folder):
+    """Has greenbutton-objects read what was served."""
+    try:
+        from greenbutton_objects import parse
+        points = parse.parse_feed(document(name, folder))
+        readings = [reading for point in points for series in point.meterReadings
+                    for block in series.intervalBlocks for reading in block.intervalReadings]
+        check(f"greenbutton-objects reads {name}: {len(readings)} readings", len(readings) >= 2, readings)
+    except ImportError:
+        skip("greenbutton-objects is not installed")
+    except Exception:
+        check(f"greenbutton-objects reads {name}", False, traceback.format_exc())
+
+
+def asserts(name, folder, blocks):
+    """Evaluates the public validator's assertions of these function blocks on what was served; tells which fail."""
+    table = os.path.join(SHARED, "schematron_assertions.csv")
+    try:
+        from lxml import etree
+    except ImportError:
+        skip("lxml is not installed: the validator's assertions were not evaluated")
+        return None
+    if not os.path.exists(table):
+        skip("the validator's assertions are not beside this folder")
+        return None
+    tree = etree.parse(document(name, folder))
+    spaces = {"atom": "http://www.w3.org/2005/Atom", "espi": "http://naesb.org/espi"}
+    count, failed = 0, []
+    with open(table, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["function_block"] not in blocks:
+                continue
+            # What XSLT calls current() is the node that the assertion is about.
+            path = html.unescape(row["must_hold_xpath"]).replace("current()", "$here")
+            if row["context_xpath"] == "/":
+                nodes, path = [tree.getroot()], "/" + path
+            else:
+                nodes = tree.xpath(row["context_xpath"], namespaces=spaces)
+            for node in nodes:
+                count += 1
+                if not node.xpath(path, namespaces=spaces, here=[node]):
+                    failed.append(row["test_id"])
+    return count, sorted(set(failed))
+
+
+def past(folder, meter):
+    """A gateway with two months behind it: history and summary as it serves them."""
+    data = os.path.join(folder, "past")
+    config = os.path.join(folder, "past.toml")
+    with open(config, "w") as file:
+        file.write(f"""[homegate]
+listen = "127.0.0.1:0"
+source = "p1+tcp://127.0.0.1:{meter.port}"
+data = "past"
+""")
+
+    def start():
+        process = subprocess.Popen([GRIDWARD, "homegate", "--config", config, "--json"], stdout=subprocess.PIPE, text=True)
+        return process, json.loads(process.stdout.readline())
+
+    gateway, line = start()
+    gateway.terminate()
+    gateway.wait()
+    now = int(time.time()) // 60 * 60 - 60
+    today = time.gmtime(now)
+    year, month = (today.tm_year, today.tm_mon - 1) if today.tm_mon > 1 else (today.tm_year - 1, 12)
+    first = calendar.timegm((year, month, 1, 0, 0, 0)) - 3600
+    with sqlite3.connect(os.path.join(data, "history.sqlite")) as kept:
+        # 600 W, up to where the meter's register stands.
+        kept.executemany("INSERT OR REPLACE INTO minute VALUES (?, 8, 8, 4800, 600, 600, ?, NULL, 0, ?)",
+                         ((start, meter.delivered_wh * 1000 - (now - start) // 60 * 10000, (start + 55) * 1000)
+                          for start in range(first, now, 60)))
+    kept.close()
+    gateway, again = start()
+    try:
+        page = Page({**again, "password": line["password"]}, os.path.join(data, "ca.pem"))
+        resource = "/espi/1_1/resource"
+        until(lambda: page.get(f"{resource}/MeterReading/2")[0] == 200)
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 2 * 86400))
+        for name, path, blocks in [
+                ("history of two days", f"{resource}/Batch/Subscription/1?published-min={since}", ["FB_01", "FB_04", "FB_05"]),
+                ("history of all", f"{resource}/Batch/RetailCustomer/1/UsagePoint?published-min=2020-01-01T00:00:00Z",
+                 ["FB_01", "FB_04", "FB_05"]),
+                ("current values and summary", f"{resource}/Batch/Subscription/1", ["FB_01", "FB_04", "FB_09", "FB_15"]),
+                ("summary", f"{resource}/UsageSummary", []),
+                ("all interval blocks", f"{resource}/IntervalBlock", [])]:
+            status, text = page.get(path)
+            check(f"{name} is served", status == 200, (status, text))
+            validates(name, text, folder)
+            if not blocks:
+                continue
+            reads(name, folder)
+            told = asserts(name, folder, blocks)
+            if told:
+                check(f"{name}: {told[0]} assertions of the public validator hold ({', '.join(blocks)})",
+                      told[0] > 40 and not told[1], told[1])
+        # Current values hold no energy of intervals, and the assertion for that sees it.
+        told = asserts("current values and summary", folder, ["FB_05"])
+        if told:
+            check("an assertion that does not hold is seen", told[1] == ["D078"], told)
+    finally:
+        gateway.terminate()
+        gateway.wait()
+
+
 def green_button(page, folder):
     resource = "/espi/1_1/resource"
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -208,29 +335,11 @@ def green_button(page, folder):
         "reading type": f"{resource}/ReadingType/1",
         "local time": f"{resource}/LocalTimeParameters/1",
     }
-    found = sorted(glob.glob(os.path.join(SHARED, "*greenbutton*.xsd"))) if os.path.isdir(SHARED) else []
     for name, path in documents.items():
         status, text = page.get(path)
         check(f"{name} is served", status == 200, (status, text))
-        file = os.path.join(folder, name.replace(" ", "-") + ".xml")
-        with open(file, "wb") as out:
-            out.write(text)
-        for schema in found:
-            told = subprocess.run(["xmllint", "--nonet", "--noout", "--schema", schema, file],
-                                  capture_output=True, text=True)
-            check(f"{name} validates by {os.path.basename(schema)}", told.returncode == 0, told.stderr)
-    if not found:
-        skip("the schemas of Green Button are not beside this folder")
-    try:
-        from greenbutton_objects import parse
-        points = parse.parse_feed(os.path.join(folder, "batch.xml"))
-        readings = [reading for point in points for series in point.meterReadings
-                    for block in series.intervalBlocks for reading in block.intervalReadings]
-        check("greenbutton-objects reads the batch", len(readings) >= 2, readings)
-    except ImportError:
-        skip("greenbutton-objects is not installed")
-    except Exception:
-        check("greenbutton-objects reads the batch", False, traceback.format_exc())
+        validates(name, text, folder)
+    reads("batch", folder)
     for query, status in [("published-min=soon", 400), ("max-results=many", 400), ("updated-max=2026", 400),
                           (f"published-max={now}&published-min={now[:-1]}", 400)]:
         check(f"{query.split('=')[0]} that is malformed is refused",
@@ -410,10 +519,17 @@ def setup(folder, meter):
     process = subprocess.Popen([GRIDWARD, "homegate", "setup", "--yes", "--devices", devices, "--config", config,
                                 "--data", os.path.join(folder, "setup")],
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    heard = b""
+    os.set_blocking(port, False)
     while process.poll() is None:
         os.write(port, meter.telegram())
         time.sleep(0.5)
+        try:
+            heard += os.read(port, 4096)
+        except BlockingIOError:
+            pass
     check("setup finds the port", process.returncode == 0, process.stderr.read())
+    check("and nothing came of it to the meter", heard == b"", heard)
     source = [line for line in open(config) if line.startswith("source")]
     check("and names it as it stays", source == [f'source = "p1://{devices}/usb-P1_reader-if00"\n'], source)
     for descriptor in (port, end):
@@ -503,6 +619,7 @@ password_file = "mqtt.password"
         check("and it comes back", until(lambda: broker.last("/meter", since) == "online"))
         check("nothing was ever sent to the meter", meter.heard == b"", meter.heard)
 
+        past(folder, meter)
         setup(folder, meter)
         over_tls(folder, meter)
         mdns()

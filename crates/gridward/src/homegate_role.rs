@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use dlms::security::{AwsLc, KeyRing, Keys as SecurityKeys, SecuritySuite};
+use dlms::security::{AwsLc, Key, KeyRing, Keys as SecurityKeys, SecuritySuite};
 use han::zcl::InstallCode;
+use homegate::credential::Made;
 use homegate::push_memory::PushMemory;
 use homegate::{HomeGate, Options, credential};
 use link::{Clock, PushCounters, Source, SourceSettings, SourceUrl, SystemClock};
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::output::{Ink, Output};
+use crate::output::{Ink, Output, Style};
 use crate::secret::Secret;
 use crate::{Outcome, config, counters, role};
 
@@ -135,13 +136,7 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
             }))
         } else {
             let style = output.style();
-            let password = made.as_ref().map_or_else(String::new, |made| {
-                format!(
-                    "Sign in as {} with this password, which is not told again:\n  {}\n",
-                    made.user,
-                    style.paint(Ink::Value, &made.password)
-                )
-            });
+            let password = password(made.as_ref(), style);
             let trust = if data.join("ca.pem").exists() {
                 format!("For browsers to trust it, install {url}ca.crt (docs/homegate.md)\n")
             } else {
@@ -165,6 +160,17 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
         }
         gateway.stop().await;
         told
+    })
+}
+
+/// Tells a password that was made.
+fn password(made: Option<&Made>, style: Style) -> String {
+    made.map_or_else(String::new, |made| {
+        format!(
+            "Sign in as {} with this password, which is not told again:\n  {}\n",
+            made.user,
+            style.paint(Ink::Value, &made.password)
+        )
     })
 }
 
@@ -225,6 +231,16 @@ fn keys(
     config: &homegate::Config,
     data: &Path,
 ) -> Result<Option<(han::port::Keys, PushMemory)>, Failure> {
+    let Some((keys, encryption)) = port_keys(config)? else {
+        return Ok(None);
+    };
+    let counters = PushMemory::open(data, &encryption)
+        .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
+    Ok(Some((keys, counters)))
+}
+
+/// The keys of a port that ciphers, and the one that it ciphers under.
+fn port_keys(config: &homegate::Config) -> Result<Option<(han::port::Keys, Key)>, Failure> {
     let read = |path: &Option<PathBuf>, name: &str| {
         path.as_ref()
             .map(|path| Secret::from(format!("@{}", path.display())).key(name))
@@ -235,8 +251,6 @@ fn keys(
     let Some(encryption) = encryption else {
         return Ok(None);
     };
-    let counters = PushMemory::open(data, &encryption)
-        .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
     let ring = KeyRing::new(
         &AwsLc,
         SecuritySuite::Suite0,
@@ -244,7 +258,7 @@ fn keys(
             encryption: encryption.clone(),
             authentication,
             // Some ports cipher under the broadcast key: it is the one given.
-            broadcast: Some(encryption),
+            broadcast: Some(encryption.clone()),
             master: None,
             dedicated: None,
         },
@@ -254,7 +268,7 @@ fn keys(
         ring,
         unauthenticated: config.unauthenticated,
     };
-    Ok(Some((keys, counters)))
+    Ok(Some((keys, encryption)))
 }
 
 /// The code under which a radio joins the meter's network.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, ConfigError};
-use crate::credential::{CredentialError, Credentials, Made, replace};
+use crate::credential::{CredentialError, Credentials, Made, USER, replace};
 use crate::history::{Bounds, History, HistoryError};
 use crate::mdns::{Announced, MdnsError};
 use crate::mqtt::{self, MqttError};
@@ -75,7 +75,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// Another gateway uses the data folder.
-    #[error("another gateway uses the data folder {0}")]
+    #[error("a gateway uses the data folder {0}: stop it first")]
     InUse(PathBuf),
     /// History cannot be opened.
     #[error("history cannot be opened")]
@@ -229,6 +229,8 @@ impl HomeGate {
             server::limits(config.connections),
             stopped,
         )));
+        // Whoever runs it as a service finds it in the log.
+        tracing::info!(%address, fingerprint = identity.fingerprint, "the gateway is up");
         let running = Self {
             address,
             fingerprint: identity.fingerprint,
@@ -270,6 +272,44 @@ impl HomeGate {
             drop(tokio::time::timeout(STOP_TIMEOUT, task).await);
         }
     }
+}
+
+/// What a gateway will be known by.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The user of the home.
+    pub user: String,
+    /// A password that was made, to be told once.
+    pub made: Option<Made>,
+    /// SHA-256 of the certificate.
+    pub fingerprint: String,
+}
+
+/// Makes what the first start would make, so that somebody who looks on is told
+/// of it: credential and certificate. A `password` is taken over instead of one
+/// that was there before; without it one that is there stays.
+///
+/// # Errors
+/// [`StartError`] says why it cannot be; [`StartError::InUse`] while a gateway
+/// runs on the folder.
+pub fn prepare(
+    config: &Config,
+    data: &Path,
+    password: Option<&str>,
+    now: Timestamp,
+) -> Result<Prepared, StartError> {
+    let _lock = lock_folder(data)?;
+    if let Some(password) = password {
+        Credentials::choose(data, USER, password)?;
+    }
+    // A password that was made is told whatever comes: nothing fails after it.
+    let identity = Own::new(config, data).identity(now)?;
+    let (credentials, made) = Credentials::open(data, config.third_parties.as_deref())?;
+    Ok(Prepared {
+        user: credentials.user().to_owned(),
+        made,
+        fingerprint: identity.fingerprint,
+    })
 }
 
 /// Where the certificate comes from.

@@ -35,4 +35,4 @@ pub mod tls;
 pub mod wire;
 
 pub use config::Config;
-pub use gateway::{HomeGate, Options, StartError};
+pub use gateway::{HomeGate, Options, Prepared, StartError, prepare};

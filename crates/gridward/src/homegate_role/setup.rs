@@ -1,6 +1,7 @@
 //! `gridward homegate setup`: a few questions, and the configuration is there.
 
 mod search;
+mod secrets;
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -9,7 +10,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use homegate::credential::{Credentials, USER};
+use homegate::credential::Credentials;
+use link::{Clock as _, SystemClock};
+use model::Timestamp;
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -73,15 +76,15 @@ pub(super) fn run(options: &SetupOptions, output: &mut Output<'_, '_>) -> Outcom
     let found = match &options.source {
         Some(source) => Found {
             source: source.clone(),
-            is_ciphered: false,
+            is_ciphered: None,
         },
         None => match search::search(options, output)? {
             Some(found) => found,
             None => named(options, output)?,
         },
     };
+    let secrets = secrets::ask_for(&found, options, output)?;
     let source = found.source;
-    super::parse(&source)?;
     let name = ask(options, output, "What is this place called?", "At home")?;
     let zone = ask(options, output, "In which time zone is it?", &zone())?;
     let whole = ask(
@@ -98,10 +101,9 @@ pub(super) fn run(options: &SetupOptions, output: &mut Output<'_, '_>) -> Outcom
     let password = Zeroizing::new(ask(
         options,
         output,
-        "A password of 10 characters or more; empty for one that is made at the first start",
+        "A password of 10 characters or more; empty for one that is made and told at the end",
         "",
     )?);
-    let quoted = |text: &str| toml::Value::from(text).to_string();
     let mut text = format!(
         "# Written by gridward homegate setup; gridward config default shows every key.\n\
          [homegate]\nname = {}\nzone = {}\nlisten = {}\nsource = {}\n",
@@ -110,6 +112,7 @@ pub(super) fn run(options: &SetupOptions, output: &mut Output<'_, '_>) -> Outcom
         quoted(&listen.to_string()),
         quoted(&source)
     );
+    text.push_str(&secrets);
     if let Some(data) = &options.data {
         let data = std::path::absolute(data).unwrap_or_else(|_| data.clone());
         text.push_str(&format!("data = {}\n", quoted(&data.to_string_lossy())));
@@ -126,34 +129,38 @@ pub(super) fn run(options: &SetupOptions, output: &mut Output<'_, '_>) -> Outcom
         }
     };
     let data = super::folder(options.data.as_deref(), &config)?;
-    if !password.is_empty() {
-        let failed = |error: &dyn std::error::Error| Failure::new(crate::failure::chain(error));
-        if Credentials::exist(&data) {
-            output.note("There was a password before; the new one takes its place.");
-        }
-        private_folder(&data).map_err(|error| failed(&error))?;
-        let chosen = Credentials::choose(&data, USER, &password);
-        if let Err(error) = chosen {
-            drop(fs::remove_file(&options.config));
-            return Err(failed(&error));
-        }
+    let chosen = Some(password.as_str()).filter(|password| !password.is_empty());
+    if chosen.is_some() && Credentials::exist(&data) {
+        output.note("There was a password before; the new one takes its place.");
     }
+    let now = Timestamp::from_millis(SystemClock::new().unix_millis());
+    let prepared = homegate::prepare(&config, &data, chosen, now).map_err(|error| {
+        drop(fs::remove_file(&options.config));
+        Failure::new(crate::failure::chain(&error))
+    })?;
     let start = format!("gridward homegate --config {}", options.config.display());
-    if found.is_ciphered {
-        output.note("The meter ciphers: name its key's file there as key_file before the start.");
-    }
     if output.json() {
         return output.write_json(&json!({
             "config": options.config.display().to_string(),
             "source": source,
             "listen": listen.to_string(),
             "data": data.display().to_string(),
+            "user": prepared.user,
+            "password": prepared.made.as_ref().map(|made| made.password.as_str()),
+            "fingerprint": prepared.fingerprint,
         }));
     }
+    let password = super::password(prepared.made.as_ref(), output.style());
     output.write(&format!(
-        "Written: {}\nStart with:\n  {start}\n",
-        options.config.display()
+        "Written: {}\n{password}Certificate, SHA-256:\n  {}\nStart with:\n  {start}\n",
+        options.config.display(),
+        prepared.fingerprint
     ))
+}
+
+/// A text as TOML has it.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 /// Asks where the meter is, which was not found.
@@ -171,7 +178,7 @@ fn named(options: &SetupOptions, output: &mut Output<'_, '_>) -> Result<Found, F
     }
     Ok(Found {
         source,
-        is_ciphered: false,
+        is_ciphered: None,
     })
 }
 
@@ -220,12 +227,4 @@ fn write(path: &Path, text: &str) -> Outcome {
         .open(path)
         .map_err(cannot)?;
     file.write_all(text.as_bytes()).map_err(cannot)
-}
-
-fn private_folder(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
 }

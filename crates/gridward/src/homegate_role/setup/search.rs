@@ -18,8 +18,9 @@ use crate::role;
 pub(super) struct Found {
     /// Its URL.
     pub(super) source: String,
-    /// Whether what it says is ciphered, so that it is read with a key alone.
-    pub(super) is_ciphered: bool,
+    /// Whether what it says is ciphered, so that it is read with a key alone;
+    /// nothing where nobody has listened.
+    pub(super) is_ciphered: Option<bool>,
 }
 
 /// A way in which ports speak.
@@ -156,7 +157,7 @@ fn listen_to(device: &Path, wait: Duration, output: &mut Output<'_, '_>) -> Resu
             };
             Heard::Meter(Found {
                 source,
-                is_ciphered,
+                is_ciphered: Some(is_ciphered),
             })
         };
         match told(url, SourceSettings::default(), wait)? {
@@ -203,7 +204,7 @@ fn silent(
     );
     let found = |scheme: &str| Found {
         source: format!("{scheme}://{name}"),
-        is_ciphered: false,
+        is_ciphered: Some(false),
     };
     match ask(options, output, &question, default)?.as_str() {
         "raven" => {

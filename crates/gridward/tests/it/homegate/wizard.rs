@@ -24,8 +24,8 @@ use super::played::{LONG, now};
 const KEY: &str = "000102030405060708090A0B0C0D0E0F";
 const AUTH_KEY: &str = "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF";
 
-/// A push of 280 W with its counter, ciphered.
-fn sealed(counter: u32, protection: Protection) -> Vec<u8> {
+/// A push of 280 W with its counter, ciphered, in a frame of HDLC.
+fn pushed(counter: u32, protection: Protection) -> Vec<u8> {
     let mut plain = vec![0x0F, 0x40, 0, 0, 0, 0];
     Data::Array(vec![Data::Structure(vec![
         Obis::new(1, 0, 1, 7, 0, 255).to_data(),
@@ -33,6 +33,19 @@ fn sealed(counter: u32, protection: Protection) -> Vec<u8> {
         ScalerUnit::new(0, Unit::WATT).to_data(),
     ])])
     .encode(&mut plain);
+    let sealed = protected(counter, protection, &plain);
+    Frame {
+        destination: Address::one(16).unwrap(),
+        source: Address::one(1).unwrap(),
+        segmented: false,
+        control: Control::UnnumberedInformation { poll: true },
+        information: &[&llc::RESPONSE[..], &sealed].concat(),
+    }
+    .to_octets()
+}
+
+/// Ciphers a message under a counter.
+fn protected(counter: u32, protection: Protection, plain: &[u8]) -> Vec<u8> {
     let key = |digits: &str| Key::from_octets(&link::parse_hex(digits).unwrap()).unwrap();
     let keys = Keys::new(key(KEY), key(AUTH_KEY));
     let ring = KeyRing::new(&AwsLc, SecuritySuite::Suite0, &keys).unwrap();
@@ -41,23 +54,11 @@ fn sealed(counter: u32, protection: Protection) -> Vec<u8> {
         Envelope::new(Wrapping::GeneralGlo, protection),
         &SystemTitle(*b"GWD\0\0\0\0\x01"),
         FreshCounter::dangerous_assume_fresh(counter),
-        &plain,
+        plain,
         &mut apdu,
     )
     .unwrap();
     apdu
-}
-
-/// The same in a frame of HDLC.
-fn pushed(counter: u32, protection: Protection) -> Vec<u8> {
-    Frame {
-        destination: Address::one(16).unwrap(),
-        source: Address::one(1).unwrap(),
-        segmented: false,
-        control: Control::UnnumberedInformation { poll: true },
-        information: &[&llc::RESPONSE[..], &sealed(counter, protection)].concat(),
-    }
-    .to_octets()
 }
 
 /// How a run of the wizard ended.
@@ -149,21 +150,71 @@ const REST: &str = "Home\nEurope/Zurich\nno\ncorrect horse battery\n";
 
 #[test]
 fn a_ciphered_port_is_found_and_nothing_arrives_there() {
-    let mut counter = 0;
-    let ended = wizard("usb-port", REST, || {
-        counter += 1;
-        pushed(counter, Protection::AuthenticatedEncrypted)
-    });
+    let run = |answers: &str, protection| {
+        let mut counter = 0;
+        wizard("usb-port", answers, || {
+            counter += 1;
+            pushed(counter, protection)
+        })
+    };
+    let tagged = Protection::AuthenticatedEncrypted;
+    let ended = run(&format!("FOLDER/key\nFOLDER/auth-key\n{REST}"), tagged);
     assert_eq!(ended.heard, [0; 0], "octets at the far end");
     assert!(ended.success, "{}", ended.errors);
-    assert!(ended.errors.contains("ciphered"), "{}", ended.errors);
+    for line in [
+        "source = \"dlms://FOLDER/by-id/usb-port?baud=",
+        "key_file = \"FOLDER/key\"\nauth_key_file = \"FOLDER/auth-key\"\n",
+    ] {
+        assert!(ended.config.contains(line), "{}", ended.config);
+    }
     assert!(
-        ended
-            .config
-            .contains("source = \"dlms://FOLDER/by-id/usb-port?baud="),
+        !ended.config.contains("unauthenticated"),
         "{}",
         ended.config
     );
+    assert!(!ended.config.contains(KEY), "a key stays in its file");
+
+    // Messages without a tag are read, and that is said.
+    let ended = run(&format!("FOLDER/key\n\n{REST}"), Protection::Encrypted);
+    assert_eq!(ended.heard, [0; 0], "octets at the far end");
+    assert!(ended.success, "{}", ended.errors);
+    assert!(
+        ended.config.contains("unauthenticated = true\nkey_file"),
+        "{}",
+        ended.config
+    );
+
+    // A key that opens nothing is told before anything is written.
+    let ended = run("FOLDER/auth-key\nFOLDER/key\n", tagged);
+    assert_eq!(ended.heard, [0; 0], "octets at the far end");
+    assert!(
+        !ended.success && ended.config.is_empty(),
+        "{}",
+        ended.config
+    );
+    assert!(ended.errors.contains("does not open"), "{}", ended.errors);
+
+    // No key at hand: what was found is written, and what is missing told.
+    let ended = run(&format!("\n{REST}"), tagged);
+    assert!(ended.success, "{}", ended.errors);
+    assert!(ended.errors.contains("as key_file"), "{}", ended.errors);
+    assert!(!ended.config.contains("key_file"), "{}", ended.config);
+}
+
+#[test]
+fn ciphered_telegrams_are_found_too() {
+    // Each telegram is ciphered as a whole, without any frame around it.
+    let text = "/TST5\\253000000_A\r\n\r\n1-0:1.7.0(00.338*kW)\r\n!D33F\r\n";
+    let mut counter = 0;
+    let answers = format!("FOLDER/key\nFOLDER/auth-key\n{REST}");
+    let ended = wizard("usb-port", &answers, || {
+        counter += 1;
+        protected(counter, Protection::AuthenticatedEncrypted, text.as_bytes())
+    });
+    assert_eq!(ended.heard, [0; 0], "octets at the far end");
+    assert!(ended.success, "{}", ended.errors);
+    let source = "source = \"p1://FOLDER/by-id/usb-port\"";
+    assert!(ended.config.contains(source), "{}", ended.config);
 }
 
 #[test]
