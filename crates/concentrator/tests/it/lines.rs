@@ -18,7 +18,7 @@ use concentrator::shell::{Concentrator, Surroundings};
 use dlms::acse::MechanismName;
 use dlms::axdr::{ClockStatus, Data, DateTime, RawData};
 use dlms::codec::Wire as _;
-use dlms::cosem::{AttributeDescriptor, EntryDescriptor, ProfileSelection};
+use dlms::cosem::{AttributeDescriptor, EntryDescriptor, MethodDescriptor, ProfileSelection};
 use dlms::security::{
     AwsLc, CounterRecord, CounterRestart, KeyRing, Keys, PeerCounter, Protection, ReplayWindow,
     SecuritySuite, SendCounter, SystemTitle,
@@ -421,6 +421,74 @@ async fn own(client: &mut Client, class: u16, object: dlms::cosem::Obis, attribu
     client.read(attribute).await.unwrap()
 }
 
+/// The SAP of a name in the list, as the device tells it.
+async fn listed(client: &mut Client, name: &str) -> Option<u16> {
+    let list = own(client, 17, SAP_ASSIGNMENT, 2).await;
+    let entries = list.as_array().unwrap().iter();
+    let mut entries = entries.map(|entry| entry.as_structure().unwrap());
+    let entry = entries.find(|entry| entry[1].as_octets() == Some(name.as_bytes()))?;
+    entry[0].as_u16()
+}
+
+#[tokio::test]
+async fn the_management_client_gives_a_sap_and_takes_it_away_and_it_rests() {
+    const GIVEN: u16 = 0x0234;
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, path) = own_keys(folder.path());
+    let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
+    config.keys = Some(path);
+    let around = link::Surroundings::system();
+    let connect = MethodDescriptor::new(17, SAP_ASSIGNMENT, 1);
+    let names = ["GWD0000000000007", "GWD0000000000008"];
+    let given = |sap: u16, name: &str| {
+        Data::Structure(vec![
+            Data::LongUnsigned(sap),
+            Data::octet_string(name.as_bytes()),
+        ])
+    };
+    for round in 0..2_u32 {
+        let running = Running::start(&config, Vec::new()).await;
+        let mut security = management(&keys);
+        let send = &mut security.security.as_mut().unwrap().send;
+        *send = SendCounter::resume(CounterRecord {
+            end: 100_000 * (1 + round),
+            ..CounterRecord::default()
+        });
+        let client = Client::connect(&running.at, security, &around, LIMIT).await;
+        let mut client = client.unwrap();
+        if round == 0 {
+            // Nobody else gives one.
+            let public = Client::connect(&running.at, Association::public(1), &around, LIMIT).await;
+            let mut public = public.unwrap();
+            let refused = public.invoke(connect, Some(&given(GIVEN, names[0]))).await;
+            assert!(refused.is_err());
+            drop(public);
+            for sap in [GIVEN, 0] {
+                client
+                    .invoke(connect, Some(&given(sap, names[0])))
+                    .await
+                    .unwrap();
+                let wanted = (sap > 0).then_some(sap);
+                let done = async {
+                    while listed(&mut client, names[0]).await != wanted {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                };
+                tokio::time::timeout(LIMIT, done).await.unwrap();
+            }
+        }
+        // It rests, also over a restart; another one is free.
+        let resting = client.invoke(connect, Some(&given(GIVEN, names[1]))).await;
+        assert!(resting.is_err(), "round {round}");
+        let free = client
+            .invoke(connect, Some(&given(GIVEN + 1, names[1])))
+            .await;
+        assert!(free.is_ok(), "round {round}");
+        client.release().await;
+        running.end().await;
+    }
+}
+
 #[tokio::test]
 async fn the_management_client_sets_up_the_wan_and_it_stays() {
     let folder = tempfile::tempdir().unwrap();
@@ -533,7 +601,7 @@ async fn a_push_is_repeated_as_often_as_the_setup_says_and_at_once_when_asked() 
     machine.handle(dlms::client::Input::Associate(begin), now);
     let set = DateTime::from_unix_seconds(1_900_000_000, 0, ClockStatus(0)).unwrap();
     let method = dlms::client::ActionItem {
-        method: dlms::cosem::MethodDescriptor::new(40, PUSH, 1),
+        method: MethodDescriptor::new(40, PUSH, 1),
         parameter: Some(Data::Integer(0).to_octets()),
     };
     let mut wanted = vec![

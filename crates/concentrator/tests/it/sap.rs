@@ -99,6 +99,13 @@ fn the_table_survives_restarts_and_torn_lines() {
     let (again, _) = open_table(&path, 0).unwrap();
     assert_eq!(again.changes(), table.changes());
     assert!(again.iter().eq(table.iter()));
+    // What was released rests on, from when it was released.
+    let released = SAP_FIRST + 6;
+    for (quarantine_s, unix, rests) in [(1_000, 1_054, true), (1_000, 1_055, false)] {
+        let (again, _) = open_table(&path, quarantine_s).unwrap();
+        let planned = again.plan_at(released, &name(21), unix);
+        assert_eq!(planned == Err(SapError::Resting), rests, "{unix}");
+    }
     // Cut at every octet of the last line: the line is whole or not there.
     let last = whole[..whole.len() - 1]
         .iter()
