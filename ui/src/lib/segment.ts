@@ -86,7 +86,7 @@ export interface Picture {
   named: number;
 }
 
-export const WIDTH = 700;
+export const WIDTH = 690;
 const ROOT = 112;
 const TOP = 36;
 const STEP = 32;
