@@ -121,15 +121,20 @@ def as_told(case, cell, words, pieces):
     return any(shape.search(stream) for shape in shapes for stream in streams.values())
 
 
+# What clients say that gave up waiting, as on a machine that is busy.
+IMPATIENT = re.compile(r"could not receive data|timed? ?out|no answer", re.IGNORECASE)
+
+
 def converse(case, server, client, scratch):
     """The cells that must be right in one association, and each that a stranger is known to do wrong alone.
 
-    A failure counts, also where the cell is right when it is asked once more alone, which its words then tell.
-    Cells that a stranger lacks are not asked.
+    A failure counts, also where the cell is right when it is asked once more alone, which its words then tell; but for
+    a stranger that did not wait for an answer, and what he is then confused by in the same association: of these the
+    second answer counts, and `run` bounds how many there may be. Cells that a stranger lacks are not asked.
     """
     together = [cell for cell in cells_of(case) if cell not in case["faults"] and cell not in case["lacking"]]
     if "associate" in case["lacking"]:
-        return {"cells": {}, "evidence": {}, "bound": "", "repeated": ""}
+        return {"cells": {}, "evidence": {}, "bound": "", "repeated": "", "late": []}
     results, pieces, tail = talk(case, server, client, together, scratch)
     repeated = ""
     if not results["associate"][0] and "associate" not in case["faults"] and case["server"] == "gridward" \
@@ -138,7 +143,7 @@ def converse(case, server, client, scratch):
         repeated = results["associate"][1] or "no words"
         case = {**case, "number": case["number"] + 1}
         results, pieces, tail = talk(case, server, client, together, scratch)
-    evidence, told = {}, {}
+    evidence, told, late = {}, {}, []
     bound = results.pop("bound", (False, ""))[1]
     if results["associate"][0]:
         for cell in cells_of(case)[1:]:
@@ -155,7 +160,11 @@ def converse(case, server, client, scratch):
             bound = bound or alone.get("bound", (False, ""))[1]
             if cell not in case["faults"]:
                 ok, words = results[cell]
-                results[cell] = (False, f"{first[1] if first else 'no answer'}; alone: {'right' if ok else words}")
+                before = first[1] if first else "no answer"
+                if ok and case["client"] != "gridward" and (late or IMPATIENT.search(before)):
+                    late.append(f"{cell}: {before}")
+                else:
+                    results[cell] = (False, f"{before}; alone: {'right' if ok else words}")
     else:
         evidence["associate"], told["associate"] = tail, pieces
     return {
@@ -164,4 +173,5 @@ def converse(case, server, client, scratch):
         "evidence": {cell: lines for cell, lines in evidence.items() if not results[cell][0]},
         "bound": bound,
         "repeated": repeated,
+        "late": late,
     }

@@ -19,6 +19,7 @@ use link::{Client, Endpoint, KeyFile, MeterKeys, Surroundings};
 
 use crate::association::association;
 use crate::concentrator::{entry, keys_in};
+use crate::demo::get;
 use crate::program::{hex, run};
 use crate::session::{Role, done};
 
@@ -291,6 +292,22 @@ async fn use_keys(at: &Endpoint, meters: &[(MeterKeys, u16)]) -> Vec<Client> {
     tasks.join_all().await
 }
 
+/// Waits until the concentrator has seen that connections ended: it lets some go where there are
+/// too many.
+fn gone(status: &str) {
+    let end = std::time::Instant::now() + LIMIT;
+    loop {
+        let address = status.trim_start_matches("http://").trim_end_matches('/');
+        let (_, body) = get(address, "/status.json", "");
+        let told: serde_json::Value = serde_json::from_str(&body).unwrap();
+        if told["wan_connections"] == 0 {
+            return;
+        }
+        assert!(std::time::Instant::now() < end, "{told}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Made-up keys without a zero octet, one for each form, as the environment of
 /// a process can hold them.
 fn planted() -> (Vec<Vec<u8>>, Vec<(String, std::ffi::OsString)>) {
@@ -383,6 +400,7 @@ fn a_loaded_concentrator_holds_no_key_of_what_passes() {
     let mut role = Role::start_dumpable(&arguments, folder.path(), environment);
     let line = role.line();
     let url = line["endpoints"][0].as_str().unwrap().to_owned();
+    let status = line["status"].as_str().unwrap().to_owned();
     let saps = saps(&url);
     let file = KeyFile::load(Path::new(&at("keys.toml"))).unwrap();
     let in_use: Vec<(MeterKeys, u16)> = file
@@ -406,6 +424,7 @@ fn a_loaded_concentrator_holds_no_key_of_what_passes() {
     let mut used = 0;
     for meters in in_use.chunks(AT_ONCE) {
         held.clear();
+        gone(&status);
         held = runtime.block_on(use_keys(&endpoint, meters));
         used += held.len();
         // While their associations are open.

@@ -357,7 +357,6 @@ pub(super) async fn dry_run(
     .await
 }
 
-/// The place, or the name where there is none.
 /// What a person types to confirm what becomes of a meter: its place, else its name.
 pub(super) fn to_be_typed(found: &FleetMeter) -> String {
     let enrolment = &found.meter.enrolment;
