@@ -19,6 +19,7 @@ use link::{Client, Endpoint, KeyFile, MeterKeys, Surroundings};
 
 use crate::association::association;
 use crate::concentrator::{entry, keys_in};
+use crate::delivery::until;
 use crate::demo::get;
 use crate::program::{hex, run};
 use crate::session::{Role, done};
@@ -295,17 +296,12 @@ async fn use_keys(at: &Endpoint, meters: &[(MeterKeys, u16)]) -> Vec<Client> {
 /// Waits until the concentrator has seen that connections ended: it lets some go where there are
 /// too many.
 fn gone(status: &str) {
-    let end = std::time::Instant::now() + LIMIT;
-    loop {
-        let address = status.trim_start_matches("http://").trim_end_matches('/');
+    let address = status.trim_start_matches("http://").trim_end_matches('/');
+    until("connections that ended are seen", || {
         let (_, body) = get(address, "/status.json", "");
         let told: serde_json::Value = serde_json::from_str(&body).unwrap();
-        if told["wan_connections"] == 0 {
-            return;
-        }
-        assert!(std::time::Instant::now() < end, "{told}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        (told["wan_connections"] == 0).then_some(())
+    });
 }
 
 /// Made-up keys without a zero octet, one for each form, as the environment of
