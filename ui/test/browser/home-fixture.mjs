@@ -130,7 +130,7 @@ export class HomeFixture extends Fixture {
   live(request, response) {
     this.lastEventIds.push(request.headers["last-event-id"] ?? null);
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-    this.openStreams.add(response);
+    this.openStreams.set(response, "");
     const send = (event, data) => {
       this.eventId += 1;
       response.write(`id: ${this.eventId}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
@@ -150,7 +150,7 @@ export class HomeFixture extends Fixture {
   /** The stream tells a change at once. */
   tell(change) {
     this.told = change(structuredClone(this.told));
-    for (const stream of this.openStreams) {
+    for (const stream of this.openStreams.keys()) {
       this.eventId += 1;
       stream.write(`id: ${this.eventId}\nevent: state\ndata: ${JSON.stringify(this.state())}\n\n`);
     }

@@ -258,7 +258,7 @@ await step("a session that has ended asks for the password, and leaves nothing o
     await live(page);
     await page.waitForFunction(() => localStorage.getItem("gridward.home") !== null);
     own.sessions.clear();
-    for (const stream of own.openStreams) stream.end();
+    for (const stream of own.openStreams.keys()) stream.end();
     await page.getByTestId("signin-form").waitFor();
     assert.equal(await page.evaluate(() => localStorage.getItem("gridward.home")), null);
     await page.getByTestId("signin-password").fill(PASSWORD);
