@@ -263,6 +263,11 @@ def asserts(name, folder, blocks):
     return count, sorted(set(failed))
 
 
+def started(config):
+    """A gateway with this configuration, which tells its address first."""
+    return subprocess.Popen([GRIDWARD, "homegate", "--config", config, "--json"], stdout=subprocess.PIPE, text=True)
+
+
 def past(folder, meter):
     """A gateway with two months behind it: history and summary as it serves them."""
     data = os.path.join(folder, "past")
@@ -275,7 +280,7 @@ data = "past"
 """)
 
     def start():
-        process = subprocess.Popen([GRIDWARD, "homegate", "--config", config, "--json"], stdout=subprocess.PIPE, text=True)
+        process = started(config)
         return process, json.loads(process.stdout.readline())
 
     gateway, line = start()
@@ -448,7 +453,7 @@ source = "p1+tcp://127.0.0.1:{meter.port}"
 data = "data"
 mdns = true
 """)
-    gateway = subprocess.Popen([GRIDWARD, "homegate", "--config", config, "--json"], stdout=subprocess.PIPE, text=True)
+    gateway = started(config)
     try:
         line = json.loads(gateway.stdout.readline())
         found, gone = {}, []
@@ -557,7 +562,7 @@ port = {broker.port}
 user = "gridward"
 password_file = "mqtt.password"
 """)
-    gateway = subprocess.Popen([GRIDWARD, "homegate", "--config", config, "--json"], stdout=subprocess.PIPE, text=True)
+    gateway = started(config)
     try:
         line = json.loads(gateway.stdout.readline())
         page = Page(line, os.path.join(data, "ca.pem"))

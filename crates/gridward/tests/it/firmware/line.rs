@@ -116,7 +116,7 @@ pub(crate) fn run(plan: Plan) -> Found {
     runtime.block_on(campaign(plan))
 }
 
-const SEGMENT: SegmentId = SegmentId(0);
+pub(crate) const SEGMENT: SegmentId = SegmentId(0);
 
 /// The connection over which what is for all goes.
 const TO_ALL: Connection = Connection(u64::MAX);
@@ -131,6 +131,17 @@ struct Hub {
     joined: watch::Sender<usize>,
     seen: Mutex<Seen>,
     clock: SimClock,
+}
+
+/// The machine of the concentrator at the end of a line, with an empty table.
+pub(crate) fn at_its_end(segment: &PowerLineSegment, clock: SimClock) -> Core {
+    let answer = Duration::from_secs(60);
+    let limits = RouterLimits::default();
+    let mut core = Core::new(Table::new(0), limits, BTreeMap::new(), answer);
+    core.add_segment(SEGMENT, segment.window(), segment.payload_max());
+    core.describe_segment(SEGMENT, segment.medium());
+    core.share_segment(SEGMENT, clock.now());
+    core
 }
 
 struct Concentrator {
@@ -661,12 +672,7 @@ async fn campaign(plan: Plan) -> Found {
     let (wire, segment, mut plugs) = PowerLine::new(config);
     let _never = plugs.pop();
     serve_all(&fleet, plugs, clock);
-    let answer = Duration::from_secs(60);
-    let limits = RouterLimits::default();
-    let mut core = Core::new(Table::new(0), limits, BTreeMap::new(), answer);
-    core.add_segment(SEGMENT, segment.window(), segment.payload_max());
-    core.describe_segment(SEGMENT, segment.medium());
-    core.share_segment(SEGMENT, clock.now());
+    let core = at_its_end(&segment, clock);
     let (joined, mut all_joined) = watch::channel(0);
     let blocks = image.len().div_ceil(80);
     let hub = Arc::new(Hub {

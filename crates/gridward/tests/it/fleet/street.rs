@@ -13,8 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use concentrator::core::{Core, Input, Output};
-use concentrator::direct::{Connection, Counters, RouterLimits, SegmentId};
-use concentrator::sap::Table;
+use concentrator::direct::{Connection, Counters};
 use dlms::Instant;
 use dlms::axdr::Data;
 use dlms::cosem::{AttributeDescriptor, MethodDescriptor, Obis};
@@ -39,9 +38,8 @@ use super::START;
 use super::disk::Disk;
 use super::head::Head;
 use super::watch::Watch;
-use crate::firmware::line::serve_all;
+use crate::firmware::line::{SEGMENT, at_its_end, serve_all};
 
-const SEGMENT: SegmentId = SegmentId(0);
 const ENDPOINT: &str = "tcp://street:4059";
 /// Where the concentrator takes what is urgent.
 const URGENT: &str = "tcp://street:4061";
@@ -318,12 +316,7 @@ async fn reading(street: Street) -> Read {
     let config = PowerLineConfig::quiet(technology, nodes.collect(), draw(SEED, 3));
     let (wire, segment, plugs) = PowerLine::new(config);
     serve_all(&fleet, plugs, clock);
-    let answer = Duration::from_secs(60);
-    let limits = RouterLimits::default();
-    let mut core = Core::new(Table::new(0), limits, BTreeMap::new(), answer);
-    core.add_segment(SEGMENT, segment.window(), segment.payload_max());
-    core.describe_segment(SEGMENT, segment.medium());
-    core.share_segment(SEGMENT, clock.now());
+    let core = at_its_end(&segment, clock);
     let (to, arriving) = mpsc::channel(WAITING_MAX);
     let (changed, mut state) = watch::channel(State::default());
     let count = usize::try_from(street.meters).unwrap();
