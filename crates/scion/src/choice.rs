@@ -178,12 +178,26 @@ impl Choice {
         Ok(path)
     }
 
-    /// Gives a second path that shares least with the best one, for messages
-    /// that are sent twice; none where there is only one path.
-    pub fn second(&mut self, now: Duration) -> Option<&Path> {
-        let best = self.best(now).ok()?.clone();
-        let index = self.least_harmed_but(now, &best)?;
-        self.allowed.get(index)
+    /// Gives a second path beside the `first`, for messages that are sent twice:
+    /// the one that shares least with it; of equals the one that is least in
+    /// doubt, then the least harmed. None where there is no other.
+    ///
+    /// What has failed is taken here too: nobody tells when it is mended, and a
+    /// copy finds out. Another path that shares a router with the first one would
+    /// be lost with it.
+    #[must_use]
+    pub fn beside(&self, first: Fingerprint, now: Duration) -> Option<&Path> {
+        let (_, first) = self.position(Some(first))?;
+        self.others(first)
+            .min_by_key(|(index, path)| {
+                (
+                    shared(path, first),
+                    self.doubted(path, now),
+                    self.penalty(path, now),
+                    *index,
+                )
+            })
+            .map(|(_, path)| path)
     }
 
     /// Notes a failure of a path, and gives the one to send on now: where it
@@ -233,28 +247,31 @@ impl Choice {
         others
             .filter(|(_, path)| !tried.contains(&path.fingerprint()))
             .min_by_key(|(index, path)| {
-                let shared = last.map(|last| {
-                    (
-                        path.same_first_interface(last),
-                        path.shared_interfaces(last),
-                    )
-                });
+                let shared = last.map(|last| shared(path, last));
                 let doubted = self.doubted(path, now);
                 (doubted, self.penalty(path, now), shared, *index)
             })
             .map(|(_, path)| path)
     }
 
+    /// Notes that something came by a path that answers what was sent on it:
+    /// neither it nor what it crosses is in doubt.
+    pub fn lives(&mut self, path: Fingerprint) {
+        self.penalties.remove(&path);
+        if let Some((_, living)) = self.position(Some(path)) {
+            let crossed: Vec<_> = crossed(living).collect();
+            self.doubts
+                .retain(|interface, _| !crossed.contains(interface));
+        }
+    }
+
     /// Notes that an answer came to what was sent on a path. Where it is
     /// preferred to the one in use, or that one has failed since, it is taken.
     pub fn answered(&mut self, path: Fingerprint) {
-        self.penalties.remove(&path);
-        let Some((index, answered)) = self.position(Some(path)) else {
+        self.lives(path);
+        let Some((index, _)) = self.position(Some(path)) else {
             return;
         };
-        let crossed: Vec<_> = crossed(answered).collect();
-        self.doubts
-            .retain(|interface, _| !crossed.contains(interface));
         let active = self
             .position(self.active)
             .filter(|(_, active)| !self.penalties.contains_key(&active.fingerprint()))
@@ -290,19 +307,17 @@ impl Choice {
             .find(|(_, there)| there.fingerprint() == path)
     }
 
+    fn others<'a>(&'a self, but: &Path) -> impl Iterator<Item = (usize, &'a Path)> {
+        let but = but.fingerprint();
+        let all = self.allowed.iter().enumerate();
+        all.filter(move |(_, path)| path.fingerprint() != but)
+    }
+
     fn least_harmed_but(&self, now: Duration, but: &Path) -> Option<usize> {
-        self.allowed
-            .iter()
-            .enumerate()
-            .filter(|(_, path)| path.fingerprint() != but.fingerprint())
+        self.others(but)
             .min_by_key(|(index, path)| {
-                (
-                    self.doubted(path, now),
-                    self.penalty(path, now),
-                    path.same_first_interface(but),
-                    path.shared_interfaces(but),
-                    *index,
-                )
+                let (doubted, penalty) = (self.doubted(path, now), self.penalty(path, now));
+                (doubted, penalty, shared(path, but), *index)
             })
             .map(|(index, _)| index)
     }
@@ -314,6 +329,12 @@ impl Choice {
             .min_by_key(|(index, path)| (self.penalty(path, now), *index))
             .map(|(index, _)| index)
     }
+}
+
+/// What a path shares with another: whether the first interface, and how many.
+fn shared(path: &Path, other: &Path) -> (bool, usize) {
+    let first = path.same_first_interface(other);
+    (first, path.shared_interfaces(other))
 }
 
 /// The interfaces that a path crosses.

@@ -324,13 +324,9 @@ impl Session {
         }
         paths.push(first);
         if doubled {
-            let second = self.choice.second(now).map(Path::fingerprint);
-            let second = match second {
-                // The mirrored path need not be the best one.
-                Some(path) if path == first => self.choice.best(now).ok().map(Path::fingerprint),
-                other => other,
-            };
-            paths.extend(second.filter(|path| *path != first));
+            // Apart from the first, which of an answer is its question's.
+            let second = self.choice.beside(first, now);
+            paths.extend(second.map(Path::fingerprint));
         }
         self.flow = (self.flow + 1) & 0xf_ffff;
         // A flow of 0 is none.
@@ -459,11 +455,14 @@ impl Session {
             self.counters.fenced += 1;
             return Arrival::Nothing;
         }
+        let fingerprint = came.as_ref().map(Path::fingerprint);
         if self.is_second_copy(packet, payload) {
             self.counters.doubled += 1;
+            if let (Role::Asks, Some(path)) = (self.role, fingerprint) {
+                self.choice.lives(path);
+            }
             return Arrival::Nothing;
         }
-        let fingerprint = came.as_ref().map(Path::fingerprint);
         match self.role {
             Role::Asks => self.answered(fingerprint, now),
             Role::Answers => self.mirror = fingerprint,

@@ -18,8 +18,10 @@ use super::drkey::{DrkeySource, Drkeys};
 use super::endhost;
 use super::grpc::call;
 
-/// How long a daemon may take: it asks other ASes itself.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// How long a daemon may take: it asks other ASes itself. Less than the ten
+/// seconds that a client waits for a connection, so that an error names the
+/// daemon.
+const CALL_LIMIT: Duration = Duration::from_secs(8);
 
 /// How often paths are asked for anew: segments live for hours, new ones come
 /// within minutes.

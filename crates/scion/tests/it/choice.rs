@@ -135,10 +135,16 @@ fn the_preferred_path_comes_back_only_with_an_answer() {
 fn urgent_messages_have_a_second_path_apart() {
     let mut all = choice("- 3 +");
     assert_eq!(id(all.best(START)), 1);
-    assert_eq!(ids(all.second(START)), [4]);
+    let first = Fingerprint([1; 32]);
+    assert_eq!(ids(all.beside(first, START)), [4]);
+    // Whichever is the first, and whatever has failed: what shares a router with it would be lost
+    // with it.
+    assert_eq!(ids(all.beside(Fingerprint([3; 32]), START)), [2]);
+    assert_eq!(id(all.failed(first, Failure::Silence, START)), 4);
+    assert_eq!(ids(all.beside(Fingerprint([4; 32]), START)), [1]);
     let mut one = choice("- 3 - 2-ff00:0:210#3 - 2-ff00:0:211#2 +");
     assert_eq!(id(one.best(START)), 1);
-    assert!(one.second(START).is_none());
+    assert!(one.beside(first, START).is_none());
     assert_eq!(
         id(one.failed(Fingerprint([1; 32]), Failure::Silence, START)),
         1
@@ -149,7 +155,7 @@ fn urgent_messages_have_a_second_path_apart() {
 fn a_fence_without_a_path_sends_nothing() {
     let mut fenced = choice("- 2-ff00:0:210 +");
     assert_eq!(fenced.best(START).unwrap_err(), NoPath::Fenced(6));
-    assert!(fenced.second(START).is_none());
+    assert!(fenced.beside(Fingerprint([1; 32]), START).is_none());
     assert!(
         fenced
             .failed(Fingerprint([1; 32]), Failure::Silence, START)

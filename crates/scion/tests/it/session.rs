@@ -352,6 +352,50 @@ fn urgent_messages_are_not_delayed_by_a_loss() {
     assert!(net.meter.counters().doubled > 0);
 }
 
+/// What the last answer crossed is cut, each time somewhere else, and mended before the next: one
+/// cut never takes both copies, whatever has failed before.
+#[test]
+fn urgent_messages_are_not_delayed_by_one_loss_after_the_other() {
+    let mut net = Net::new("- 3 +", "- 3 +");
+    let (whole, _) = net.ask(b"first", URGENT).unwrap();
+    for round in 0..200_usize {
+        let receipt = net.head.receipt();
+        let way = if round % 2 == 0 {
+            &receipt.sent
+        } else {
+            &receipt.received
+        };
+        let crossed: Vec<End> = way
+            .as_ref()
+            .unwrap()
+            .interfaces()
+            .map(|(at, one, _)| (at, one))
+            .collect();
+        let cut = crossed[round / 2 % crossed.len()];
+        let ends = BTreeSet::from([cut]);
+        if round / 3 % 2 == 0 {
+            net.silent = ends;
+        } else {
+            net.loud = ends;
+        }
+        for _ in 0..3 {
+            let (took, repeats) = net.ask(b"next", URGENT).unwrap();
+            assert_eq!(repeats, 0, "round {round}: {cut:?}");
+            assert!(
+                took <= whole + Duration::from_millis(40),
+                "round {round}: {took:?}"
+            );
+            net.settle(b"next");
+        }
+        net.silent.clear();
+        net.loud.clear();
+        net.now += Duration::from_secs(4);
+        net.ask(b"between", URGENT).unwrap();
+        net.settle(b"between");
+    }
+    assert_eq!(net.head.counters().silences, 0);
+}
+
 #[test]
 fn a_repetition_is_no_second_copy() {
     let mut net = Net::new("", "");
