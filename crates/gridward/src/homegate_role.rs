@@ -5,7 +5,6 @@ mod setup;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use dlms::security::{AwsLc, Key, KeyRing, Keys as SecurityKeys, SecuritySuite};
@@ -112,7 +111,7 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
     role::block_on_one(async {
         let stop = role::stopped(options.stop_at_eof)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        give_back("reading of what was asked for");
+        role::give_back("reading of what was asked for");
         let started = HomeGate::start(Options {
             config,
             data: data.clone(),
@@ -123,7 +122,7 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
         let (gateway, made) = started
             .await
             .map_err(|error| Failure::new(crate::failure::chain(&error)))?;
-        give_back("start");
+        role::give_back("start");
         let address = gateway.address();
         let url = format!("https://{}/", opened_at(address));
         let told = if output.json() {
@@ -154,9 +153,8 @@ pub(crate) fn run(options: &HomegateOptions, output: &mut Output<'_, '_>) -> Out
         let told = told.and_then(|()| output.flush());
         drop(made);
         if told.is_ok() {
-            let settled = tokio::spawn(settle());
+            role::stay_small();
             stop.wait().await;
-            settled.abort();
         }
         gateway.stop().await;
         told
@@ -172,22 +170,6 @@ fn password(made: Option<&Made>, style: Style) -> String {
             style.paint(Ink::Value, &made.password)
         )
     })
-}
-
-/// How long the activities take to be under way.
-const SETTLING: Duration = Duration::from_secs(2);
-
-/// Gives back what the first words to all alone needed.
-async fn settle() {
-    tokio::time::sleep(SETTLING).await;
-    give_back("first two seconds");
-}
-
-/// Gives back the text that only this part of the start needed: on a small box
-/// that is half of what would be resident.
-fn give_back(part: &str) {
-    let octets = sys::release_text();
-    tracing::debug!(octets, part, "text that was needed once is given back");
 }
 
 /// Where others open what listens on all addresses: the address that this

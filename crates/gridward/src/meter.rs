@@ -145,7 +145,9 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
         }
         None => None,
     };
-    role::block_on(async {
+    // One alone is on a small board, where each thread and each page counts.
+    let is_small = options.count == 1;
+    let work = async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let stop = role::stopped(options.stop_at_eof)?;
         let now = Timestamp::from_secs(clock.unix_seconds());
@@ -220,6 +222,9 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
         }
         let fleet = SharedFleet::new(fleet, Arc::clone(&clock), Arc::new(SystemEntropy));
         tell(&fleet, &locals, &keys_path, output)?;
+        if is_small {
+            role::stay_small();
+        }
         let mut serving = JoinSet::new();
         for (place, listener) in listeners.into_iter().enumerate() {
             let devices = if options.spread {
@@ -244,7 +249,12 @@ pub(crate) fn run(options: &MeterOptions, output: &mut Output<'_, '_>) -> Outcom
             Ok(ticked) => ticked.map_err(|error| broken(&error)),
             Err(error) => Err(Failure::new(format!("the meters did not stop: {error}"))),
         }
-    })
+    };
+    if is_small {
+        role::block_on_one(work)
+    } else {
+        role::block_on(work)
+    }
 }
 
 /// Reads `N@TIME`.

@@ -1,5 +1,7 @@
 //! What processes that run until they are told to stop have in common.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -30,6 +32,32 @@ pub(crate) fn block_on_one<T>(
     // A thread that waits for standard input would never end.
     runtime.shutdown_background();
     outcome
+}
+
+/// How long a role takes to be under way.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// How often what a small role no longer uses is given back.
+const GIVING_BACK: Duration = Duration::from_secs(60);
+
+/// Keeps the role on this runtime small: gives back what the first words to
+/// all alone needed, then once a minute what was not used since, until the
+/// runtime ends.
+pub(crate) fn stay_small() {
+    tokio::spawn(async {
+        tokio::time::sleep(SETTLING).await;
+        loop {
+            give_back("what was used so far");
+            tokio::time::sleep(GIVING_BACK).await;
+        }
+    });
+}
+
+/// Gives back program text and constants that only this part of the work
+/// needed: on a small box the start's are half of what would be resident.
+pub(crate) fn give_back(part: &str) {
+    let octets = sys::release_text();
+    tracing::debug!(octets, part, "text that is not needed now is given back");
 }
 
 /// Threads of such a role for work that waits for the disk.

@@ -241,6 +241,7 @@ pub(crate) fn run(options: &SigOptions, output: &mut Output<'_, '_>) -> Outcome 
                 ended,
             ));
         }
+        role::stay_small();
         let (frames, probes) = gateway.ports();
         if output.json() {
             output.write_json(&json!({
