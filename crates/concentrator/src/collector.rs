@@ -145,6 +145,8 @@ pub struct Collector {
     sessions: u64,
     expire_at: Option<Instant>,
     counts: Counts,
+    /// Alarms that meters had when they were asked last, where there are any.
+    alarms: BTreeMap<LogicalDeviceName, u32>,
 }
 
 struct Given {
@@ -171,7 +173,6 @@ struct Meter {
     without: BTreeSet<Obis>,
     /// Profiles whose shape was read since it joined.
     shaped: BTreeSet<Obis>,
-    alarms: u32,
     session: Option<Box<Session>>,
 }
 
@@ -256,6 +257,7 @@ impl Collector {
             sessions: 0,
             expire_at: None,
             counts: Counts::default(),
+            alarms: BTreeMap::new(),
         }
     }
 
@@ -355,7 +357,6 @@ impl Collector {
             counter: Counter::Good,
             without: BTreeSet::new(),
             shaped: BTreeSet::new(),
-            alarms: 0,
             session: None,
         };
         self.meters.insert(place, meter);
@@ -802,8 +803,11 @@ impl Collector {
             (Some(Task::Alarms), [Ok(value)]) => {
                 let value = RawData::new(value).decode().ok();
                 let bits = value.and_then(|it| it.as_u32()).unwrap_or(0);
-                let new = bits & !meter.alarms;
-                meter.alarms = bits;
+                let before = self.alarms.remove(&name).unwrap_or(0);
+                let new = bits & !before;
+                if bits != 0 {
+                    self.alarms.insert(name.clone(), bits);
+                }
                 if new != 0 {
                     let detail = Data::Structure(vec![
                         Data::octet_string(name.as_str().as_bytes()),

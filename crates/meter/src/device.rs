@@ -57,6 +57,11 @@ mod codes {
     pub(super) const CONFIGURATION_CHANGED: u16 = 47;
 }
 
+/// Bits of alarm register 1 (GXF AlarmType.java).
+mod alarms {
+    pub(super) const FRAUD_ATTEMPT: u32 = 1 << 13;
+}
+
 const STANDARD_LOG: u8 = 0;
 const FRAUD_LOG: u8 = 1;
 const BREAKER_LOG: u8 = 2;

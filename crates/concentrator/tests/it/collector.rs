@@ -17,10 +17,13 @@ use concentrator::metering::{Mains, Metering, Sample, Thresholds};
 use concentrator::sap::Table;
 use concentrator::substation::{Limits, Substation};
 use dlms::Instant;
+use dlms::acse::MechanismName;
 use dlms::axdr::{Data, RawData};
-use dlms::cosem::Obis;
-use dlms::security::SystemTitle;
-use dlms::server::{self, Server};
+use dlms::client::{self, Client};
+use dlms::codec::Wire as _;
+use dlms::cosem::{AttributeDescriptor, Obis};
+use dlms::security::{Protection, SystemTitle};
+use dlms::server::{self, Caller, ObjectStore as _, Server};
 use link::{KeyFile, Message, Node, SegmentEvent, SystemEntropy};
 use meter::device::{Device, DeviceConfig, Session, Site};
 use meter::journal::{Durable, JournalError, SegmentNumber, Title};
@@ -30,6 +33,7 @@ use model::{LogicalDeviceName, MessageClass, Phase, Timestamp};
 
 pub(crate) const LOAD: Obis = Obis([1, 0, 99, 1, 0, 255]);
 const EVENTS: Obis = Obis([0, 0, 99, 98, 0, 255]);
+const FRAUD: Obis = Obis([0, 0, 99, 98, 1, 255]);
 const SEGMENT: SegmentId = SegmentId(0);
 
 /// 2026-11-21T12:00:00Z.
@@ -127,12 +131,17 @@ pub(crate) fn meter(keys: &link::MeterKeys, watts: u32) -> Metered {
 
 impl Street {
     fn new(watts: &[u32], all: bool, build: impl FnOnce(Collector) -> Collector) -> Self {
+        Self::with(settings(all), watts, build)
+    }
+
+    fn with(settings: Settings, watts: &[u32], build: impl FnOnce(Collector) -> Collector) -> Self {
         let count = u32::try_from(watts.len()).unwrap();
         let mut keys = KeyFile::generate(1, count, &SystemEntropy).unwrap();
         keys.add_client(3, &SystemEntropy).unwrap();
         let meters = keys.meters.iter().zip(watts);
         let meters = meters.map(|(keys, watts)| meter(keys, *watts)).collect();
-        let collector = Self::collector(&keys, State::new(Bounds::default()), all);
+        let state = State::new(Bounds::default());
+        let collector = Self::collector(&keys, state, settings);
         let mut street = Self {
             core: core(build(collector)),
             keys,
@@ -146,13 +155,9 @@ impl Street {
         street
     }
 
-    fn collector(keys: &KeyFile, state: State, all: bool) -> Collector {
-        Collector::new(
-            settings(all),
-            &keys.of_client(3),
-            state,
-            Arc::new(SystemEntropy),
-        )
+    fn collector(keys: &KeyFile, state: State, settings: Settings) -> Collector {
+        let keys = keys.of_client(settings.client);
+        Collector::new(settings, &keys, state, Arc::new(SystemEntropy))
     }
 
     fn join(&mut self) {
@@ -173,7 +178,7 @@ impl Street {
         self.records.truncate(records);
         let mut state = State::new(Bounds::default());
         self.records.iter().for_each(|record| state.apply(record));
-        self.core = core(Self::collector(&self.keys, state, true));
+        self.core = core(Self::collector(&self.keys, state, settings(true)));
         self.join();
     }
 
@@ -230,28 +235,30 @@ impl Street {
         }
     }
 
-    fn deliver(&mut self, node: Node, message: &Message) {
-        let (now, unix) = (self.now(), self.unix());
-        let meter = &mut self.meters[usize::try_from(node.0).unwrap()];
+    /// Lets a meter answer one APDU of a client.
+    fn ask(&mut self, number: usize, client: u16, octets: &[u8]) -> Vec<Vec<u8>> {
+        let (now, at) = (self.now(), Timestamp::from_secs(self.unix()));
+        let meter = &mut self.meters[number];
+        let mut nowhere = Nowhere;
+        let mut session = Session::new(&mut meter.device, &mut nowhere, &SystemEntropy, at);
+        let input = server::Input::Apdu {
+            client,
+            broadcast: false,
+            octets,
+        };
+        meter.server.handle(input, now, &mut session);
         let mut answers = Vec::new();
-        if !meter.silent {
-            let at = Timestamp::from_secs(unix);
-            let mut nowhere = Nowhere;
-            let mut session = Session::new(&mut meter.device, &mut nowhere, &SystemEntropy, at);
-            let input = server::Input::Apdu {
-                client: message.source,
-                broadcast: false,
-                octets: &message.payload,
-            };
-            meter.server.handle(input, now, &mut session);
-            while let server::Output::Transmit { client, octets } = meter.server.poll() {
-                answers.push(Message {
-                    source: 1,
-                    destination: client,
-                    class: message.class,
-                    payload: octets,
-                });
-            }
+        while let server::Output::Transmit { octets, .. } = meter.server.poll() {
+            answers.push(octets);
+        }
+        answers
+    }
+
+    fn deliver(&mut self, node: Node, message: &Message) {
+        let number = usize::try_from(node.0).unwrap();
+        let mut answers = Vec::new();
+        if !self.meters[number].silent {
+            answers = self.ask(number, message.source, &message.payload);
         }
         let done = SegmentEvent::Done {
             node: Some(node),
@@ -260,10 +267,62 @@ impl Street {
         };
         self.handle(Input::FromSegment(SEGMENT, done));
         self.second += self.slow;
-        for answer in answers {
+        for payload in answers {
+            let answer = Message {
+                source: 1,
+                destination: message.source,
+                class: message.class,
+                payload,
+            };
             let received = SegmentEvent::Received(node, answer);
             self.handle(Input::FromSegment(SEGMENT, received));
         }
+    }
+
+    /// Somebody guesses the password of client 2 at a meter, as often as makes an event.
+    fn guesses(&mut self, number: usize) {
+        for _ in 0..3 {
+            let config = client::Config {
+                mechanism: MechanismName::Low,
+                ..client::Config::default()
+            };
+            let mut guess = Client::new(config, None);
+            let associate = client::Associate {
+                password: b"guess",
+                entropy: &[0; 32],
+                dedicated: None,
+                counter: None,
+            };
+            guess.handle(client::Input::Associate(associate), self.now());
+            let client::Output::Transmit(aarq) = guess.poll() else {
+                panic!("no AARQ");
+            };
+            for answer in self.ask(number, 2, &aarq) {
+                guess.handle(client::Input::Apdu(&answer), self.now());
+            }
+            let event = guess.poll();
+            let ended = matches!(event, client::Output::Event(client::Event::Ended(_)));
+            assert!(ended, "{event:?}");
+        }
+    }
+
+    /// The management client clears the alarms of a meter.
+    fn clears(&mut self, number: usize) {
+        let at = Timestamp::from_secs(self.unix());
+        let caller = Caller {
+            client: 1,
+            mechanism: MechanismName::HighGmac,
+            protection: Protection::AuthenticatedEncrypted,
+            verified: None,
+            broadcast: false,
+        };
+        let register = AttributeDescriptor::new(1, Obis([0, 0, 97, 98, 0, 255]), 2);
+        let all = Data::DoubleLongUnsigned(u32::MAX).to_octets();
+        let device = &mut self.meters[number].device;
+        let mut nowhere = Nowhere;
+        Session::new(device, &mut nowhere, &SystemEntropy, at)
+            .set(&caller, &register, None, RawData::new(&all))
+            .unwrap();
     }
 
     fn state(&self) -> &State {
@@ -431,6 +490,59 @@ fn what_the_head_end_has_is_dropped_and_not_read_again() {
     let kept = street.kept(0);
     assert_eq!(kept, held[..kept.len()]);
     assert!(held.len() - kept.len() <= 2);
+}
+
+/// Requirement D1. Three wrong passwords are an event in the meter's log of fraud and bit 13 of
+/// its alarm register.
+#[test]
+fn an_alarm_is_told_once_while_it_stays_and_its_event_is_kept() {
+    let settings = Settings {
+        profiles: vec![LOAD, FRAUD],
+        ..settings(true)
+    };
+    let mut street = Street::with(settings, &[100, 100], |it| it);
+    street.run(1_800);
+    assert_eq!(street.notices(NoticeKind::MeterAlarm), []);
+    let events = |street: &Street, number: usize| -> Vec<(i64, Vec<Data>)> {
+        let series = street.state().series(&name(number), FRAUD).unwrap();
+        let rows = series.range(i64::MIN..=i64::MAX).map(|row| {
+            let row_data = RawData::new(&row.octets).decode().unwrap();
+            (row.at, row_data.as_structure().unwrap()[1..].to_vec())
+        });
+        rows.collect()
+    };
+    assert_eq!(events(&street, 1), []);
+    let mut expected = vec![(street.unix(), vec![Data::Unsigned(46)])];
+    street.guesses(0);
+    street.run(2 * 1_800);
+    let alarm = Data::Structure(vec![
+        Data::octet_string(name(1).as_str().as_bytes()),
+        Data::DoubleLongUnsigned(1 << 13),
+    ]);
+    assert_eq!(
+        street.notices(NoticeKind::MeterAlarm),
+        std::slice::from_ref(&alarm)
+    );
+    assert_eq!(events(&street, 1), expected);
+    assert_eq!(events(&street, 2), []);
+    // It stays, also where the meter leaves and is found again.
+    street.run(1_800);
+    street.handle(Input::FromSegment(SEGMENT, SegmentEvent::Left(node(0))));
+    street.join();
+    street.run(2 * 1_800);
+    assert_eq!(street.notices(NoticeKind::MeterAlarm).len(), 1);
+    // Once it was cleared, the next one is told again.
+    street.clears(0);
+    street.run(2 * 1_800);
+    assert_eq!(street.notices(NoticeKind::MeterAlarm).len(), 1);
+    expected.push((street.unix(), vec![Data::Unsigned(46)]));
+    street.guesses(0);
+    street.run(2 * 1_800);
+    assert_eq!(
+        street.notices(NoticeKind::MeterAlarm),
+        [alarm.clone(), alarm]
+    );
+    assert_eq!(events(&street, 1), expected);
 }
 
 /// The power is off in half of the street.

@@ -16,7 +16,7 @@ use link::{DrkeyMix, Entropy};
 use model::Timestamp;
 
 use super::state::Slot;
-use super::{Device, FRAUD_LOG, codes};
+use super::{Device, FRAUD_LOG, alarms, codes};
 use crate::journal::Durable;
 use crate::template::{AssociationIndex, ObjectTemplate};
 
@@ -433,8 +433,10 @@ impl ObjectStore for Session<'_> {
                 // One entry for a series, so that guessing cannot wash the log out.
                 if self.device.failed_logins == FAILED_LOGINS {
                     let code = codes::AUTHENTICATION_FAILED;
-                    // It goes to disk with the next commit; an attacker must not force one.
+                    // Both go to disk with the next commit; an attacker must not force one.
                     drop(self.device.log(FRAUD_LOG, code, self.now, self.journal));
+                    self.device.tally.alarm_register |= alarms::FRAUD_ATTEMPT;
+                    drop(self.device.store(Slot::Tally, self.journal));
                 }
             }
             _ => {}

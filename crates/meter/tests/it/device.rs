@@ -996,15 +996,31 @@ fn alarms_are_filtered_and_cleared_bit_by_bit() {
     let mut peer = world.associate(0, MANAGEMENT);
     let (register, filter) = ("1 0.0.97.98.0.255 2", "1 0.0.97.98.10.255 2");
     let all = Data::DoubleLongUnsigned(u32::MAX);
-    assert_eq!(peer.get(&mut world, filter), Ok(all.clone()));
-    assert_eq!(
-        peer.set(&mut world, register, &all),
-        DataAccessResult::Success
-    );
-    assert_eq!(
-        peer.get(&mut world, register),
-        Ok(Data::DoubleLongUnsigned(0))
-    );
+    assert_eq!(peer.get(&mut world, filter), Ok(all));
+    // A series of wrong passwords raises "fraud attempt", bit 13, which a restart keeps.
+    for _ in 0..3 {
+        let mut guess = world.connect(0, READING, 0);
+        guess.password = b"guess".to_vec();
+        assert!(guess.associate(&mut world).is_err());
+    }
+    world.pass(1);
+    world.restart();
+    let mut peer = world.associate(0, MANAGEMENT);
+    for (filtered, cleared, left) in [
+        (u32::MAX, 0, 1 << 13),
+        (u32::MAX, !(1 << 13), 1 << 13),
+        (5, 0, 0),
+        (1 << 13, 0, 1 << 13),
+        (u32::MAX, 1 << 13, 0),
+    ] {
+        for (what, value) in [(filter, filtered), (register, cleared)] {
+            let value = Data::DoubleLongUnsigned(value);
+            let set = peer.set(&mut world, what, &value);
+            assert_eq!(set, DataAccessResult::Success);
+        }
+        let left = Data::DoubleLongUnsigned(left);
+        assert_eq!(peer.get(&mut world, register), Ok(left));
+    }
     let some = Data::DoubleLongUnsigned(5);
     assert_eq!(
         peer.set(&mut world, filter, &some),
