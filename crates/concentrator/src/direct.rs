@@ -68,6 +68,9 @@ pub struct RouterLimits {
     pub unasked: u16,
     /// After how long it may send one more.
     pub unasked_every: Duration,
+    /// How long a connection of the WAN may take to swallow what is sent to it. Meanwhile the
+    /// shell reads nothing from it, and hangs up then.
+    pub swallow: Duration,
 }
 
 impl Default for RouterLimits {
@@ -81,6 +84,7 @@ impl Default for RouterLimits {
             answers: 64,
             unasked: 10,
             unasked_every: Duration::from_secs(6),
+            swallow: Duration::from_secs(30),
         }
     }
 }

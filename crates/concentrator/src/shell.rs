@@ -81,7 +81,7 @@ pub struct Concentrator {
     status: Option<tokio::net::TcpListener>,
     name: model::LogicalDeviceName,
     clock: Arc<dyn Clock>,
-    credits: usize,
+    limits: RouterLimits,
     pair: Option<(Partner, Way)>,
 }
 
@@ -192,7 +192,7 @@ impl Concentrator {
             status,
             name,
             clock,
-            credits: limits.per_connection,
+            limits,
             pair,
         })
     }
@@ -278,7 +278,7 @@ impl Concentrator {
             device: self.device,
             clock: Arc::clone(&self.clock),
             connections: Mutex::default(),
-            credits: self.credits,
+            limits: self.limits,
         });
         let known: Weak<dyn status::Wan> =
             Arc::downgrade(&(Arc::clone(&wan) as Arc<dyn status::Wan>));

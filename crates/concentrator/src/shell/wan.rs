@@ -19,7 +19,7 @@ use super::{CONNECTIONS_MAX, EVENTS_AT_ONCE};
 use crate::config::WanConfig;
 use crate::core::Input;
 use crate::device::{Device, MANAGEMENT_CLIENT, SharedCore};
-use crate::direct::Connection;
+use crate::direct::{Connection, RouterLimits};
 use crate::sap::OWN_SAP;
 use crate::status;
 
@@ -28,9 +28,6 @@ const OUTGOING_MAX: usize = 1_024;
 
 /// How long a connection that came in may take to say something at all.
 const FIRST: Duration = Duration::from_secs(60);
-
-/// How long a connection may take to swallow what is sent to it.
-const FLUSH: Duration = Duration::from_secs(30);
 
 /// How long connecting to a head end may take, and the wait before it is
 /// tried again.
@@ -50,7 +47,7 @@ pub(super) struct Wan {
     pub(super) device: Arc<Mutex<Device>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) connections: Mutex<Connections>,
-    pub(super) credits: usize,
+    pub(super) limits: RouterLimits,
 }
 
 #[derive(Default)]
@@ -198,7 +195,7 @@ impl Wan {
         let mut line = WanLine {
             link,
             waiting,
-            credits: Arc::new(Semaphore::new(self.credits)),
+            credits: Arc::new(Semaphore::new(self.limits.per_connection)),
             heard: Arc::default(),
             came: matches!(side, Side::Came),
             class,
@@ -256,6 +253,7 @@ impl Wan {
             came,
             class,
         } = line;
+        let swallow = self.limits.swallow;
         let mut own = Server::new(Settings::default());
         let mut news = self.news.subscribe();
         let idle = self.device().setup().idle();
@@ -263,8 +261,8 @@ impl Wan {
         let mut pushed = Pushed::default();
         loop {
             for push in self.push(&mut own, &mut pushed) {
-                put(link, push).await?;
-                flush(link).await?;
+                put(link, push, swallow).await?;
+                flush(link, swallow).await?;
             }
             let again = async {
                 match pushed.again {
@@ -280,13 +278,13 @@ impl Wan {
                 Ok(()) = handed_over.changed() => return Ok(()),
                 () = again => continue,
                 Some(message) = waiting.recv() => {
-                    put(link, message).await?;
+                    put(link, message, swallow).await?;
                     let mut more = 0;
                     while more < EVENTS_AT_ONCE && let Ok(message) = waiting.try_recv() {
-                        put(link, message).await?;
+                        put(link, message, swallow).await?;
                         more += 1;
                     }
-                    flush(link).await?;
+                    flush(link, swallow).await?;
                     continue;
                 }
                 arrived = async {
@@ -306,9 +304,9 @@ impl Wan {
             if message.destination == OWN_SAP && message.payload.first() != Some(&GATEWAY_REQUEST) {
                 drop(credit);
                 for answer in self.answer(&mut own, &message) {
-                    put(link, answer).await?;
+                    put(link, answer, swallow).await?;
                 }
-                flush(link).await?;
+                flush(link, swallow).await?;
                 continue;
             }
             if self.elsewhere(&message) {
@@ -529,22 +527,26 @@ fn window(unix: i64, dial: &WanConfig) -> Window {
 /// that it names.
 const GATEWAY_REQUEST: u8 = 0xE6;
 
-async fn put(link: &mut Box<dyn Link>, message: Message) -> Result<(), LinkError> {
+async fn put(
+    link: &mut Box<dyn Link>,
+    message: Message,
+    swallow: Duration,
+) -> Result<(), LinkError> {
     match link.send(message) {
         // A class whose line is full, with a flush behind every burst: the
         // burst was longer than the line.
-        Err(LinkError::Full(_)) => flush(link).await,
+        Err(LinkError::Full(_)) => flush(link, swallow).await,
         // One that does not fit is lost, the rest goes on.
         Err(LinkError::TooLong { .. }) => Ok(()),
         sent => sent,
     }
 }
 
-async fn flush(link: &mut Box<dyn Link>) -> Result<(), LinkError> {
-    let flushed = tokio::time::timeout(FLUSH, link.flush()).await;
+async fn flush(link: &mut Box<dyn Link>, swallow: Duration) -> Result<(), LinkError> {
+    let flushed = tokio::time::timeout(swallow, link.flush()).await;
     flushed.unwrap_or(Err(LinkError::Timeout {
         phase: "sending",
-        seconds: FLUSH.as_secs(),
+        seconds: swallow.as_secs(),
     }))
 }
 

@@ -5,22 +5,28 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use concentrator::Config;
 use concentrator::config::WanConfig;
 use concentrator::device::{METER_STATUS, SAP_ASSIGNMENT, SAP_CHANGES, SharedCore};
-use concentrator::direct::RouterLimits;
+use concentrator::direct::{RouterLimits, SegmentId};
 use concentrator::shell::{Concentrator, Surroundings};
 use dlms::axdr::Data;
+use dlms::codec::Wire as _;
 use dlms::cosem::{AttributeDescriptor, Obis};
 use link::{
-    Association, Client, Clock, Endpoint, IpLimits, IpMeter, IpSegment, Limits, LinkExt as _,
-    Listener, Message, Sap, Segment, Service, SystemClock, SystemEntropy, connect, serve,
+    Association, Client, Clock, Endpoint, IpLimits, IpMeter, IpSegment, Limits, LinkError,
+    LinkExt as _, Listener, Message, Node, Sap, Segment, SegmentEvent, Service, SystemClock,
+    SystemEntropy, connect, serve,
 };
 use model::MessageClass;
-use tokio::sync::watch;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
 
 use crate::device::{Fleet, NAME};
 
@@ -366,39 +372,205 @@ async fn a_flood_of_the_wan_leaves_other_connections_alive() {
     running.end().await;
 }
 
-#[tokio::test]
-async fn a_head_end_that_does_not_read_is_let_go_of() {
-    let folder = tempfile::tempdir().unwrap();
-    let endpoint = meters(2).await;
-    let running = start(
-        folder.path(),
-        &endpoint,
-        vec![1, 2],
-        RouterLimits::default(),
-    )
-    .await;
-    running.there(2).await;
-    // Asks a lot and never looks at an answer.
-    let mut deaf = connect(&running.at, (16, 1), &clock(), LIMIT)
+/// A message in its wrapper.
+fn wrapped(source: Sap, destination: Sap, apdu: &[u8]) -> Vec<u8> {
+    dlms::wrapper::Wrapper {
+        source,
+        destination,
+        apdu,
+    }
+    .to_octets()
+}
+
+/// A meter that says its name, and answers client 1 with as much as a message holds. Tells how
+/// often it was asked that.
+async fn chatty(name: String) -> (Endpoint, Arc<AtomicUsize>) {
+    let any = "tcp://127.0.0.1:0".parse().unwrap();
+    let mut listener = Listener::bind(&any, &[1], Limits::default(), clock())
         .await
         .unwrap();
-    for _ in 0..200 {
-        let message = Message {
-            source: 16,
-            destination: running.sap(1),
-            class: MessageClass::Request,
-            payload: aarq(),
-        };
-        deaf.send(message).unwrap();
-        deaf.flush().await.unwrap();
-    }
+    let local = listener.local().clone();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let mut value = vec![0x09, 16];
+    value.extend_from_slice(name.as_bytes());
+    let mut meter = crate::device::Device {
+        values: [(NAME, value)].into(),
+    };
+    tokio::spawn(async move {
+        while let Some(mut accepted) = listener.accept().await {
+            let mut server = dlms::server::Server::default();
+            while let Ok(message) = accepted.link.receive().await {
+                let mut answers = Vec::new();
+                if message.source == 1 {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    answers.push(vec![0xC4; usize::from(u16::MAX)]);
+                } else {
+                    let input = dlms::server::Input::Apdu {
+                        client: message.source,
+                        broadcast: false,
+                        octets: &message.payload,
+                    };
+                    server.handle(input, dlms::Instant::ORIGIN, &mut meter);
+                    while let dlms::server::Output::Transmit { octets, .. } = server.poll() {
+                        answers.push(octets);
+                    }
+                }
+                for payload in answers {
+                    let answer = Message {
+                        source: message.destination,
+                        destination: message.source,
+                        class: message.class,
+                        payload,
+                    };
+                    accepted.link.send(answer).unwrap();
+                    accepted.link.flush().await.unwrap();
+                }
+            }
+        }
+    });
+    (local, asked)
+}
+
+/// Requirement D7. Each question is asked when the one before has arrived, until they arrive no
+/// more: what comes back then fills all buffers of the system on the way.
+#[tokio::test]
+async fn a_head_end_that_does_not_read_is_read_no_further_and_let_go_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let (endpoint, asked) = chatty(meter_name(1)).await;
+    let both = [endpoint, meters(2).await];
+    let both = both
+        .into_iter()
+        .zip(1..)
+        .map(|(endpoint, server)| IpMeter { endpoint, server });
+    let limits = RouterLimits {
+        swallow: Duration::from_secs(3),
+        ..RouterLimits::default()
+    };
+    let running = start_with(folder.path(), both.collect(), limits).await;
+    running.there(2).await;
+    let at = running.at.host_port().unwrap().to_string();
+    let request = wrapped(1, running.sap(1), &[0xC0; 10]);
+    let mut deaf = TcpStream::connect(&at).await.unwrap();
+    let mut sent = 0;
+    let ends = async {
+        while deaf.write_all(&request).await.is_ok() {
+            sent += 1;
+            for _ in 0..200 {
+                if asked.load(Ordering::Relaxed) >= sent {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    tokio::time::timeout(2 * LIMIT, ends).await.unwrap();
+    let taken = asked.load(Ordering::Relaxed);
+    assert!(taken < sent, "all {sent} were read");
+    // Somebody else is read, then as before.
     let name = read(&running.at, running.sap(2), NAME.instance, 1).await;
     assert_eq!(
         &dlms::codec::Wire::to_octets(&name)[2..],
         meter_name(2).as_bytes()
     );
-    drop(deaf);
+    // Who reads is not let go of, with more than the other was answered.
+    let mut good = TcpStream::connect(&at).await.unwrap();
+    let mut answer = vec![0; 8 + usize::from(u16::MAX)];
+    for _ in 0..taken + 16 {
+        good.write_all(&request).await.unwrap();
+        let whole = good.read_exact(&mut answer);
+        tokio::time::timeout(LIMIT, whole).await.unwrap().unwrap();
+    }
     running.end().await;
+}
+
+/// A segment that takes messages, and keeps each until it is told to let go of it.
+struct Slow {
+    sent: Arc<AtomicUsize>,
+    done: mpsc::Receiver<SegmentEvent>,
+}
+
+impl Segment for Slow {
+    fn send(&mut self, _: Option<Node>, _: Message) -> Result<(), LinkError> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<SegmentEvent, LinkError>> {
+        let event = std::task::ready!(self.done.poll_recv(cx));
+        Poll::Ready(event.ok_or(LinkError::Closed))
+    }
+
+    fn window(&self) -> usize {
+        1
+    }
+
+    fn payload_max(&self) -> usize {
+        2_048
+    }
+
+    fn medium(&self) -> &'static str {
+        "ip"
+    }
+
+    fn is_one_wire(&self) -> bool {
+        false
+    }
+}
+
+/// Waits until a number is what it shall be.
+async fn becomes(what: impl Fn() -> usize, wanted: usize) {
+    let so = async {
+        while what() != wanted {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(LIMIT, so).await;
+    assert!(waited.is_ok(), "{} and never {wanted}", what());
+}
+
+/// Requirement D7. The control is a connection that may have all of it waiting.
+#[tokio::test]
+async fn who_has_as_much_waiting_as_he_may_is_read_no_further() {
+    const ALL: usize = 12;
+    for (credits, waits) in [(4, 4), (64, ALL - 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let sent = Arc::new(AtomicUsize::new(0));
+        let (done, events) = mpsc::channel(ALL);
+        let segment = Slow {
+            sent: Arc::clone(&sent),
+            done: events,
+        };
+        let limits = RouterLimits {
+            per_connection: credits,
+            ..RouterLimits::default()
+        };
+        let running = run(folder.path(), vec![Box::new(segment)], limits).await;
+        let core = Arc::clone(&running.core);
+        let waiting = || core.lock().unwrap().waiting(SegmentId(0));
+        let at = running.at.host_port().unwrap().to_string();
+        let mut head_end = TcpStream::connect(&at).await.unwrap();
+        let all = wrapped(16, link::ALL_STATIONS, &[0xC0; 10]).repeat(ALL);
+        head_end.write_all(&all).await.unwrap();
+        becomes(|| sent.load(Ordering::Relaxed), 1).await;
+        becomes(waiting, waits).await;
+        // Others are served meanwhile; what is with the socket stays there.
+        for _ in 0..5 {
+            read(&running.at, 1, SAP_CHANGES, 1).await;
+            assert_eq!(waiting(), waits);
+        }
+        for number in 2..=ALL {
+            let event = SegmentEvent::Done {
+                node: None,
+                class: MessageClass::Request,
+                delivered: true,
+            };
+            done.send(event).await.unwrap();
+            becomes(|| sent.load(Ordering::Relaxed), number).await;
+            becomes(waiting, waits.min(ALL - number)).await;
+        }
+        running.end().await;
+    }
 }
 
 #[tokio::test]
