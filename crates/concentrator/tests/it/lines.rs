@@ -1,7 +1,8 @@
-//! Lines that need more than TCP: TLS to the head end, and a serial port that
-//! breaks and comes back.
+//! Lines that need more than TCP: TLS to the head end, a serial port that
+//! breaks and comes back, a power line; and what the own device tells of them.
 //!
-//! Evidence: self-agreement; TLS and the pseudo-terminals are real.
+//! Evidence: self-agreement; TLS and the pseudo-terminals are real, the power
+//! line is simulated at a thousand times its speed.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,8 @@ use concentrator::collector::state::NoticeKind;
 use concentrator::config::{MeteringConfig, WanConfig};
 use concentrator::device::objects::{CLOCK, EVENTS, IP, PUSH, WAN};
 use concentrator::device::{
-    COLLECTED, CONNECTIONS, DELIVERED, METERING, SAP_ASSIGNMENT, SEGMENTS, SharedCore,
+    COLLECTED, CONNECTIONS, DELIVERED, METER_STATUS, METER_TABLE, METERING, SAP_ASSIGNMENT,
+    SEGMENTS, STATISTICS, SharedCore,
 };
 use concentrator::shell::{Concentrator, Surroundings};
 use dlms::acse::MechanismName;
@@ -27,9 +29,11 @@ use dlms::server::Context;
 use dlms::xdlms::DataNotification;
 use link::{
     Association, Client, Clock, Endpoint, IpLimits, IpMeter, IpSegment, KeyFile, Limits,
-    LinkExt as _, Listener, MultidropConfig, MultidropMeter, MultidropSegment, Segment, Service,
-    SystemClock, SystemEntropy, serve,
+    LinkExt as _, Listener, Message, MultidropConfig, MultidropMeter, MultidropSegment, Segment,
+    Service, SystemClock, SystemEntropy, connect, serve,
 };
+use model::MessageClass;
+use sim::powerline::{NodeConfig, PowerLine, PowerLineConfig, SFsk, Technology};
 use tokio::sync::watch;
 
 use crate::device::{Fleet, NAME};
@@ -590,7 +594,7 @@ async fn a_push_is_repeated_as_often_as_the_setup_says_and_at_once_when_asked() 
     config.keys = Some(path);
     let running = Running::start(&config, Vec::new()).await;
     let at = running.at.clone();
-    let mut link = link::connect(&at, (1, 1), &clock(), LIMIT).await.unwrap();
+    let mut link = connect(&at, (1, 1), &clock(), LIMIT).await.unwrap();
     let with = management(&keys);
     let mut machine = dlms::client::Client::new(with.config, with.security);
     let begin = dlms::client::Associate {
@@ -628,10 +632,10 @@ async fn a_push_is_repeated_as_often_as_the_setup_says_and_at_once_when_asked() 
                     if sent > may_send {
                         continue;
                     }
-                    let message = link::Message {
+                    let message = Message {
                         source: 1,
                         destination: 1,
-                        class: model::MessageClass::Request,
+                        class: MessageClass::Request,
                         payload,
                     };
                     link.send(message).unwrap();
@@ -762,5 +766,133 @@ async fn it_tells_its_segments_its_connections_and_what_it_measures() {
         assert!(refused.is_err());
     }
     drop(public);
+    running.end().await;
+}
+
+/// What the own device has counted: messages down, up, for nobody here, and what was dropped.
+async fn counted(client: &mut Client) -> Vec<u64> {
+    let all = own(client, 1, STATISTICS, 2).await;
+    let all = all.as_structure().unwrap().iter();
+    all.map(|it| it.as_u64().unwrap()).collect()
+}
+
+/// Requirement D2: hops, quality and when a meter was heard are what the line did with it, and
+/// what is counted is what passed.
+#[tokio::test]
+async fn it_tells_how_its_meters_are_heard_and_what_has_passed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, path) = own_keys(folder.path());
+    let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
+    config.keys = Some(path);
+    let names = ["GWD0000000000001", "GWD0000000000002"];
+    let node = |number: u8, hops, loss| NodeConfig {
+        title: [b'G', b'W', b'D', 0, 0, 0, 0, number],
+        server: 1,
+        hops,
+        loss,
+        appears: Duration::ZERO,
+    };
+    // One is heard always, the other behind two more seven times of eight.
+    let technology = Technology::SFsk(SFsk {
+        credit: 2,
+        ..SFsk::default()
+    });
+    let mut wire = PowerLineConfig::quiet(technology, vec![node(1, 0, 0), node(2, 2, 50)], 7);
+    wire.speed = 1_000;
+    let (_wire, segment, plugs) = PowerLine::new(wire);
+    for (name, plug) in names.iter().zip(plugs) {
+        let fleet = Arc::new(Fleet([(1, (*name).to_owned())].into()));
+        tokio::spawn(serve(plug, fleet, Service::default(), clock()));
+    }
+    let began = clock().unix_seconds();
+    let running = Running::start(&config, vec![Box::new(segment)]).await;
+    there(&running.core, 2).await;
+    let around = link::Surroundings::system();
+    let client = Client::connect(&running.at, management(&keys), &around, LIMIT).await;
+    let mut client = client.unwrap();
+    let mut saps = Vec::new();
+    for name in names {
+        saps.push(listed(&mut client, name).await.unwrap());
+    }
+    let before = counted(&mut client).await;
+    let public = Client::connect(&running.at, Association::public(saps[0]), &around, LIMIT).await;
+    let mut public = public.unwrap();
+    public.read(NAME).await.unwrap();
+    public.release().await;
+    // Nobody has that SAP.
+    let mut stray = connect(&running.at, (16, 0x3000), &clock(), LIMIT)
+        .await
+        .unwrap();
+    let message = Message {
+        source: 16,
+        destination: 0x3000,
+        class: MessageClass::Request,
+        payload: vec![0xC0],
+    };
+    stray.send(message).unwrap();
+    stray.flush().await.unwrap();
+    let all = async {
+        loop {
+            let after = counted(&mut client).await;
+            let more = after
+                .iter()
+                .zip(&before)
+                .map(|(after, before)| after - before);
+            let more: Vec<u64> = more.collect();
+            // AARQ, GET and RLRQ, and what was for nobody.
+            if more[2] > 0 && more[1] >= 3 {
+                assert!(more[0] >= 3, "{more:?}");
+                assert_eq!(more[1..], [3, 1, 0, 0, 0, 0, 0, 0]);
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, all).await.unwrap();
+    let heard_badly = async {
+        loop {
+            // The line may lose what is asked and answered here.
+            let ends = Association::public(saps[1]);
+            if let Ok(mut public) = Client::connect(&running.at, ends, &around, LIMIT).await {
+                drop(public.read(NAME).await);
+                public.release().await;
+            }
+            let status = own(&mut client, 1, METER_STATUS, 2).await;
+            let [first, second] = status.as_array().unwrap() else {
+                panic!("{status:?}");
+            };
+            let (first, second) = (
+                first.as_structure().unwrap(),
+                second.as_structure().unwrap(),
+            );
+            if let Some(permille) = second[5].as_u16() {
+                return (first.to_vec(), second.to_vec(), permille);
+            }
+        }
+    };
+    let told = tokio::time::timeout(LIMIT, heard_badly).await;
+    let (first, second, permille) = told.unwrap();
+    assert!((600..=950).contains(&permille), "{permille}");
+    for (place, (it, hops)) in [(&first, 0), (&second, 2)].into_iter().enumerate() {
+        assert_eq!(it[0].as_u16(), Some(saps[place]));
+        assert_eq!(it[1].as_octets(), Some(names[place].as_bytes()));
+        assert_eq!(it[2].as_bool(), Some(true));
+        let heard = i64::from(it[3].as_u32().unwrap());
+        let now = clock().unix_seconds();
+        assert!((began..=now).contains(&heard), "{heard} {began} {now}");
+        assert_eq!(it[4].as_u8(), Some(hops));
+    }
+    // No frame of the first was lost, so that there is nothing to tell.
+    assert_eq!(first[5], Data::NullData);
+    // The table has the same.
+    let table = AttributeDescriptor::new(7, METER_TABLE, 2);
+    let rows = ProfileSelection::Entry(EntryDescriptor::rows(1, 0));
+    let rows = client.read_octets(table, Some(&rows), &mut |_| {}).await;
+    let rows = RawData::new(&rows.unwrap()).decode().unwrap();
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for (row, status) in rows.iter().zip([first, second]) {
+        assert_eq!(row.as_structure().unwrap()[1..7], status);
+    }
+    client.release().await;
     running.end().await;
 }
