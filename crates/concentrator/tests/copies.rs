@@ -33,8 +33,12 @@ mod device;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// Octets of the payload: less than are read from a socket at once.
-const PAYLOAD: usize = 8_000;
+/// Octets of a payload: less than are read from a socket at once, and nearly as
+/// many as a message can have.
+const PAYLOADS: [usize; 2] = [8_000, 60_000];
+
+/// Octets of a prefix that names the meter: tag, network, length and name.
+const PREFIX: usize = 3 + NAME.len();
 
 /// What else may be allocated while it passes: messages in queues, timers.
 const REST: usize = 2_048;
@@ -148,37 +152,52 @@ fn a_payload_is_copied_once_each_way() {
         };
         let head = tokio::task::spawn_blocking(move || {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            let mut request = vec![0xDB; 8 + PAYLOAD];
-            let mut reply = vec![0; 8 + PAYLOAD];
-            let mut pass = |length: usize| {
-                let count = u16::try_from(length).unwrap();
-                for (place, value) in [(0, 1), (2, 1), (4, sap), (6, count)] {
+            let [.., longest] = PAYLOADS;
+            let mut request = vec![0xDB; 8 + PREFIX + longest];
+            let mut reply = vec![0; 8 + PREFIX + longest];
+            let mut pass = |length: usize, by_prefix: bool| {
+                let (prefix, to) = if by_prefix { (PREFIX, 1) } else { (0, sap) };
+                let end = 8 + prefix + length;
+                let count = u16::try_from(end - 8).unwrap();
+                for (place, value) in [(0, 1), (2, 1), (4, to), (6, count)] {
                     request[place..place + 2].copy_from_slice(&u16::to_be_bytes(value));
                 }
-                stream.write_all(&request[..8 + length]).unwrap();
-                stream.read_exact(&mut reply[..8 + length]).unwrap();
-                assert_eq!(reply[8..8 + length], request[8..8 + length]);
+                request[8..].fill(0xDB);
+                if by_prefix {
+                    request[8..11].copy_from_slice(&[0xE6, 0, 16]);
+                    request[11..8 + prefix].copy_from_slice(NAME.as_bytes());
+                }
+                stream.write_all(&request[..end]).unwrap();
+                stream.read_exact(&mut reply[..end]).unwrap();
+                if by_prefix {
+                    request[8] = 0xE7;
+                }
+                assert_eq!(reply[8..end], request[8..end]);
             };
             // Connections, tasks and queues are made with a short one.
-            pass(16);
-            let mut all = Vec::with_capacity(4);
+            pass(16, false);
+            let mut all = Vec::with_capacity(16);
             let rest = ALLOCATOR.current_usage();
-            for _ in 0..4 {
-                // The answer is here before its octets are given back there.
-                while ALLOCATOR.current_usage() > rest + REST {
-                    std::thread::sleep(Duration::from_millis(1));
+            for length in PAYLOADS {
+                for by_prefix in [false, true, false, true] {
+                    // The answer is here before its octets are given back there.
+                    while ALLOCATOR.current_usage() > rest + REST {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    ALLOCATOR.reset_peak_usage();
+                    let before = ALLOCATOR.current_usage();
+                    pass(length, by_prefix);
+                    let cost = ALLOCATOR.peak_usage().saturating_sub(before);
+                    all.push((length, by_prefix, cost));
                 }
-                ALLOCATOR.reset_peak_usage();
-                let before = ALLOCATOR.current_usage();
-                pass(PAYLOAD);
-                all.push(ALLOCATOR.peak_usage().saturating_sub(before));
             }
             all
         });
-        for cost in head.await.unwrap() {
-            eprintln!("{PAYLOAD} octets there and back: {cost} octets at once");
-            assert!(cost < PAYLOAD + REST, "copied more than once: {cost}");
-            assert!(cost >= PAYLOAD, "the allocator does not count: {cost}");
+        for (length, by_prefix, cost) in head.await.unwrap() {
+            let how = if by_prefix { "prefix" } else { "SAP" };
+            eprintln!("{length} octets there and back by {how}: {cost} octets at once");
+            assert!(cost < length + REST, "copied more than once: {cost}");
+            assert!(cost >= length, "the allocator does not count: {cost}");
         }
         stop.send(true).unwrap();
         task.await.unwrap().unwrap();

@@ -94,8 +94,8 @@ impl<'a> Wire<'a> for Wrapper<'a> {
 ///
 /// A stream whose header is wrong cannot be found into again: after an error
 /// every call gives the same one, and the connection is to be closed. Memory
-/// grows with what has arrived, never with what a header announces, but for
-/// [`AHEAD_MAX`] octets.
+/// grows with what has arrived, to [`AHEAD_TIMES`] as much at most, never with
+/// what a header alone announces, but for [`AHEAD_MAX`] octets.
 #[derive(Clone, Debug)]
 pub struct Deframer {
     head: [u8; HEADER_LENGTH],
@@ -115,6 +115,14 @@ pub struct Deframer {
 /// Octets that a header may have set aside before they come, so that an APDU of
 /// that length is copied once on its way out of the stream.
 pub const AHEAD_MAX: usize = 8 * 1_024;
+
+/// How many octets each one of an APDU that has come may have set aside for what
+/// is announced: with the first 1,024 there is room for the longest.
+pub const AHEAD_TIMES: usize = 64;
+
+/// Octets that an APDU which is given away has room for behind it: a gateway's
+/// prefix can be put before it in its place.
+const SPARE: usize = 32;
 
 impl Deframer {
     /// Starts at the beginning of a stream whose APDUs have at most
@@ -148,8 +156,9 @@ impl Deframer {
         }))
     }
 
-    /// As [`next`](Self::next), and gives the APDU away: of up to [`AHEAD_MAX`]
-    /// octets it was copied once, from `input`.
+    /// As [`next`](Self::next), and gives the APDU away: it was copied once, from
+    /// `input`, where of a longer one than [`AHEAD_MAX`] octets that share came at
+    /// once of which [`AHEAD_TIMES`] as much is all.
     ///
     /// # Errors
     /// As there.
@@ -188,8 +197,9 @@ impl Deframer {
         let missing = length.saturating_sub(self.apdu.len());
         let (taken, rest) = input.split_at_checked(missing).unwrap_or((*input, &[]));
         if self.apdu.capacity() < self.apdu.len() + taken.len() {
-            let room = length.min(AHEAD_MAX.max(2 * (self.apdu.len() + taken.len())));
-            self.apdu.reserve_exact(room - self.apdu.len());
+            let arrived = self.apdu.len() + taken.len();
+            let room = length.min(AHEAD_MAX.max(AHEAD_TIMES * arrived));
+            self.apdu.reserve_exact(room + SPARE - self.apdu.len());
         }
         self.apdu.extend_from_slice(taken);
         *input = rest;

@@ -153,15 +153,18 @@ fn memory_follows_what_has_come() {
         apdu: &apdu,
     };
     let octets = wrapper.to_octets();
-    let mut deframer = Deframer::new(u16::MAX);
-    for mut piece in octets.chunks(1_000) {
-        if let Some((header, owned)) = deframer.next_owned(&mut piece).unwrap() {
-            assert_eq!((header.source, header.destination), (1, 2));
-            assert_eq!(owned, apdu);
-            return;
+    for chunk in [1, 1_000, 1_032, octets.len()] {
+        let mut deframer = Deframer::new(u16::MAX);
+        let mut out = None;
+        for mut piece in octets.chunks(chunk) {
+            out = deframer.next_owned(&mut piece).unwrap();
         }
+        let (header, owned) = out.expect("it does not come out");
+        assert_eq!((header.source, header.destination), (1, 2));
+        assert_eq!(owned, apdu);
+        let room = owned.capacity() - owned.len();
+        assert!(room < 64, "{chunk}: {room}");
     }
-    panic!("it does not come out");
 }
 
 #[test]
