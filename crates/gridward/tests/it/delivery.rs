@@ -14,9 +14,12 @@ use serde_json::Value;
 use crate::concentrator::{Relay, failed, meter, rows, until_failed};
 use crate::demo::get;
 use crate::program::run;
-use crate::session::{Role, done};
+use crate::session::{self, Role, done};
 
 pub(crate) const NAME: &str = "GWD1DC0000000001";
+
+/// What a concentrator reads of each meter: load profile, standard log and the log of fraud.
+const PROFILES: &str = "[\"1-0:99.1.0\", \"0-0:99.98.0\", \"0-0:99.98.1\"]";
 
 /// Waits until `what` gives something.
 pub(crate) fn until<T>(why: &str, mut what: impl FnMut() -> Option<T>) -> T {
@@ -65,7 +68,7 @@ impl Street {
         let config = format!(
             "[concentrator]\nname = \"{NAME}\"\ndata = \"{}\"\nkeys = \"{own}\"\nanswer_s = 10\n\
              [concentrator.collect]\nkeys = \"{}\"\nall = true\nevery_s = 2\nbackfill_days = 1\n\
-             summary_s = 1\n[[concentrator.wan]]\n{wan}\n\
+             summary_s = 1\nprofiles = {PROFILES}\n[[concentrator.wan]]\n{wan}\n\
              [[concentrator.segment]]\nmedium = \"ip\"\n\
              [[concentrator.segment.meter]]\nendpoint = \"{}\"\nservers = \"1-{}\"\n",
             self.at(data),
@@ -102,7 +105,7 @@ impl Street {
              [headend.collector]\nevery_s = 10\nhistory_days = 0\nretry_first_s = 1\n\
              retry_longest_s = 2\ntimeout_s = 10\n{more}\n\
              [[headend.concentrator]]\nendpoint = \"{endpoint}\"\nevery_s = 1\n\
-             collect_s = {collect_s}\n\
+             collect_s = {collect_s}\nprofiles = {PROFILES}\n\
              name = \"{NAME}\"\nkeys = \"{}\"\n",
             self.at("meters.csv"),
             self.at("keys.toml"),
@@ -360,7 +363,7 @@ impl Wire {
 }
 
 /// Requirement D1: what was read while the WAN was down comes afterwards, once, with its mark,
-/// though either side is killed on the way; outages and alarms are events.
+/// though either side is killed on the way; outages are events.
 #[test]
 fn rows_arrive_once_and_marked_whatever_is_cut_or_killed() {
     const COUNT: usize = 6;
@@ -433,6 +436,64 @@ fn rows_arrive_once_and_marked_whatever_is_cut_or_killed() {
     head_end.role.stop();
     concentrator.stop();
     drop(folder);
+}
+
+/// Requirement D1: an alarm and an event of a meter, of which nobody but its concentrator tells.
+#[test]
+fn an_alarm_and_its_event_come_from_the_concentrator_alone() {
+    let mut street = Street::new(2, 1);
+    // Somebody guesses a password at the first meter: an event and a bit of its alarm register.
+    for _ in 0..3 {
+        let guess = run(&[
+            "read",
+            &street.url,
+            "0-0:42.0.0",
+            "--client",
+            "2",
+            "--password",
+            "guess",
+        ]);
+        assert_ne!(guess.status, 0, "{}", guess.output);
+    }
+    let own = street.at("own.toml");
+    let listen = "listen = \"tcp://127.0.0.1:0\"";
+    let (concentrator, url, status) = street.concentrator(listen, "dc", &own);
+    let alarms = |status: &Value| {
+        let all = status["notices"].as_array().unwrap().iter();
+        all.filter(|it| it["code"] == 3).count()
+    };
+    // It asks for events before it asks for alarms.
+    let told = session::until(&status, |status| alarms(status) > 0);
+    let rounds = told["collection"]["rounds"].as_u64().unwrap();
+    let told = session::until(&status, |status| {
+        status["collection"]["rounds"].as_u64().unwrap() > rounds + 4
+    });
+    assert_eq!(alarms(&told), 1, "{told}");
+    street.meters.child.kill().unwrap();
+    street.meters.child.wait().unwrap();
+    let head_end = street.head_end(&url, "");
+    let told = |number: usize| -> Vec<String> {
+        let all = head_end.events(number).into_iter();
+        let told = all.filter(|it| {
+            let told = (it["source"].as_str(), it["via"].as_str());
+            told == (Some("concentrator"), Some(NAME))
+        });
+        let told = told.map(|it| format!("{} {}", it["title"], it["detail"]));
+        told.collect()
+    };
+    let alarm = "\"Raises alarms, its concentrator says\" \"\"".to_owned();
+    let event = "\"Several failed sign-ins at the meter\" \"Log 0-0:99.98.1, code 46\"";
+    let event = event.to_owned();
+    until("event and alarm", || {
+        let told = told(1);
+        (told.contains(&alarm) && told.contains(&event)).then_some(())
+    });
+    let both = told(1);
+    let both = both.iter().filter(|it| **it == alarm || **it == event);
+    assert_eq!(both.count(), 2);
+    assert!(told(2).iter().all(|it| *it != alarm && *it != event));
+    head_end.role.stop();
+    concentrator.stop();
 }
 
 /// Requirement D13: a concentrator in the wrong hands, with its keys, tells rows of its own making:
