@@ -5,6 +5,10 @@
 //! orders and protects is in `dlms`. Each transport maps a message's class to
 //! what it has.
 
+// Unit tests share helpers with those in `tests`, which know this name alone.
+#[cfg(test)]
+extern crate self as link;
+
 mod ask;
 mod class;
 mod client;

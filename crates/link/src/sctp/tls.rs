@@ -579,48 +579,26 @@ pub(super) fn is_sealed(octets: &[u8]) -> bool {
 mod papers;
 
 #[cfg(test)]
+#[path = "../../tests/it/associations.rs"]
+mod associations;
+
+#[cfg(test)]
 mod tests {
     //! Evidence: robustness. A peer that has every key and goes around TLS.
 
-    use std::time::Duration;
-
+    use super::associations::{pair, patiently, protected};
     use super::papers::Papers;
     use super::*;
     use crate::sctp::PPID_XML;
-    use crate::{Clock, Endpoint, SctpAssociation, SctpDialer, SctpSocket, SystemClock};
-
-    /// An association with TLS, and its other end.
-    async fn pair(papers: &Papers) -> (SctpAssociation, SctpAssociation) {
-        let url = |side: &str, rest: &str| -> Endpoint {
-            format!(
-                "sctps://127.0.0.1?ca={}&cert={}&key={}{rest}",
-                papers.at("ca.pem"),
-                papers.at(&format!("{side}.pem")),
-                papers.at(&format!("{side}.key"))
-            )
-            .parse()
-            .unwrap()
-        };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let listening = url("meter.example", "&udp=0");
-        let socket = SctpSocket::listen(&listening, 16, &clock).await.unwrap();
-        let peer = url("client.example", "&name=meter.example")
-            .with_port(socket.port())
-            .with_udp_port(socket.udp_port());
-        let accept = async {
-            let mut association = socket.accept().await.unwrap();
-            association.secure().await.unwrap();
-            association
-        };
-        let dialer = SctpDialer::default();
-        let (there, here) = tokio::join!(accept, dialer.connect(&peer, &clock));
-        (here.unwrap(), there)
-    }
 
     #[tokio::test]
     async fn what_comes_outside_of_tls_is_dropped() {
         let papers = Papers::new();
-        let (mut here, mut there) = pair(&papers).await;
+        let (mut here, mut there) = pair(
+            &protected(&papers, "meter.example", "&udp=0"),
+            &protected(&papers, "client.example", "&name=meter.example"),
+        )
+        .await;
         let class = MessageClass::Control;
         let bare = [
             (PPID_XML, b"<SM/>".as_slice()),
@@ -636,14 +614,13 @@ mod tests {
         // On the same stream, so that it comes behind them.
         let protected = Bytes::from_static(b"protected");
         here.send(class, PPID_XML, protected.clone()).unwrap();
-        let received = async {
+        let received = patiently(async {
             tokio::select! {
                 received = there.receive() => received.unwrap(),
                 end = here.receive() => panic!("{end:?}"),
             }
-        };
-        let received = tokio::time::timeout(Duration::from_secs(100), received);
-        assert_eq!(received.await.unwrap().payload, protected);
+        });
+        assert_eq!(received.await.payload, protected);
         let dropped = there.tls.as_ref().unwrap().dropped;
         assert_eq!(usize::try_from(dropped).unwrap(), bare.len());
     }

@@ -8,6 +8,7 @@
     reason = "a test that fails shall stop where it does; helpers are not test functions"
 )]
 
+mod associations;
 mod device;
 mod han_port;
 mod namespaces;

@@ -124,4 +124,26 @@ impl TwoPaths {
         self.switches
             .run(&format!("ip link set port{link}2 master switch{link}"));
     }
+
+    /// Cuts a link in one direction: its switch hands host 1 or 2 nothing any
+    /// more, and takes from it as before.
+    pub(crate) fn cut_towards(&self, link: u8, host: u8) {
+        self.switch_hands(link, host, false);
+        // What it learnt goes out whatever stands there.
+        self.switches.run(&format!(
+            "ip link set port{link}{host} type bridge_slave fdb_flush"
+        ));
+    }
+
+    pub(crate) fn mend_towards(&self, link: u8, host: u8) {
+        self.switch_hands(link, host, true);
+    }
+
+    fn switch_hands(&self, link: u8, host: u8, is: bool) {
+        let is = if is { "on" } else { "off" };
+        self.switches.run(&format!(
+            "ip link set port{link}{host} type bridge_slave learning {is} flood {is} \
+             mcast_flood {is} bcast_flood {is}"
+        ));
+    }
 }

@@ -11,49 +11,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use link::{
-    Association, Client, ClientError, Clock, Endpoint, Limits, LinkError, MESSAGE_LEN_MAX,
-    PPID_DLMS, PPID_XML, SctpAssociation, SctpDialer, SctpEvent, SctpSocket, SystemClock,
+    Association, Client, ClientError, Endpoint, Limits, LinkError, MESSAGE_LEN_MAX, PPID_DLMS,
+    PPID_XML, SctpAssociation, SctpDialer, SctpEvent, SctpSocket,
 };
 use model::MessageClass;
 use tokio::net::UdpSocket;
 
+use crate::associations::{PATIENCE, clock, pair, patiently, protected};
 use crate::device::{NAME, name};
 use crate::namespaces::TwoPaths;
 use crate::papers::Papers;
 use crate::transports::{LIMIT, check, listen, surroundings};
-
-/// The longest that anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(100);
-
-fn clock() -> Arc<dyn Clock> {
-    Arc::new(SystemClock::new())
-}
-
-async fn patiently<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what)
-        .await
-        .expect("nothing happened")
-}
-
-/// An association and its other end.
-async fn pair(listening: &str, dialling: &str) -> (SctpAssociation, SctpAssociation) {
-    let clock = clock();
-    let listening: Endpoint = listening.parse().unwrap();
-    let socket = SctpSocket::listen(&listening, 16, &clock).await.unwrap();
-    let peer: Endpoint = dialling.parse().unwrap();
-    let peer = peer
-        .with_port(socket.port())
-        .with_udp_port(socket.udp_port());
-    let accept = async {
-        let mut association = socket.accept().await.unwrap();
-        association.secure().await.unwrap();
-        association
-    };
-    let dialer = SctpDialer::default();
-    let (there, here) =
-        patiently(async { tokio::join!(accept, dialer.connect(&peer, &clock)) }).await;
-    (here.unwrap(), there)
-}
 
 #[tokio::test]
 async fn sctp_carries_whole_sessions() {
@@ -320,15 +288,6 @@ impl Relay {
             })
             .collect()
     }
-}
-
-fn protected(papers: &Papers, side: &str, rest: &str) -> String {
-    format!(
-        "sctps://127.0.0.1?ca={}&cert={}&key={}{rest}",
-        papers.at("ca.pem"),
-        papers.at(&format!("{side}.pem")),
-        papers.at(&format!("{side}.key"))
-    )
 }
 
 #[tokio::test]
@@ -672,4 +631,152 @@ fn over_ip_too() {
         return;
     }
     two_paths("&over=ip");
+}
+
+/// Sends back what comes, until the other side ends.
+async fn echo(endpoint: &Endpoint, ready: &std::sync::mpsc::Sender<()>) {
+    let socket = SctpSocket::listen(endpoint, 1, &clock()).await.unwrap();
+    ready.send(()).unwrap();
+    let mut association = socket.accept().await.unwrap();
+    while let Ok(message) = association.receive().await {
+        association
+            .send(message.class, message.protocol, message.payload)
+            .unwrap();
+    }
+}
+
+/// Numbered messages of an urgent class and of one that waits for timeouts,
+/// each there and back before the next.
+struct Rounds {
+    association: SctpAssociation,
+    number: u32,
+}
+
+impl Rounds {
+    const CLASSES: [MessageClass; 2] = [MessageClass::Control, MessageClass::Usage];
+
+    /// Sends the next of each class, waits until both came back, and tells
+    /// whether the paths to an address are active.
+    async fn next(&mut self, to: IpAddr) -> bool {
+        self.number += 1;
+        let payload = Bytes::copy_from_slice(&self.number.to_be_bytes());
+        for class in Self::CLASSES {
+            self.association
+                .send(class, PPID_XML, payload.clone())
+                .unwrap();
+        }
+        let mut back = Vec::new();
+        while back.len() < Self::CLASSES.len() {
+            let message = patiently(self.association.receive()).await.unwrap();
+            // One that came twice would be of this round or, later, of another.
+            assert_eq!(message.payload, payload, "{:?}", message.class);
+            back.push(message.class);
+        }
+        back.sort();
+        assert_eq!(back, Self::CLASSES);
+        let paths = self.association.status().paths;
+        let mut paths = paths.iter().filter(|path| path.remote == to);
+        paths.all(|path| path.state == sctp::PathState::Active)
+    }
+
+    /// Sends on until paths to an address are active, or not.
+    async fn until(&mut self, to: IpAddr, active: bool) {
+        let noticed = async {
+            while self.next(to).await != active {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        patiently(noticed).await;
+    }
+}
+
+/// Packets whose sender's address the system of a process's network knows to
+/// be on another link.
+fn dropped_by_reverse_path(process: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/net/netstat")).unwrap();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let names = names.split_whitespace();
+    let named = names.zip(values.split_whitespace());
+    let mut of = named.filter(|(name, _)| *name == "IPReversePathFilter");
+    of.next().unwrap().1.parse().unwrap()
+}
+
+/// Each direction of each link is cut once, between hosts that drop what comes
+/// in on a link that they would not answer over (`rp_filter=1`).
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+fn one_direction_at_a_time(over: &'static str) {
+    const REVERSE_PATH: &str = "/proc/sys/net/ipv4/conf/all/rp_filter";
+    let Some(net) = TwoPaths::new() else {
+        println!("skipped: this takes root, unshare, ip, and a kernel with veth and bridges");
+        return;
+    };
+    let endpoint = format!("sctp://10.77.1.2,10.77.2.2?pace=fast&heartbeat=1{over}");
+    let endpoint: Endpoint = endpoint.parse().unwrap();
+    let listening = endpoint.clone();
+    let (ready, listens) = std::sync::mpsc::channel();
+    let there = net.other.spawn(async move || {
+        std::fs::write(REVERSE_PATH, "1").unwrap();
+        echo(&listening, &ready).await;
+    });
+    listens.recv_timeout(PATIENCE).unwrap();
+    let net = Arc::new(net);
+    let cutting = Arc::clone(&net);
+    let here = net.one.spawn(async move || {
+        std::fs::write(REVERSE_PATH, "1").unwrap();
+        let dialer = SctpDialer::default();
+        let association = patiently(dialer.connect(&endpoint, &clock()))
+            .await
+            .unwrap();
+        let mut rounds = Rounds {
+            association,
+            number: 0,
+        };
+        let address = |link: u8| IpAddr::from([10, 77, link, 2]);
+        for link in [1, 2] {
+            rounds.until(address(link), true).await;
+        }
+        for (link, host) in [(1, 2), (1, 1), (2, 2), (2, 1)] {
+            cutting.cut_towards(link, host);
+            rounds.until(address(link), false).await;
+            for _ in 0..20 {
+                rounds.next(address(link)).await;
+            }
+            cutting.mend_towards(link, host);
+            rounds.until(address(link), true).await;
+        }
+        // That the filter is there, which this comes in at.
+        let astray = std::net::UdpSocket::bind("10.77.1.1:0").unwrap();
+        let dropped = async {
+            while dropped_by_reverse_path(cutting.other.pid()) == 0 {
+                drop(astray.send_to(b"astray", "10.77.2.2:9"));
+                rounds.next(address(2)).await;
+            }
+        };
+        patiently(dropped).await;
+        let figures = rounds.association.status();
+        for class in Rounds::CLASSES {
+            let figures = &figures.classes[usize::from(class.priority())];
+            assert_eq!(figures.sent, u64::from(rounds.number));
+            assert_eq!(figures.received, u64::from(rounds.number));
+        }
+        assert!(figures.counters.failovers >= 1, "{figures:?}");
+        patiently(rounds.association.close()).await.unwrap();
+    });
+    here.join().unwrap();
+    there.join().unwrap();
+}
+
+#[test]
+fn a_link_cut_in_one_direction_loses_and_doubles_nothing() {
+    one_direction_at_a_time("");
+}
+
+#[test]
+fn nor_does_one_in_ip() {
+    if std::path::Path::new("/proc/sys/net/sctp").exists() {
+        println!("skipped: the kernel's own SCTP answers here");
+        return;
+    }
+    one_direction_at_a_time("&over=ip");
 }
