@@ -343,6 +343,9 @@ pub struct SegmentConfig {
     pub medium: String,
     /// Names the serial port of an `hdlc` line.
     pub port: Option<String>,
+    /// Holds the octets of its meters' HDLC addresses, 2 or 4; 2 where none is said, which have
+    /// room for addresses up to 125.
+    pub width: Option<u8>,
     /// Holds how many times faster than real a simulated medium goes.
     pub speed: Option<u32>,
     /// Holds the repetitions of each S-FSK frame, 0 to 7.
@@ -360,7 +363,7 @@ pub struct SegmentConfig {
 pub struct MeterConfig {
     /// Names where it listens, on IP and simulated media.
     pub endpoint: Option<String>,
-    /// Holds its HDLC address on an `hdlc` line.
+    /// Holds its HDLC address on an `hdlc` line: 1 to 125, or to 16381 where `width` is 4.
     pub address: Option<u16>,
     /// Names the SAPs of the management logical devices there: `1`, or `1-50`.
     pub servers: Option<String>,
@@ -482,6 +485,12 @@ impl Config {
             if segment.credit.is_some_and(|credit| credit > 7) || segment.speed == Some(0) {
                 return fault("segment.credit and speed", "0 to 7, and 1 or more");
             }
+            if segment
+                .width
+                .is_some_and(|it| medium != "hdlc" || ![2, 4].contains(&it))
+            {
+                return fault("segment.width", "2 or 4, on hdlc only");
+            }
             let port = segment.port.as_deref().map(str::parse::<Endpoint>);
             if (medium == "hdlc") != matches!(port, Some(Ok(Endpoint::Serial(..)))) {
                 return fault("segment.port", "serial:///dev/… on hdlc, and there only");
@@ -493,13 +502,17 @@ impl Config {
                 meters += servers.count();
                 let endpoint = meter.endpoint.as_deref().map(str::parse::<Endpoint>);
                 let fits = match medium {
-                    "hdlc" => endpoint.is_none() && meter.address.is_some(),
+                    "hdlc" => {
+                        let address = meter.address.unwrap_or(0);
+                        endpoint.is_none() && segment.addresses().contains(&address)
+                    }
                     _ => matches!(endpoint, Some(Ok(_))) && meter.address.is_none(),
                 };
                 if !fits {
                     return fault(
                         "segment.meter",
-                        "an address on hdlc, an endpoint on other media",
+                        "an address on hdlc (1 to 125, with width = 4 to 16381), an endpoint \
+                         on other media",
                     );
                 }
             }
@@ -538,6 +551,16 @@ impl Config {
             .iter()
             .map(|(sap, name)| Some((sap.parse().ok()?, class_of(name)?)))
             .collect()
+    }
+}
+
+impl SegmentConfig {
+    /// Tells the HDLC addresses that a meter may have, as wide as they are here.
+    const fn addresses(&self) -> std::ops::RangeInclusive<u16> {
+        match self.width {
+            Some(4) => 1..=0x3FFD,
+            _ => 1..=0x7D,
+        }
     }
 }
 
@@ -622,6 +645,28 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_a_line_are_as_wide_as_it_says() {
+        for (width, address, good) in [
+            ("", 125, true),
+            ("", 126, false),
+            ("width = 2", 125, true),
+            ("width = 2", 126, false),
+            ("width = 4", 126, true),
+            ("width = 4", 16_381, true),
+            ("width = 4", 16_382, false),
+            ("width = 4", 0, false),
+            ("width = 3", 17, false),
+        ] {
+            let text = format!(
+                "[concentrator]\n[[concentrator.segment]]\nmedium = \"hdlc\"\n{width}\n\
+                 port = \"serial:///dev/ttyUSB0\"\n[[concentrator.segment.meter]]\n\
+                 address = {address}"
+            );
+            assert_eq!(check(&text).is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
     fn bad_values_are_refused() {
         for bad in [
             "[[concentrator.wan]]\nlisten = \"tcp://h\"\nclass = \"fast\"",
@@ -637,6 +682,7 @@ mod tests {
             "[[concentrator.segment]]\nmedium = \"ip\"\n[[concentrator.segment.meter]]\naddress = 17",
             "[[concentrator.segment]]\nmedium = \"ip\"\n[[concentrator.segment.meter]]\nendpoint = \"tcp://h\"\nservers = \"5-1\"",
             "[[concentrator.segment]]\nmedium = \"s-fsk\"\ncredit = 8",
+            "[[concentrator.segment]]\nmedium = \"ip\"\nwidth = 4",
             "[concentrator.collect]\nprofiles = [\"load\"]",
             "[concentrator.collect]\nmeters = [\"a name that is far too long\"]",
             "[concentrator.collect]\nclient = 1",

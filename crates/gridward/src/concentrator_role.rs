@@ -183,9 +183,11 @@ fn line(segment: &SegmentConfig, clock: &Arc<dyn Clock>) -> Result<Box<dyn Segme
             })
         })
     });
+    let usual = MultidropConfig::default();
     let config = MultidropConfig {
         meters: meters.collect(),
-        ..MultidropConfig::default()
+        width: segment.width.unwrap_or(usual.width),
+        ..usual
     };
     let segment = MultidropSegment::open(&endpoint, config, Arc::clone(clock))
         .map_err(|error| failed(crate::failure::chain(&error)))?;
