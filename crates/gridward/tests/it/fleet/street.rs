@@ -61,6 +61,8 @@ struct Street {
     hours: u64,
     /// Orders to switch a meter, one in each so many minutes of the line's time; 0: none.
     orders_min: u64,
+    /// Whether frames are lost.
+    lossy: bool,
 }
 
 /// What came of it.
@@ -81,6 +83,9 @@ struct Read {
     counters: Counters,
     /// Part of the time that the wire was in use while it was read.
     in_use: f64,
+    /// Frames that were lost, and messages that were given up.
+    lost: u64,
+    given_up: u64,
     /// Orders that meters obeyed, and what the longest that a message of them took to leave, its
     /// own airtime apart.
     obeyed: u32,
@@ -298,17 +303,14 @@ async fn reading(street: Street) -> Read {
 
     // The line, and the concentrator at its end.
     let hops = (0..=street.credit).cycle();
-    let nodes = keys
-        .meters
-        .iter()
-        .zip(hops)
-        .map(|(meter, hops)| NodeConfig {
-            title: meter.system_title.0,
-            server: 1,
-            hops,
-            loss: 0,
-            appears: Duration::ZERO,
-        });
+    let nodes = (0..).zip(&keys.meters).zip(hops);
+    let nodes = nodes.map(|((number, meter), hops)| NodeConfig {
+        title: meter.system_title.0,
+        server: 1,
+        hops,
+        loss: if street.lossy { losses(number) } else { 0 },
+        appears: Duration::ZERO,
+    });
     let technology = Technology::SFsk(SFsk {
         credit: street.credit,
         ..SFsk::default()
@@ -397,6 +399,7 @@ async fn reading(street: Street) -> Read {
     let read_s = seconds() - registered_s;
     let in_use = (wire.statistics().airtime - airtime).as_secs_f64()
         / Duration::from_secs(read_s.max(1)).as_secs_f64();
+    let statistics = wire.statistics();
     head.stop().await;
     let store = head.open_store();
     let meters = store.meters().unwrap();
@@ -421,8 +424,20 @@ async fn reading(street: Street) -> Read {
         waiting,
         counters,
         in_use,
+        lost: statistics.lost,
+        given_up: statistics.given_up,
         obeyed,
         waited,
+    }
+}
+
+/// Permille of the frames that are lost on each section of the way to a meter: in a street some
+/// are heard badly.
+const fn losses(number: u32) -> u16 {
+    match number {
+        _ if number % 9 == 8 => 180,
+        _ if number.is_multiple_of(2) => 10,
+        _ => 40,
     }
 }
 
@@ -501,6 +516,7 @@ fn a_street_on_a_power_line_is_read_directly_without_a_failure() {
         told: true,
         hours: 200,
         orders_min: 0,
+        lossy: false,
     });
 }
 
@@ -512,6 +528,7 @@ fn a_street_of_1200_on_a_power_line_is_read_directly_without_a_failure() {
         told: true,
         hours: 200,
         orders_min: 0,
+        lossy: false,
     });
 }
 
@@ -523,7 +540,28 @@ fn a_street_of_1200_with_credit_2_is_read_directly_without_a_failure() {
         told: true,
         hours: 200,
         orders_min: 0,
+        lossy: false,
     });
+}
+
+/// Requirement D2, on a line that loses frames: one that lost a request or an answer for good fails
+/// the collection of that meter, which is tried again, and in the end each meter has given its day.
+#[test]
+fn a_street_that_loses_frames_is_read_directly_all_the_same() {
+    let found = read(Street {
+        meters: 60,
+        credit: 2,
+        told: true,
+        hours: 200,
+        orders_min: 0,
+        lossy: true,
+    });
+    println!("with losses: {found:?}");
+    assert_eq!(found.with_day, 60, "{found:?}");
+    // So much is lost that messages were given up, and few collections failed for that.
+    assert!(found.lost > 200 && found.given_up > 0, "{found:?}");
+    assert!((1..=20).contains(&found.failed), "{found:?}");
+    assert_eq!((found.counters.full, found.counters.unfit), (0, 0));
 }
 
 /// Requirement D2: an order waits for the frame of somebody else that is on the wire, or for a
@@ -537,6 +575,7 @@ fn an_order_waits_for_no_reading() {
             told: true,
             hours: 200,
             orders_min: 5,
+            lossy: false,
         });
         println!("credit {credit}: {found:?}");
         assert_eq!((found.failed, found.with_day), (0, 60), "{found:?}");
@@ -555,6 +594,7 @@ fn as_if_it_were_on_ip_it_is_not_read() {
         told: false,
         hours: 1,
         orders_min: 0,
+        lossy: false,
     });
     println!("as if on IP: {found:?}");
     assert!(found.failed > 0 && found.connections == 16, "{found:?}");
