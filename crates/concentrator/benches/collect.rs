@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use concentrator::collector::state::{Bounds, State};
@@ -49,8 +50,6 @@ use model::{LogicalDeviceName, MessageClass, Phase, Timestamp};
 use sim::powerline::{G3, PowerLine, PowerLineConfig, Prime, SFsk, Technology, street};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-const SEGMENT: SegmentId = SegmentId(0);
-
 /// 2026-11-21T00:00:00Z.
 const MIDNIGHT: i64 = 1_795_219_200;
 
@@ -75,12 +74,12 @@ fn main() {
         row(medium.as_deref(), name, meters, &kind);
     }
     // As many as one line may have; others hang on lines of their own beside it.
-    let count = meters.min(LINE);
-    let name = format!("RS-485, a line of {count} at 9,600 bit/s");
-    row(medium.as_deref(), &name, count, &Kind::Rs485);
+    let lines = meters.div_ceil(LINE);
+    let name = format!("RS-485 at 9,600 bit/s, {lines} lines side by side");
+    row(medium.as_deref(), &name, meters, &Kind::Rs485);
 }
 
-/// Meters of an RS-485 line.
+/// Meters of an RS-485 line, at most.
 const LINE: u16 = 240;
 const BAUD: u32 = 9_600;
 
@@ -109,11 +108,15 @@ fn sfsk(credit: u8) -> Technology {
     })
 }
 
+/// What a concentrator may take with 60 days of 1,200 meters, in MB.
+const MEMORY_MAX: f64 = 64.0;
+
+/// Resident memory in MB (10^6).
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
     let kib = line.and_then(|it| it.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kib.unwrap_or(f64::NAN) / 1_024.0
+    kib.unwrap_or(f64::NAN) * 1.024 / 1_000.0
 }
 
 /// Fills the state as 60 days without a head end would.
@@ -130,9 +133,16 @@ fn memory(meters: usize, days: i64) {
         opened.log.append(&records).unwrap();
     }
     let rows = opened.state.rows();
+    let all = u64::try_from(meters).unwrap() * u64::try_from(days).unwrap() * 96;
+    assert_eq!((rows, opened.state.dropped()), (all, 0), "rows are missing");
     println!("{meters} meters, {days} days of 96 rows: {rows} rows");
     println!("| | |\n|---|---|");
-    println!("| memory of the process with them | {:.1} MB |", resident());
+    let taken = resident();
+    println!("| memory of the process with them | {taken:.1} MB |");
+    assert!(
+        taken < MEMORY_MAX,
+        "{taken:.1} MB, where the goal is {MEMORY_MAX}"
+    );
     println!("| of that before | {before:.1} MB |");
     let octets = u32::try_from(opened.state.octets()).unwrap();
     println!(
@@ -143,7 +153,8 @@ fn memory(meters: usize, days: i64) {
     drop(opened);
     let begun = std::time::Instant::now();
     let opened = log::open(&path, Bounds::default()).unwrap();
-    assert_eq!(opened.state.rows(), rows);
+    assert_eq!(opened.damaged, 0);
+    assert_eq!((opened.state.rows(), opened.state.dropped()), (all, 0));
     println!(
         "| opening it again | {:.2} s |",
         begun.elapsed().as_secs_f64()
@@ -311,8 +322,8 @@ fn run(count: u16, kind: &Kind, direct: bool) -> (f64, f64) {
     runtime.block_on(read(count, kind, direct))
 }
 
-/// A segment with its meters, and what tells for how long it was in use.
-type Made = (Box<dyn Segment>, Box<dyn Fn() -> Duration>);
+/// Segments with their meters, and what tells for how long the busiest was in use.
+type Made = (Vec<Box<dyn Segment>>, Box<dyn Fn() -> Duration>);
 
 fn make(kind: &Kind, keys: &KeyFile, count: u16) -> Made {
     match *kind {
@@ -324,28 +335,47 @@ fn make(kind: &Kind, keys: &KeyFile, count: u16) -> Made {
                 tokio::spawn(answer(plug, keys.clone(), Arc::clone(&template)));
             }
             (
-                Box::new(segment),
+                vec![Box::new(segment)],
                 Box::new(move || line.statistics().airtime),
             )
         }
         Kind::Rs485 => {
-            let (near, far) = tokio::io::duplex(4_096);
-            let used = Arc::new(AtomicU64::new(0));
-            tokio::spawn(line(far, keys.meters.clone(), Arc::clone(&used)));
-            let config = MultidropConfig {
-                meters: (FIRST..)
-                    .take(usize::from(count))
-                    .map(|address| MultidropMeter { address, server: 1 })
-                    .collect(),
-                // One of two octets tells 110 meters apart.
-                width: 4,
-                baud: BAUD,
-                ..MultidropConfig::default()
+            let lines = usize::from(count.div_ceil(LINE)).max(1);
+            let mut segments: Vec<Box<dyn Segment>> = Vec::new();
+            let mut all = Vec::new();
+            for number in 0..lines {
+                // In turns, so that meters next to each other are read at one time.
+                let keys: Vec<MeterKeys> = keys
+                    .meters
+                    .iter()
+                    .skip(number)
+                    .step_by(lines)
+                    .cloned()
+                    .collect();
+                let (near, far) = tokio::io::duplex(4_096);
+                let used = Arc::new(AtomicU64::new(0));
+                all.push(Arc::clone(&used));
+                let config = MultidropConfig {
+                    meters: (FIRST..)
+                        .take(keys.len())
+                        .map(|address| MultidropMeter { address, server: 1 })
+                        .collect(),
+                    // One of two octets tells 110 meters apart.
+                    width: 4,
+                    baud: BAUD,
+                    ..MultidropConfig::default()
+                };
+                tokio::spawn(line(far, keys, used));
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+                segments.push(Box::new(
+                    MultidropSegment::over(near, config, clock).unwrap(),
+                ));
+            }
+            let used = move || {
+                let all = all.iter().map(|it| it.load(Ordering::Relaxed));
+                Duration::from_micros(all.max().unwrap_or(0))
             };
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-            let segment = MultidropSegment::over(near, config, clock).unwrap();
-            let used = move || Duration::from_micros(used.load(Ordering::Relaxed));
-            (Box::new(segment), Box::new(used))
+            (segments, Box::new(used))
         }
     }
 }
@@ -353,7 +383,7 @@ fn make(kind: &Kind, keys: &KeyFile, count: u16) -> Made {
 async fn read(count: u16, kind: &Kind, direct: bool) -> (f64, f64) {
     let mut keys = KeyFile::generate(1, u32::from(count), &SystemEntropy).unwrap();
     keys.add_client(3, &SystemEntropy).unwrap();
-    let (mut segment, airtime) = make(kind, &keys, count);
+    let (mut segments, airtime) = make(kind, &keys, count);
     let settings = Settings {
         name: "GWD1DC0000000001".parse().unwrap(),
         client: 3,
@@ -370,17 +400,24 @@ async fn read(count: u16, kind: &Kind, direct: bool) -> (f64, f64) {
     };
     let state = State::new(Bounds::default());
     let collector = Collector::new(settings, &keys.of_client(3), state, Arc::new(SystemEntropy));
-    let limits = RouterLimits {
-        patience: Duration::from_secs(86_400),
-        ..RouterLimits::default()
-    };
     let timeout = Duration::from_secs(1_800);
-    let mut core = Core::new(Table::new(1), limits, BTreeMap::new(), timeout);
+    let mut core = Core::new(
+        Table::new(1),
+        RouterLimits::default(),
+        BTreeMap::new(),
+        timeout,
+    );
     core = core.with_collector(collector);
-    core.add_segment(SEGMENT, segment.window(), segment.payload_max());
     let clock = SystemClock::new();
-    core.share_segment(SEGMENT, clock.now());
-    let mut head_end = HeadEnd::default();
+    for (number, segment) in (0..).zip(&segments) {
+        let number = SegmentId(number);
+        core.add_segment(number, segment.window(), segment.payload_max());
+        core.share_segment(number, clock.now());
+    }
+    let mut head_end = HeadEnd {
+        at_once: 8 * segments.len(),
+        ..HeadEnd::default()
+    };
     let mut begun = None;
     let names: Vec<LogicalDeviceName> = keys
         .meters
@@ -392,7 +429,13 @@ async fn read(count: u16, kind: &Kind, direct: bool) -> (f64, f64) {
         let seconds = i64::try_from(now.as_micros() / 1_000_000).unwrap();
         let wait = loop {
             match core.poll(now, MIDNIGHT + seconds) {
-                Output::ToSegment { node, message, .. } => segment.send(node, message).unwrap(),
+                Output::ToSegment {
+                    segment,
+                    node,
+                    message,
+                } => segments[usize::from(segment.0)]
+                    .send(node, message)
+                    .unwrap(),
                 Output::ToWan { message, .. } => head_end.took(&message, now),
                 Output::Credit(_) => {}
                 Output::Store(_) => core.handle(Input::Stored, now, MIDNIGHT + seconds),
@@ -430,6 +473,17 @@ async fn read(count: u16, kind: &Kind, direct: bool) -> (f64, f64) {
                 usize::try_from(counts.rounds).unwrap()
             };
             if done == names.len() {
+                let rows = if direct {
+                    head_end.rows
+                } else {
+                    usize::try_from(core.collector().unwrap().state().rows()).unwrap()
+                };
+                assert!(rows >= names.len() * 96, "{rows} rows");
+                assert_eq!(
+                    core.counters().expired,
+                    0,
+                    "the product would have dropped some"
+                );
                 let hours = |it: Duration| it.as_secs_f64() / 3_600.0;
                 let used = airtime().checked_sub(before).unwrap();
                 return (hours(now.since(begun)), hours(used));
@@ -443,22 +497,28 @@ async fn read(count: u16, kind: &Kind, direct: bool) -> (f64, f64) {
                 continue;
             }
         }
-        let event = poll_fn(|cx| segment.poll_event(cx));
+        let event = poll_fn(|cx| {
+            for (number, segment) in (0..).zip(&mut segments) {
+                if let Poll::Ready(event) = segment.poll_event(cx) {
+                    return Poll::Ready(Input::FromSegment(SegmentId(number), event.unwrap()));
+                }
+            }
+            Poll::Pending
+        });
         let left = wait.map_or(Duration::from_secs(60), |at| at.since(now));
         let left = left.clamp(Duration::from_millis(1), Duration::from_secs(60));
-        let input = match tokio::time::timeout(left, event).await {
-            Ok(event) => Input::FromSegment(SEGMENT, event.unwrap()),
-            Err(_) => Input::Timeout,
-        };
+        let event = tokio::time::timeout(left, event).await;
+        let input = event.unwrap_or(Input::Timeout);
         let now = clock.now();
         let seconds = i64::try_from(now.as_micros() / 1_000_000).unwrap();
         core.handle(input, now, MIDNIGHT + seconds);
     }
 }
 
-/// A head end that reads one day of each meter, eight at once.
+/// A head end that reads one day of each meter, some at once.
 #[derive(Default)]
 struct HeadEnd {
+    at_once: usize,
     waiting: Vec<(Sap, Client)>,
     running: BTreeMap<Sap, Client>,
     done: usize,
@@ -506,7 +566,7 @@ impl HeadEnd {
     }
 
     fn next(&mut self, now: dlms::Instant) -> Option<Message> {
-        while self.running.len() < 8
+        while self.running.len() < self.at_once
             && let Some((sap, mut client)) = self.waiting.pop()
         {
             client.handle(
