@@ -24,6 +24,7 @@ const OutletMeterPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.O
 const OutletOrderPage = lazy(() => import("./pages/outlets.tsx").then((m) => m.OutletOrderPage));
 const ConcentratorsPage = lazy(() => import("./pages/concentrators.tsx").then((m) => m.ConcentratorsPage));
 const ConcentratorPage = lazy(() => import("./pages/concentrators.tsx").then((m) => m.ConcentratorPage));
+const SwitchoverPage = lazy(() => import("./pages/concentrators.tsx").then((m) => m.SwitchoverPage));
 const CampaignsPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.CampaignsPage));
 const CampaignPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.CampaignPage));
 const NewCampaignPage = lazy(() => import("./pages/campaigns.tsx").then((m) => m.NewCampaignPage));
@@ -163,11 +164,12 @@ function Page({ path }: { path: string }) {
       </Suspense>
     );
   }
-  const concentrator = /^\/concentrators\/([A-Za-z0-9_]{1,80})\/?$/.exec(path);
+  const concentrator = /^\/concentrators\/([A-Za-z0-9_]{1,80})(\/switchover)?\/?$/.exec(path);
   if (concentrator?.[1]) {
+    const One = concentrator[2] === undefined ? ConcentratorPage : SwitchoverPage;
     return (
       <Suspense what={network.concentrators}>
-        <ConcentratorPage key={concentrator[1]} id={concentrator[1]} />
+        <One key={concentrator[1]} id={concentrator[1]} />
       </Suspense>
     );
   }

@@ -39,6 +39,7 @@ use tokio::sync::Notify;
 
 use crate::collector::state::Notice as Noticed;
 use crate::core::{Core, Input};
+use crate::pair::lease::Stays;
 use crate::sap::OWN_SAP;
 use crate::store::{Line, Log, StoreError};
 
@@ -118,6 +119,15 @@ pub const CONNECTIONS: Obis = Obis([0, 0, 128, 0, 12, 255]);
 /// voltages in mV, currents in mA and energies in Wh.
 pub const METERING: Obis = Obis([0, 0, 128, 0, 13, 255]);
 
+/// The other concentrator of a pair; manufacturer's range. Read: null where there is none; else a
+/// structure of its name, whether both work, the epoch, an array of the segments that this one
+/// has, how many there are, whether the other was heard within the lease, an array of the
+/// segments that it said to have, whether each has what the other has, how many milliseconds ago
+/// the other was last there with all of it or null, when this one took segments last in seconds
+/// since 1970-01-01 or null, and how often it did since the other was silent. Written: a
+/// structure of the other's name and the epoch hands all segments over to it.
+pub const PAIR: Obis = Obis([0, 0, 128, 0, 14, 255]);
+
 /// Octets of the longest APDU taken and sent: what does not fit goes in blocks.
 const PDU_LEN_MAX: u16 = 2_048;
 
@@ -150,6 +160,7 @@ pub struct Device {
     /// Whether what is to be pushed is to go at once.
     push_now: bool,
     wan: Option<Weak<dyn crate::status::Wan>>,
+    pair: Option<Arc<crate::pair::Shown>>,
 }
 
 struct Secured {
@@ -256,6 +267,7 @@ impl Device {
             dials: None,
             push_now: false,
             wan: None,
+            pair: None,
             name,
             core,
             changed,
@@ -410,6 +422,33 @@ impl Device {
     /// Shows the connections of the WAN from now on.
     pub(crate) fn show_wan(&mut self, wan: Weak<dyn crate::status::Wan>) {
         self.wan = Some(wan);
+    }
+
+    /// Shows the other of the pair from now on, and takes orders to hand over to it.
+    pub(crate) fn show_pair(&mut self, pair: Arc<crate::pair::Shown>) {
+        self.pair = Some(pair);
+    }
+
+    fn hand_over(&self, value: &Data) -> Result<(), DataAccessResult> {
+        let unmatched = DataAccessResult::TypeUnmatched;
+        let pair = self.pair.as_ref();
+        let pair = pair.ok_or(DataAccessResult::ObjectUnavailable)?;
+        let Some([peer, epoch]) = value.as_structure() else {
+            return Err(unmatched);
+        };
+        let peer = peer.as_octets().ok_or(unmatched)?;
+        let peer = LogicalDeviceName::from_octets(peer).map_err(|_| unmatched)?;
+        let epoch = epoch.as_u64().ok_or(unmatched)?;
+        pair.order(peer.as_str(), epoch).map_err(|why| {
+            tracing::warn!(%peer, epoch, ?why, "segments are not handed over by order");
+            match why {
+                Some(Stays::Away | Stays::Behind) => DataAccessResult::TemporaryFailure,
+                Some(Stays::BothWork | Stays::NotHeld) => DataAccessResult::OtherReason,
+                None => DataAccessResult::ScopeOfAccessViolated,
+            }
+        })?;
+        self.changed.notify_one();
+        Ok(())
     }
 
     fn set_clock(&self, time: Option<i64>) -> Result<(), DataAccessResult> {
@@ -711,6 +750,10 @@ impl ObjectStore for Device {
                 values::put_connections(&wan.map(|it| it.peers()).unwrap_or_default(), out);
             }
             Kind::Metering => values::put_metering(&core, out),
+            Kind::Pair => {
+                let status = self.pair.as_ref().map(|it| it.status());
+                values::put_pair(status.as_ref(), unix, out);
+            }
             Kind::Energy(..) | Kind::Current(..) | Kind::Voltage(..) => {
                 values::put_register(&core, &object.kind, id, out)?;
             }
@@ -741,6 +784,7 @@ impl ObjectStore for Device {
             }
             (COLLECTED, 2) => self.set_collected(&value),
             (DELIVERED, 2) => self.set_delivered(&value),
+            (PAIR, 2) => self.hand_over(&value),
             (objects::PUSH, _) => self.set_wan_attribute(&Kind::Push, attribute, &value),
             (objects::WAN, _) => self.set_wan_attribute(&Kind::Wan, attribute, &value),
             _ => Err(DataAccessResult::ReadWriteDenied),

@@ -14,13 +14,15 @@ pub mod shell;
 pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use dlms::Instant;
 use model::LogicalDeviceName;
 
 use crate::collector::rows;
 use crate::collector::state::{self, Notice};
-use lease::{Change, Lease, Mode, Side, Terms};
+use lease::{Change, Lease, Mode, Side, Stays, Terms};
 use wire::{Body, Hello, Word};
 
 /// Records under way to the other that are not yet durable there.
@@ -111,6 +113,78 @@ pub struct Status {
     pub in_step: bool,
     /// How often this one took segments because the other was silent.
     pub takeovers: u64,
+    /// The segments that the other said to have; none where it is silent.
+    pub held_there: Vec<u16>,
+    /// How long ago the other was last known to be there with all that this one has, in
+    /// milliseconds; none before that ever was.
+    pub behind_ms: Option<u64>,
+    /// How long ago this one took segments last, in seconds; none where it never did since it
+    /// began.
+    pub taken_s: Option<u64>,
+}
+
+/// What others see of a pair, and by what they order the segments to be handed over.
+#[derive(Debug)]
+pub struct Shown {
+    status: Mutex<Status>,
+    /// The epoch in which they are to be; 0: there is no order.
+    ordered: AtomicU64,
+}
+
+impl Shown {
+    /// Shows this.
+    #[must_use]
+    pub const fn new(status: Status) -> Self {
+        Self {
+            status: Mutex::new(status),
+            ordered: AtomicU64::new(0),
+        }
+    }
+
+    /// Tells what is shown.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.clone()
+    }
+
+    /// Shows something else.
+    pub fn show(&self, status: Status) {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    /// Orders all segments, which this one has in this epoch, to be handed over to the other.
+    /// That is begun in the next turn.
+    ///
+    /// # Errors
+    /// [`Stays`] where that cannot be, as far as is shown; `None` in it where the epoch or the
+    /// other's name is not what they are.
+    pub fn order(&self, peer: &str, epoch: u64) -> Result<(), Option<Stays>> {
+        let status = self.status();
+        if status.mode != "standby" {
+            return Err(Some(Stays::BothWork));
+        }
+        if status.held.is_empty() {
+            return Err(Some(Stays::NotHeld));
+        }
+        if status.peer != peer || status.epoch != epoch || epoch == 0 {
+            return Err(None);
+        }
+        if !status.in_contact {
+            return Err(Some(Stays::Away));
+        }
+        if !status.in_step || !status.held_there.is_empty() {
+            return Err(Some(Stays::Behind));
+        }
+        self.ordered.store(epoch, Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes the order, if there is one: the epoch in which the segments are to be.
+    pub fn take_order(&self) -> Option<u64> {
+        let epoch = self.ordered.swap(0, Ordering::AcqRel);
+        (epoch > 0).then_some(epoch)
+    }
 }
 
 /// What a record waits for, beside the own disk.
@@ -178,6 +252,10 @@ pub struct Pair {
     newest: u32,
     outputs: VecDeque<Output>,
     takeovers: u64,
+    /// When the other was last known to be there with all that this one has.
+    stepped: Option<Instant>,
+    /// When this one took segments last.
+    taken: Option<Instant>,
     left: bool,
 }
 
@@ -198,6 +276,8 @@ impl Pair {
             newest,
             outputs: VecDeque::new(),
             takeovers: 0,
+            stepped: None,
+            taken: None,
             left: false,
         }
     }
@@ -230,7 +310,26 @@ impl Pair {
             in_contact: self.lease.in_contact(now),
             in_step: self.in_step(),
             takeovers: self.takeovers,
+            held_there: self
+                .lease
+                .held_there(now)
+                .map(|held| held.iter().map(|it| it.0).collect())
+                .unwrap_or_default(),
+            behind_ms: self.stepped.map(|at| millis(now.since(at))),
+            taken_s: self.taken.map(|at| now.since(at).as_secs()),
         }
+    }
+
+    /// Lets go of all segments for the other to take, because somebody with the right to orders
+    /// it.
+    ///
+    /// # Errors
+    /// [`Stays`] says why not; nothing changes then.
+    pub fn hand_over(&mut self, now: Instant) -> Result<(), Stays> {
+        if self.left {
+            return Err(Stays::NotHeld);
+        }
+        self.lease.hand_over(now)
     }
 
     /// Takes a connection to the other; one that was there before is gone.
@@ -555,6 +654,12 @@ impl Pair {
         }
         let changed = !changes.is_empty();
         let taken = changes.iter().any(|it| matches!(it, Change::Take(_)));
+        if taken {
+            self.taken = Some(now);
+        }
+        if self.in_step() && self.lease.in_contact(now) {
+            self.stepped = Some(self.lease.heard_at());
+        }
         for change in changes {
             self.outputs.push_back(Output::Segment(change));
         }
@@ -653,6 +758,10 @@ impl Flow {
         let sent = self.all.is_some_and(|all| self.acked >= all);
         sent && self.their_all.is_some_and(|all| self.told >= all)
     }
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 const fn log_of(body: &Body) -> Log {

@@ -176,6 +176,9 @@ impl Concentrator {
             dialled.cloned(),
         );
         let pair = partner_of(config, &name, &core, &clock).await?;
+        if let Some((partner, _)) = &pair {
+            device.show_pair(Arc::clone(&partner.shown));
+        }
         let status = match config.status {
             Some(address) => Some(tokio::net::TcpListener::bind(address).await?),
             None => None,

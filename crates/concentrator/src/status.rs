@@ -5,7 +5,7 @@
 //! changed here, and nothing secret is shown.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use link::Clock;
@@ -56,7 +56,7 @@ pub struct Page {
     name: LogicalDeviceName,
     core: SharedCore,
     wan: Option<Arc<dyn Wan>>,
-    pair: Option<Arc<Mutex<pair::Status>>>,
+    pair: Option<Arc<pair::Shown>>,
 }
 
 impl Page {
@@ -73,7 +73,7 @@ impl Page {
 
     /// Shows the other concentrator of its pair as well.
     #[must_use]
-    pub fn with_pair(mut self, pair: Arc<Mutex<pair::Status>>) -> Self {
+    pub fn with_pair(mut self, pair: Arc<pair::Shown>) -> Self {
         self.pair = Some(pair);
         self
     }
@@ -180,7 +180,7 @@ impl Page {
                 "since": it.since,
             })).collect::<Vec<_>>(),
             "pair": self.pair.as_ref().map(|pair| {
-                let pair = pair.lock().unwrap_or_else(PoisonError::into_inner);
+                let pair = pair.status();
                 json!({
                     "peer": pair.peer,
                     "mode": pair.mode,
@@ -190,6 +190,8 @@ impl Page {
                     "in_contact": pair.in_contact,
                     "in_step": pair.in_step,
                     "takeovers": pair.takeovers,
+                    "behind_ms": pair.behind_ms,
+                    "taken_s": pair.taken_s,
                 })
             }),
             "segments": segments,

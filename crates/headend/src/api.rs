@@ -23,6 +23,7 @@ mod serve;
 mod session;
 mod stream;
 mod substation;
+mod switchover;
 
 use std::sync::{Arc, Mutex};
 
@@ -241,6 +242,10 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/concentrators/{id}", get(concentrators::concentrator))
         .route("/concentrators/{id}/meters", get(concentrators::behind))
         .route("/concentrators/{id}/look", post(concentrators::look))
+        .route(
+            "/concentrators/{id}/switchover",
+            get(switchover::dry_run).post(switchover::give),
+        )
         .route("/concentrators/{id}/outages", get(substation::outages))
         .route("/concentrators/{id}/notices", get(substation::notices))
         .route("/concentrators/{id}/balance", get(substation::balance))

@@ -24,9 +24,11 @@ use crate::fleet::Fleet;
 use crate::store::{Enrolment, Store, StoreError};
 
 pub(crate) use board::{AT_ONCE, Watcher};
-pub use board::{Board, Digest, State};
+pub use board::{Board, Digest, State, Way};
+pub(crate) use status::PAIR;
 pub use status::{
-    Collection, Connection, Feeder, Forwarded, METERS_MAX, MeterLine, Meters, Report, Segment,
+    Collection, Connection, Feeder, Forwarded, METERS_MAX, MeterLine, Meters, NoSwitch, Pair,
+    PairWord, Report, Segment,
 };
 
 /// The concentrators that are enrolled as devices of their own, each with keys of the head end at
@@ -85,6 +87,11 @@ impl Concentrators {
     /// Returns the one with this id.
     pub fn get(&self, id: MeterId) -> Option<&Enrolled> {
         self.0.get(&id)
+    }
+
+    /// Returns the one with this name.
+    pub fn named(&self, name: &LogicalDeviceName) -> Option<&Enrolled> {
+        self.iter().find(|it| it.target.enrolment.name == *name)
     }
 
     /// Returns the one at an endpoint, where the meters behind it are enrolled as well; of

@@ -199,6 +199,8 @@ impl HeadEnd {
             leases: leases.clone(),
             timeout: Duration::from_secs(u64::from(config.collector.timeout_s)),
             urgent: config.urgent_ways(),
+            concentrators: Arc::clone(&concentrators),
+            board: Arc::clone(&board),
         };
         let orders = Orders::open(orders, stopped.clone()).await?;
         let fences = Fences::new(FenceParts {

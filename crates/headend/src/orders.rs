@@ -1,4 +1,5 @@
-//! Orders to meters that are read over DLMS: read once, connect, disconnect, show a text.
+//! Orders to meters that are read over DLMS: read once, connect, disconnect, show a text; and to
+//! one of a pair of concentrators: hand all segments over to the other.
 //!
 //! Each order stands in the journal before anything is done about it, once more before it is sent,
 //! and with what became of it. One that was cut off by a stop of the head end is told as such and
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::collector::{
     AccessError, Conversation, Leases, MeterAccess, MeterTarget, REGISTERS, StatusWanted,
 };
+use crate::concentrators::{Board, Concentrators};
 use crate::config::OrdersConfig;
 use crate::fleet::Fleet;
 use crate::hub::Change;
@@ -42,6 +44,13 @@ const LEASE_MAX: Duration = Duration::from_secs(180);
 
 /// Why an order is not sent that waits when the head end stops.
 const STOPPED: &str = "The head end was stopped before it was sent.";
+
+/// How long an order to hand over is looked after: some leases, in which the other takes the
+/// segments or the one that had them takes them back.
+const HANDED_OVER: Duration = Duration::from_secs(60);
+
+/// The wait before it is looked at once more.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Seconds within which [`OrdersConfig::disconnects_per_hour`] counts.
 const HOUR_S: i64 = 3_600;
@@ -65,6 +74,33 @@ pub struct OrderParts {
     pub timeout: Duration,
     /// Names where concentrators take orders, by where they take all else.
     pub urgent: BTreeMap<String, String>,
+    /// Holds the concentrators that are devices of their own.
+    pub concentrators: Arc<Concentrators>,
+    /// Holds what they said last.
+    pub board: Arc<Board>,
+}
+
+impl OrderParts {
+    /// Tells that something changed about an order to this one.
+    fn changed(&self, meter: MeterId) {
+        let is_concentrator = self.concentrators.get(meter).is_some();
+        self.fleet.hub().send(if is_concentrator {
+            Change::Concentrator(meter)
+        } else {
+            Change::Meter(meter)
+        });
+    }
+
+    fn target(&self, meter: MeterId, kind: MeterOrderKind) -> Option<MeterTarget> {
+        if kind == MeterOrderKind::Switchover {
+            return Some(self.concentrators.get(meter)?.target.clone());
+        }
+        let (found, _, _) = self.fleet.meter(meter)?;
+        Some(MeterTarget {
+            id: found.meter.id,
+            enrolment: found.meter.enrolment,
+        })
+    }
 }
 
 /// Orders to the meters of a running head end.
@@ -154,7 +190,8 @@ impl Orders {
     /// [`OrderRefused`]: there is no order then.
     pub async fn give(&self, order: Order) -> Result<MeterOrderRow, OrderRefused> {
         let parts = &self.parts;
-        let target = target(&parts.fleet, order.meter).ok_or(OrderRefused::NoSuchMeter)?;
+        let target = parts.target(order.meter, order.kind);
+        let target = target.ok_or(OrderRefused::NoSuchMeter)?;
         // Held from here on: who stops waits for every order that is in the journal.
         let mut tasks = self.tasks.lock().await;
         if *self.stop.borrow() {
@@ -194,7 +231,7 @@ impl Orders {
         let (armed, stop) = (Arc::clone(&self.armed), self.stop.clone());
         let wait = Duration::from_secs(u64::from(armed_s));
         tasks.spawn(run.run(wait, stopped, armed, stop));
-        parts.fleet.hub().send(Change::Meter(order.meter));
+        parts.changed(order.meter);
         Ok(MeterOrderRow {
             number,
             order: new,
@@ -229,7 +266,7 @@ impl Orders {
             tasks.spawn(async move { write_end(&parts, (number, meter), end, stop).await });
             return Err(error);
         }
-        self.parts.fleet.hub().send(Change::Meter(meter));
+        self.parts.changed(meter);
         Ok(true)
     }
 
@@ -252,14 +289,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn target(fleet: &Fleet, meter: MeterId) -> Option<MeterTarget> {
-    let (found, _, _) = fleet.meter(meter)?;
-    Some(MeterTarget {
-        id: found.meter.id,
-        enrolment: found.meter.enrolment,
-    })
-}
-
 /// Writes down what became of an order: as long as it is open, nobody can switch the meter.
 async fn write_end(
     parts: &OrderParts,
@@ -269,7 +298,7 @@ async fn write_end(
 ) {
     let close = || parts.store.orders().close(number, end.clone());
     journal::write_end("an order", number, close, stop).await;
-    parts.fleet.hub().send(Change::Meter(meter));
+    parts.changed(meter);
 }
 
 /// One order on its way.
@@ -353,7 +382,18 @@ impl Run {
         };
         // No answer is no reason to send it again; but what the meter is now may be read.
         let is_open = matches!(progress.answered, None | Some(Answered::Nothing(_)));
-        if progress.sent && is_open && self.order.kind != MeterOrderKind::Read {
+        let was_done = matches!(progress.answered, Some(Answered::Done(_)));
+        if progress.sent && self.order.kind == MeterOrderKind::Switchover && (is_open || was_done) {
+            // The concentrator ends the conversation as it hands over.
+            let looks = timeout(HANDED_OVER, self.look_on(&mut progress, limit));
+            drop(looks.await);
+            let other = self.order.text.parse().ok();
+            let other = other.and_then(|name| parts.concentrators.named(&name));
+            let both = [Some(self.order.meter), other.map(|it| it.target.id)];
+            both.into_iter()
+                .flatten()
+                .for_each(|it| parts.board.look_now(it));
+        } else if progress.sent && is_open && self.order.kind != MeterOrderKind::Read {
             let look = timeout(limit, self.look(&mut progress));
             drop(look.await);
         }
@@ -417,7 +457,9 @@ impl Run {
             MeterOrderKind::Disconnect => {
                 read.control == Some(BreakerState::Disconnected) && read.output != Some(true)
             }
-            MeterOrderKind::Text => read.text.as_deref() == Some(self.order.text.as_str()),
+            MeterOrderKind::Text | MeterOrderKind::Switchover => {
+                read.text.as_deref() == Some(self.order.text.as_str())
+            }
         }
     }
 
@@ -448,7 +490,7 @@ impl Run {
             return Ok(());
         }
         progress.sent = true;
-        parts.fleet.hub().send(Change::Meter(self.order.meter));
+        parts.changed(self.order.meter);
         if self.order.kind == MeterOrderKind::Read {
             self.read(&mut *talk, progress).await?;
             let registers = progress.sweep.as_ref().map_or(0, |it| it.registers.len());
@@ -464,7 +506,9 @@ impl Run {
         let goes_on = matches!(answered, Answered::Done(_) | Answered::Refused(_));
         progress.answered = Some(answered);
         if goes_on {
-            self.read_back(&mut *talk, progress).await?;
+            if self.order.kind != MeterOrderKind::Switchover {
+                self.read_back(&mut *talk, progress).await?;
+            }
             talk.close().await.unwrap_or_default();
         }
         Ok(())
@@ -478,6 +522,18 @@ impl Run {
         Ok(())
     }
 
+    /// Looks again and again until what is read back is what was asked for.
+    async fn look_on(&self, progress: &mut Progress, limit: Duration) {
+        loop {
+            // One that cannot be looked at now is looked at once more.
+            drop(timeout(limit, self.look(progress)).await);
+            if self.is_shown(progress.read_back.as_ref()) {
+                return;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     async fn read_back(
         &self,
         talk: &mut dyn Conversation,
@@ -485,8 +541,14 @@ impl Run {
     ) -> Result<(), AccessError> {
         let told = talk.attributes(wire::shown_by(self.order.kind)).await?;
         let at = self.parts.clock.now();
-        progress.read_back = wire::read_back(self.order.kind, &told, at);
-        if self.order.kind.switches() {
+        let own = &self.target.enrolment.name;
+        let read = wire::read_back(self.order.kind, own, &told, at);
+        progress.read_back = read.or(progress.read_back.take());
+        let moved = matches!(
+            self.order.kind,
+            MeterOrderKind::Connect | MeterOrderKind::Disconnect
+        );
+        if moved {
             self.read(talk, progress).await?;
         }
         Ok(())

@@ -1,5 +1,5 @@
 import { get, post, query } from "./api.ts";
-import type { DryRun, MeterOrder, MeterOrderKind, MeterOrders } from "./types.ts";
+import type { DryRun, MeterOrder, MeterOrderKind, MeterOrders, SwitchoverDryRun } from "./types.ts";
 
 /** What an order takes beside its kind. */
 export interface NewOrder {
@@ -9,9 +9,12 @@ export interface NewOrder {
   as_of?: string;
 }
 
+const handOver = (concentrator: string): string =>
+  `/concentrators/${encodeURIComponent(concentrator)}/switchover`;
+
 const of = (meter: string): string => `/meters/${encodeURIComponent(meter)}/orders`;
 
-/** The head end's API of orders to meters. */
+/** The head end's API of orders to meters and concentrators. */
 export const orderApi = {
   ofMeter: (meter: string, limit: number, signal?: AbortSignal) =>
     get<MeterOrders>(`${of(meter)}${query({ limit })}`, signal),
@@ -22,5 +25,9 @@ export const orderApi = {
     get<DryRun>(`${of(meter)}/dry-run${query({ kind })}`, signal),
   give: (meter: string, kind: MeterOrderKind, order: NewOrder) =>
     post<MeterOrder>(of(meter), { kind, ...order }),
+  switchoverDryRun: (concentrator: string, signal?: AbortSignal) =>
+    get<SwitchoverDryRun>(handOver(concentrator), signal),
+  switchOver: (concentrator: string, order: { reason: string; confirm: string; as_of: string }) =>
+    post<MeterOrder>(handOver(concentrator), order),
   stop: (number: number) => post<MeterOrder>(`/orders/${number}/stop`, {}),
 };

@@ -137,6 +137,40 @@ export interface ConcentratorRow {
     phase: string;
     loss_permille: number | null;
   } | null;
+  pair: Pair | null;
+}
+
+/** How a concentrator stands with the other of its pair, by its word. */
+export interface Pair {
+  state: "none" | "ready" | "behind" | "away" | "standby";
+  peer: string;
+  peer_id: string | null;
+  mode: "standby" | "active";
+  epoch: number;
+  held: number;
+  held_there: number;
+  segments: number;
+  behind_ms: number | null;
+  taken: string | null;
+  takeovers: number;
+}
+
+/** What handing over to the standby would mean. */
+export interface SwitchoverDryRun {
+  as_of: string;
+  name: string;
+  confirm: string;
+  possible: boolean;
+  why_not: string | null;
+  steps: string[];
+  peer: string;
+  told: string | null;
+  in_step: boolean;
+  behind_ms: number | null;
+  meters: number | null;
+  waiting: number;
+  armed_s: number;
+  second_person: boolean;
 }
 
 export interface Outage {
@@ -222,6 +256,16 @@ export interface SegmentView {
   there: number;
 }
 
+/** A way to a concentrator, as the head end finds it. */
+export interface Way {
+  endpoint: string;
+  carries: "all" | "orders";
+  state: "up" | "down" | "new";
+  since: string | null;
+  tried: string | null;
+  rtt_ms: number | null;
+}
+
 export interface Concentrator {
   row: ConcentratorRow;
   system_title: string;
@@ -233,13 +277,21 @@ export interface Concentrator {
   port: number | null;
   every_s: number;
   segments: SegmentView[];
+  ways: Way[];
   connections: { peer: string; dialled: boolean; since: string }[];
   metering: { feeder: string; voltage_mv: number[]; current_ma: number[]; energy_wh: number[] }[];
   forwarded: Record<
     "down" | "up" | "unknown" | "full" | "expired" | "unasked" | "nobody" | "unfit" | "conflicts",
     number
   > | null;
-  collection: { rounds: number; failed: number; held_octets: number; dropped: number } | null;
+  collection: {
+    rounds: number;
+    failed: number;
+    held_octets: number;
+    dropped: number;
+    keep_days: number | null;
+  } | null;
+  target_permille: number;
   notices: string[];
   previous: string | null;
   next: string | null;
@@ -479,7 +531,7 @@ export interface BreakerPreview {
   outlets: { number: number; name: string; watts: number | null }[];
 }
 
-export type MeterOrderKind = "read" | "connect" | "disconnect" | "text";
+export type MeterOrderKind = "read" | "connect" | "disconnect" | "text" | "switchover";
 export type MeterOrderState =
   "armed" | "waiting" | "sent" | "done" | "unconfirmed" | "refused" | "not_sent" | "unknown" | "stopped";
 

@@ -14,6 +14,7 @@ import { concentrators as T } from "../texts/concentrators.en.ts";
 import { t } from "../texts/en.ts";
 
 export { ConcentratorPage } from "./concentrators/page.tsx";
+export { SwitchoverPage } from "./concentrators/switchover.tsx";
 
 const STEP = 100;
 const MOST = 500;

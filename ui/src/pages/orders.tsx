@@ -16,7 +16,7 @@ import { useStore } from "../lib/store.ts";
 import { clockSeconds, exact, parse } from "../lib/time.ts";
 import type { MeterOrder } from "../lib/types.ts";
 import { orders as T } from "../texts/orders.en.ts";
-import { OrderLines, readBackOf, shapeOfOrder, whatOf } from "./orders/parts.tsx";
+import { OrderLines, pageOf, readBackOf, shapeOfOrder, whatOf } from "./orders/parts.tsx";
 
 export { GiveOrderPage } from "./orders/give.tsx";
 
@@ -86,7 +86,7 @@ function OrderTable({ rows }: { rows: MeterOrder[] }) {
             <a href={`/orders/${row.number}`}>{whatOf(row)}</a>
           </th>
           <td>
-            <a href={`/meters/${row.meter}`}>{placeOf(row)}</a>
+            <a href={pageOf(row)}>{placeOf(row)}</a>
           </td>
           <td class="t2 wr">{row.reason === "" ? <NoValue /> : row.reason}</td>
           <td class="r">
@@ -123,7 +123,7 @@ export function OrderPage({ number }: { number: number }) {
       lead={
         <>
           <span>{T.one(number)}</span>
-          {order === null ? null : <a href={`/meters/${order.meter}`}>{order.name}</a>}
+          {order === null ? null : <a href={pageOf(order)}>{order.name}</a>}
         </>
       }
     >
@@ -146,7 +146,7 @@ export function OrderPage({ number }: { number: number }) {
 /** How far it is: each stage with its own state. */
 function Stages({ order, left }: { order: MeterOrder; left: number | null }) {
   const zone = siteZone();
-  const switches = order.kind === "connect" || order.kind === "disconnect";
+  const switches = order.kind !== "read" && order.kind !== "text";
   const waited = order.due !== order.t;
   const over = order.ended !== null;
   const answered = over && order.sent !== null && order.state !== "unknown";
@@ -239,12 +239,14 @@ function Outcome({ order, left, reload }: { order: MeterOrder; left: number | nu
             {T.readBack}: {read ?? T.nothingRead}
           </p>
         )}
-        {order.text === "" ? null : <p>{`${T.text}: ${order.text}`}</p>}
+        {order.text === "" ? null : (
+          <p>{order.kind === "switchover" ? T.handTo(order.text) : `${T.text}: ${order.text}`}</p>
+        )}
         {order.reason === "" ? null : <p class="t2">{order.reason}</p>}
         {at === null ? null : <p class="t3">{T.given(order.who, exact(at, siteZone()))}</p>}
         <Refused text={refused} testid="order-failed" />
-        <a class="btn full" href={`/meters/${order.meter}`} data-testid="order-to-meter">
-          {T.toMeter}
+        <a class="btn full" href={pageOf(order)} data-testid="order-to-meter">
+          {order.kind === "switchover" ? T.toConcentrator : T.toMeter}
         </a>
       </div>
     </Card>

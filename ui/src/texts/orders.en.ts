@@ -3,7 +3,7 @@ import type { MeterOrderKind, MeterOrderState } from "../lib/types.ts";
 /** Texts of orders to meters, in English. */
 export const orders = {
   title: "Orders",
-  lead: "What meters were told, by whom and why, and what they answered.",
+  lead: "What meters and concentrators were told, by whom and why, and what they answered.",
   what: "the orders",
   whatOne: "this order",
   one: (n: number) => `Order ${n}`,
@@ -30,6 +30,7 @@ export const orders = {
     connect: "Connect",
     disconnect: "Disconnect",
     text: "Message",
+    switchover: "Switch to standby",
   } satisfies Record<MeterOrderKind, string>,
   state: {
     armed: "Armed",
@@ -37,7 +38,7 @@ export const orders = {
     sent: "Sent, no answer yet",
     done: "Done",
     unconfirmed: "Not confirmed",
-    refused: "Refused by the meter",
+    refused: "Refused",
     not_sent: "Not sent",
     unknown: "Outcome unknown",
     stopped: "Stopped",
@@ -48,12 +49,14 @@ export const orders = {
     connect: (at: string) => `Connect ${at}`,
     disconnect: (at: string) => `Disconnect ${at}`,
     text: (at: string) => `Message to ${at}`,
+    switchover: (at: string) => `Switch ${at} to its standby`,
   } satisfies Record<MeterOrderKind, (at: string) => string>,
   give: {
     read: "Read the meter",
     connect: "Connect",
     disconnect: "Disconnect",
     text: "Send the message",
+    switchover: "Switch to standby",
   } satisfies Record<MeterOrderKind, string>,
   means: "What it means",
   checked: (time: string) => `looked at ${time}, nothing was sent`,
@@ -101,7 +104,10 @@ export const orders = {
   output: (on: boolean) => (on ? "customer supplied" : "customer not supplied"),
   shown: (text: string) => `It shows “${text}”`,
   nothingRead: "Nothing was read back.",
+  has: (name: string) => `${name} has the meters`,
+  handTo: (name: string) => `To ${name}`,
   toMeter: "Open the meter",
+  toConcentrator: "Open the concentrator",
   journal: "Journal",
   keys: {
     name: "Orders",

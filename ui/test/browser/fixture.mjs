@@ -96,6 +96,7 @@ export class Fixture {
       (id, event) => this.tell(`meter:${id}`, event, { id }),
     );
     this.concentrators = this.makeConcentrators();
+    this.orders.pairs = this.concentrators;
     this.campaigns = new CampaignFixture(() => this.now(), this.rows);
     this.server = createServer((request, response) => {
       this.handle(request, response).catch((cause) => {
@@ -563,14 +564,33 @@ export class Fixture {
       ["m_0000c019", "GWD1DC0000000019", "g3", 96, "off", "Silent 42 min"],
       ["m_0000c020", "GWD1DC0000000020", "", 0, "new", "New"],
     ];
-    return made.map(([id, name, medium, count, state, state_text], i) => ({
-      id,
-      name,
-      medium,
+    return made.map(([id, name, medium, count, state, state_text], i) => {
+      const one = { id, name, medium, state, state_text, meters: this.makeBehind(i + 1, count, medium) };
+      one.pairState = ["ready", "none", "away", null][i];
+      one.pair = () => this.pairOf(one);
+      return one;
+    });
+  }
+
+  /** What one says of the other of its pair: in step, none, away since it took over, not told. */
+  pairOf(one) {
+    const state = one.switched ? "standby" : one.pairState;
+    if (state === null) return null;
+    const alone = state === "none";
+    const held = alone || state === "standby" ? 0 : 1;
+    return {
       state,
-      state_text,
-      meters: this.makeBehind(i + 1, count, medium),
-    }));
+      peer: alone ? "" : "GWD1DC0000000021",
+      peer_id: null,
+      mode: "standby",
+      epoch: alone ? 0 : 5,
+      held,
+      held_there: state === "standby" ? 1 : 0,
+      segments: alone ? 0 : 1,
+      behind_ms: alone ? null : state === "ready" ? 3_120 : 42 * MINUTE,
+      taken: held === 1 ? new Date(START - 42 * MINUTE).toISOString() : null,
+      takeovers: state === "away" ? 1 : 0,
+    };
   }
 
   concentratorRow(one) {
@@ -596,6 +616,7 @@ export class Fixture {
       collected: known ? rows.filter((row) => row.mode === "conventional").length : null,
       held_rows: known ? rows.reduce((sum, row) => sum + row.held_rows, 0) : null,
       firmware: known ? "gridward-concentrator 0.1.0" : null,
+      pair: one.pair(),
       ...this.told(one),
     };
   }
@@ -739,6 +760,28 @@ export class Fixture {
       segments: known
         ? [{ number: 0, medium: one.medium, open: true, waiting: at === 0 ? 4 : 0, there: row.there }]
         : [],
+      ways: [
+        {
+          endpoint: row.endpoint,
+          carries: "all",
+          state: !known ? "new" : one.state === "off" ? "down" : "up",
+          since: known ? new Date(START - 42 * MINUTE).toISOString() : null,
+          tried: known ? new Date(this.now() - 4_000).toISOString() : null,
+          rtt_ms: row.rtt_ms,
+        },
+        ...(at === 0
+          ? [
+              {
+                endpoint: "tcp://192.0.2.17:4061",
+                carries: "orders",
+                state: "down",
+                since: new Date(START - 42 * MINUTE).toISOString(),
+                tried: new Date(START - 2 * MINUTE).toISOString(),
+                rtt_ms: 51.4,
+              },
+            ]
+          : []),
+      ],
       connections: known
         ? [
             { peer: "192.0.2.1:41822", dialled: false, since: new Date(START - 3 * HOUR).toISOString() },
@@ -768,7 +811,10 @@ export class Fixture {
             conflicts: 0,
           }
         : null,
-      collection: known ? { rounds: 7_412, failed: 31, held_octets: 91_204, dropped: 0 } : null,
+      collection: known
+        ? { rounds: 7_412, failed: 31, held_octets: 91_204, dropped: 0, keep_days: at === 0 ? 60 : null }
+        : null,
+      target_permille: 985,
       notices: at === 0 ? ["Meters fell silent", "More was supplied than metered"] : [],
       previous: this.concentrators[at - 1]?.id ?? null,
       next: this.concentrators[at + 1]?.id ?? null,
@@ -848,7 +894,7 @@ export class Fixture {
       );
       return this.json(response, ...answer);
     }
-    if (/^\/(?:orders|meters\/[a-z0-9_]+\/orders)(?:\/|$)/.test(path)) {
+    if (/^\/(?:orders|meters\/[a-z0-9_]+\/orders|concentrators\/[a-z0-9_]+\/switchover)(?:\/|$)/.test(path)) {
       let body = "";
       for await (const piece of request) body += piece;
       const given = body === "" ? null : JSON.parse(body);

@@ -27,6 +27,8 @@ export class OrderFixture {
   constructor(now, rows) {
     this.now = now;
     this.rows = rows;
+    /** The concentrators that may be told to hand over, with the pairs that they tell of. */
+    this.pairs = [];
     /** Seconds for which an order to switch may be stopped. */
     this.armed = 120;
     /** How orders of the tests end. */
@@ -93,6 +95,13 @@ export class OrderFixture {
         ? "The link was lost. Whether the meter did it is not known, and it is not sent again by itself."
         : "The meter answered: success.";
     if (this.end === "unknown" || order.kind === "read") return;
+    if (order.kind === "switchover") {
+      const one = this.pairs.find((it) => it.id === order.meter);
+      if (same) one.switched = true;
+      order.answer = "The concentrator answered: success.";
+      order.read_back = { output: null, control: null, text: same ? order.text : order.name, at: iso(now) };
+      return;
+    }
     order.read_back =
       order.kind === "text"
         ? { output: null, control: null, text: order.text, at: iso(now) }
@@ -128,6 +137,8 @@ export class OrderFixture {
       }
       return [200, { ...order }];
     }
+    const [, pair] = /^\/concentrators\/([a-z0-9_]+)\/switchover$/.exec(path) ?? [];
+    if (pair !== undefined) return this.switchover(method, pair, body, refuse);
     const [, id, part] = /^\/meters\/([a-z0-9_]+)\/orders(?:\/(dry-run))?$/.exec(path) ?? [];
     const row = this.rows.find((one) => one.id === id);
     if (!row) return refuse(404, "no_such_meter", "No meter has this address.");
@@ -182,5 +193,60 @@ export class OrderFixture {
       return [202, { ...order }];
     }
     return page(this.all.filter((order) => order.meter === id));
+  }
+  /** Answers what is asked of handing over: what it would mean, and the order. */
+  switchover(method, id, body, refuse) {
+    const one = this.pairs.find((it) => it.id === id);
+    if (!one) return refuse(404, "no_such_concentrator", "No concentrator has this address.");
+    const pair = one.pair();
+    const why_not =
+      this.why ??
+      (pair?.state === "ready"
+        ? null
+        : pair?.state === "away"
+          ? "The other one is away: it would not go on."
+          : "It works alone: no other concentrator stands by for it.");
+    const peer = pair?.peer ?? "";
+    if (method === "POST") {
+      if ((body.reason ?? "").length < 10)
+        return refuse(400, "bad_request", "A reason has 10 to 200 characters.");
+      if (body.confirm !== one.name)
+        return refuse(400, "bad_request", "This is not the concentrator's name. Nothing was sent.");
+      if (why_not !== null)
+        return refuse(409, "no_standby", "The other one could not go on now. Look again.");
+      const order = this.make({ id, name: one.name, place: "" }, "switchover", this.now());
+      Object.assign(order, { reason: body.reason, text: peer });
+      if (this.armed > 0) {
+        order.state = "armed";
+        order.due = iso(this.now() + this.armed * SECOND);
+      }
+      this.all.unshift(order);
+      return [202, { ...order }];
+    }
+    return [
+      200,
+      {
+        as_of: iso(this.now()),
+        name: one.name,
+        confirm: one.name,
+        possible: why_not === null,
+        why_not,
+        steps: [
+          "Write the order into the journal",
+          ...(this.armed > 0 ? [`Wait ${this.armed} s, in which anybody may stop it`] : []),
+          "Associate with the concentrator as client 1, and read 0-0:128.0.14.255",
+          `Write ${peer} and epoch ${pair?.epoch ?? 0} into it, if both are as they were`,
+          "Read back who has the segments",
+        ],
+        peer,
+        told: iso(this.now() - 4 * SECOND),
+        in_step: pair?.state === "ready",
+        behind_ms: pair?.behind_ms ?? null,
+        meters: one.meters.filter((it) => it.there).length,
+        waiting: 4,
+        armed_s: this.armed,
+        second_person: false,
+      },
+    ];
   }
 }

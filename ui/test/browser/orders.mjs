@@ -112,6 +112,65 @@ await step("an armed order shows its countdown and is stopped", async () => {
   fixture.close();
 });
 
+await step("a concentrator is switched to its standby by keyboard", async () => {
+  const { fixture, origin } = await start();
+  const [one, , away] = fixture.concentrators;
+  const posted = () =>
+    fixture.log.filter((line) => line === `POST /api/v1/concentrators/${one.id}/switchover`).length;
+  for (const [size, theme] of [
+    [wide, "light"],
+    [wide, "dark"],
+    [phone, "light"],
+    [phone, "dark"],
+  ]) {
+    const tag = `${size.width}-${theme}`;
+    fixture.orders.armed = 120;
+    one.switched = false;
+    const before = posted();
+    const { context, page, wrong } = await open(origin, size, theme);
+    await signIn(page, origin, TOKEN, `/concentrators/${one.id}`);
+    await page.getByTestId("conc-switchover").focus();
+    await page.keyboard.press("Enter");
+    await page.waitForURL(`**/concentrators/${one.id}/switchover`);
+    await page.getByTestId("switchover-give").waitFor();
+    await inspect(page, wrong, `orders-switchover-${tag}`);
+    // Without a reason and the name nothing is sent.
+    await page.getByTestId("switchover-give").click();
+    await page.getByTestId("switchover-reason-error").waitFor();
+    await page.getByTestId("switchover-reason").fill("Work on the feeder's fuses on Monday");
+    await page.getByTestId("switchover-confirm").fill("yes");
+    await page.getByTestId("switchover-give").click();
+    await page.getByTestId("switchover-name-error").waitFor();
+    assert.equal(posted(), before);
+    await page.getByTestId("switchover-confirm").fill(one.name);
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/orders/*");
+    await page.getByTestId("order-armed").waitFor();
+    assert.match(await page.title(), /^\d+ s · Switch GWD1DC/);
+    await inspect(page, wrong, `orders-switchover-armed-${tag}`);
+    assert.equal(posted(), before + 1);
+    const order = fixture.orders.all[0];
+    order.due = order.t;
+    await page.getByTestId("order-done").waitFor();
+    assert.match(await page.getByTestId("order-readback").innerText(), /GWD1DC0000000021 has the meters/);
+    await inspect(page, wrong, `orders-switchover-done-${tag}`);
+    await page.getByTestId("order-to-meter").click();
+    await page.waitForURL(`**/concentrators/${one.id}`);
+    await page.locator("[data-testid=conc-pair][data-state=standby]").waitFor();
+    assert.equal(await page.getByTestId("conc-switchover").count(), 0);
+    await page.goto(`${origin}/orders`);
+    const row = page.locator(`[data-testid=order-row][data-id="${order.number}"]`);
+    await row.getByText("Switch to standby").waitFor();
+    // Where the other could not go on there is no such order, and the page says why.
+    await page.goto(`${origin}/concentrators/${away.id}/switchover`);
+    await page.getByTestId("no-decision").getByText("The other one is away").waitFor();
+    await inspect(page, wrong, `orders-switchover-away-${tag}`);
+    await context.close();
+  }
+  fixture.close();
+});
+
 await step("what was not read back is not shown as done", async () => {
   const { fixture, origin, id, place } = await start();
   fixture.orders.armed = 0;

@@ -362,6 +362,39 @@ await step("concentrators by keyboard", async () => {
   await context.close();
 });
 
+await step("how a pair of concentrators stands", async () => {
+  const own = new Fixture({ dist });
+  const url = await own.listen();
+  const [first] = own.concentrators;
+  for (const size of [wide, phone]) {
+    for (const theme of THEMES) {
+      const { context, page, wrong } = await open(url, size, theme);
+      await signIn(page, url, TOKEN, `/concentrators/${first.id}`);
+      for (const [state, word, button] of [
+        ["ready", /Standby …0021[\s\S]*Ready[\s\S]*address table 3 s old/, 1],
+        ["behind", /Catching up[\s\S]*address table 42 min old/, 1],
+        ["away", /Away[\s\S]*took over/, 1],
+        ["standby", /Active …0021[\s\S]*In step[\s\S]*this one stands by/, 0],
+        ["none", /Standby[\s\S]*None[\s\S]*it works alone/, 0],
+      ]) {
+        first.pairState = state;
+        await page.reload();
+        await page.locator(`[data-testid=conc-pair][data-state=${state}]`).waitFor();
+        assert.match(await page.getByTestId("conc-stats").innerText(), word);
+        assert.equal(await page.getByTestId("conc-switchover").count(), button);
+        await inspect(page, wrong, `concentrator-pair-${state}-${size.width}-${theme}`);
+      }
+      // An older one does not tell.
+      first.pairState = null;
+      await page.reload();
+      await page.getByTestId("conc-identity").waitFor();
+      assert.equal(await page.getByTestId("conc-pair").count(), 0);
+      await context.close();
+    }
+  }
+  own.close();
+});
+
 await step("outages and balance of a concentrator", async () => {
   for (const size of WIDTHS) {
     for (const theme of THEMES) {

@@ -464,6 +464,12 @@ impl State {
         }
     }
 
+    /// Tells how much is kept.
+    #[must_use]
+    pub const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     /// Finds what is kept of a meter.
     #[must_use]
     pub fn meter(&self, name: &LogicalDeviceName) -> Option<&Meter> {

@@ -30,7 +30,7 @@ use model::LogicalDeviceName;
 
 use super::{
     ASSOCIATION, COLLECTED, COLLECTION, CONNECTIONS, COUNTER, DELIVERED, METER_STATUS, METER_TABLE,
-    METERING, NAME, PUBLIC_CLIENT, SAP_ASSIGNMENT, SAP_CHANGES, SEGMENTS, STATISTICS, SUMS,
+    METERING, NAME, PAIR, PUBLIC_CLIENT, SAP_ASSIGNMENT, SAP_CHANGES, SEGMENTS, STATISTICS, SUMS,
 };
 
 /// The clock (IEC 62056-6-2).
@@ -78,6 +78,7 @@ pub(super) enum Kind {
     Segments,
     Connections,
     Metering,
+    Pair,
     /// A register of the own metering: its place, a value group C and a phase.
     Energy(usize, usize),
     Current(usize, usize),
@@ -145,7 +146,10 @@ impl Object {
         let writes = client == super::MANAGEMENT_CLIENT
             && (super::Setup::writable(&self.kind, attribute)
                 || attribute == 2
-                    && matches!(self.kind, Kind::Clock | Kind::Collected | Kind::Delivered));
+                    && matches!(
+                        self.kind,
+                        Kind::Clock | Kind::Collected | Kind::Delivered | Kind::Pair
+                    ));
         if writes {
             AttributeAccess::READ
                 .with(AttributeAccess::WRITE)
@@ -170,7 +174,7 @@ impl Object {
 }
 
 /// The objects that are there whatever is connected.
-const FIXED: [Object; 23] = [
+const FIXED: [Object; 24] = [
     Object::new(15, 1, ASSOCIATION, Kind::Association),
     Object::new(17, 0, SAP_ASSIGNMENT, Kind::SapAssignment),
     Object::new(1, 0, NAME, Kind::Name),
@@ -194,6 +198,7 @@ const FIXED: [Object; 23] = [
     Object::new(1, 0, SEGMENTS, Kind::Segments),
     Object::new(1, 0, CONNECTIONS, Kind::Connections),
     Object::new(1, 0, METERING, Kind::Metering),
+    Object::new(1, 0, PAIR, Kind::Pair),
 ];
 
 /// The object by which a profile of a meter is read here: 0-p:129.h.l.255,

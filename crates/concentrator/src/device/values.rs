@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dlms::axdr::{
-    ClockStatus, Data, DateTime, put_array, put_boolean, put_enum, put_i8, put_i16,
+    ClockStatus, Data, DateTime, put_array, put_boolean, put_enum, put_i8, put_i16, put_null,
     put_octet_string, put_structure, put_u8, put_u16, put_u32, put_u64,
 };
 use dlms::codec::Wire as _;
@@ -17,6 +17,7 @@ use super::{COLLECTED, EVENT_DETAIL, METER_STATUS, SUPPLY};
 use crate::collector::rows::{self, Row};
 use crate::collector::state::Series;
 use crate::core::Core;
+use crate::pair::Status;
 use crate::status::Peer;
 
 type Get = Result<(), DataAccessResult>;
@@ -376,7 +377,7 @@ pub(super) fn put_collected(core: &Core, out: &mut Vec<u8>) {
 /// went well, that failed, new rows, rows without a time, rows kept, octets
 /// that they take, rows dropped before anybody took them.
 pub(super) fn put_collection(core: &Core, out: &mut Vec<u8>) {
-    let all = core.collector().map_or([0; 7], |collector| {
+    let all = core.collector().map_or([0; 8], |collector| {
         let (counts, state) = (collector.counts(), collector.state());
         [
             counts.rounds,
@@ -386,6 +387,7 @@ pub(super) fn put_collection(core: &Core, out: &mut Vec<u8>) {
             state.rows(),
             u64::try_from(state.octets()).unwrap_or(u64::MAX),
             state.dropped(),
+            u64::try_from(state.bounds().age_s / 86_400).unwrap_or(0),
         ]
     });
     put_structure(out, all.len());
@@ -447,6 +449,37 @@ pub(super) fn put_metering(core: &Core, out: &mut Vec<u8>) {
         put_array(out, sample.energy_wh.len());
         sample.energy_wh.iter().for_each(|it| put_u64(out, *it));
     }
+}
+
+/// Appends the state of the pair, in the form of [`PAIR`](super::PAIR).
+pub(super) fn put_pair(status: Option<&Status>, unix: i64, out: &mut Vec<u8>) {
+    let Some(status) = status else {
+        return put_null(out);
+    };
+    let put_segments = |segments: &[u16], out: &mut Vec<u8>| {
+        put_array(out, segments.len());
+        segments.iter().for_each(|it| put_u16(out, *it));
+    };
+    let taken = status.taken_s.and_then(|ago| i64::try_from(ago).ok());
+    let taken = taken.and_then(|ago| u32::try_from(unix - ago).ok());
+    put_structure(out, 11);
+    put_octet_string(out, status.peer.as_bytes());
+    put_boolean(out, status.mode == "active");
+    put_u64(out, status.epoch);
+    put_segments(&status.held, out);
+    put_u16(out, u16::try_from(status.segments).unwrap_or(u16::MAX));
+    put_boolean(out, status.in_contact);
+    put_segments(&status.held_there, out);
+    put_boolean(out, status.in_step);
+    match status.behind_ms {
+        Some(ago) => put_u32(out, u32::try_from(ago).unwrap_or(u32::MAX)),
+        None => put_null(out),
+    }
+    match taken {
+        Some(at) => put_u32(out, at),
+        None => put_null(out),
+    }
+    put_u64(out, status.takeovers);
 }
 
 /// Makes the body of a push: a structure of the own name, the event log's

@@ -97,6 +97,25 @@ pub struct Beat {
     pub held: BTreeSet<SegmentId>,
     /// Whether it stops now, so that nobody need wait for the lease.
     pub leaving: bool,
+    /// Whether it let go of all by order, for the other to take.
+    pub yields: bool,
+}
+
+/// Why segments stay where they are, though somebody orders them to be handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stays {
+    /// Both work, each with segments of its own.
+    #[error("both work: neither stands by for the other")]
+    BothWork,
+    /// This one has none.
+    #[error("this one has no segment to hand over")]
+    NotHeld,
+    /// The other was not heard within the lease.
+    #[error("the other one is not there")]
+    Away,
+    /// The other lacks something that this one knows, or has segments itself.
+    #[error("the other one is not in step")]
+    Behind,
 }
 
 /// What is to be done with a segment.
@@ -145,6 +164,8 @@ pub struct Lease {
     in_step: bool,
     /// Since when there are segments that nobody has, though both are there.
     free: Option<Instant>,
+    /// Since when they are offered to the other, by order.
+    yielding: Option<Instant>,
 }
 
 impl Lease {
@@ -165,6 +186,7 @@ impl Lease {
             turned: now,
             in_step: false,
             free: None,
+            yielding: None,
         }
     }
 
@@ -193,6 +215,42 @@ impl Lease {
         here && now < self.heard + self.terms.lease
     }
 
+    /// Shows what the other said to have, where it was heard within the lease.
+    #[must_use]
+    pub fn held_there(&self, now: Instant) -> Option<&BTreeSet<SegmentId>> {
+        let there = self.in_contact(now);
+        let peer = self.peer.as_ref().filter(|_| there);
+        peer.map(|peer| &peer.held)
+    }
+
+    /// Tells when the other is known to have been there last, or this one began.
+    #[must_use]
+    pub const fn heard_at(&self) -> Instant {
+        self.heard
+    }
+
+    /// Lets go of all segments in the next [`turn`](Self::turn), for the other to take.
+    ///
+    /// What it says of that is good for a lease; the other acts on it within a lease after that,
+    /// or not at all; and this one takes nothing for three. So the two never take at once.
+    ///
+    /// # Errors
+    /// [`Stays`] where the other could not go on with nothing lost; nothing changes then.
+    pub fn hand_over(&mut self, now: Instant) -> Result<(), Stays> {
+        if self.terms.mode == Mode::Active {
+            return Err(Stays::BothWork);
+        }
+        if self.held.is_empty() {
+            return Err(Stays::NotHeld);
+        }
+        let there = self.held_there(now).ok_or(Stays::Away)?;
+        if !self.in_step || !there.is_empty() || !self.overruled.is_empty() {
+            return Err(Stays::Behind);
+        }
+        self.yielding = Some(now);
+        Ok(())
+    }
+
     /// Tells what is to be told to the other, at once.
     #[must_use]
     pub fn beat(&mut self, now: Instant) -> Beat {
@@ -207,6 +265,10 @@ impl Lease {
             epoch: self.epoch,
             held: self.held.clone(),
             leaving: false,
+            yields: self.held.is_empty()
+                && self
+                    .yielding
+                    .is_some_and(|since| now < since + self.terms.lease),
         }
     }
 
@@ -219,6 +281,7 @@ impl Lease {
             epoch: self.epoch,
             held: BTreeSet::new(),
             leaving: true,
+            yields: false,
         }
     }
 
@@ -247,10 +310,12 @@ impl Lease {
         self.peer = Some(beat);
     }
 
-    /// Hears that the connection is gone: numbers of another begin anew.
+    /// Hears that the connection is gone: numbers of another begin anew, and what was offered is
+    /// offered no longer.
     pub const fn parted(&mut self) {
         self.newest = 0;
         self.in_step = false;
+        self.yielding = None;
     }
 
     /// Learns whether both have what the other has.
@@ -282,6 +347,7 @@ impl Lease {
             self.peer = None;
             self.sent.clear();
             self.free = None;
+            self.yielding = None;
             return changes;
         }
         let overruled = std::mem::take(&mut self.overruled);
@@ -291,9 +357,11 @@ impl Lease {
             self.heard = self.heard.max(now);
             self.peer = None;
             self.free = None;
+            self.yielding = None;
             return changes;
         }
         if !self.in_contact(now) {
+            self.yielding = None;
             let leaving = self.peer.as_ref().is_some_and(|peer| peer.leaving);
             if leaving || now >= self.heard + self.terms.lease {
                 self.take(|_| true, &mut changes);
@@ -303,6 +371,13 @@ impl Lease {
         let Some(peer) = self.peer.clone() else {
             return changes;
         };
+        if let Some(since) = self.yielding {
+            if peer.held.is_empty() && now < since + self.terms.lease * 3 {
+                self.release(|_| true, &mut changes);
+                return changes;
+            }
+            self.yielding = None;
+        }
         let side = self.terms.side;
         let (ours, theirs) = ((self.epoch, side), (peer.epoch, side.other()));
         if theirs > ours {
@@ -320,7 +395,9 @@ impl Lease {
         // What the other learnt while it had them comes first, within a lease.
         let since = *self.free.get_or_insert(now);
         if self.in_step || now >= since + self.terms.lease {
-            let mine = |segment| homes.home(segment) == side && !peer.held.contains(&segment);
+            let mine = |segment| {
+                (homes.home(segment) == side || peer.yields) && !peer.held.contains(&segment)
+            };
             self.take(mine, &mut changes);
         }
         changes

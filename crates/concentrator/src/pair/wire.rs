@@ -3,7 +3,8 @@
 //! ```text
 //! hello   1  version u8, side u8, mode u8, segments u16, epoch u64, adopted u32, newest u32,
 //!            own name, expected name (octets with a length)
-//! beat    2  number u64, echo u64, epoch u64, leaving u8, then the held segments, u16 each
+//! beat    2  number u64, echo u64, epoch u64, u8 (0 stays, 1 leaves, 2 yields by order), then
+//!            the held segments, u16 each
 //! record  3  number u64, log u8 (0 SAP table, 1 collector), the record
 //! stored  4  number u64: all up to it is durable
 //! all     5  number u64: what the sender had when it connected ends here
@@ -19,7 +20,7 @@ use crate::direct::SegmentId;
 use crate::sap;
 
 /// The version of this form; another is refused.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// A record of either log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +89,10 @@ impl Word {
                 out.extend_from_slice(&beat.number.to_be_bytes());
                 out.extend_from_slice(&beat.echo.to_be_bytes());
                 out.extend_from_slice(&beat.epoch.to_be_bytes());
-                out.push(u8::from(beat.leaving));
+                out.push(match (beat.leaving, beat.yields) {
+                    (true, _) => 1,
+                    (false, yields) => u8::from(yields) * 2,
+                });
                 for segment in &beat.held {
                     out.extend_from_slice(&segment.0.to_be_bytes());
                 }
@@ -145,11 +149,20 @@ impl Word {
                 })
             }
             2 => {
+                let (number, echo) = (reader.u64("number")?, reader.u64("echo")?);
+                let epoch = reader.u64("epoch")?;
+                let (leaving, yields) = match reader.u8("stays")? {
+                    0 => (false, false),
+                    1 => (true, false),
+                    2 => (false, true),
+                    _ => return Err(reader.error("stays", Malformed::Value)),
+                };
                 let mut beat = Beat {
-                    number: reader.u64("number")?,
-                    echo: reader.u64("echo")?,
-                    epoch: reader.u64("epoch")?,
-                    leaving: flag(reader, "leaving")?,
+                    number,
+                    echo,
+                    epoch,
+                    leaving,
+                    yields,
                     ..Beat::default()
                 };
                 while !reader.is_empty() {

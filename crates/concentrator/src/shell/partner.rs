@@ -1,7 +1,7 @@
 //! The other concentrator of a pair: what the machine of [`crate::pair`] wants, done.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use link::{Clock, Limits, Listener};
@@ -12,7 +12,7 @@ use super::{REOPEN, StartError};
 use crate::config::Config;
 use crate::core::Input;
 use crate::device::SharedCore;
-use crate::pair::lease::{Change, Mode, Terms};
+use crate::pair::lease::{Change, Mode, Stays, Terms};
 use crate::pair::shell::{self as line, Event, Way};
 use crate::pair::{self, Log as Shared, Pair};
 use crate::sap::OWN_SAP;
@@ -24,7 +24,7 @@ pub(super) struct Partner {
     /// The connection that is there, by its number.
     line: Option<(u64, mpsc::Sender<Vec<u8>>)>,
     file: std::path::PathBuf,
-    pub(super) shown: Arc<Mutex<pair::Status>>,
+    pub(super) shown: Arc<pair::Shown>,
     pub(super) held: Arc<AtomicU8>,
 }
 
@@ -79,11 +79,13 @@ pub(super) async fn partner_of(
     core.give_half(side == pair::lease::Side::Second);
     let notices = core.collector().and_then(|it| it.state().notices().back());
     let newest = notices.map_or(0, |it| it.number);
+    let pair = Pair::new(settings, kept, newest, clock.now());
+    let shown = Arc::new(pair::Shown::new(pair.status(clock.now())));
     let partner = Partner {
-        pair: Pair::new(settings, kept, newest, clock.now()),
+        pair,
         line: None,
         file,
-        shown: Arc::default(),
+        shown,
         held: Arc::new(AtomicU8::new(HELD_NONE)),
     };
     Ok(Some((partner, way)))
@@ -158,6 +160,17 @@ impl Driver {
         let Some(partner) = &mut self.partner else {
             return Ok(false);
         };
+        if let Some(epoch) = partner.shown.take_order() {
+            let begun = if partner.pair.lease().epoch() == epoch {
+                partner.pair.hand_over(now)
+            } else {
+                Err(Stays::NotHeld)
+            };
+            match begun {
+                Ok(()) => tracing::warn!(epoch, "segments go to the other one by order"),
+                Err(why) => tracing::warn!(epoch, %why, "segments stay, in spite of an order"),
+            }
+        }
         partner.pair.turn(now);
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut again, mut drained) = (false, false);
@@ -239,7 +252,7 @@ impl Driver {
             _ => HELD_ALL,
         };
         partner.held.store(held, Ordering::Relaxed);
-        *partner.shown.lock().unwrap_or_else(PoisonError::into_inner) = status;
+        partner.shown.show(status);
         Ok(again)
     }
 }

@@ -12,7 +12,7 @@ use concentrator::collector::state::{Bounds, NoticeKind, Record, State};
 use concentrator::collector::{Collector, Settings};
 use concentrator::core::{Core, Input, Output};
 use concentrator::direct::{RouterLimits, SegmentId};
-use concentrator::pair::lease::{Beat, Change, Lease, Mode, Side, Terms};
+use concentrator::pair::lease::{Beat, Change, Lease, Mode, Side, Stays, Terms};
 use concentrator::pair::wire::{Body, Hello, Word};
 use concentrator::pair::{self, Log, Pair};
 use concentrator::sap::{self, Table};
@@ -100,6 +100,13 @@ impl Two {
         self.lease[side]
             .as_ref()
             .map_or_else(BTreeSet::new, |it| it.held().clone())
+    }
+
+    /// Orders whoever has segments to hand them over; tells whether that is begun.
+    fn order(&mut self) -> bool {
+        let now = self.now;
+        let mut leases = self.lease.iter_mut().flatten();
+        leases.any(|lease| lease.hand_over(now).is_ok())
     }
 
     fn start(&mut self, side: usize, mode: Mode) {
@@ -205,11 +212,11 @@ fn each_segment_has_one_of_them_and_no_more() {
     }
 }
 
-/// Words are lost, late and out of order, sides stop and sleep: no epoch ever has two holders,
-/// and all is well once the line is.
+/// Words are lost, late and out of order, sides stop and sleep, somebody orders segments to be
+/// handed over: no epoch ever has two holders, and all is well once the line is.
 #[test]
 fn no_epoch_has_two_holders_whatever_the_line_does() {
-    let mut taken = 0;
+    let (mut taken, mut ordered) = (0, 0);
     for (seed, mode) in (0..100).flat_map(|it| [(it, Mode::Standby), (it, Mode::Active)]) {
         let mut two = Two::new(mode);
         two.dice.0 = seed;
@@ -226,6 +233,8 @@ fn no_epoch_has_two_holders_whatever_the_line_does() {
                 back[side] = Some(until);
             } else if roll % 150 == 1 {
                 asleep = Some((side, until));
+            } else if roll % 50 == 2 && two.order() {
+                ordered += 1;
             }
             for (side, back) in back.iter_mut().enumerate() {
                 if back.take_if(|at| *at <= two.now).is_some() {
@@ -249,6 +258,99 @@ fn no_epoch_has_two_holders_whatever_the_line_does() {
     }
     // The troubles were some.
     assert!(taken > 1_000, "{taken}");
+    assert!(ordered > 200, "{ordered}");
+}
+
+/// By order the other has all within moments, nobody has anything twice meanwhile, and what was
+/// ordered stays as it is. An order that the other could not follow is refused.
+#[test]
+fn an_order_hands_all_segments_over() {
+    for seed in 0..50 {
+        let mut two = Two::new(Mode::Standby);
+        two.dice.0 = seed;
+        let delay = Duration::from_millis(two.roll() % 300);
+        let all = |two: &Two| (two.held(0).len(), two.held(1).len());
+        let run = |two: &mut Two, seconds: u64| {
+            for _ in 0..seconds * 20 {
+                two.step(50, delay, None);
+                let both = two.held(0).intersection(&two.held(1)).count();
+                assert_eq!(both, 0, "seed {seed}");
+            }
+        };
+        run(&mut two, 10);
+        assert_eq!(all(&two), (4, 0));
+        // There and back again: who has them is home, and is not.
+        for there in [(0, 4), (4, 0), (0, 4)] {
+            let epochs = two.epochs;
+            assert!(two.order(), "seed {seed}");
+            run(&mut two, 3);
+            assert_eq!(all(&two), there, "seed {seed}");
+            assert!(two.epochs.iter().max() > epochs.iter().max());
+            run(&mut two, 20);
+            assert_eq!(all(&two), there, "seed {seed}");
+        }
+        let now = two.now;
+        let refused = |two: &mut Two, side: usize| {
+            let lease = two.lease[side].as_mut().unwrap();
+            lease.hand_over(now).unwrap_err()
+        };
+        assert_eq!(refused(&mut two, 0), Stays::NotHeld);
+        two.lease[1].as_mut().unwrap().set_in_step(false);
+        assert_eq!(refused(&mut two, 1), Stays::Behind);
+        two.stop(0);
+        for _ in 0..100 {
+            two.step(50, delay, None);
+        }
+        let lease = two.lease[1].as_mut().unwrap();
+        assert_eq!(lease.hand_over(two.now).unwrap_err(), Stays::Away);
+        assert_eq!(all(&two), (0, 4));
+    }
+    let mut two = Two::new(Mode::Active);
+    for _ in 0..200 {
+        two.step(50, Duration::ZERO, None);
+    }
+    let lease = two.lease[0].as_mut().unwrap();
+    assert_eq!(lease.hand_over(two.now).unwrap_err(), Stays::BothWork);
+}
+
+/// The other does not take what it is offered: nobody is left with nothing for long.
+#[test]
+fn segments_that_the_other_does_not_take_are_taken_back() {
+    let mut now = Instant::ORIGIN;
+    let mut first = Lease::new(terms(Side::First, Mode::Standby, 1), 0, now);
+    // It speaks, and takes nothing.
+    let mut deaf = Lease::new(terms(Side::Second, Mode::Standby, 1), 0, now);
+    let mut step = |first: &mut Lease| {
+        now = now + LEASE / 10;
+        first.set_in_step(true);
+        let (one, two) = (first.beat(now), deaf.beat(now));
+        deaf.heard(one.clone());
+        first.heard(two);
+        (now, first.turn(now), one.yields)
+    };
+    let mut at = Instant::ORIGIN;
+    for _ in 0..20 {
+        at = step(&mut first).0;
+    }
+    assert_eq!(first.held().len(), 1);
+    let epoch = first.epoch();
+    first.hand_over(at).unwrap();
+    let mut offered = 0;
+    for round in 0..40 {
+        let (time, changes, yields) = step(&mut first);
+        offered += usize::from(yields);
+        let waited = time.since(at);
+        match changes.as_slice() {
+            [Change::Release(_)] => assert_eq!(round, 0),
+            [Change::Take(_)] => assert!(waited >= LEASE * 3),
+            _ => {}
+        }
+        // It says so for no longer than a lease.
+        assert!(!yields || waited <= LEASE + LEASE / 10, "{waited:?}");
+    }
+    assert!(offered > 5);
+    assert_eq!(first.held().len(), 1);
+    assert!(first.epoch() > epoch);
 }
 
 /// After a cut the lower epoch lets go, and nothing moves any more.
@@ -783,6 +885,17 @@ impl World {
         });
     }
 
+    /// Orders whoever has the segment to hand it over; tells whether that is begun.
+    fn order(&mut self) -> bool {
+        let Some(holder) = self.holder() else {
+            return false;
+        };
+        let now = self.now();
+        let begun = self.sides[holder].pair.hand_over(now).is_ok();
+        self.settle(holder);
+        begun
+    }
+
     fn holder(&self) -> Option<usize> {
         (0..2).find(|side| self.sides[*side].up && self.sides[*side].open)
     }
@@ -923,6 +1036,40 @@ fn rows_are_there_once_after_the_line_between_them_was_cut() {
     for seed in 100..104 {
         let mut world = World::new(seed, 4);
         world.run(4 * 3_600, 600, true);
+        world.finish();
+    }
+}
+
+/// Requirement D11: what is handed over by order is neither lost nor doubled, also where one is
+/// killed in the midst of it.
+#[test]
+fn rows_are_there_once_whoever_has_the_meters_by_order() {
+    for seed in 200..203 {
+        let mut world = World::new(seed, 4);
+        world.run(600, 0, false);
+        for round in 0..12 {
+            let before = world.holder().unwrap();
+            let status = |world: &World| world.sides[1 - before].pair.status(world.now());
+            let takeovers = status(&world).takeovers;
+            assert!(world.order(), "seed {seed}");
+            world.run(2, 0, false);
+            let after = world.holder();
+            assert_eq!(after, Some(1 - before), "seed {seed}");
+            let status = status(&world);
+            // Nobody was silent.
+            assert_eq!(status.takeovers, takeovers);
+            assert!(status.taken_s.is_some_and(|ago| ago <= 2), "{status:?}");
+            assert!(status.behind_ms.is_some_and(|ago| ago <= 3_000));
+            world.run(120 + 60 * round, 0, false);
+            world.collect(usize::from(round % 2 == 0));
+        }
+        // With kills at any time.
+        let mut begun = 0;
+        for _ in 0..40 {
+            world.run(90, 120, false);
+            begun += usize::from(world.order());
+        }
+        assert!(begun > 10, "seed {seed}: {begun}");
         world.finish();
     }
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::delivery::Wire;
 use crate::demo::get;
+use crate::firmware::processes::post;
 use crate::program::run;
 use crate::session::{Role, done, make_keys, path, rows_of, until};
 
@@ -510,6 +511,90 @@ fn a_cut_between_them_doubles_nothing_and_strangers_are_not_heard() {
     street.meters.unwrap().stop();
 }
 
+/// Requirement D11: the standby is given the meters by an order over the API, and gives them back
+/// by one over DLMS. Reads go on, nothing is lost and nothing is doubled; who may not, and who
+/// comes late, changes nothing.
+#[test]
+fn the_meters_change_hands_by_order() {
+    let street = Street::new("standby", false);
+    let (first, second, _) = street.both();
+    let saps = saps_of(&first);
+    until(&second.page, |it| in_step(it) && full(it));
+    let concentrators: String = [(&first, 1), (&second, 2)]
+        .into_iter()
+        .map(|(dc, number)| {
+            format!(
+                "[[headend.concentrator]]\nendpoint = \"{}\"\nname = \"{}\"\nkeys = \"{}\"\n\
+                 every_s = 1\ncollect_s = 1\nstatus_s = 1\n",
+                dc.url,
+                own_name(number),
+                street.at(&format!("own{number}.toml")),
+            )
+        })
+        .collect();
+    let orders = "[headend.orders]\narmed_s = 0\n";
+    let ways = format!("{} {}", first.url, second.url);
+    let head_end = HeadEnd::with(&street, &ways, &saps, &format!("{orders}{concentrators}"));
+    head_end.some_read(METERS);
+    let active = head_end.concentrator(1, "ready");
+    let standby = head_end.concentrator(2, "standby");
+    assert_eq!(active["pair"]["peer"], own_name(2).as_str());
+    assert_eq!(active["pair"]["peer_id"], standby["id"]);
+    assert_eq!(standby["state_text"], "Stands by");
+
+    // The standby has nothing to give.
+    let (code, refused) = head_end.switch_over(&standby, 2);
+    assert_eq!(
+        (code, &refused["error"]["code"]),
+        (409, &"no_standby".into())
+    );
+    let before = until(&first.page, |it| holds(it, &[0]));
+    let (code, order) = head_end.switch_over(&active, 1);
+    let ordered = now();
+    assert_eq!(code, 202, "{order}");
+    let order = head_end.ended(&order);
+    assert_eq!(order["state"], "done", "{order}");
+    assert_eq!(order["read_back"]["text"], own_name(2).as_str());
+    assert_eq!(order["kind"], "switchover");
+    let status = until(&second.page, |it| holds(it, &[0]) && there(it) == METERS);
+    assert!(epoch(&status) > epoch(&before));
+    // Nobody was silent for that.
+    assert_eq!(status["pair"]["takeovers"], 0);
+    assert_eq!(saps_of(&second), saps, "no meter has another SAP");
+    until(&first.page, |it| in_step(it) && holds(it, &[]));
+    head_end.reads_all_after(ordered);
+    head_end.concentrator(2, "ready");
+    head_end.concentrator(1, "standby");
+    head_end.has_what_meters_hold(&street, &saps);
+    head_end.has_no_conflicts();
+    head_end.role.stop();
+
+    // Back again, by hand: not without keys, not in another epoch, not to anybody else.
+    let (url, object) = (second.url.as_str(), "0-0:128.0.14");
+    let (own, state) = (street.at("own2.toml"), street.at("state"));
+    let keyed = ["--keys", &own, "--state", &state, "--json"];
+    let write = |value: String, more: &[&str]| {
+        let all = [&["write", url, object, value.as_str()], more].concat();
+        run(&all).status
+    };
+    let to = |name: String, epoch: u64| format!("{{\"{name}\", u64:{epoch}}}");
+    let current = epoch(&status);
+    assert_ne!(write(to(own_name(1), current), &[]), 0);
+    assert_ne!(write(to(own_name(1), epoch(&before)), &keyed), 0);
+    assert_ne!(write(to(own_name(3), current), &keyed), 0);
+    let status = until(&second.page, in_step);
+    assert!(holds(&status, &[0]) && epoch(&status) == current);
+    assert_eq!(write(to(own_name(1), current), &keyed), 0);
+    until(&first.page, |it| holds(it, &[0]) && there(it) == METERS);
+    until(&second.page, |it| in_step(it) && holds(it, &[]));
+    assert_eq!(saps_of(&first), saps);
+    let name = "GWD0000000000001";
+    street.resumes(&first.url, name, saps[name]);
+    street.meters.unwrap().stop();
+    first.role.stop();
+    second.role.stop();
+}
+
 /// A head end whose meters have two ways.
 struct HeadEnd {
     role: Role,
@@ -563,6 +648,49 @@ impl HeadEnd {
             .as_array()
             .unwrap()
             .clone()
+    }
+
+    /// One of the two concentrators, once its pair is said to be so.
+    fn concentrator(&self, number: usize, state: &str) -> Value {
+        let name = own_name(number);
+        let mut rows = Vec::new();
+        for _ in 0..2_400 {
+            let list = self.body("/api/v1/concentrators");
+            rows.clone_from(list["rows"].as_array().unwrap());
+            let found = rows.iter().find(|it| it["name"] == name.as_str());
+            if let Some(found) = found.filter(|it| it["pair"]["state"] == state) {
+                return found.clone();
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{name} is never {state}: {rows:?}");
+    }
+
+    /// Orders a concentrator to hand over to the other.
+    fn switch_over(&self, concentrator: &Value, number: usize) -> (u16, Value) {
+        let id = concentrator["id"].as_str().unwrap();
+        let path = format!("/api/v1/concentrators/{id}/switchover");
+        let dry = self.body(&path);
+        assert_eq!(dry["confirm"], own_name(number).as_str());
+        let order = serde_json::json!({
+            "reason": "Work on the feeder's fuses on Monday",
+            "confirm": dry["confirm"],
+            "as_of": dry["as_of"],
+        });
+        post(&self.url, &path, &self.token, &order)
+    }
+
+    /// Waits for the end of an order.
+    fn ended(&self, order: &Value) -> Value {
+        let path = format!("/api/v1/orders/{}", order["number"]);
+        for _ in 0..2_400 {
+            let order = self.body(&path);
+            if !order["ended"].is_null() {
+                return order;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{order}");
     }
 
     fn some_read(&self, count: usize) {

@@ -18,7 +18,9 @@ use super::meters::{natural, scheme};
 use super::substation::{balance_state, balance_text};
 use crate::calendar::rfc3339;
 use crate::concentrators::balance::Site;
-use crate::concentrators::{Digest, Enrolled, Meters, Report, State as Known, leads_to};
+use crate::concentrators::{
+    Concentrators, Digest, Enrolled, Meters, PairWord, Report, State as Known, leads_to,
+};
 use crate::fleet::{DayFigure, FleetMeter, Judge};
 
 /// Which concentrators.
@@ -96,6 +98,35 @@ pub(crate) struct ConcentratorRow {
     out_since: Option<String>,
     /// Its feeder's phase that needs somebody most; null where nothing was told.
     balance: Option<BalanceBrief>,
+    /// How it stands with the other of its pair; null where it does not tell.
+    pair: Option<PairBrief>,
+}
+
+/// How a concentrator stands with the other of its pair, by its word.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PairBrief {
+    /// One of none (it works alone), ready (the other could go on at once), behind (the other does
+    /// not know all yet), away (the other is silent), standby (it stands by itself).
+    state: &'static str,
+    /// The other's name; empty where there is none.
+    peer: String,
+    /// The other's registry id; null where it is not a device of its own here.
+    peer_id: Option<String>,
+    /// One of standby, active (both work).
+    mode: &'static str,
+    /// The epoch in which it took segments last.
+    epoch: u64,
+    /// Segments that it has, that the other said to have, and all.
+    held: usize,
+    held_there: usize,
+    segments: u16,
+    /// How long before the look the other last had all that this one has.
+    behind_ms: Option<u32>,
+    /// When it took segments last.
+    #[schema(format = DateTime)]
+    taken: Option<String>,
+    /// How often it did since its start because the other was silent.
+    takeovers: u64,
 }
 
 /// A phase of a feeder in few words.
@@ -145,10 +176,14 @@ pub(crate) struct ConcentratorView {
     /// Looks are so many seconds apart.
     every_s: u32,
     segments: Vec<SegmentView>,
+    /// The ways to it, as the head end finds them.
+    ways: Vec<WayView>,
     connections: Vec<ConnectionView>,
     metering: Vec<FeederView>,
     forwarded: Option<ForwardedView>,
     collection: Option<CollectionView>,
+    /// Thousandths of due intervals that must be read a day.
+    target_permille: u16,
     /// The kinds of its notices that nobody took yet.
     notices: Vec<&'static str>,
     /// The concentrator before this one.
@@ -168,6 +203,25 @@ pub(crate) struct SegmentView {
     waiting: u32,
     /// Meters that are there.
     there: usize,
+}
+
+/// A way to a concentrator.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WayView {
+    /// The endpoint's URL; it holds no secrets.
+    endpoint: String,
+    /// One of all, orders (nothing else goes that way).
+    carries: &'static str,
+    /// One of up, down, new (not tried yet).
+    state: &'static str,
+    /// Since when it is so.
+    #[schema(format = DateTime)]
+    since: Option<String>,
+    /// When it was tried last.
+    #[schema(format = DateTime)]
+    tried: Option<String>,
+    /// There and back, of the last answer.
+    rtt_ms: Option<f64>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -220,6 +274,8 @@ pub(crate) struct CollectionView {
     held_octets: u64,
     /// Rows that it dropped before anybody took them.
     dropped: u64,
+    /// Days after which it drops a row that nobody took; null where it does not tell.
+    keep_days: Option<u64>,
 }
 
 /// The meters behind a concentrator, worst first.
@@ -417,6 +473,14 @@ fn health(known: &Known, digest: &Digest, now: Timestamp) -> (&'static str, Stri
     if let Some(lost) = report.segments.iter().find(|it| !it.open) {
         return ("crit", format!("Line of segment {} lost", lost.number));
     }
+    if let Some(PairWord::Of(pair)) = &report.pair {
+        if !pair.there {
+            return ("warn", format!("{} is away", pair.peer));
+        }
+        if pair.stands_by() {
+            return ("ok", "Stands by".to_owned());
+        }
+    }
     let silent = known.meters.as_ref().map_or(0, |(meters, _)| {
         meters.values().filter(|it| !it.there).count()
     });
@@ -496,7 +560,11 @@ impl App {
             let behind = behind.get(one.config.endpoint.as_str()).unwrap_or(&none);
             let known = self.board.state(one.target.id);
             let digest = digests.get(&one.target.id).unwrap_or(&nothing);
-            row(one, &known, behind, digest, self.clock.now())
+            let pair = known.report.as_deref().and_then(|it| it.pair.as_ref());
+            ConcentratorRow {
+                pair: pair.map(|it| pair_brief(it, &self.concentrators)),
+                ..row(one, &known, behind, digest, self.clock.now())
+            }
         };
         Ok(all.iter().map(row).collect())
     }
@@ -559,6 +627,46 @@ fn row(
                 phase: site.1.name(),
                 loss_permille: *loss,
             }),
+        pair: None,
+    }
+}
+
+fn pair_brief(word: &PairWord, all: &Concentrators) -> PairBrief {
+    let PairWord::Of(pair) = word else {
+        return PairBrief {
+            state: "none",
+            peer: String::new(),
+            peer_id: None,
+            mode: "standby",
+            epoch: 0,
+            held: 0,
+            held_there: 0,
+            segments: 0,
+            behind_ms: None,
+            taken: None,
+            takeovers: 0,
+        };
+    };
+    PairBrief {
+        state: if !pair.there {
+            "away"
+        } else if pair.stands_by() {
+            "standby"
+        } else if pair.in_step {
+            "ready"
+        } else {
+            "behind"
+        },
+        peer: pair.peer.to_string(),
+        peer_id: all.named(&pair.peer).map(|it| it.target.id.to_string()),
+        mode: if pair.both_work { "active" } else { "standby" },
+        epoch: pair.epoch,
+        held: pair.held,
+        held_there: pair.held_there,
+        segments: pair.segments,
+        behind_ms: pair.behind_ms,
+        taken: pair.taken.map(rfc3339),
+        takeovers: pair.takeovers,
     }
 }
 
@@ -588,6 +696,7 @@ fn view(app: &App, one: &Enrolled) -> Result<ConcentratorView, ApiError> {
         port: report.and_then(|it| it.port),
         every_s: one.config.status_s,
         segments: of(report, |it| it.segments.iter().map(segment).collect()),
+        ways: ways(one, &known),
         connections: of(report, |it| {
             let all = it.connections.iter().map(|it| ConnectionView {
                 peer: it.peer.clone(),
@@ -623,11 +732,40 @@ fn view(app: &App, one: &Enrolled) -> Result<ConcentratorView, ApiError> {
                 failed: it.failed,
                 held_octets: it.octets,
                 dropped: it.dropped,
+                keep_days: it.keep_days,
             }),
+        target_permille: app.config.target_permille,
         notices: open.map(|(_, text)| *text).collect(),
         previous: beside(place.checked_sub(1)),
         next: beside(place.checked_add(1)),
     })
+}
+
+/// The ways to one: where it is talked to, and where it takes orders, if that is elsewhere.
+fn ways(one: &Enrolled, known: &Known) -> Vec<WayView> {
+    let all = [
+        (Some(&one.config.endpoint), "all"),
+        (one.config.urgent.as_ref(), "orders"),
+    ];
+    let way = |(endpoint, carries): (Option<&String>, &'static str)| {
+        let endpoint = endpoint?;
+        let way = known.ways.get(endpoint);
+        Some(WayView {
+            endpoint: endpoint.clone(),
+            carries,
+            state: match way.map(|it| it.up) {
+                Some(true) => "up",
+                Some(false) => "down",
+                None => "new",
+            },
+            since: way.map(|it| rfc3339(it.since)),
+            tried: way.map(|it| rfc3339(it.tried)),
+            rtt_ms: way
+                .and_then(|it| it.rtt_us)
+                .map(|us| f64::from(us) / 1_000.0),
+        })
+    };
+    all.into_iter().filter_map(way).collect()
 }
 
 fn of<T>(report: Option<&Report>, take: impl FnOnce(&Report) -> Vec<T>) -> Vec<T> {

@@ -77,6 +77,8 @@ pub(super) async fn document() -> Json<OpenApi> {
         super::concentrators::concentrator,
         super::concentrators::behind,
         super::concentrators::look,
+        super::switchover::dry_run,
+        super::switchover::give,
         super::substation::outages,
         super::substation::notices,
         super::substation::balance,

@@ -80,7 +80,8 @@ pub(crate) struct MeterOrders {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MeterOrderView {
     number: i64,
-    /// The meter's registry id, name and place.
+    /// The registry id, name and place of the meter, or of the concentrator where it is to hand
+    /// over.
     meter: String,
     name: String,
     place: String,
@@ -88,9 +89,10 @@ pub(crate) struct MeterOrderView {
     #[schema(format = DateTime)]
     t: String,
     who: String,
-    /// One of read, connect, disconnect, text.
+    /// One of read, connect, disconnect, text, switchover.
     kind: &'static str,
-    /// The text for the display; empty with other kinds.
+    /// The text for the display, or the concentrator that is to have the segments; empty with
+    /// other kinds.
     text: String,
     reason: String,
     /// One of armed (it may be stopped), waiting (for its turn at the meter), sent (no answer yet),
@@ -117,7 +119,7 @@ pub(crate) struct ReadBackView {
     output: Option<bool>,
     /// control_state: open, closed, ready (to be closed by hand).
     control: Option<&'static str>,
-    /// The text on the display.
+    /// The text on the display, or the concentrator that has the segments.
     text: Option<String>,
     #[schema(format = DateTime)]
     at: String,
@@ -263,9 +265,11 @@ fn one(app: &App, number: i64) -> Result<Json<MeterOrderView>, ApiError> {
     Ok(Json(view(app, row.ok_or(ApiError::NoSuchOrder)?)))
 }
 
-fn view(app: &App, row: MeterOrderRow) -> MeterOrderView {
+pub(super) fn view(app: &App, row: MeterOrderRow) -> MeterOrderView {
     let known = app.fleet.meter(row.order.meter);
+    let concentrator = app.concentrators.get(row.order.meter);
     let enrolment = known.as_ref().map(|(found, ..)| &found.meter.enrolment);
+    let enrolment = enrolment.or_else(|| Some(&concentrator?.target.enrolment));
     let state = match &row.end {
         Some(end) => end.outcome.name(),
         None if row.sent.is_some() => "sent",
@@ -386,6 +390,8 @@ fn steps(kind: MeterOrderKind, client: u16, armed_s: u16) -> Vec<String> {
             steps.push(format!("Invoke method 1, remote_disconnect, of {breaker}"));
             steps.push(read_back());
         }
+        // Concentrators have steps of their own.
+        MeterOrderKind::Switchover => {}
         MeterOrderKind::Text => {
             let message = "Consumer message, 0-0:96.13.0.255";
             steps.push(format!("Write the text into {message}"));
@@ -398,8 +404,8 @@ fn steps(kind: MeterOrderKind, client: u16, armed_s: u16) -> Vec<String> {
 const TOO_MANY: &str =
     "As many meters were disconnected within the hour as are allowed. Nothing was sent.";
 
-fn switching_too(other: i64) -> String {
-    format!("Order {other} to switch this meter has not ended. Nothing was sent.")
+pub(super) fn switching_too(other: i64) -> String {
+    format!("Order {other} to switch it has not ended. Nothing was sent.")
 }
 
 /// Gives a meter an order. It stands in the journal when this answers, and is not done yet: follow

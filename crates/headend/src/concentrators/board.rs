@@ -65,6 +65,21 @@ pub struct State {
     pub meters: Option<(Arc<Meters>, Timestamp)>,
     /// Says since when it does not answer, and why.
     pub failing: Option<Failing>,
+    /// Says how the ways to it are, by their addresses.
+    pub ways: BTreeMap<String, Way>,
+}
+
+/// A way to a concentrator, as the head end finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Says whether it answered when it was tried last.
+    pub up: bool,
+    /// Says since when it is so.
+    pub since: Timestamp,
+    /// Says when it was tried last.
+    pub tried: Timestamp,
+    /// Holds the round trip time in microseconds of the last answer.
+    pub rtt_us: Option<u32>,
 }
 
 /// What looking takes.
@@ -157,6 +172,22 @@ impl fmt::Debug for Board {
 }
 
 impl State {
+    /// Notes what came of trying a way: whether it answered, and how fast.
+    fn tried(&mut self, way: &str, up: bool, rtt_us: Option<u32>, now: Timestamp) {
+        let fresh = Way {
+            up,
+            since: now,
+            tried: now,
+            rtt_us,
+        };
+        let known = self.ways.entry(way.to_owned()).or_insert(fresh);
+        *known = Way {
+            since: if known.up == up { known.since } else { now },
+            rtt_us: rtt_us.or(known.rtt_us),
+            ..fresh
+        };
+    }
+
     /// Says since when it does not answer, where it failed often enough in a row.
     pub fn silent_since(&self) -> Option<Timestamp> {
         let failing = self.failing.filter(|it| it.attempts >= SILENT)?;
@@ -190,6 +221,9 @@ impl Watcher {
                 let lease = tokio::time::timeout(self.timeout, self.leases.take(id));
                 let lease = lease.await.ok()?;
                 let looked = tokio::time::timeout(self.timeout, self.look(one, looks)).await;
+                if looks.is_multiple_of(LOOKS) {
+                    self.try_urgent(one).await;
+                }
                 drop(lease);
                 Some(looked.unwrap_or(Err(AccessError::ended(Failure::NoAnswer))))
             };
@@ -216,6 +250,10 @@ impl Watcher {
             Err(_) => self.lines.silent(&one.config.endpoint),
         }
         let now = self.clock.now();
+        let rtt_us = looked.as_ref().ok().and_then(|(report, _)| report.rtt_us);
+        let (way, up) = (&one.config.endpoint, looked.is_ok());
+        self.board
+            .change(id, |state| state.tried(way, up, rtt_us, now));
         self.board.change(id, |state| match looked {
             Ok((report, meters)) => {
                 state.failing = None;
@@ -235,6 +273,28 @@ impl Watcher {
             }
         });
         self.hub.send(Change::Concentrator(id));
+    }
+
+    /// Tries the way on which orders go, where there is one: an order is not to be the first to
+    /// find that it leads nowhere.
+    async fn try_urgent(&self, one: &Enrolled) {
+        let Some(way) = &one.config.urgent else {
+            return;
+        };
+        let mut target = one.target.clone();
+        target.enrolment.endpoint.clone_from(way);
+        let tried = async {
+            let talk = self.access.open(&target).await?;
+            let rtt_us = talk.rtt_us();
+            talk.close().await.unwrap_or_default();
+            Ok::<_, AccessError>(rtt_us)
+        };
+        let tried = tokio::time::timeout(self.timeout, tried).await;
+        let rtt_us = tried.ok().and_then(Result::ok);
+        let now = self.clock.now();
+        self.board.change(one.target.id, |state| {
+            state.tried(way, rtt_us.is_some(), rtt_us.flatten(), now);
+        });
     }
 
     async fn look(
@@ -317,6 +377,25 @@ mod tests {
             timeout: TIMEOUT,
             places: Semaphore::new(places),
         })
+    }
+
+    #[test]
+    fn a_way_is_as_it_was_found_last_and_since_it_changed() {
+        let mut state = State::default();
+        let at = Timestamp::from_secs;
+        for (up, rtt_us, secs) in [(true, Some(48), 1), (true, Some(52), 2), (false, None, 3)] {
+            state.tried(HERE, up, rtt_us, at(secs));
+            let since = if up { 1 } else { 3 };
+            let expected = Way {
+                up,
+                since: at(since),
+                tried: at(secs),
+                rtt_us: rtt_us.or(Some(52)),
+            };
+            assert_eq!(state.ways[HERE], expected);
+        }
+        state.tried(HERE, false, None, at(9));
+        assert_eq!(state.ways[HERE].since, at(3));
     }
 
     /// Where there is one place, and the first waits for its turn without an end, the second is

@@ -40,6 +40,64 @@ pub struct Report {
     pub connections: Vec<Connection>,
     /// Says what its own metering measures.
     pub metering: Vec<Feeder>,
+    /// Says how it stands with the other of its pair; none where it does not tell.
+    pub pair: Option<PairWord>,
+}
+
+/// What a concentrator says of the other of its pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PairWord {
+    /// There is none.
+    Alone,
+    /// There is one.
+    Of(Pair),
+}
+
+/// A pair of concentrators, as one of them tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Names the other's logical device.
+    pub peer: LogicalDeviceName,
+    /// Says whether both work, each with segments of its own.
+    pub both_work: bool,
+    /// Holds the epoch in which it took segments last.
+    pub epoch: u64,
+    /// Counts the segments that it has.
+    pub held: usize,
+    /// Counts all segments.
+    pub segments: u16,
+    /// Says whether the other was heard within the lease.
+    pub there: bool,
+    /// Counts the segments that the other said to have.
+    pub held_there: usize,
+    /// Says whether each has what the other has.
+    pub in_step: bool,
+    /// Says how long before the look the other was last there with all of it, in milliseconds.
+    pub behind_ms: Option<u32>,
+    /// Says when it took segments last.
+    pub taken: Option<Timestamp>,
+    /// Counts how often it did because the other was silent.
+    pub takeovers: u64,
+}
+
+/// Why segments cannot be handed over to the other of a pair now, by what was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSwitch {
+    /// There is no other one.
+    #[error("It works alone: no other concentrator stands by for it.")]
+    Alone,
+    /// Both work.
+    #[error("Both work, each with segments of its own: neither stands by for the other.")]
+    BothWork,
+    /// It has none.
+    #[error("The other one has the segments: this one stands by.")]
+    NotHeld,
+    /// The other is silent.
+    #[error("The other one is away: it would not go on.")]
+    Away,
+    /// The other lacks something.
+    #[error("The other one is not in step: it does not know all yet that this one knows.")]
+    Behind,
 }
 
 /// What a concentrator forwarded and dropped, in messages.
@@ -78,6 +136,8 @@ pub struct Collection {
     pub octets: u64,
     /// Rows that it dropped before anybody took them.
     pub dropped: u64,
+    /// Days after which it drops a row that nobody took, where it tells that.
+    pub keep_days: Option<u64>,
 }
 
 /// A segment of a concentrator.
@@ -165,7 +225,7 @@ const fn attribute(class: u16, object: Obis) -> RegisterRef {
 }
 
 /// What is asked in each look, in the order in which [`Report::decode`] takes the answers.
-pub(super) const LOOK: [RegisterRef; 11] = [
+pub(super) const LOOK: [RegisterRef; 12] = [
     attribute(1, Obis::new(1, 0, 0, 2, 0, 255)),
     attribute(1, Obis::new(0, 0, 96, 1, 0, 255)),
     attribute(8, Obis::new(0, 0, 1, 0, 0, 255)),
@@ -177,7 +237,11 @@ pub(super) const LOOK: [RegisterRef; 11] = [
     attribute(1, manufacturer(11)),
     attribute(1, manufacturer(12)),
     attribute(1, manufacturer(13)),
+    PAIR,
 ];
+
+/// The other of its pair.
+pub(crate) const PAIR: RegisterRef = attribute(1, manufacturer(14));
 
 /// What is asked of the meters: their status, and who of them is collected.
 pub(super) const METERS: [RegisterRef; 2] =
@@ -202,6 +266,7 @@ impl Report {
         let segments = each(next(), SEGMENTS_MAX, Segment::decode);
         let connections = each(next(), CONNECTIONS_MAX, Connection::decode);
         let metering = each(next(), FEEDERS_MAX, Feeder::decode);
+        let pair = next().and_then(|it| PairWord::decode(&it));
         Self {
             at,
             rtt_us,
@@ -216,6 +281,7 @@ impl Report {
             segments,
             connections,
             metering,
+            pair,
         }
     }
 
@@ -342,12 +408,14 @@ impl Forwarded {
 impl Collection {
     fn decode(data: &Data) -> Option<Self> {
         let [rounds, failed, _, _, rows, octets, dropped] = numbers(data)?;
+        let keep_days = numbers(data).map(|[.., days]: [u64; 8]| days);
         Some(Self {
             rounds,
             failed,
             rows,
             octets,
             dropped,
+            keep_days: keep_days.filter(|days| *days > 0),
         })
     }
 }
@@ -378,6 +446,77 @@ impl Connection {
             dialled: dialled.as_bool()?,
             since: Timestamp::from_secs(i64::from(since.as_u32()?)),
         })
+    }
+}
+
+impl PairWord {
+    /// Reads what it says.
+    pub(crate) fn decode(data: &Data) -> Option<Self> {
+        if matches!(data, Data::NullData) {
+            return Some(Self::Alone);
+        }
+        let [
+            peer,
+            both_work,
+            epoch,
+            held,
+            segments,
+            there,
+            held_there,
+            in_step,
+            behind,
+            taken,
+            takeovers,
+        ] = data.as_structure()?
+        else {
+            return None;
+        };
+        Some(Self::Of(Pair {
+            peer: name_of(peer)?,
+            both_work: both_work.as_bool()?,
+            epoch: epoch.as_u64()?,
+            held: held.as_array()?.len(),
+            segments: segments.as_u16()?,
+            there: there.as_bool()?,
+            held_there: held_there.as_array()?.len(),
+            in_step: in_step.as_bool()?,
+            behind_ms: behind.as_u32(),
+            taken: taken.as_u32().map(|at| Timestamp::from_secs(i64::from(at))),
+            takeovers: takeovers.as_u64()?,
+        }))
+    }
+
+    /// Returns the pair, where its segments can be handed over to the other.
+    ///
+    /// # Errors
+    /// [`NoSwitch`] says why they cannot.
+    pub fn can_switch(&self) -> Result<&Pair, NoSwitch> {
+        let Self::Of(pair) = self else {
+            return Err(NoSwitch::Alone);
+        };
+        if pair.both_work {
+            Err(NoSwitch::BothWork)
+        } else if pair.held == 0 {
+            Err(NoSwitch::NotHeld)
+        } else if !pair.there {
+            Err(NoSwitch::Away)
+        } else if !pair.in_step || pair.held_there > 0 {
+            Err(NoSwitch::Behind)
+        } else {
+            Ok(pair)
+        }
+    }
+}
+
+impl Pair {
+    /// Says whether it stands by, and the other has the segments or may have them.
+    pub const fn stands_by(&self) -> bool {
+        !self.both_work && self.held == 0
+    }
+
+    /// Says whether the other said to have all, and this one has none.
+    pub fn is_handed_over(&self) -> bool {
+        self.held == 0 && self.there && self.held_there == usize::from(self.segments)
     }
 }
 
@@ -448,6 +587,61 @@ mod tests {
         assert_eq!((meter.collected, meter.rows, meter.heard), (true, 7, None));
     }
 
+    /// A pair of one segment.
+    fn pair(held: usize, there: usize) -> Data {
+        let segments = |count: usize| Data::Array(vec![Data::LongUnsigned(0); count]);
+        Data::Structure(vec![
+            Data::octet_string(*b"GWD1DC0000000002"),
+            Data::Boolean(false),
+            Data::Long64Unsigned(5),
+            segments(held),
+            Data::LongUnsigned(1),
+            Data::Boolean(true),
+            segments(there),
+            Data::Boolean(true),
+            Data::DoubleLongUnsigned(400),
+            Data::NullData,
+            Data::Long64Unsigned(1),
+        ])
+    }
+
+    #[test]
+    fn segments_are_handed_over_where_the_other_can_go_on() {
+        let told = |change: fn(&mut Vec<Data>)| {
+            let Data::Structure(mut parts) = pair(1, 0) else {
+                panic!("a pair is a structure");
+            };
+            change(&mut parts);
+            PairWord::decode(&Data::Structure(parts))
+        };
+        let refused = |change| told(change).unwrap().can_switch().unwrap_err();
+        let ready = told(|_| {}).unwrap();
+        assert_eq!(ready.can_switch().unwrap().behind_ms, Some(400));
+        assert_eq!(
+            PairWord::decode(&Data::NullData).unwrap().can_switch(),
+            Err(NoSwitch::Alone)
+        );
+        assert_eq!(
+            refused(|it| it[1] = Data::Boolean(true)),
+            NoSwitch::BothWork
+        );
+        assert_eq!(
+            refused(|it| it[3] = Data::Array(Vec::new())),
+            NoSwitch::NotHeld
+        );
+        assert_eq!(refused(|it| it[5] = Data::Boolean(false)), NoSwitch::Away);
+        assert_eq!(refused(|it| it[7] = Data::Boolean(false)), NoSwitch::Behind);
+        assert_eq!(refused(|it| it[6] = it[3].clone()), NoSwitch::Behind);
+        assert_eq!(told(|it| drop(it.pop())), None);
+        assert_eq!(told(|it| it[0] = Data::NullData), None);
+        let handed_over = |held, there| match PairWord::decode(&pair(held, there)) {
+            Some(PairWord::Of(pair)) => pair.is_handed_over(),
+            other => panic!("{other:?}"),
+        };
+        assert!(handed_over(0, 1));
+        assert!(!handed_over(0, 0) && !handed_over(1, 1) && !handed_over(1, 0));
+    }
+
     #[test]
     fn nothing_that_it_says_stops_the_head_end() {
         let mut state = 7_u32;
@@ -456,8 +650,9 @@ mod tests {
             (state >> 24) as u8
         };
         let good = Data::Array(vec![line(256, "GWD0000000000001")]).to_octets();
-        for _ in 0..2_000 {
-            let mut octets = good.clone();
+        let pair = pair(1, 0).to_octets();
+        for turn in 0..4_000 {
+            let mut octets = if turn % 2 == 0 { &good } else { &pair }.clone();
             for _ in 0..3 {
                 let place = usize::from(random()) % octets.len();
                 octets[place] = random();

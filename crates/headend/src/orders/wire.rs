@@ -1,12 +1,15 @@
-//! Orders as a client of Disconnect control (class 70) and Data (class 1) gives them.
+//! Orders as a client of Disconnect control (class 70) and Data (class 1) gives them; an order to
+//! a concentrator as `docs/concentrator.md` has it.
 
 use dlms::axdr::{Data, RawData};
 use dlms::client::Failure;
 use dlms::cosem::{AttributeDescriptor, MethodDescriptor, Obis};
+use dlms::xdlms::DataAccessResult;
 use link::{Client, ClientError};
-use model::{BreakerState, MessageClass, Timestamp};
+use model::{BreakerState, LogicalDeviceName, MessageClass, Timestamp};
 
 use crate::collector::RegisterRef;
+use crate::concentrators::{PAIR, PairWord};
 use crate::meters::BREAKER;
 use crate::store::{MeterOrderKind, ReadBack};
 
@@ -47,6 +50,11 @@ pub(super) async fn give(client: &mut Client, kind: MeterOrderKind, text: &str) 
             client.write(attribute, &text).await
         }
         MeterOrderKind::Read => Ok(()),
+        MeterOrderKind::Switchover => {
+            let handed_over = hand_over(client, text).await;
+            client.set_class(MessageClass::Usage);
+            return handed_over;
+        }
     };
     client.set_class(MessageClass::Usage);
     match given {
@@ -61,6 +69,39 @@ async fn switch(client: &mut Client, method: i8) -> Result<(), ClientError> {
         .invoke(method, Some(&Data::Integer(0)))
         .await
         .map(drop)
+}
+
+/// Has a concentrator hand all segments over to `other`, where it says that this can be, in the
+/// epoch in which it has them: an order that comes late, or twice, is about another epoch.
+async fn hand_over(client: &mut Client, other: &str) -> Answered {
+    let attribute = AttributeDescriptor::new(PAIR.class, PAIR.object, PAIR.attribute);
+    let told = match client.read(attribute).await {
+        Ok(told) => PairWord::decode(&told),
+        Err(_) => None,
+    };
+    let Some(word) = told else {
+        return Answered::NotSent("It does not tell how it stands with another one.".to_owned());
+    };
+    let pair = match word.can_switch() {
+        Ok(pair) if pair.peer.as_str() == other => pair,
+        Ok(_) => return Answered::NotSent("Another concentrator stands by for it.".to_owned()),
+        Err(why) => return Answered::NotSent(why.to_string()),
+    };
+    let value = Data::Structure(vec![
+        Data::octet_string(other.as_bytes()),
+        Data::Long64Unsigned(pair.epoch),
+    ]);
+    let before = client.sent();
+    match client.write(attribute, &value).await {
+        Ok(()) => Answered::Done("The concentrator answered: success.".to_owned()),
+        Err(ClientError::Refused(DataAccessResult::TemporaryFailure)) => Answered::Refused(
+            "The concentrator refused: the other one is away or not in step.".to_owned(),
+        ),
+        Err(ClientError::Refused(DataAccessResult::ScopeOfAccessViolated)) => Answered::Refused(
+            "The concentrator refused: segments changed hands meanwhile.".to_owned(),
+        ),
+        Err(error) => answered(&error, client.sent() > before),
+    }
 }
 
 /// Says what an error means for an order of which something was sent already, or nothing.
@@ -115,15 +156,17 @@ pub(super) const fn shown_by(kind: MeterOrderKind) -> &'static [RegisterRef] {
         attribute: 2,
     };
     match kind {
+        MeterOrderKind::Switchover => &[PAIR],
         MeterOrderKind::Text => &[TEXT],
         MeterOrderKind::Connect | MeterOrderKind::Disconnect => &[OUTPUT, CONTROL],
         MeterOrderKind::Read => &[],
     }
 }
 
-/// Reads what the meter gave of [`shown_by`]; nothing where it gave nothing.
+/// Reads what the meter, whose name is `own`, gave of [`shown_by`]; nothing where it gave nothing.
 pub(super) fn read_back(
     kind: MeterOrderKind,
+    own: &LogicalDeviceName,
     told: &[Option<Vec<u8>>],
     at: Timestamp,
 ) -> Option<ReadBack> {
@@ -137,7 +180,15 @@ pub(super) fn read_back(
         text: None,
         at,
     };
-    if kind == MeterOrderKind::Text {
+    if kind == MeterOrderKind::Switchover {
+        if let Some(PairWord::Of(pair)) = value(0).and_then(|it| PairWord::decode(&it)) {
+            if pair.is_handed_over() {
+                read.text = Some(pair.peer.to_string());
+            } else if pair.held > 0 {
+                read.text = Some(own.to_string());
+            }
+        }
+    } else if kind == MeterOrderKind::Text {
         if let Some(Data::OctetString(text) | Data::VisibleString(text)) = value(0) {
             read.text = Some(String::from_utf8_lossy(&text).into_owned());
         }
@@ -168,7 +219,7 @@ mod tests {
             assert!(matches!(told, Answered::Nothing(_)), "{told:?}");
         }
         // What the meter says no to it says no to, however it came.
-        let refusal = ClientError::Refused(dlms::xdlms::DataAccessResult::ReadWriteDenied);
+        let refusal = ClientError::Refused(DataAccessResult::ReadWriteDenied);
         let told = answered(&refusal, true);
         assert!(matches!(told, Answered::Refused(_)), "{told:?}");
     }

@@ -61,6 +61,9 @@ pub enum MeterOrderKind {
     Disconnect = 3,
     /// Show a text on the display.
     Text = 4,
+    /// Hand all segments over to the other concentrator of a pair, whose name is the text; the
+    /// meter is the concentrator.
+    Switchover = 5,
 }
 
 impl MeterOrderKind {
@@ -71,6 +74,7 @@ impl MeterOrderKind {
             2 => Self::Connect,
             3 => Self::Disconnect,
             4 => Self::Text,
+            5 => Self::Switchover,
             _ => return None,
         })
     }
@@ -82,12 +86,13 @@ impl MeterOrderKind {
             Self::Connect => "connect",
             Self::Disconnect => "disconnect",
             Self::Text => "text",
+            Self::Switchover => "switchover",
         }
     }
 
-    /// Says whether it moves the breaker.
+    /// Says whether it waits before it is sent, and stands in the way of another such.
     pub const fn switches(self) -> bool {
-        matches!(self, Self::Connect | Self::Disconnect)
+        matches!(self, Self::Connect | Self::Disconnect | Self::Switchover)
     }
 }
 
@@ -139,7 +144,7 @@ impl MeterOrderOutcome {
 /// An order to be written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMeterOrder {
-    /// The meter.
+    /// The meter, or the concentrator, as a device of its own.
     pub meter: MeterId,
     /// When it was given.
     pub at: Timestamp,
@@ -147,7 +152,7 @@ pub struct NewMeterOrder {
     pub who: String,
     /// What it asks for.
     pub kind: MeterOrderKind,
-    /// The text for the display; empty with other kinds.
+    /// The text for the display, or the name of the other concentrator; empty with other kinds.
     pub text: String,
     /// Why, in the words of who gave it; empty where nobody had to say.
     pub reason: String,
@@ -195,7 +200,7 @@ pub struct ReadBack {
     pub output: Option<bool>,
     /// Holds control_state of Disconnect control.
     pub control: Option<BreakerState>,
-    /// Holds the text on the display.
+    /// Holds the text on the display, or the name of the concentrator that has the segments.
     pub text: Option<String>,
     /// When it was read.
     pub at: Timestamp,

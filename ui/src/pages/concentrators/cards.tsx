@@ -6,18 +6,23 @@ import { Table } from "../../components/table.tsx";
 import { Stamp } from "../../components/time.tsx";
 import { kwh, shiftPoint } from "../../lib/format.ts";
 import { useNow } from "../../lib/hooks.ts";
-import { age } from "../../lib/time.ts";
-import type { Concentrator } from "../../lib/types.ts";
+import { siteZone } from "../../lib/session.ts";
+import { age, HOUR, parse, when } from "../../lib/time.ts";
+import type { Concentrator, Pair, Way } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
 
-/** Its connections to head ends, as it tells them. */
+/** How fast a way is, in text. */
+const delayText = (ms: number): string => ms.toFixed(ms < 10 ? 1 : 0);
+
+/** The ways to it as the head end finds them, and its connections to head ends as it tells them. */
 export function WanCard({ one }: { one: Concentrator }) {
   const now = useNow(10_000);
   const { row } = one;
+  const taken = parse(row.pair?.taken ?? null);
   return (
     <Card
       id="wan"
-      title={T.wan}
+      title={`${T.wan}, ${row.via}`}
       testid="conc-wan"
       flush
       end={
@@ -28,11 +33,36 @@ export function WanCard({ one }: { one: Concentrator }) {
         )
       }
       footer={
-        row.rtt_ms === null
-          ? undefined
-          : T.wanFoot(row.via, T.ms(row.rtt_ms.toFixed(row.rtt_ms < 10 ? 1 : 0)))
+        row.pair === null || row.pair.state === "none" ? undefined : row.pair.state === "standby" ? (
+          <span class="t3">{T.switchedTo(row.pair.peer)}</span>
+        ) : taken === null ? undefined : (
+          <span class="t3">
+            {now - taken < HOUR
+              ? T.switchedHere(age(now - taken))
+              : T.switchedHereAt(when(taken, now, siteZone()))}
+          </span>
+        )
       }
     >
+      <Table caption={T.waysCaption} columns={[T.path, T.pathState, { text: T.delay, class: "r" }]}>
+        {one.ways.map((way) => (
+          <tr key={way.endpoint} data-testid="conc-way" data-id={way.carries} data-state={way.state}>
+            <th scope="row" class="wan-peer">
+              {way.endpoint} <span class="t3">{T.carries[way.carries]}</span>
+            </th>
+            <td>
+              <WayState way={way} now={now} />
+            </td>
+            <td class="r">
+              {way.rtt_ms === null || way.state !== "up" ? (
+                <span class="t3">{T.wayNone}</span>
+              ) : (
+                <Num text={delayText(way.rtt_ms)} unit="ms" />
+              )}
+            </td>
+          </tr>
+        ))}
+      </Table>
       {one.connections.length === 0 ? (
         <p class="pad t2">{T.noConnection}</p>
       ) : (
@@ -52,6 +82,13 @@ export function WanCard({ one }: { one: Concentrator }) {
       )}
     </Card>
   );
+}
+
+function WayState({ way, now }: { way: Way; now: number }) {
+  const since = parse(way.since);
+  if (way.state === "new" || since === null) return <Status shape="todo">{T.wayNew}</Status>;
+  if (way.state === "up") return <Status shape="ok">{T.wayUp}</Status>;
+  return <Status shape="crit">{T.wayDown(age(now - since))}</Status>;
 }
 
 /** What it measures itself on each phase of its feeders. */
@@ -98,6 +135,23 @@ function Clock({ offset }: { offset: number | null }) {
   return <>{offset > 0 ? T.clockFast(size) : T.clockSlow(size)}</>;
 }
 
+/** With whom it is a pair, and since when it has segments. */
+function PairRows({ pair }: { pair: Pair }) {
+  const now = useNow(10_000);
+  if (pair.state === "none") return <Row name={T.pairRow}>{T.pairAlone}</Row>;
+  return (
+    <>
+      <Row name={T.pairRow}>{T.pairWith(pair.peer, pair.epoch)}</Row>
+      {pair.held === 0 ? null : (
+        <Row name={T.taken}>
+          {pair.taken === null ? <NoValue /> : <Stamp at={pair.taken} now={now} />}
+          {pair.takeovers === 0 ? null : <span class="block t3">{T.takenBy(pair.takeovers)}</span>}
+        </Row>
+      )}
+    </>
+  );
+}
+
 const DROPPED = ["unknown", "full", "expired", "unasked", "nobody", "unfit"] as const;
 
 export function IdentityCard({ one }: { one: Concentrator }) {
@@ -117,6 +171,7 @@ export function IdentityCard({ one }: { one: Concentrator }) {
         <Row name={T.clock}>
           <Clock offset={one.clock_offset_s} />
         </Row>
+        {row.pair === null ? null : <PairRows pair={row.pair} />}
         <Row name={T.changes}>
           {one.sap_changes === null ? <NoValue /> : T.changesText(shiftPoint(String(one.sap_changes), 0))}
         </Row>

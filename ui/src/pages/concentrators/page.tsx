@@ -9,14 +9,14 @@ import { Stat, Strip } from "../../components/strip.tsx";
 import { toast } from "../../components/toasts.tsx";
 import { api } from "../../lib/api.ts";
 import { lossText } from "../../lib/balance.ts";
-import { grouped, percent } from "../../lib/format.ts";
+import { grouped, percent, percentOfPermille } from "../../lib/format.ts";
 import { useBurst, useKey, useLiveEvent, useLoad, useNow, useTopic } from "../../lib/hooks.ts";
 import { live } from "../../lib/live-client.ts";
 import { useQuery } from "../../lib/router.ts";
 import { siteZone } from "../../lib/session.ts";
 import { useStore } from "../../lib/store.ts";
 import { age, exact, HOUR, parse, when } from "../../lib/time.ts";
-import type { Concentrator, ConcentratorRow } from "../../lib/types.ts";
+import type { Concentrator, ConcentratorRow, Pair } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
 import { IdentityCard, MeteringCard, WanCard } from "./cards.tsx";
 import { ChosenCard, SegmentCard, TreeCard } from "./meters.tsx";
@@ -98,10 +98,21 @@ export function ConcentratorPage({ id }: { id: string }) {
       crumbs={crumbs}
       lead={one ? <Lead one={one} /> : <span class="skel w4" />}
       actions={
-        <button type="button" class="btn" onClick={look} disabled={asked} data-testid="conc-look">
-          <Icon name="refresh-cw" />
-          {asked ? T.looking : T.look}
-        </button>
+        <>
+          <button type="button" class="btn" onClick={look} disabled={asked} data-testid="conc-look">
+            <Icon name="refresh-cw" />
+            {asked ? T.looking : T.look}
+          </button>
+          {isActive(one?.row.pair ?? null) ? (
+            <a
+              class="btn danger-quiet"
+              href={`/concentrators/${id}/switchover`}
+              data-testid="conc-switchover"
+            >
+              {T.switchover}
+            </a>
+          ) : null}
+        </>
       }
     >
       <Figures one={one} dim={old} />
@@ -170,6 +181,40 @@ function Lead({ one }: { one: Concentrator }) {
   );
 }
 
+/** Whether it has the meters, and another may stand by for it. */
+const isActive = (pair: Pair | null): boolean =>
+  pair !== null && pair.mode === "standby" && pair.state !== "none" && pair.held > 0;
+
+/** How it stands with the other of its pair. */
+function PairStat({ pair }: { pair: Pair }) {
+  const now = useNow(10_000);
+  const { state, peer, behind_ms: behind } = pair;
+  const table = behind === null ? T.tableNever : behind < 1_000 ? T.tableFresh : T.tableOld(age(behind));
+  const taken = parse(pair.taken);
+  const word = state === "standby" && pair.held_there < pair.segments ? T.standbyBehind : T.pairState[state];
+  const sub =
+    state === "none" ? (
+      T.pairNone
+    ) : state === "standby" ? (
+      T.pairActive
+    ) : state === "away" && pair.takeovers > 0 && taken !== null ? (
+      <Status shape="warn">
+        {now - taken < HOUR ? T.tookOver(age(now - taken)) : T.tookOverAt(when(taken, now, siteZone()))}
+      </Status>
+    ) : state === "ready" ? (
+      table
+    ) : (
+      <Status shape="warn">{table}</Status>
+    );
+  return (
+    <Stat name={state === "standby" ? T.activeOne(T.short(peer)) : T.standby(T.short(peer))} sub={sub}>
+      <span data-testid="conc-pair" data-state={state}>
+        {pair.peer_id === null ? word : <a href={`/concentrators/${pair.peer_id}`}>{word}</a>}
+      </span>
+    </Stat>
+  );
+}
+
 function Figures({ one, dim }: { one: Concentrator | null; dim: boolean }) {
   const names = [T.reachable, T.readToday, T.conventional, T.waiting, T.held, T.balance];
   if (one === null) return <Strip testid="conc-stats" names={names} />;
@@ -181,21 +226,26 @@ function Figures({ one, dim }: { one: Concentrator | null; dim: boolean }) {
   const waiting = one.segments.reduce((sum, segment) => sum + segment.waiting, 0);
   const known = one.segments.length > 0;
   const loss = balance?.loss_permille ?? null;
+  const standsBy = row.pair?.state === "standby";
   return (
     <Strip testid="conc-stats" dim={dim}>
       <Stat
         name={T.reachable}
-        sub={!answers ? null : silent > 0 ? <Status shape="warn">{T.silent(silent)}</Status> : T.allThere}
+        sub={
+          !answers ? null : standsBy ? (
+            T.standsBy
+          ) : silent > 0 ? (
+            <Status shape="warn">{T.silent(silent)}</Status>
+          ) : (
+            T.allThere
+          )
+        }
       >
         {answers ? <Num text={String(there)} unit={T.of(grouped(String(meters)))} /> : <NoValue />}
       </Stat>
       <Stat
         name={T.readToday}
-        sub={
-          share === null
-            ? T.nothingDue
-            : T.readSub(grouped(String(row.read_today.received)), grouped(String(row.read_today.expected)))
-        }
+        sub={share === null ? T.nothingDue : T.readSub(percentOfPermille(one.target_permille))}
       >
         {share === null ? <NoValue /> : <Num text={share} unit="%" />}
       </Stat>
@@ -213,8 +263,10 @@ function Figures({ one, dim }: { one: Concentrator | null; dim: boolean }) {
         sub={
           one.collection === null ? null : one.collection.dropped > 0 ? (
             <Status shape="warn">{T.heldDropped(grouped(String(one.collection.dropped)))}</Status>
-          ) : (
+          ) : one.collection.keep_days === null ? (
             T.heldNone
+          ) : (
+            T.heldDays(one.collection.keep_days)
           )
         }
       >
@@ -238,6 +290,7 @@ function Figures({ one, dim }: { one: Concentrator | null; dim: boolean }) {
       >
         {loss === null ? <NoValue /> : <Num text={lossText(loss)} unit={T.lossUnit} />}
       </Stat>
+      {row.pair === null ? null : <PairStat pair={row.pair} />}
     </Strip>
   );
 }

@@ -23,10 +23,15 @@ export const shapeOfOrder = (state: MeterOrderState): Shape => SHAPES[state];
 export const whatOf = (order: MeterOrder): string =>
   order.kind === "text" ? `${T.kind.text}: ${order.text}` : T.kind[order.kind];
 
+/** Whom an order is to: a meter, or a concentrator. */
+export const pageOf = (order: MeterOrder): string =>
+  order.kind === "switchover" ? `/concentrators/${order.meter}` : `/meters/${order.meter}`;
+
 /** What the meter said of itself afterwards, in a few words; null where it said nothing. */
 export function readBackOf(order: MeterOrder): string | null {
   const read = order.read_back;
   if (read === null) return null;
+  if (order.kind === "switchover") return read.text === null ? null : T.has(read.text);
   if (read.text !== null) return T.shown(read.text);
   const parts = [
     ...(read.control === null ? [] : [T.control[read.control]]),

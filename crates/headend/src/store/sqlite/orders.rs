@@ -187,14 +187,15 @@ fn disconnections(connection: &Connection, since: Timestamp) -> Result<u32, Stor
 fn switching(connection: &Connection, meter: MeterId) -> Result<Option<i64>, StoreError> {
     let found = connection
         .prepare_cached(
-            "SELECT no FROM meter_order WHERE meter = ?1 AND outcome IS NULL AND kind IN (?2, ?3)
-             LIMIT 1",
+            "SELECT no FROM meter_order WHERE meter = ?1 AND outcome IS NULL
+             AND kind IN (?2, ?3, ?4) LIMIT 1",
         )?
         .query_row(
             params![
                 number(meter),
                 MeterOrderKind::Connect as u8,
                 MeterOrderKind::Disconnect as u8,
+                MeterOrderKind::Switchover as u8,
             ],
             |row| row.get(0),
         )

@@ -89,7 +89,7 @@ pub(super) fn prepare(meters: &FakeMeters) {
     );
     tell(meters, CHANGES, &Data::DoubleLongUnsigned(3));
     tell(meters, manufacturer(3), &counts(9));
-    tell(meters, manufacturer(6), &counts(7));
+    tell(meters, manufacturer(6), &counts(8));
     tell(
         meters,
         Obis::new(0, 0, 97, 98, 0, 255),
@@ -201,6 +201,8 @@ async fn a_concentrator_is_shown_as_it_says_it_is() {
     assert_eq!(one["forwarded"]["down"], 1);
     assert_eq!(one["forwarded"]["conflicts"], 9);
     assert_eq!(one["collection"]["dropped"], 7);
+    assert_eq!(one["collection"]["keep_days"], 8);
+    assert_eq!(one["target_permille"], 985);
     // Kinds that nobody knows are not made up.
     assert_eq!(one["notices"], json!(["Meters fell silent"]));
     assert_eq!(one["segments"][0]["there"], 2);
@@ -243,6 +245,168 @@ async fn a_concentrator_is_shown_as_it_says_it_is() {
     fixture.head_end.stop().await;
 }
 
+const PAIR: Obis = Obis::new(0, 0, 128, 0, 14, 255);
+
+/// What one of a pair says, of one segment.
+fn pair(held: usize, there: bool, held_there: usize, in_step: bool) -> Data {
+    let segments = |count: usize| Data::Array(vec![Data::LongUnsigned(0); count]);
+    Data::Structure(vec![
+        octets("GWD1DC0000000002"),
+        Data::Boolean(false),
+        Data::Long64Unsigned(7),
+        segments(held),
+        Data::LongUnsigned(1),
+        Data::Boolean(there),
+        segments(held_there),
+        Data::Boolean(in_step),
+        Data::DoubleLongUnsigned(2_900),
+        number(NOON - 600),
+        Data::Long64Unsigned(1),
+    ])
+}
+
+#[tokio::test]
+async fn how_a_pair_stands_is_told() {
+    let fixture = Fixture::start_over(prepare, with_one).await;
+    // An older one does not tell.
+    let row = fixture.until(|row| !row["as_of"].is_null()).await;
+    assert_eq!(row["pair"], Value::Null);
+    for (told, state, health) in [
+        (Data::NullData, "none", "1 meter silent"),
+        (pair(1, true, 0, true), "ready", "1 meter silent"),
+        (pair(1, true, 0, false), "behind", "1 meter silent"),
+        (pair(1, false, 0, false), "away", "GWD1DC0000000002 is away"),
+        // What is silent behind one that has no segment says nothing.
+        (pair(0, true, 1, true), "standby", "Stands by"),
+    ] {
+        tell(&fixture.meters, PAIR, &told);
+        let row = fixture.until(|row| row["pair"]["state"] == state).await;
+        assert_eq!(row["state_text"], health);
+    }
+    let row = fixture.until(|_| true).await;
+    assert_eq!(
+        row["pair"],
+        json!({
+            "state": "standby",
+            "peer": "GWD1DC0000000002",
+            "peer_id": null,
+            "mode": "standby",
+            "epoch": 7,
+            "held": 0,
+            "held_there": 1,
+            "segments": 1,
+            "behind_ms": 2_900,
+            "taken": headend::rfc3339(model::Timestamp::from_secs(NOON - 600)),
+            "takeovers": 1,
+        })
+    );
+    fixture.head_end.stop().await;
+}
+
+/// An order to hand over is looked at, confirmed and journalled as one to a meter is. That it is
+/// obeyed is shown with processes.
+#[tokio::test]
+async fn handing_over_takes_a_reason_a_look_and_a_name() {
+    let fixture = Fixture::start_over(prepare, with_one).await;
+    let row = fixture.until(|row| !row["as_of"].is_null()).await;
+    let id = row["id"].as_str().unwrap();
+    let path = format!("/api/v1/concentrators/{id}/switchover");
+    for (told, why) in [
+        (None, "It does not tell how it stands with another one."),
+        (
+            Some(Data::NullData),
+            "It works alone: no other concentrator stands by for it.",
+        ),
+        (
+            Some(pair(1, true, 0, false)),
+            "The other one is not in step: it does not know all yet that this one knows.",
+        ),
+    ] {
+        if let Some(told) = told {
+            tell(&fixture.meters, PAIR, &told);
+        }
+        let dry = until("the dry run says so", async || {
+            let dry = fixture.json(&path).await;
+            (dry["why_not"] == why).then_some(dry)
+        })
+        .await;
+        assert_eq!(dry["possible"], false);
+        let order = json!({
+            "reason": "Work on the feeder's fuses", "confirm": NAME, "as_of": dry["as_of"],
+        });
+        let refused = fixture.operator().post(&path, &order).await;
+        assert_eq!(
+            (refused.status, refused.code()),
+            (409, "no_standby".to_owned())
+        );
+    }
+    tell(&fixture.meters, PAIR, &pair(1, true, 0, true));
+    fixture.until(|row| row["pair"]["state"] == "ready").await;
+    let dry = fixture.json(&path).await;
+    assert_eq!(
+        (&dry["possible"], &dry["meters"]),
+        (&json!(true), &json!(2))
+    );
+    assert_eq!(
+        (&dry["peer"], &dry["waiting"]),
+        (&json!("GWD1DC0000000002"), &json!(4))
+    );
+    assert_eq!(dry["steps"].as_array().unwrap().len(), 5);
+    let good = json!({
+        "reason": "Work on the feeder's fuses", "confirm": NAME, "as_of": dry["as_of"],
+    });
+    let with = |key: &str, value: &str| {
+        let mut order = good.clone();
+        order[key] = json!(value);
+        order
+    };
+    let old = headend::rfc3339(model::Timestamp::from_secs(NOON - 301));
+    for (order, status, code) in [
+        (with("reason", "short"), 400, "bad_request"),
+        (with("confirm", "yes"), 400, "bad_request"),
+        (with("as_of", &old), 409, "preview_too_old"),
+        (with("what", "more"), 400, "bad_request"),
+    ] {
+        let refused = fixture.operator().post(&path, &order).await;
+        assert_eq!((refused.status, refused.code()), (status, code.to_owned()));
+    }
+    assert_eq!(fixture.json("/api/v1/orders").await["total"], 0);
+    // It waits, and whoever stops it stops it; meanwhile there is no second one.
+    let given = fixture.operator().post(&path, &good).await;
+    assert_eq!(given.status, 202, "{}", given.text());
+    let order = given.json();
+    assert_eq!(
+        (
+            &order["kind"],
+            &order["name"],
+            &order["text"],
+            &order["state"]
+        ),
+        (
+            &json!("switchover"),
+            &json!(NAME),
+            &json!("GWD1DC0000000002"),
+            &json!("armed")
+        )
+    );
+    let again = fixture.operator().post(&path, &good).await;
+    assert_eq!(
+        (again.status, again.code()),
+        (409, "order_under_way".to_owned())
+    );
+    let dry = fixture.json(&path).await;
+    assert_eq!(
+        dry["why_not"],
+        "Order 1 to switch it has not ended. Nothing was sent."
+    );
+    let stopped = fixture
+        .operator()
+        .post("/api/v1/orders/1/stop", &json!({}))
+        .await;
+    assert_eq!(stopped.json()["state"], "stopped");
+    fixture.head_end.stop().await;
+}
+
 #[tokio::test]
 async fn what_changes_is_told_and_a_look_can_be_asked_for() {
     let slow = |config: &mut Config| {
@@ -278,6 +442,51 @@ async fn what_changes_is_told_and_a_look_can_be_asked_for() {
         "It did not answer in time: check the way to it."
     );
     assert!(one["row"]["as_of"].as_str() < one["failing_since"].as_str());
+    fixture.head_end.stop().await;
+}
+
+/// The way for orders is tried beside the other, so that an order is not the first to find out.
+#[tokio::test]
+async fn the_ways_to_a_concentrator_are_told_with_what_was_measured() {
+    let urgent = |config: &mut Config| {
+        with_one(config);
+        config.concentrator[0].urgent = Some("tcp://127.0.0.1:4061".to_owned());
+    };
+    let fixture = Fixture::start_over(prepare, urgent).await;
+    let row = fixture.until(|row| !row["as_of"].is_null()).await;
+    let path = format!("/api/v1/concentrators/{}", row["id"].as_str().unwrap());
+    let ways = async |state: &'static str| {
+        until("both ways are so", async || {
+            let ways = fixture.json(&path).await["ways"].clone();
+            let both = ways.as_array().unwrap().iter();
+            let both = both.filter(|way| way["state"] == state).count() == 2;
+            both.then_some(ways)
+        })
+        .await
+    };
+    let since = headend::rfc3339(model::Timestamp::from_secs(NOON));
+    let up = ways("up").await;
+    for (way, endpoint, carries) in [
+        (&up[0], "tcp://127.0.0.1:4059", "all"),
+        (&up[1], "tcp://127.0.0.1:4061", "orders"),
+    ] {
+        assert_eq!(
+            (&way["endpoint"], &way["carries"]),
+            (&json!(endpoint), &json!(carries))
+        );
+        assert_eq!(
+            (&way["since"], &way["rtt_ms"]),
+            (&json!(since), &json!(1.234))
+        );
+    }
+    fixture.meters.silent.lock().unwrap().extend(0..100);
+    fixture.clock.set(NOON + 60);
+    let down = ways("down").await;
+    let since = headend::rfc3339(model::Timestamp::from_secs(NOON + 60));
+    assert_eq!(
+        (&down[0]["since"], &down[1]["since"]),
+        (&json!(since), &json!(since))
+    );
     fixture.head_end.stop().await;
 }
 
