@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use link::{Clock, Endpoint, SystemClock};
 use meter::outlets::{
-    FileJournal, OutletConfig, OutletMeter, OutletShell, Output as Done, Sockets,
+    FileJournal, OutletConfig, OutletMeter, OutletShell, Output as Done, Sockets, Thresholds,
 };
 use model::BreakerAction;
 use model::xml::{
@@ -80,10 +80,22 @@ struct OutletOptions {
     name: String,
     #[serde(default = "warn_w")]
     warn_w: u32,
+    warn_ma: Option<u32>,
+    warn_v: Option<u32>,
 }
 
 const fn warn_w() -> u32 {
     2_000
+}
+
+impl OutletOptions {
+    const fn thresholds(&self) -> Thresholds {
+        Thresholds {
+            watts: self.warn_w,
+            milliamperes: self.warn_ma,
+            volts: self.warn_v,
+        }
+    }
 }
 
 impl Default for OutletMeterConfig {
@@ -104,6 +116,8 @@ impl Default for OutletMeterConfig {
                 number: 1,
                 name: "Kitchen".to_owned(),
                 warn_w: warn_w(),
+                warn_ma: None,
+                warn_v: None,
             }],
         }
     }
@@ -203,10 +217,10 @@ pub(crate) fn run(options: &OutletMeterOptions, output: &mut Output<'_, '_>) -> 
         let ahead = i32::from(config.utc_offset_min) * 60;
         let now =
             CivilDateTime::of_unix(clock.unix_seconds(), ahead).unwrap_or(CivilDateTime::START);
-        let outlets: BTreeMap<OutletId, u32> = config
+        let outlets: BTreeMap<OutletId, Thresholds> = config
             .outlet
             .iter()
-            .map(|outlet| (OutletId(outlet.number), outlet.warn_w))
+            .map(|outlet| (OutletId(outlet.number), outlet.thresholds()))
             .collect();
         let (lines, mut told) = mpsc::channel(LINES_MAX);
         let household = Household {
@@ -457,6 +471,19 @@ mod tests {
         let file: File = toml::from_str(OutletMeterConfig::DEFAULT_TOML).unwrap();
         assert_eq!(file.outlet_meter, OutletMeterConfig::default());
         assert_eq!(file.outlet_meter.check(), Ok(()));
+    }
+
+    #[test]
+    fn thresholds_that_are_printed_as_comments_are_read() {
+        let text = OutletMeterConfig::DEFAULT_TOML.replace("# warn", "warn");
+        let section = text.split_once("[[outlet_meter.outlet]]").unwrap().1;
+        let outlet: OutletOptions = toml::from_str(section).unwrap();
+        let all = Thresholds {
+            watts: 2_000,
+            milliamperes: Some(16_000),
+            volts: Some(253),
+        };
+        assert_eq!(outlet.thresholds(), all);
     }
 
     #[test]

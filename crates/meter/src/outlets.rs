@@ -2,7 +2,7 @@
 //! I/O.
 //!
 //! It tells what each outlet consumed in each of the 144 sections of a day, warns at once where an
-//! outlet passes its threshold, gives again any section that it still holds, keeps the last cost
+//! outlet passes a threshold, gives again any section that it still holds, keeps the last cost
 //! that it was told, and switches outlets. The formats have no acknowledgement, so nothing is
 //! thought to have arrived: what it measured stays in the journal and is given again whenever it is
 //! asked for; warnings of the last day are told anew on each connection, and the receiver knows
@@ -53,8 +53,8 @@ const JOURNAL_SLACK: u64 = 1 << 20;
 pub struct OutletConfig {
     /// Its number.
     pub meter: SmartMeterId,
-    /// Its outlets, each with the power in watts from which on it warns; at most 1,000.
-    pub outlets: BTreeMap<OutletId, u32>,
+    /// Its outlets, each with what it warns from on; at most 1,000.
+    pub outlets: BTreeMap<OutletId, Thresholds>,
     /// Days whose sections are kept, at least one.
     pub days: usize,
     /// Seconds that an order's time may differ from the meter's.
@@ -66,7 +66,7 @@ pub struct OutletConfig {
 
 impl OutletConfig {
     /// Returns usual values: 60 days, orders of the last ten minutes, no breaker.
-    pub const fn new(meter: SmartMeterId, outlets: BTreeMap<OutletId, u32>) -> Self {
+    pub const fn new(meter: SmartMeterId, outlets: BTreeMap<OutletId, Thresholds>) -> Self {
         Self {
             meter,
             outlets,
@@ -74,6 +74,39 @@ impl OutletConfig {
             order_age_max: 600,
             breaker_key: None,
         }
+    }
+}
+
+/// What an outlet warns from on. It warns once where a value comes to its threshold, and again only
+/// after that value was below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Power in watts.
+    pub watts: u32,
+    /// Current in milliamperes; none: whatever flows is no reason to warn.
+    pub milliamperes: Option<u32>,
+    /// Voltage in volts; none: it is no reason to warn.
+    pub volts: Option<u32>,
+}
+
+impl Thresholds {
+    /// Returns that of power alone.
+    pub const fn of_power(watts: u32) -> Self {
+        Self {
+            watts,
+            milliamperes: None,
+            volts: None,
+        }
+    }
+
+    /// Tells which of power, current and voltage have come to theirs.
+    fn reached(&self, power: OutletPower) -> [bool; 3] {
+        let reached = |value: u32, threshold: Option<u32>| threshold.is_some_and(|it| value >= it);
+        [
+            reached(power.watts, Some(self.watts)),
+            reached(power.milliamperes, self.milliamperes),
+            reached(power.volts, self.volts),
+        ]
     }
 }
 
@@ -217,8 +250,8 @@ pub struct OutletMeter<J> {
     /// The section that runs, and what was measured in it.
     section: u64,
     sums: BTreeMap<OutletId, Sum>,
-    /// Outlets above their threshold of which was warned.
-    above: BTreeSet<OutletId>,
+    /// What has reached its threshold, and was warned of.
+    above: BTreeMap<OutletId, [bool; 3]>,
     connected: bool,
     warn: VecDeque<(u64, OutletId)>,
     /// Sections to be told as a whole.
@@ -254,7 +287,7 @@ impl<J: OutletJournal> OutletMeter<J> {
             failed: false,
             section: 0,
             sums: BTreeMap::new(),
-            above: BTreeSet::new(),
+            above: BTreeMap::new(),
             connected: false,
             warn: VecDeque::new(),
             fresh: BTreeSet::new(),
@@ -438,18 +471,23 @@ impl<J: OutletJournal> OutletMeter<J> {
         power: OutletPower,
         now: CivilDateTime,
     ) -> io::Result<()> {
-        let Some(threshold) = self.config.outlets.get(&outlet).copied() else {
+        let Some(thresholds) = self.config.outlets.get(&outlet) else {
             return Ok(());
         };
-        if power.watts < threshold {
-            self.above.remove(&outlet);
-        } else if !self.above.contains(&outlet) {
+        let reached = thresholds.reached(power);
+        let warned = self.above.get(&outlet).copied().unwrap_or_default();
+        // The message does not say which value it is, so that one stands for all of this second.
+        if reached
+            .iter()
+            .zip(warned)
+            .any(|(now, before)| *now && !before)
+        {
             self.write(&Entry::Warning(now.ordinal(), outlet))?;
-            self.above.insert(outlet);
             if self.connected {
                 self.warn.push_back((now.ordinal(), outlet));
             }
         }
+        self.above.insert(outlet, reached);
         self.sums.entry(outlet).or_default().add(power);
         Ok(())
     }

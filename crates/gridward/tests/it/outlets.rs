@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use meter::outlets::{FileJournal, OutletConfig, OutletMeter};
+use meter::outlets::{FileJournal, OutletConfig, OutletMeter, Thresholds};
 use model::xml::{OutletId, SmartMeterId};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -204,7 +204,8 @@ fn held(folder: &Path) -> Usage {
     let copy = tempfile::tempdir().unwrap();
     std::fs::copy(folder.join("journal"), copy.path().join("journal")).unwrap();
     let folder = copy.path();
-    let outlets = (1..=4).map(|outlet| (OutletId(outlet), 2_000)).collect();
+    let outlets = (1..=4).map(|outlet| (OutletId(outlet), Thresholds::of_power(2_000)));
+    let outlets = outlets.collect();
     let config = OutletConfig::new(SmartMeterId(1), outlets);
     let journal = FileJournal::open(&folder.join("journal")).unwrap();
     let meter = OutletMeter::open(config, journal).unwrap();

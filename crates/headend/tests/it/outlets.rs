@@ -66,7 +66,8 @@ fn at(text: &str) -> CivilDateTime {
 }
 
 fn config(key: Option<Vec<u8>>) -> device::OutletConfig {
-    let outlets = (1..=3).map(|outlet| (OutletId(outlet), 2_000)).collect();
+    let outlets = (1..=3).map(|outlet| (OutletId(outlet), device::Thresholds::of_power(2_000)));
+    let outlets = outlets.collect();
     device::OutletConfig {
         breaker_key: key,
         ..device::OutletConfig::new(METER, outlets)
@@ -501,6 +502,57 @@ fn a_range_of_sections_that_is_asked_for_comes_once_more() {
         assert_eq!(told, expected, "outlet {outlet}, {first} to {last}");
     }
     assert!(outputs(meter).is_empty());
+}
+
+#[test]
+fn power_current_and_voltage_each_warn_at_a_threshold_of_their_own() {
+    let mut config = config(None);
+    let all = device::Thresholds {
+        watts: 2_000,
+        milliamperes: Some(10_000),
+        volts: Some(253),
+    };
+    config.outlets.insert(OutletId(2), all);
+    let mut meter = device::OutletMeter::open(config, Disk::default()).unwrap();
+    let mut now = at("2026-11-21 12:00:00");
+    meter.handle(device::Input::Connected, now).unwrap();
+    for (outlet, volts, milliamperes, watts, warns) in [
+        (2, 230, 1_000, 230, false),
+        (2, 253, 1_000, 253, true),
+        (2, 260, 1_000, 260, false),
+        // While the voltage is still above.
+        (2, 260, 10_000, 1_999, true),
+        (2, 252, 10_000, 1_999, false),
+        // Two at once are one warning.
+        (2, 253, 10_000, 2_000, true),
+        (2, 252, 9_999, 1_999, false),
+        (2, 230, 8_700, 2_000, true),
+        // An outlet with a threshold of power alone.
+        (1, 400, 60_000, 1_999, false),
+        (1, 400, 60_000, 2_000, true),
+    ] {
+        now = later(now, 1);
+        let outlet = OutletId(outlet);
+        let power = OutletPower {
+            volts,
+            milliamperes,
+            watts,
+        };
+        meter
+            .handle(device::Input::Measured(outlet, power), now)
+            .unwrap();
+        let told: Vec<_> = std::iter::from_fn(|| meter.next_message()).collect();
+        let warning = XmlMessage::ToServer(ToServer::WarnToChange {
+            meter: METER,
+            timestamp: now,
+            outlets: vec![(outlet, 1)],
+        });
+        let wanted = warns.then(|| device::Outgoing {
+            class: MessageClass::Warning,
+            xml: warning.write().unwrap(),
+        });
+        assert_eq!(told, Vec::from_iter(wanted), "{outlet}: {power:?}");
+    }
 }
 
 #[test]

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use headend::{Config, OutletsConfig};
 use link::{Clock, Endpoint, SystemClock};
-use meter::outlets::{OutletConfig, OutletJournal, OutletMeter, OutletShell, Output, Sockets};
+use meter::outlets::{
+    OutletConfig, OutletJournal, OutletMeter, OutletShell, Output, Sockets, Thresholds,
+};
 use model::xml::{CivilDateTime, OutletId, OutletPower, SmartMeterId};
 use serde_json::{Value, json};
 
@@ -130,7 +132,8 @@ const LOST: std::ops::RangeInclusive<u64> = 9..=11;
 
 /// A meter with what it holds of the day before and of today.
 fn meter(point: Vec<u8>) -> OutletMeter<Memory> {
-    let outlets = BTreeMap::from([(OutletId(1), 2_000), (OutletId(2), 2_000)]);
+    let outlets = [OutletId(1), OutletId(2)].map(|outlet| (outlet, Thresholds::of_power(2_000)));
+    let outlets = BTreeMap::from(outlets);
     let config = OutletConfig {
         breaker_key: Some(point),
         ..OutletConfig::new(SmartMeterId(7), outlets)
