@@ -73,7 +73,7 @@ pub(crate) struct SimScionOptions {
 
     /// How long a DRKey holds
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400,
-          value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
+          value_parser = clap::value_parser!(u64).range(10..=259_200))]
     epoch: u64,
 
     /// Stop at the end of standard input, as a supervisor wants it

@@ -15,6 +15,7 @@ mod conventional;
 mod decode;
 mod delivery;
 mod demo;
+mod derived;
 mod experiment;
 mod firmware;
 mod fleet;

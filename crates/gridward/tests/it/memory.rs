@@ -45,7 +45,7 @@ const OVERLAP: usize = 64;
 const PAGE: usize = 4_096;
 
 /// The ways in which a key may lie in memory.
-const FORMS: [&str; 8] = [
+pub(crate) const FORMS: [&str; 8] = [
     "raw",
     "reversed",
     "words reversed",
@@ -63,7 +63,7 @@ fn words_reversed(key: &[u8]) -> Vec<u8> {
 }
 
 /// The S-box of AES (FIPS 197, 5.1.1): inverses, then an affine map.
-fn s_box() -> [u8; 256] {
+pub(crate) fn s_box() -> [u8; 256] {
     let times = |mut a: u8, mut b: u8| {
         let mut product = 0;
         while b > 0 {
@@ -103,7 +103,7 @@ fn round_key(key: &[u8], s_box: &[u8; 256]) -> Vec<u8> {
 }
 
 /// A key in each of [`FORMS`].
-fn forms(key: &[u8], s_box: &[u8; 256]) -> [Vec<u8>; FORMS.len()] {
+pub(crate) fn forms(key: &[u8], s_box: &[u8; 256]) -> [Vec<u8>; FORMS.len()] {
     let mut reversed = key.to_vec();
     reversed.reverse();
     let digits = hex(key);
@@ -123,7 +123,7 @@ fn forms(key: &[u8], s_box: &[u8; 256]) -> [Vec<u8>; FORMS.len()] {
 }
 
 /// Keys to be searched for, found by their first octets.
-struct Needles {
+pub(crate) struct Needles {
     all: Vec<(usize, usize, Vec<u8>)>,
     by_start: BTreeMap<[u8; 8], Vec<usize>>,
     /// A bit for each three octets that one begins with.
@@ -131,7 +131,7 @@ struct Needles {
 }
 
 impl Needles {
-    fn new(keys: &[Vec<u8>]) -> Self {
+    pub(crate) fn new(keys: &[Vec<u8>]) -> Self {
         let s_box = s_box();
         let mut all = Vec::new();
         for (number, key) in keys.iter().enumerate() {
@@ -155,7 +155,11 @@ impl Needles {
     }
 
     /// The keys that are in `octets`, with the name of the form.
-    fn found_in(&self, octets: &[u8], found: &mut BTreeMap<(usize, &'static str), usize>) {
+    pub(crate) fn found_in(
+        &self,
+        octets: &[u8],
+        found: &mut BTreeMap<(usize, &'static str), usize>,
+    ) {
         for at in 0..octets.len().saturating_sub(15) {
             let rest = &octets[at..];
             let start = start_of(rest);
@@ -177,7 +181,7 @@ fn start_of(octets: &[u8]) -> usize {
     usize::from(octets[0]) << 16 | usize::from(octets[1]) << 8 | usize::from(octets[2])
 }
 
-type Found = BTreeMap<(usize, &'static str), usize>;
+pub(crate) type Found = BTreeMap<(usize, &'static str), usize>;
 
 /// What comes piece by piece, searched also across the seams.
 struct Searched<'a> {

@@ -15,12 +15,12 @@ use crate::session::{Role, done};
 const METERS: &str = "1-ff00:0:111";
 
 /// The simulated network as a process.
-struct Network {
+pub(crate) struct Network {
     role: Role,
     control: String,
     /// The daemons of both leaves.
-    head: String,
-    meters: String,
+    pub(crate) head: String,
+    pub(crate) meters: String,
 }
 
 /// The simulated network, a meter in it and where it is read from.
@@ -32,7 +32,7 @@ struct Net {
     _folder: tempfile::TempDir,
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
@@ -82,7 +82,12 @@ impl Net {
 
 impl Network {
     fn start() -> Self {
-        let mut role = Role::start(&["sim", "scion", "--no-delays", "--control", "127.0.0.1:0"]);
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(more: &[&str]) -> Self {
+        let plain = ["sim", "scion", "--no-delays", "--control", "127.0.0.1:0"];
+        let mut role = Role::start(&[&plain[..], more].concat());
         let told = role.line();
         Self {
             role,
