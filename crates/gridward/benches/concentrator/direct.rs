@@ -57,22 +57,27 @@ async fn read(endpoint: Endpoint, keys: MeterKeys, sap: u16) {
     client.release().await;
 }
 
+/// What the status page tells.
+pub(crate) fn page(status: &str) -> serde_json::Value {
+    let address = status.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET /status.json HTTP/1.0\r\nHost: {address}\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
+}
+
 /// Waits until the page tells a day of every meter.
 pub(crate) fn until_collected(status: &str, count: usize) {
-    let address = status.trim_start_matches("http://").trim_end_matches('/');
     until_all("meters were read", count, || {
         // The page takes time of the process that is measured: rarely.
         std::thread::sleep(Duration::from_secs(2));
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(
-            stream,
-            "GET /status.json HTTP/1.0\r\nHost: {address}\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        let told: serde_json::Value = serde_json::from_str(body).unwrap();
+        let told = page(status);
         let meters = told["meters"].as_array().unwrap();
         let full = meters.iter().filter(|it| it["rows"].as_u64() >= Some(90));
         full.count()
