@@ -543,7 +543,7 @@ impl Run {
         let at = self.parts.clock.now();
         let own = &self.target.enrolment.name;
         let read = wire::read_back(self.order.kind, own, &told, at);
-        progress.read_back = read.or(progress.read_back.take());
+        progress.read_back = read.or_else(|| progress.read_back.take());
         let moved = matches!(
             self.order.kind,
             MeterOrderKind::Connect | MeterOrderKind::Disconnect

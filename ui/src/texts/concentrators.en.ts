@@ -96,7 +96,6 @@ export const concentrators = {
   pairAlone: "works alone",
   pairWith: (peer: string, epoch: number) => `with ${peer}, epoch ${epoch}`,
   taken: "Has segments since",
-  takenNever: "never had any since its start",
   takenBy: (n: number) => plural(n, "time the other was silent", "times the other was silent"),
 
   switchover: "Switch to standby…",
