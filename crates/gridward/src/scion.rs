@@ -56,6 +56,15 @@ impl ScionArgs {
     }
 }
 
+/// What an AS tells of itself.
+fn about(about: &link::ScionAbout) -> Value {
+    json!({
+        "isd_as": about.isd_as.to_string(),
+        "places": about.places,
+        "note": about.note,
+    })
+}
+
 /// The paths of a reading in both directions, for programs.
 pub(crate) fn receipt(receipt: &PathReceipt) -> Value {
     let leg = |path: &link::ScionPath| {
@@ -63,6 +72,7 @@ pub(crate) fn receipt(receipt: &PathReceipt) -> Value {
             "fingerprint": path.fingerprint().to_string(),
             "hops": path.to_string(),
             "verified": path.trust == link::ScionTrust::Daemon,
+            "about": path.about.iter().map(about).collect::<Vec<_>>(),
         })
     };
     json!({

@@ -58,8 +58,8 @@ pub use message::{Link, LinkError, LinkExt, Message, Sap};
 pub use scion::{
     DRKEY_PROTOCOL, DrkeyError, DrkeyMix, DrkeySource, GATEWAY_PEERS_MAX, GATEWAY_PORT, Gateway,
     GatewayFigures, GatewayPeer, GatewayView, PROBE_PORT, PathReceipt, SCION_PDU_LEN_MAX,
-    ScionCounters, ScionError, ScionFence, ScionOptions, ScionPath, ScionRemaining, ScionStatus,
-    ScionTrust,
+    ScionAbout, ScionCounters, ScionError, ScionFence, ScionOptions, ScionPath, ScionRemaining,
+    ScionStatus, ScionTrust,
 };
 pub use sctp::{
     ClassFigures, HEARTBEATS_PER_SECOND_MAX, MESSAGE_LEN_MAX, PPID_DLMS, PPID_ENVELOPE, PPID_OPEN,

@@ -37,7 +37,7 @@ pub use self::gateway::{
 };
 pub use self::link::ScionStatus;
 pub use self::options::ScionOptions;
-pub use ::scion::path::{Path as ScionPath, Trust as ScionTrust};
+pub use ::scion::path::{About as ScionAbout, Path as ScionPath, Trust as ScionTrust};
 pub use ::scion::policy::{Acl as ScionFence, Remaining as ScionRemaining};
 pub use ::scion::session::{Counters as ScionCounters, PathReceipt};
 

@@ -6,7 +6,7 @@
 //! domains' trust roots, so every path that it gives is
 //! [`Trust::Daemon`].
 
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -17,7 +17,7 @@ use crate::address::{InterfaceId, IsdAs};
 use crate::choice::MAX_PATHS;
 use crate::drkey::{CacheKey, Epoch, Octets};
 use crate::packet::{self, MAX_PATH};
-use crate::path::{Fingerprint, MAX_HOPS, Path, Trust};
+use crate::path::{self, About, Fingerprint, MAX_HOPS, Path, Trust};
 
 /// The service that daemons are.
 pub const SERVICE: &str = "proto.daemon.v1.DaemonService";
@@ -245,6 +245,7 @@ fn route(octets: &[u8]) -> Result<Option<Route>, DaemonError> {
     let (mut raw, mut next, mut mtu, mut expiry) = (&[][..], None, None, None);
     let mut interfaces = Vec::new();
     let (mut latency, mut links) = (Some(Duration::ZERO), 0);
+    let (mut places, mut notes) = (Vec::new(), Vec::new());
     for field in Fields::new(octets) {
         match field? {
             (1, Value::Octets(octets)) => raw = octets,
@@ -261,6 +262,10 @@ fn route(octets: &[u8]) -> Result<Option<Route>, DaemonError> {
                     .zip(span(octets)?)
                     .and_then(|(sum, one)| sum.checked_add(one));
             }
+            (8, Value::Octets(octets)) if places.len() < 2 * MAX_HOPS => {
+                places.push(place(octets)?);
+            }
+            (11, Value::Octets(octets)) if notes.len() < MAX_HOPS => notes.push(text(octets)),
             _ => {}
         }
     }
@@ -275,10 +280,51 @@ fn route(octets: &[u8]) -> Result<Option<Route>, DaemonError> {
     path.expiry = expiry;
     path.latency = latency.filter(|_| links + 1 == interfaces.len());
     path.trust = Trust::Daemon;
+    path.about = about(&path, &places, &notes).into();
     if raw.len() > MAX_PATH {
         return Ok(None);
     }
     Ok(Route::new(path, raw.to_vec(), next))
+}
+
+/// What the ASes of a path tell of themselves: a place for each interface, a
+/// note for each AS. Lists of another length belong to nothing.
+fn about(path: &Path, places: &[Option<String>], notes: &[Option<String>]) -> Vec<About> {
+    let whole = places.len() == path.interfaces().count();
+    let mut notes = notes.iter().filter(|_| notes.len() == path.hops().len());
+    let mut places = places.iter().filter(|_| whole);
+    let mut all = Vec::new();
+    for hop in path.hops() {
+        let note = notes.next().cloned().flatten();
+        let crossed = [hop.ingress, hop.egress].into_iter().filter(|it| it.0 != 0);
+        let mut told: Vec<String> = crossed
+            .filter_map(|_| places.next().cloned().flatten())
+            .collect();
+        told.dedup();
+        if note.is_some() || !told.is_empty() {
+            all.push(About {
+                isd_as: hop.isd_as,
+                places: told,
+                note,
+            });
+        }
+    }
+    all
+}
+
+/// The civic address of a router; its coordinates are passed over.
+fn place(octets: &[u8]) -> Result<Option<String>, DaemonError> {
+    let mut found = None;
+    for field in Fields::new(octets) {
+        if let (3, Value::Octets(octets)) = field? {
+            found = text(octets);
+        }
+    }
+    Ok(found)
+}
+
+fn text(octets: &[u8]) -> Option<String> {
+    core::str::from_utf8(octets).ok().and_then(path::told)
 }
 
 /// The address of an interface's router.

@@ -1,5 +1,7 @@
 //! A path as a policy sees it.
 
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -8,6 +10,9 @@ use crate::address::{InterfaceId, IsdAs};
 
 /// Most ASes that a path is taken with: a SCION path has at most 64 hop fields.
 pub const MAX_HOPS: usize = 64;
+
+/// Longest text that is kept of what an AS tells of itself, in characters.
+pub const TOLD_MAX: usize = 64;
 
 /// What tells a path apart from others between the same ASes: the digest of
 /// its interfaces that the data plane reports of arriving packets too.
@@ -49,6 +54,49 @@ pub enum Trust {
     Daemon,
 }
 
+/// What an AS tells of itself: its own word, which nobody checks. Texts have
+/// at most [`TOLD_MAX`] characters, and none that is no sign on a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The AS.
+    pub isd_as: IsdAs,
+    /// Where its routers on the path are, as packets come by them one way or
+    /// the other: at most two, each once.
+    pub places: Vec<String>,
+    /// Its note.
+    pub note: Option<String>,
+}
+
+/// Makes a text of an AS's fit to be shown: without control characters and
+/// those that are seen as nothing or turn others around, with single blanks,
+/// and no longer than [`TOLD_MAX`] characters. None where nothing is left.
+#[must_use]
+pub fn told(text: &str) -> Option<String> {
+    let hidden = |sign: char| {
+        matches!(sign, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+    };
+    let mut kept = String::new();
+    let mut count = 0;
+    let mut blank = false;
+    for sign in text.chars().filter(|sign| !hidden(*sign)) {
+        if count + usize::from(blank) >= TOLD_MAX {
+            break;
+        }
+        if sign.is_whitespace() || sign.is_control() {
+            blank = count > 0;
+            continue;
+        }
+        if core::mem::take(&mut blank) {
+            kept.push(' ');
+            count += 1;
+        }
+        kept.push(sign);
+        count += 1;
+    }
+    (count > 0).then_some(kept)
+}
+
 /// A path between two ASes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
@@ -62,6 +110,8 @@ pub struct Path {
     pub expiry: Option<u64>,
     /// Who vouches for it.
     pub trust: Trust,
+    /// What ASes on it tell of themselves, those that do.
+    pub about: Arc<[About]>,
 }
 
 /// Hops that are no path.
@@ -141,6 +191,7 @@ impl Path {
             mtu: None,
             expiry: None,
             trust: Trust::NotVerified,
+            about: Arc::from([]),
         })
     }
 
@@ -158,6 +209,7 @@ impl Path {
             mtu: None,
             expiry: None,
             trust: Trust::Daemon,
+            about: Arc::from([]),
         }
     }
 

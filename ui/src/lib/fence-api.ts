@@ -12,6 +12,14 @@ export interface FencePath {
   refused: string | null;
 }
 
+/** What an AS tells of itself: its own word, which nobody checks. */
+export interface AsTold {
+  isd_as: string;
+  /** Where its routers on these paths are. */
+  places: string[];
+  note: string | null;
+}
+
 export type Remaining = "none" | "one" | "one_link" | "several";
 
 /** The paths to a meter and what a fence leaves of them, the allowed ones first. */
@@ -29,6 +37,8 @@ export interface FenceView {
   /** Whether links of its network can be cut on purpose. */
   drills: boolean;
   paths: FencePath[];
+  /** Each AS on any of the paths. */
+  about: AsTold[];
 }
 
 const of = (meter: string): string => `/meters/${encodeURIComponent(meter)}`;

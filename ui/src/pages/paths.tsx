@@ -16,7 +16,7 @@ import { t } from "../texts/en.ts";
 import { paths as T } from "../texts/paths.en.ts";
 import { FenceEditor } from "./paths/editor.tsx";
 import { useReadings } from "./paths/follow.ts";
-import { PathList, RunsCard, SavedFences } from "./paths/list.tsx";
+import { AsList, PathList, RunsCard, SavedFences } from "./paths/list.tsx";
 import { NetworkCard } from "./paths/picture.tsx";
 
 export { DrillPage } from "./paths/drill.tsx";
@@ -173,6 +173,7 @@ function Paths({
       <div class="stack c8">
         <NetworkCard view={shown} unsaved={preview !== null} />
         <PathList view={shown} unsaved={preview !== null} />
+        <AsList view={shown} />
       </div>
       <div class="stack c4">
         <FenceEditor

@@ -39,6 +39,10 @@ export const paths = {
     onOut: "Used last, outside the fence",
   },
 
+  ases: "ASes on these paths",
+  asesTold: "As they say of themselves: nobody checks it.",
+  noPlace: "tells no place",
+
   runs: "What readings took",
   run: (n: number) => (n === 1 ? "1 association" : `${n} associations`),
   noRuns: "No reading by a known path yet.",

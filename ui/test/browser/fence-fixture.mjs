@@ -18,6 +18,16 @@ const WAYS = [
   fingerprint: `${i}8a1b9c3d2e4f506`,
 }));
 
+/** What the ASes tell of themselves, by number: most a place, one a note too, one nothing. */
+const ABOUT = [
+  [VIA110, ["CH-Bern"], null],
+  [METERS, ["CH-Luzern"], null],
+  [VIA120, ["CH-Zürich"], "Peering by appointment; see the operator's page for maintenance windows"],
+  [CORE, ["DE-München", "DE-Nürnberg"], null],
+  [HEAD, [], null],
+  [ABROAD, ["US-New York, 60 Hudson Street, seventeenth floor, cage 4 of 12"], null],
+].map(([isd_as, places, note]) => ({ isd_as, places, note }));
+
 /** The interfaces of a path: `AS#ID`. */
 function interfaces(hops) {
   const words = hops.split(" ");
@@ -86,6 +96,7 @@ export class FenceFixture {
       moved: "2026-11-19T06:15:00Z",
       drills: this.drills,
       paths: [...left, ...all.filter((way) => way.refused !== null)],
+      about: ABOUT,
     };
   }
 

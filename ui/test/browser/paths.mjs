@@ -43,6 +43,10 @@ for (const size of WIDTHS) {
       assert.deepEqual(await states(page), ["in", "in", "on", "in", "in", "in"]);
       assert.equal(await page.getByTestId("paths-count").innerText(), "6 known, 6 inside the fence");
       await page.getByTestId("paths-moved").waitFor();
+      const ases = page.getByTestId("path-as");
+      assert.equal(await ases.count(), 6);
+      assert.match(await ases.nth(3).innerText(), /2-ff00:0:210\s+DE-München, DE-Nürnberg/);
+      assert.match(await ases.nth(4).innerText(), /2-ff00:0:211\s+tells no place/);
       await page.getByTestId("path-run").first().waitFor();
       const seen = page.locator("[data-testid=paths-network] svg[role=img]:visible");
       assert.equal(await seen.count(), 1);

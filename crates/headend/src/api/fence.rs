@@ -1,5 +1,6 @@
 //! Paths to a meter over SCION, and the fence that says which of them may be taken.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -18,6 +19,9 @@ use crate::calendar::rfc3339;
 use crate::fences::{FenceError, Left, NewFence, Trial};
 use crate::store::{PathRun, SavedFence};
 use model::MeterId;
+
+/// Places that are told of an AS, over all paths.
+const PLACES_MAX: usize = 8;
 
 /// Fences that are told of a meter.
 const HISTORY: u32 = 20;
@@ -49,6 +53,20 @@ pub(crate) struct FenceView {
     drills: bool,
     /// The allowed ones first, in the order in which they are preferred.
     paths: Vec<FencePath>,
+    /// What the ASes on these paths tell of themselves, in the order of their numbers: their own
+    /// word, which nobody checks. Texts are bounded and have no control characters.
+    about: Vec<AsView>,
+}
+
+/// What an AS tells of itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AsView {
+    #[schema(example = "2-ff00:0:211")]
+    isd_as: String,
+    /// Where its routers on these paths are; empty: it does not say.
+    #[schema(example = json!(["DE-Frankfurt"]))]
+    places: Vec<String>,
+    note: Option<String>,
 }
 
 /// A path, and whether it may be taken.
@@ -209,6 +227,7 @@ fn view(app: &App, id: MeterId, left: Left) -> Result<FenceView, ApiError> {
         }
     };
     let known = left.paths.len();
+    let about = about(&left.paths);
     let paths: Vec<FencePath> = left.paths.into_iter().map(path).collect();
     let active_stays = paths.iter().find(|path| path.active);
     Ok(FenceView {
@@ -231,7 +250,34 @@ fn view(app: &App, id: MeterId, left: Left) -> Result<FenceView, ApiError> {
         },
         drills: app.drills.is_configured(),
         paths,
+        about,
     })
+}
+
+/// Each AS once, with all that it tells on any path.
+fn about(paths: &[(ScionPath, Option<String>)]) -> Vec<AsView> {
+    let mut all = BTreeMap::new();
+    for (path, _) in paths {
+        for hop in path.hops() {
+            all.entry(hop.isd_as).or_insert_with(|| AsView {
+                isd_as: hop.isd_as.to_string(),
+                places: Vec::new(),
+                note: None,
+            });
+        }
+        for told in &*path.about {
+            let Some(view) = all.get_mut(&told.isd_as) else {
+                continue;
+            };
+            for place in &told.places {
+                if view.places.len() < PLACES_MAX && !view.places.contains(place) {
+                    view.places.push(place.clone());
+                }
+            }
+            view.note = view.note.take().or_else(|| told.note.clone());
+        }
+    }
+    all.into_values().collect()
 }
 
 fn saved_view(saved: SavedFence) -> SavedFenceView {

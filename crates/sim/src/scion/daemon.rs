@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::keys::{Keys, fields};
-use super::topology::Topology;
+use super::topology::{Topology, place};
 
 /// Connections at once; more wait.
 const CONNECTIONS_MAX: usize = 256;
@@ -25,6 +25,9 @@ const EXPIRY: u64 = 4_000_000_000;
 
 /// What packets of a path hold at most, in octets.
 const MTU: u64 = 1_400;
+
+/// What each AS notes of itself.
+const NOTE: &str = "simulated";
 
 /// Statuses of gRPC.
 const PERMISSION_DENIED: &str = "7";
@@ -141,6 +144,14 @@ impl Daemon {
                 put_number(&mut time, 1, latency.as_secs());
                 put_number(&mut time, 2, latency.subsec_nanos().into());
                 put_octets(&mut path, 6, &time);
+            }
+            for end in &told.interfaces {
+                let mut geo = Vec::new();
+                put_octets(&mut geo, 3, place(end.isd_as).as_bytes());
+                put_octets(&mut path, 8, &geo);
+            }
+            for _ in 0..=told.latencies.len() {
+                put_octets(&mut path, 11, NOTE.as_bytes());
             }
             put_octets(&mut out, 1, &path);
         }

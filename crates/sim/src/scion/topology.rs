@@ -136,6 +136,23 @@ pub const METERS: IsdAs = isd_as(1, 0x111);
 /// The head end's.
 pub const HEAD_END: IsdAs = isd_as(2, 0x211);
 
+/// Where the ASes of the topologies here say that they are.
+const PLACES: [(IsdAs, &str); 6] = [
+    (isd_as(1, 0x110), "CH-Bern"),
+    (isd_as(1, 0x120), "CH-Zuerich"),
+    (METERS, "CH-Luzern"),
+    (isd_as(2, 0x210), "DE-Muenchen"),
+    (HEAD_END, "DE-Frankfurt"),
+    (isd_as(3, 0x310), "US-New York"),
+];
+
+/// Tells where an AS says that it is; nothing of others than those here.
+#[must_use]
+pub(super) fn place(isd_as: IsdAs) -> &'static str {
+    let found = PLACES.iter().find(|(place, _)| *place == isd_as);
+    found.map_or("", |(_, place)| place)
+}
+
 impl Topology {
     /// Takes links.
     #[must_use]

@@ -70,6 +70,31 @@ export function PathList({ view, unsaved }: { view: FenceView; unsaved: boolean 
   );
 }
 
+/** The ASes on all paths with the place and the note that they tell of themselves. */
+export function AsList({ view }: { view: FenceView }) {
+  return (
+    <Card id="ases" title={T.ases} testid="paths-ases" aside={<span class="t3">{T.asesTold}</span>} flush>
+      <ul class="list ruled path-list">
+        {view.about.map((one) => (
+          <li key={one.isd_as} data-testid="path-as">
+            <div class="t">
+              <b class="strong mono">{one.isd_as}</b>
+            </div>
+            <div class="t">
+              {one.places.length === 0 ? (
+                <span class="t3">{T.noPlace}</span>
+              ) : (
+                <span class="told">{one.places.join(", ")}</span>
+              )}
+              {one.note === null ? null : <span class="why">{one.note}</span>}
+            </div>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
 /** Which paths readings took, the latest first. */
 export function RunsCard({ runs }: { runs: Loaded<{ total: number; rows: PathRun[] }> }) {
   const now = useNow(10_000);

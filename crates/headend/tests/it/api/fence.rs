@@ -162,6 +162,15 @@ async fn a_fence_is_previewed_saved_and_kept() {
         all["paths"][0]["ases"],
         json!(["2-ff00:0:211", "1-ff00:0:111"])
     );
+    // What the ASes tell of themselves, each once.
+    let of = |isd_as: &str, place: &str| json!({"isd_as": isd_as, "places": [place], "note": "simulated"});
+    assert_eq!(
+        all["about"],
+        json!([
+            of("1-ff00:0:111", "CH-Luzern"),
+            of("2-ff00:0:211", "DE-Frankfurt")
+        ])
+    );
     // The quicker link; both where that one is slow.
     let (used, state) = site.tried(&id).await;
     assert!(used.contains(&1) && state == "done", "{used:?} {state}");
