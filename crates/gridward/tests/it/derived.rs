@@ -156,7 +156,7 @@ fn keys_that_the_network_derives_are_on_no_disk() {
         ])
     };
     assert!(done(read(&keys)).output.contains(&name));
-    let mut enrolled = told.clone();
+    let mut enrolled = told;
     enrolled["endpoint"] = url.clone().into();
     std::fs::write(at("meters.jsonl"), format!("{enrolled}\n")).unwrap();
     let config = format!(
