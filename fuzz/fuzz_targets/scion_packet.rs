@@ -8,6 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use scion::address::IsdAs;
 use scion::daemon::paths_answer;
 use scion::packet::{Carried, Packet, Place, crossed, datagram};
+use scion::path::TOLD_MAX;
 use scion::policy::Policy;
 use scion::session::{Role, Session, peer_of};
 
@@ -39,6 +40,13 @@ fuzz_target!(|octets: &[u8]| {
         for route in routes {
             let said: Vec<_> = route.path.interfaces().map(|end| end.1).collect();
             assert_eq!(crossed(route.octets()), Ok(said));
+            for about in &*route.path.about {
+                let texts = about.places.iter().chain(&about.note);
+                for text in texts {
+                    assert!((1..=TOLD_MAX).contains(&text.chars().count()));
+                    assert!(!text.chars().any(char::is_control));
+                }
+            }
         }
     }
 });
