@@ -173,6 +173,11 @@ export async function signIn(page, origin, token, to = "/fleet") {
   await page.waitForURL(`**${to.split("?")[0]}*`);
 }
 
+/** Waits until the tab's title matches: it is set after what is drawn. */
+export async function titled(page, wanted) {
+  await page.waitForFunction((source) => new RegExp(source).test(document.title), wanted.source);
+}
+
 export async function step(name, action) {
   if (only !== "" && !name.includes(only)) return;
   const started = Date.now();

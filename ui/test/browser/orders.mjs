@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { Fixture, TOKEN } from "./fixture.mjs";
-import { finish, inspect, open, refusals, signIn, step, THEMES, WIDTHS } from "./lib.mjs";
+import { finish, inspect, open, refusals, signIn, step, THEMES, titled, WIDTHS } from "./lib.mjs";
 
 const dist = join(fileURLToPath(new URL("../../", import.meta.url)), "dist");
 const [wide, , phone] = WIDTHS;
@@ -101,7 +101,7 @@ await step("an armed order shows its countdown and is stopped", async () => {
   await page.getByTestId("order-confirm").fill(place);
   await page.getByTestId("order-approve").click();
   await page.getByTestId("order-armed").waitFor();
-  assert.match(await page.title(), /^\d+ s · Disconnect/);
+  await titled(page, /^\d+ s · Disconnect/);
   await inspect(page, wrong, "orders-armed-400-dark");
   await page.getByTestId("order-stop").click();
   await page.getByTestId("order-stopped").waitFor();
@@ -147,7 +147,7 @@ await step("a concentrator is switched to its standby by keyboard", async () => 
     await page.keyboard.press("Enter");
     await page.waitForURL("**/orders/*");
     await page.getByTestId("order-armed").waitFor();
-    assert.match(await page.title(), /^\d+ s · Switch GWD1DC/);
+    await titled(page, /^\d+ s · Switch GWD1DC/);
     await inspect(page, wrong, `orders-switchover-armed-${tag}`);
     assert.equal(posted(), before + 1);
     const order = fixture.orders.all[0];
