@@ -209,7 +209,11 @@ impl Client {
             Input::Associate(with) => self.associate(&with, now),
             Input::Request(request) => self.request(request, true, now),
             Input::Unconfirmed(request) => self.request(request, false, now),
-            Input::Apdu(octets) => self.on_apdu(octets, now),
+            Input::Apdu(octets) => {
+                self.on_apdu(octets, now);
+                // Who sends without end what is no answer puts no deadline off.
+                self.on_timeout(now);
+            }
             Input::Reserved(plan) => {
                 // A trial that nobody wants any more stays spent.
                 let wanted = !plan.is_trial() || core::mem::take(&mut self.session.following);

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use dlms::client::{EMPTY_BLOCKS_MAX, Failure, Input, Response};
+use dlms::Duration;
+use dlms::client::{EMPTY_BLOCKS_MAX, Event, Failure, Input, Phase, Response};
 use dlms::codec::Wire;
 use dlms::cosem::AttributeAccess;
 use dlms::security::{Protection, Wrapping};
@@ -447,4 +448,36 @@ fn what_was_done_is_said_to_be_done_though_its_answer_has_no_room() {
         );
     }
     assert_eq!(pair.device.invoked, 3);
+}
+
+/// What is always there before the clock can be looked at: the deadline is never told.
+#[test]
+fn what_comes_without_end_and_is_no_answer_puts_no_deadline_off() {
+    let stray = [
+        vec![0xE0, 0x01, 0, 1, 0, 0, 4, 0, 1, 0xC1, 9],
+        vec![0xC4, 1, 0x4F, 0, 9, 0],
+        vec![0x0F, 0x40, 0, 0, 0, 0, 0],
+        Vec::new(),
+    ];
+    for octets in stray {
+        let mut pair = public();
+        let deadline = pair.now + config(device::PUBLIC, Protection::None, Wrapping::Glo).timeout;
+        pair.input(Input::Request(get(&[LONG])));
+        for _ in 0..1_000 {
+            if pair
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::RequestFailed(_)))
+            {
+                break;
+            }
+            pair.now = pair.now + Duration::from_millis(100);
+            pair.input(Input::Apdu(&octets));
+        }
+        assert!(matches!(
+            pair.events.pop_back(),
+            Some(Event::RequestFailed(Failure::NoAnswer(Phase::Requesting)))
+        ));
+        assert_eq!(pair.now, deadline, "{octets:02x?}");
+    }
 }
