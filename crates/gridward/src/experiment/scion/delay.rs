@@ -304,6 +304,11 @@ pub(super) fn kept_off(network: &Value, extent: Extent) -> Option<Goal> {
     };
     // Every packet of the readings crosses one of the head end's links.
     let (forbidden, all) = (count("3-")?, count(&format!("{}#", sim::scion::HEAD_END))?);
+    // How many there must be is asked where links are cut, which takes many more.
+    let extent = Extent {
+        packets: 1,
+        ..extent
+    };
     Some(tally::kept_off(forbidden, all, extent, "network's"))
 }
 
