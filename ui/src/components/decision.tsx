@@ -24,6 +24,22 @@ interface Typed {
   is: string;
 }
 
+/** What would be done, in order. */
+export function Steps({ title, testid, steps }: { title: string; testid: string; steps: string[] }) {
+  return (
+    <Card id="run" title={title} testid={testid} flush>
+      <ol class="list ruled">
+        {steps.map((step) => (
+          <li key={step}>
+            <Status shape="todo" />
+            <div class="t">{step}</div>
+          </li>
+        ))}
+      </ol>
+    </Card>
+  );
+}
+
 /** The place of what is decided on, to be typed. */
 export function placeTyped(is: string): Typed {
   const words = t.decision;

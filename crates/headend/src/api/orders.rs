@@ -265,7 +265,7 @@ fn one(app: &App, number: i64) -> Result<Json<MeterOrderView>, ApiError> {
     Ok(Json(view(app, row.ok_or(ApiError::NoSuchOrder)?)))
 }
 
-pub(super) fn view(app: &App, row: MeterOrderRow) -> MeterOrderView {
+fn view(app: &App, row: MeterOrderRow) -> MeterOrderView {
     let known = app.fleet.meter(row.order.meter);
     let concentrator = app.concentrators.get(row.order.meter);
     let enrolment = known.as_ref().map(|(found, ..)| &found.meter.enrolment);
@@ -427,7 +427,14 @@ pub(super) async fn give(
 ) -> Result<(StatusCode, Json<MeterOrderView>), ApiError> {
     let id = meter_id(&id)?;
     let (found, ..) = app.fleet.meter(id).ok_or(ApiError::NoSuchMeter)?;
-    let order = checked(&app, &body, &found)?;
+    accept(&app, checked(&app, &body, &found)?).await
+}
+
+/// Gives an order that was checked.
+pub(super) async fn accept(
+    app: &Arc<App>,
+    order: Order,
+) -> Result<(StatusCode, Json<MeterOrderView>), ApiError> {
     // Whoever goes away now leaves an order that is either not written or carried out.
     let orders = Arc::clone(&app.orders);
     let given = tokio::spawn(async move { orders.give(order).await });

@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 use super::App;
 use super::concentrators::find;
 use super::error::{ApiError, ErrorBody};
-use super::orders::{MeterOrderView, switching_too, view};
+use super::orders::{MeterOrderView, accept, switching_too};
 use super::outlets::{Body, fresh, reason};
 use super::session::OPERATOR;
 use crate::calendar::rfc3339;
 use crate::concentrators::{Enrolled, Pair, PairWord};
-use crate::orders::{Order, OrderRefused};
+use crate::orders::Order;
 use crate::store::MeterOrderKind;
 
 /// An order to hand over.
@@ -191,14 +191,5 @@ pub(super) async fn give(
         reason,
         who: OPERATOR,
     };
-    // Whoever goes away now leaves an order that is either not written or carried out.
-    let orders = Arc::clone(&app.orders);
-    let given = tokio::spawn(async move { orders.give(order).await });
-    match given.await.unwrap_or(Err(OrderRefused::Stopping)) {
-        Ok(row) => {
-            let view = app.blocking(move |app| Ok(view(app, row))).await?;
-            Ok((StatusCode::ACCEPTED, Json(view)))
-        }
-        Err(refused) => Err(refused.into()),
-    }
+    accept(&app, order).await
 }

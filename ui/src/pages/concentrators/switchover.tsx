@@ -1,5 +1,4 @@
-import { Card } from "../../components/card.tsx";
-import { Decision, Meaning, NoDecision } from "../../components/decision.tsx";
+import { Decision, Meaning, NoDecision, Steps } from "../../components/decision.tsx";
 import { Row } from "../../components/kv.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { ObjectPage } from "../../components/page.tsx";
@@ -37,16 +36,7 @@ export function SwitchoverPage({ id }: { id: string }) {
           <div class="grid">
             <div class="stack c8">
               <Means dry={looked} again={loaded.reload} />
-              <Card id="run" title={T.switchSteps} testid="switchover-steps" flush>
-                <ol class="list ruled">
-                  {looked.steps.map((step) => (
-                    <li key={step}>
-                      <Status shape="todo" />
-                      <div class="t">{step}</div>
-                    </li>
-                  ))}
-                </ol>
-              </Card>
+              <Steps title={T.switchSteps} testid="switchover-steps" steps={looked.steps} />
             </div>
             <div class="stack c4">
               {looked.possible ? (

@@ -1,8 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { Card } from "../../components/card.tsx";
 import { Field } from "../../components/controls.tsx";
-import { Decision, Meaning, NoDecision, placeTyped } from "../../components/decision.tsx";
+import { Decision, Meaning, NoDecision, placeTyped, Steps } from "../../components/decision.tsx";
 import { Row } from "../../components/kv.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { ObjectPage, UnknownPage } from "../../components/page.tsx";
@@ -60,16 +59,7 @@ export function GiveOrderPage({ id }: { id: string }) {
           <div class="grid">
             <div class="stack c8">
               <Means what={what} dry={looked} again={loaded.reload} />
-              <Card id="run" title={T.steps} testid="order-steps" flush>
-                <ol class="list ruled">
-                  {looked.steps.map((step) => (
-                    <li key={step}>
-                      <Status shape="todo" />
-                      <div class="t">{step}</div>
-                    </li>
-                  ))}
-                </ol>
-              </Card>
+              <Steps title={T.steps} testid="order-steps" steps={looked.steps} />
             </div>
             <div class="stack c4">
               {looked.possible ? (
