@@ -37,25 +37,28 @@ pub(crate) fn block_on_one<T>(
 /// How long a role takes to be under way.
 const SETTLING: Duration = Duration::from_secs(2);
 
-/// How often what a small role no longer uses is given back.
-const GIVING_BACK: Duration = Duration::from_secs(60);
+/// The longest that what a small role no longer uses is kept.
+const KEPT_MOST: Duration = Duration::from_secs(60);
 
-/// Keeps the role on this runtime small: gives back what the first words to
-/// all alone needed, then once a minute what was not used since, until the
-/// runtime ends.
+/// Keeps the role on this runtime small, which has one thread: gives back what
+/// the first words to all alone needed, then, at first often, what was not used
+/// since, until the runtime ends.
 pub(crate) fn stay_small() {
     tokio::spawn(async {
-        tokio::time::sleep(SETTLING).await;
+        let mut kept = SETTLING;
         loop {
+            tokio::time::sleep(kept).await;
             give_back("what was used so far");
-            tokio::time::sleep(GIVING_BACK).await;
+            kept = (kept * 2).min(KEPT_MOST);
         }
     });
 }
 
 /// Gives back program text and constants that only this part of the work
-/// needed: on a small box the start's are half of what would be resident.
+/// needed, and what it freed: on a small box the start's are half of what would
+/// be resident.
 pub(crate) fn give_back(part: &str) {
+    sys::release_heap();
     let octets = sys::release_text();
     tracing::debug!(octets, part, "text that is not needed now is given back");
 }

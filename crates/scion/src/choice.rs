@@ -160,8 +160,9 @@ impl Choice {
             .max()
     }
 
-    /// Gives the path to send on: the one in use while it is unharmed, else
-    /// the least harmed; among equals the most preferred.
+    /// Gives the path to send on: the one in use while it is unharmed, else the
+    /// one that is least in doubt; of equals the least harmed, then the most
+    /// preferred.
     ///
     /// # Errors
     /// [`NoPath`] where there is none; the caller sends nothing then.
@@ -266,15 +267,22 @@ impl Choice {
     }
 
     /// Notes that an answer came to what was sent on a path. Where it is
-    /// preferred to the one in use, or that one has failed since, it is taken.
+    /// preferred to the one in use, or that one has failed since or is in doubt,
+    /// it is taken.
     pub fn answered(&mut self, path: Fingerprint) {
         self.lives(path);
         let Some((index, _)) = self.position(Some(path)) else {
             return;
         };
+        // What was sent on it since it failed, or something that it crosses, was
+        // not answered.
+        let unproven = |active: &Path| {
+            self.penalties.contains_key(&active.fingerprint())
+                || crossed(active).any(|interface| self.doubts.contains_key(&interface))
+        };
         let active = self
             .position(self.active)
-            .filter(|(_, active)| !self.penalties.contains_key(&active.fingerprint()))
+            .filter(|(_, active)| !unproven(active))
             .map(|(index, _)| index);
         if active.is_none_or(|active| index < active) {
             self.active = Some(path);
@@ -326,7 +334,10 @@ impl Choice {
         self.allowed
             .iter()
             .enumerate()
-            .min_by_key(|(index, path)| (self.penalty(path, now), *index))
+            .min_by_key(|(index, path)| {
+                let (doubted, penalty) = (self.doubted(path, now), self.penalty(path, now));
+                (doubted, penalty, *index)
+            })
             .map(|(index, _)| index)
     }
 }

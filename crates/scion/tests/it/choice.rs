@@ -68,7 +68,11 @@ fn what_failed_before_is_taken_where_it_is_apart() {
         assert_eq!(active, next);
         let untried = choice.untried(&[Fingerprint([failed; 32])], now);
         assert_eq!(ids(untried), [next]);
+        // It has failed itself; 2, which has not, crosses what has just failed,
+        // and is taken neither for the repetition nor for what follows.
+        assert_eq!(id(choice.best(now)), next);
         choice.answered(Fingerprint([next; 32]));
+        assert_eq!(id(choice.best(now)), next);
     }
     // Where both are silent the others follow, and none twice.
     let tried = [Fingerprint([1; 32]), Fingerprint([4; 32])];

@@ -396,6 +396,45 @@ fn urgent_messages_are_not_delayed_by_one_loss_after_the_other() {
     assert_eq!(net.head.counters().silences, 0);
 }
 
+/// Whatever the path in use loses next, before or behind which all others have
+/// lost something too: one repetition, and what follows goes at once.
+#[test]
+fn a_loss_costs_one_repetition_whatever_was_lost_before() {
+    let mut net = Net::new("- 3 +", "- 3 +");
+    net.ask(b"first", PLAIN).unwrap();
+    for round in 0..200_usize {
+        let crossed: Vec<End> = net
+            .head
+            .receipt()
+            .sent
+            .iter()
+            .flat_map(|path| path.interfaces())
+            .map(|(at, one, _)| (at, one))
+            .collect();
+        let ends = BTreeSet::from([crossed[round % crossed.len()]]);
+        if round / 3 % 2 == 0 {
+            net.silent = ends;
+        } else {
+            net.loud = ends;
+        }
+        let mut repeated = 0;
+        for _ in 0..4 {
+            repeated += net.ask(b"next", PLAIN).unwrap().1;
+            net.settle(b"next");
+        }
+        assert_eq!(
+            repeated, 1,
+            "round {round}: {:?} {:?}",
+            net.silent, net.loud
+        );
+        net.silent.clear();
+        net.loud.clear();
+        net.now += Duration::from_secs(4);
+        net.ask(b"between", PLAIN).unwrap();
+        net.settle(b"between");
+    }
+}
+
 #[test]
 fn a_repetition_is_no_second_copy() {
     let mut net = Net::new("", "");
