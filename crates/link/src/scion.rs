@@ -23,7 +23,7 @@ mod options;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use scion::choice::NoPath;
 use scion::packet::Place;
@@ -102,12 +102,17 @@ pub enum ScionError {
     Busy,
 }
 
+/// Daemons that are remembered without being in use.
+const DAEMONS_MAX: usize = 16;
+
 /// Makes links over SCION; those through the same daemon share what it tells.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScionDialer {
     /// The daemon of endpoints that name none.
     pub(crate) daemon: Option<String>,
-    attachments: Arc<Mutex<BTreeMap<String, Weak<Attachment>>>>,
+    /// Kept as long as this dialer is: what a daemon told before is worth more
+    /// than nothing when it tells nothing.
+    attachments: Arc<Mutex<BTreeMap<String, Arc<Attachment>>>>,
     keys: Arc<Drkeys>,
 }
 
@@ -120,7 +125,7 @@ impl ScionDialer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(daemon)
-            .and_then(Weak::upgrade);
+            .map(Arc::clone);
         if let Some(known) = known {
             return Ok(known);
         }
@@ -129,8 +134,10 @@ impl ScionDialer {
             .attachments
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, known| known.strong_count() > 0);
-        all.insert(daemon.clone(), Arc::downgrade(&attachment));
+        if all.len() >= DAEMONS_MAX {
+            all.retain(|_, known| Arc::strong_count(known) > 1);
+        }
+        all.insert(daemon.clone(), Arc::clone(&attachment));
         Ok(attachment)
     }
 

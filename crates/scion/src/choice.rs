@@ -66,7 +66,7 @@ pub struct Choice {
     policy: Policy,
     /// Allowed ones, in order of preference.
     allowed: Vec<Path>,
-    /// How many there were before the fence.
+    /// How many there were before the fence, of those that have not ended.
     known: usize,
     penalties: BTreeMap<Fingerprint, Penalty>,
     /// Interfaces of allowed paths, by when one that crosses them failed last.
@@ -99,7 +99,8 @@ impl Choice {
     /// seconds since 1970, to hold their ends against. Those that the policy
     /// refuses are not kept, so that nothing can choose them.
     pub fn update(&mut self, paths: &[Path], unix: u64) {
-        self.known = paths.len();
+        let ended = |path: &&Path| path.expiry.is_some_and(|expiry| expiry <= unix);
+        self.known = paths.iter().filter(|path| !ended(path)).count();
         self.allowed = self
             .policy
             .allowed(paths, unix)
@@ -131,7 +132,7 @@ impl Choice {
         &self.allowed
     }
 
-    /// Counts the paths that there are, allowed or not.
+    /// Counts the paths that there are and have not ended, allowed or not.
     #[must_use]
     pub const fn known(&self) -> usize {
         self.known

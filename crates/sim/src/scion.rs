@@ -20,7 +20,7 @@ mod topology;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -184,6 +184,8 @@ impl Shared {
 /// A SCION network. It ends when it is dropped.
 pub struct Network {
     daemons: BTreeMap<IsdAs, SocketAddr>,
+    /// Daemons that tell no path.
+    silent: BTreeMap<IsdAs, Arc<AtomicBool>>,
     shared: Arc<Shared>,
     keys: Arc<Keys>,
     _tasks: JoinSet<()>,
@@ -247,7 +249,7 @@ impl Network {
             tasks.spawn(router.run());
         }
         let keys = Arc::new(Keys::new(plan.epoch));
-        let mut daemons = BTreeMap::new();
+        let (mut daemons, mut silent) = (BTreeMap::new(), BTreeMap::new());
         for isd_as in topology.ases() {
             let listener = TcpListener::bind(place(isd_as)).await?;
             daemons.insert(isd_as, listener.local_addr()?);
@@ -260,11 +262,13 @@ impl Network {
                 topology: Arc::clone(&topology),
                 routers: own.map(|(end, at)| (end.interface.0, *at)).collect(),
                 keys: Arc::clone(&keys),
+                silent: Arc::clone(silent.entry(isd_as).or_default()),
             };
             tasks.spawn(daemon.run(listener));
         }
         Ok(Self {
             daemons,
+            silent,
             shared,
             keys,
             _tasks: tasks,
@@ -275,6 +279,15 @@ impl Network {
     #[must_use]
     pub const fn daemons(&self) -> &BTreeMap<IsdAs, SocketAddr> {
         &self.daemons
+    }
+
+    /// Has the daemon of an AS tell no path from now on, as the reference
+    /// implementation's does once the control service of its AS has stopped;
+    /// packets cross as before.
+    pub fn tell_no_paths(&self, isd_as: IsdAs) {
+        if let Some(silent) = self.silent.get(&isd_as) {
+            silent.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Tells where the daemon of an AS listens.

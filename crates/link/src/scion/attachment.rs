@@ -31,10 +31,12 @@ const REFRESH: Duration = Duration::from_secs(60);
 /// least between two questions.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// How long a path is kept that the daemon no longer tells. It leaves out what
-/// somebody reported as down, for a while, and at times tells none at all; what
-/// is down is found out by trying, and a path that has ended is never taken.
-const KEPT: Duration = Duration::from_secs(300);
+/// How long a path is kept that the daemon no longer tells: as long as segments
+/// live as a rule. It leaves out what somebody reported as down, for a while, and
+/// tells none at all some minutes after its AS's control service has stopped,
+/// which keeps no packet from crossing; what is down is found out by trying, and
+/// a path that has ended is never taken.
+const KEPT: Duration = Duration::from_secs(6 * 3_600);
 
 /// ASes whose paths are known at once; more are refused.
 const DESTINATIONS_MAX: usize = 256;
@@ -178,7 +180,8 @@ impl Attachment {
     }
 
     /// Gives the paths to an AS; they are asked for as long as somebody keeps
-    /// what this gives.
+    /// what this gives. Those that were told to somebody before are known where
+    /// the daemon tells no more.
     pub(super) fn paths(&self, to: IsdAs) -> Result<Feed, ScionError> {
         let mut all = self
             .destinations
@@ -192,9 +195,18 @@ impl Attachment {
                 keeper,
             });
         }
-        all.retain(|_, (keeper, _)| keeper.strong_count() > 0);
+        let before = all.remove(&to).map(|(_, known)| known);
+        if all.len() >= DESTINATIONS_MAX {
+            all.retain(|_, (keeper, _)| keeper.strong_count() > 0);
+        }
         if all.len() >= DESTINATIONS_MAX {
             return Err(ScionError::Busy);
+        }
+        let mut told = Told::default();
+        if let Some(before) = before
+            && let Known::Paths(routes) = &*before.borrow()
+        {
+            told.with(routes.to_vec());
         }
         let wish = Arc::new(Notify::new());
         let (keeper, known) = if to == self.isd_as {
@@ -210,7 +222,7 @@ impl Attachment {
                 wish: Arc::clone(&wish),
                 tell,
             };
-            let task = tokio::spawn(asking.run()).abort_handle();
+            let task = tokio::spawn(asking.run(told)).abort_handle();
             let task = Some(task);
             (Keeper { wish, task }, known)
         };
@@ -231,9 +243,8 @@ struct Asking {
 }
 
 impl Asking {
-    async fn run(self) {
+    async fn run(self, mut told: Told) {
         let (mut refresh, mut failing) = (false, false);
-        let mut told = Told::default();
         loop {
             let asked = self.once(refresh).await;
             let pause = match asked {
@@ -252,10 +263,10 @@ impl Asking {
                     failing = true;
                     // Those that were told stay until they end; telling them
                     // again has their ends looked at.
-                    self.tell.send_modify(|known| {
-                        if !matches!(known, Known::Paths(_)) {
-                            *known = Known::Failed(why.into());
-                        }
+                    let kept = told.with(Vec::new());
+                    self.tell.send_replace(match kept.is_empty() {
+                        true => Known::Failed(why.into()),
+                        false => Known::Paths(Arc::new(kept)),
                     });
                     AGAIN
                 }

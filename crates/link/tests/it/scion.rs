@@ -13,7 +13,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use link::{Association, Client, ClientError, Endpoint, Limits, LinkError, ScionError};
+use link::{
+    Association, Client, ClientError, Endpoint, Limits, LinkError, ScionError, Surroundings,
+};
 use scion::choice::NoPath;
 use sim::scion::{Counters, Cut, End, HEAD_END, Network, Plan, Topology};
 use tokio::net::{TcpListener, UdpSocket};
@@ -109,6 +111,29 @@ async fn a_link_carries_whole_sessions_in_short_datagrams() {
     // The quicker link, where nothing is lost for long.
     assert!(first.packets > 0);
     assert_eq!(net.network.astray(), 0);
+}
+
+/// A control service that has stopped takes no path away, also not from an
+/// association that begins later; who was not told before knows none.
+#[tokio::test]
+async fn what_daemons_told_before_is_taken_when_they_tell_nothing() {
+    let net = Net::start().await;
+    let meter = net.meter().await;
+    let endpoint = net.endpoint(&meter, "");
+    let connect = async |surroundings: &Surroundings| {
+        Client::connect(&endpoint, Association::public(1), surroundings, LIMIT).await
+    };
+    let told = surroundings();
+    let mut client = connect(&told).await.unwrap();
+    read(&mut client).await;
+    client.release().await;
+    for isd_as in [HEAD_END, sim::scion::METERS] {
+        net.network.tell_no_paths(isd_as);
+    }
+    let mut client = connect(&told).await.unwrap();
+    read(&mut client).await;
+    let error = connect(&surroundings()).await.err().unwrap();
+    assert!(error.to_string().contains("knows no path"), "{error}");
 }
 
 #[tokio::test]

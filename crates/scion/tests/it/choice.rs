@@ -186,3 +186,23 @@ fn a_narrower_fence_takes_the_path_in_use_away() {
     choice.update(&[], 0);
     assert_eq!(choice.best(START).unwrap_err(), NoPath::Unknown);
 }
+
+#[test]
+fn what_has_ended_is_neither_taken_nor_counted() {
+    let mut paths = six();
+    for path in paths.iter_mut().take(4) {
+        path.expiry = Some(500);
+    }
+    let mut choice = choice("- 3 +");
+    choice.update(&paths, 499);
+    assert_eq!((choice.known(), choice.allowed().len()), (6, 4));
+    // The network may still tell of them, or have told of them before.
+    choice.update(&paths, 500);
+    assert_eq!((choice.known(), choice.allowed().len()), (2, 0));
+    assert_eq!(choice.best(START).unwrap_err(), NoPath::Fenced(2));
+    for path in &mut paths {
+        path.expiry = Some(500);
+    }
+    choice.update(&paths, 500);
+    assert_eq!(choice.best(START).unwrap_err(), NoPath::Unknown);
+}

@@ -309,7 +309,7 @@ fn a_fence_that_leaves_nothing_sends_nothing() {
     assert_eq!(net.ask(b"question", PLAIN), Err(NoPath::Unknown));
     // All that there was has ended.
     net.head.update(routes(false), 2_000_000_000);
-    assert_eq!(net.ask(b"question", PLAIN), Err(NoPath::Fenced(6)));
+    assert_eq!(net.ask(b"question", PLAIN), Err(NoPath::Unknown));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -39,6 +40,8 @@ pub(super) struct Daemon {
     /// The routers of the AS by interface.
     pub(super) routers: Vec<(u16, SocketAddr)>,
     pub(super) keys: Arc<Keys>,
+    /// Whether it tells no path.
+    pub(super) silent: Arc<AtomicBool>,
 }
 
 impl Daemon {
@@ -114,6 +117,9 @@ impl Daemon {
 
     fn paths(&self, to: IsdAs) -> Vec<u8> {
         let mut out = Vec::new();
+        if self.silent.load(Ordering::Relaxed) {
+            return out;
+        }
         for told in self.topology.paths(self.isd_as, to) {
             let first = told.interfaces.first().map(|end| end.interface.0);
             let router = self.routers.iter().find(|(own, _)| Some(*own) == first);

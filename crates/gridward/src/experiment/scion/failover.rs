@@ -10,7 +10,7 @@ use sim::scion::{Cut, End, HEAD_END, METERS, Network, Plan, Topology};
 use super::super::plot;
 use super::super::report::{Cell, Goal, Report};
 use super::super::run::Process;
-use super::tally::{self, APART, Counted, Found, Tally, open};
+use super::tally::{self, APART, Counted, Found, Tally, URGENT_MS, open};
 use super::{Extent, FENCE};
 use crate::failure::Failure;
 use crate::role;
@@ -291,7 +291,7 @@ fn report(all: &All, extent: Extent) -> Report {
         Goal::below(
             "doubled messages under 30 ms, whatever is cut",
             worst(&doubled_and_cut, longest),
-            30.0,
+            URGENT_MS,
             " ms",
         ),
         not_delayed(

@@ -63,6 +63,11 @@ impl Router {
         })
     }
 
+    /// Tells whether all of its links are ones of an isolation domain.
+    pub(super) fn is_in(&self, isd: u16) -> bool {
+        self.ends.iter().all(|end| end.isd_as.isd.0 == isd)
+    }
+
     /// What it tells, in Prometheus's text form.
     async fn told(&self) -> Result<String, Failure> {
         let failed = |why: &str| {

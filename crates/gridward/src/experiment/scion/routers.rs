@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::plot;
 use super::super::report::{Cell, Goal, Report};
 use super::place::{Place, at};
-use super::tally::{self, APART, Counted};
+use super::tally::{self, APART, Counted, URGENT_MS};
 use super::{Extent, FENCE};
 use crate::failure::Failure;
 
@@ -13,10 +13,13 @@ use crate::failure::Failure;
 struct Row {
     router: String,
     urgent: bool,
+    /// No path of the readings crosses it.
+    beside: bool,
     stops: u64,
     readings: u64,
     median_ms: f64,
     longest_ms: f64,
+    late: u64,
     repeated: u64,
     lost: u64,
 }
@@ -69,10 +72,12 @@ pub(super) fn measure(
         rows.extend(all.into_iter().flatten().map(|row| Row {
             router: at(row, "router").as_str().unwrap_or_default().to_owned(),
             urgent,
+            beside: at(row, "beside").as_bool().unwrap_or(false),
             stops: number(row, "stops"),
             readings: number(row, "readings"),
             median_ms: at(row, "median_ms").as_f64().unwrap_or(f64::MAX),
             longest_ms: at(row, "longest_ms").as_f64().unwrap_or(f64::MAX),
+            late: number(row, "late"),
             repeated: number(row, "repeated"),
             lost: number(row, "lost"),
         }));
@@ -84,12 +89,10 @@ pub(super) fn measure(
 const URGENT_STOPS: u32 = 10;
 
 fn report(rows: &[Row], counted: &Counted, extent: Extent) -> Report {
-    let class = |row: &Row| {
-        if row.urgent {
-            "control, doubled"
-        } else {
-            "usage"
-        }
+    let class = |row: &Row| match (row.urgent, row.beside) {
+        (false, _) => "usage",
+        (true, false) => "control, doubled",
+        (true, true) => "control, beside",
     };
     let cells = rows
         .iter()
@@ -101,12 +104,16 @@ fn report(rows: &[Row], counted: &Counted, extent: Extent) -> Report {
                 Cell::count(Some(row.readings)),
                 Cell::Number(row.median_ms, 2),
                 Cell::Number(row.longest_ms, 1),
+                Cell::count(Some(row.late)),
                 Cell::count(Some(row.repeated)),
                 Cell::count(Some(row.lost)),
             ]
         })
         .collect();
-    let of = |urgent| rows.iter().filter(move |row| row.urgent == urgent);
+    let of = |urgent| {
+        let crossed = rows.iter().filter(|row| !row.beside);
+        crossed.filter(move |row| row.urgent == urgent)
+    };
     let most = |urgent| of(urgent).map(|row| row.repeated).max().unwrap_or(0);
     let lost: u64 = rows.iter().map(|row| row.lost).sum();
     let longest = |urgent| of(urgent).map(|row| row.longest_ms).reduce(f64::max);
@@ -127,19 +134,18 @@ fn report(rows: &[Row], counted: &Counted, extent: Extent) -> Report {
             " ms",
         ),
         doubled,
-        Goal::below(
-            "doubled messages under 30 ms, whatever router stops",
-            longest(true),
-            30.0,
-            " ms",
-        ),
+        not_delayed(rows),
         counted.goal(extent, "reference routers'"),
     ];
     let title = "A router of the path in use is stopped";
     let bars: Vec<_> = rows
         .iter()
         .map(|row| {
-            let class = if row.urgent { " ×2" } else { "" };
+            let class = match (row.urgent, row.beside) {
+                (false, _) => "",
+                (true, false) => " ×2",
+                (true, true) => " ×2, beside",
+            };
             (format!("{}{class}", row.router), vec![Some(row.longest_ms)])
         })
         .collect();
@@ -155,7 +161,9 @@ fn report(rows: &[Row], counted: &Counted, extent: Extent) -> Report {
              the slowest stop. again: requests that were repeated, of the stop with the most. \
              Packets: in transit at a router that all allowed paths cross; forbidden: in transit and \
              handed to domain 3 by the router before it. At the end some are sent there on \
-             purpose, to see that they are counted.",
+             purpose, to see that they are counted. late: readings of {URGENT_MS:.0} ms and more. beside: the \
+             same while a router is stopped that no path of the readings crosses, which shows what \
+             the machine itself takes.",
             APART.as_millis(),
             extent.cut_readings,
         ),
@@ -166,11 +174,45 @@ fn report(rows: &[Row], counted: &Counted, extent: Extent) -> Report {
             "readings",
             "median\nms",
             "longest\nms",
+            "late",
             "again",
             "lost",
         ],
         rows: cells,
         goals,
         plot: plot::bars(title, "longest reading, ms", &["longest".to_owned()], &bars),
+    }
+}
+
+/// What is wanted of doubled messages: all in time; where the machine itself is late at times, no
+/// more of them than while a router is stopped that none of them crosses.
+fn not_delayed(rows: &[Row]) -> Goal {
+    let of = |beside| {
+        let chosen = rows
+            .iter()
+            .filter(move |row| row.urgent && row.beside == beside);
+        let sums = chosen.map(|row| (row.late, row.readings, row.longest_ms));
+        sums.reduce(|sum, row| (sum.0 + row.0, sum.1 + row.1, sum.2.max(row.2)))
+    };
+    let text = |of: Option<(u64, u64, f64)>| {
+        of.map_or_else(
+            || "none".to_owned(),
+            |(late, all, longest)| format!("{late} of {all}, {longest:.1} ms at most"),
+        )
+    };
+    let (crossed, beside) = (of(false), of(true));
+    // Per reading, since both have not as many.
+    let share = |of: (u64, u64, f64), other: u64| u128::from(of.0) * u128::from(other);
+    Goal {
+        wanted: format!(
+            "doubled messages under {URGENT_MS:.0} ms, whatever router stops, or no more of them \
+             late than beside"
+        ),
+        found: format!("late: {}; beside: {}", text(crossed), text(beside)),
+        met: match (crossed, beside) {
+            (Some((0, 1.., _)), _) => true,
+            (Some(crossed), Some(beside)) => share(crossed, beside.1) <= share(beside, crossed.1),
+            _ => false,
+        },
     }
 }

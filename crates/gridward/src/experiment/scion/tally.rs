@@ -16,6 +16,9 @@ const NAME: AttributeDescriptor = AttributeDescriptor::new(1, Obis::new(0, 0, 42
 /// Time between two readings.
 pub(super) const APART: Duration = Duration::from_millis(5);
 
+/// What a doubled message may take, in milliseconds, whatever is lost.
+pub(super) const URGENT_MS: f64 = 30.0;
+
 /// How long an association may take to come to stand.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -34,6 +37,8 @@ pub(super) struct Found {
     /// The median of the slowest tally.
     pub(super) usual_ms: f64,
     pub(super) readings: u64,
+    /// Those that took [`URGENT_MS`] or more.
+    pub(super) late: u64,
     pub(super) lost: u64,
     /// Repetitions of the tally that has the most.
     pub(super) repeated: u64,
@@ -155,6 +160,8 @@ impl Tally {
         self.took.sort_by(f64::total_cmp);
         let readings = u64::try_from(self.took.len()).unwrap_or(u64::MAX);
         found.readings += readings + self.lost;
+        let late = self.took.iter().filter(|took| **took >= URGENT_MS).count();
+        found.late += u64::try_from(late).unwrap_or(u64::MAX);
         found.lost += self.lost;
         found.repeated = found.repeated.max(repeated);
         // Where nothing came, nothing came in time.

@@ -20,6 +20,9 @@ use crate::{Outcome, role};
 /// How long paths may take to be told, and a network to be whole.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// The domain that the experiment's fence forbids.
+const FORBIDDEN_ISD: u16 = 3;
+
 /// How often that is tried: daemons are slow to tell all paths again.
 const ASTRAY_TRIES: u32 = 20;
 
@@ -53,6 +56,32 @@ struct Target<'r> {
     router: &'r Router,
     stopped: u32,
     found: Found,
+}
+
+impl<'r> Target<'r> {
+    fn new(router: &'r Router) -> Self {
+        Self {
+            router,
+            stopped: 0,
+            found: Found::default(),
+        }
+    }
+
+    /// What is told of it; `beside`: no path of the readings crosses it.
+    fn told(&self, beside: bool) -> serde_json::Value {
+        let found = &self.found;
+        json!({
+            "router": self.router.name,
+            "beside": beside,
+            "stops": self.stopped,
+            "readings": found.readings,
+            "median_ms": found.usual_ms,
+            "longest_ms": found.longest_ms,
+            "late": found.late,
+            "repeated": found.repeated,
+            "lost": found.lost,
+        })
+    }
 }
 
 pub(in super::super) fn run(options: &WalkOptions, output: &mut Output<'_, '_>) -> Outcome {
@@ -115,14 +144,13 @@ async fn walk(
         .iter()
         .filter(|router| on(router) > 0)
         .partition(|router| on(router) == allowed.len());
-    let mut targets: Vec<Target<'_>> = others
-        .into_iter()
-        .map(|router| Target {
-            router,
-            stopped: 0,
-            found: Found::default(),
-        })
-        .collect();
+    let mut targets: Vec<Target<'_>> = others.into_iter().map(Target::new).collect();
+    // What a router that goes and comes costs this machine is no delay of a path.
+    let beside = reference
+        .routers
+        .iter()
+        .find(|router| router.is_in(FORBIDDEN_ISD));
+    let mut beside = beside.filter(|_| options.urgent).map(Target::new);
     let class = match options.urgent {
         true => MessageClass::Control,
         false => MessageClass::Usage,
@@ -135,6 +163,12 @@ async fn walk(
         reference.order("stop", service).run()?;
     }
     let before = counted(reference, &pivots).await?;
+    if let Some(beside) = &mut beside {
+        while beside.stopped < options.stops {
+            step(reference, beside, &mut client, options.readings, stopping).await?;
+            whole(reference).await?;
+        }
+    }
     let mut stops = 0;
     while stops < options.stops && targets.iter().any(|one| one.stopped < options.cuts) {
         stops += 1;
@@ -161,18 +195,8 @@ async fn walk(
     let rows: Vec<_> = targets
         .iter()
         .filter(|target| target.stopped > 0)
-        .map(|target| {
-            let found = &target.found;
-            json!({
-                "router": target.router.name,
-                "stops": target.stopped,
-                "readings": found.readings,
-                "median_ms": found.usual_ms,
-                "longest_ms": found.longest_ms,
-                "repeated": found.repeated,
-                "lost": found.lost,
-            })
-        })
+        .map(|target| target.told(false))
+        .chain(beside.map(|target| target.told(true)))
         .collect();
     Ok(json!({
         "routers": rows,
