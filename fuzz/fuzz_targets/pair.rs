@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use concentrator::pair::lease::{Mode, Side, Terms};
+use concentrator::direct::SegmentId;
 use concentrator::pair::wire::{Hello, Word};
-use concentrator::pair::{Kept, Output, Pair, Settings};
+use concentrator::pair::{Kept, Output, Pair, REGISTERED_MAX, Settings};
 use dlms::Instant;
 use libfuzzer_sys::fuzz_target;
 
@@ -36,6 +37,14 @@ fuzz_target!(|octets: &[u8]| {
         peer: name(1),
     });
     pair.received(&hello.to_octets(), now);
+    // One that is registered here, and told where the other takes that.
+    let own = link::Registration {
+        initiator: [1; 8],
+        address: 7,
+        title: [2; 8],
+        hops: 0,
+    };
+    pair.joined(SegmentId(0), link::Node(7), own);
     // Words with a length of one octet before each, and time between.
     let mut rest = octets;
     while let Some((len, after)) = rest.split_first() {
@@ -59,5 +68,11 @@ fuzz_target!(|octets: &[u8]| {
             }
         }
         pair.drained();
+        assert!(pair.status(now).registrations <= REGISTERED_MAX);
     }
+    for segment in [SegmentId(0), SegmentId(1)] {
+        let told = pair.take_registrations(segment);
+        assert!(told.iter().all(|meter| meter.segment == segment));
+    }
+    assert_eq!(pair.status(now).registrations, 0);
 });

@@ -15,7 +15,7 @@ use crate::collector::{self, Collector};
 use crate::direct::{self, Connection, Counters, Place, Router, RouterLimits, SegmentId};
 use crate::identify::{Identify, Step};
 use crate::pair::wire::Body;
-use crate::sap::{Record, SapError, Table};
+use crate::sap::{ENTRIES_MAX, Record, SapError, Table};
 
 /// What happens to a concentrator.
 #[derive(Debug)]
@@ -97,6 +97,9 @@ pub struct SegmentStatus {
 /// After how long a meter is asked again that said the name of another.
 const CONFLICT: Duration = Duration::from_secs(600);
 
+/// After how long a meter is asked for its name that was known by its title.
+const CONFIRM: Duration = Duration::from_secs(600);
+
 #[derive(Clone, Debug)]
 struct Joined {
     server: Sap,
@@ -120,6 +123,8 @@ pub struct Core {
     conflicts: u64,
     collector: Option<Collector>,
     segments: BTreeMap<SegmentId, SegmentStatus>,
+    /// The names that meters with these titles said to the other concentrator of a pair.
+    titles: BTreeMap<[u8; 8], LogicalDeviceName>,
 }
 
 impl Core {
@@ -146,6 +151,7 @@ impl Core {
             conflicts: 0,
             collector: None,
             segments: BTreeMap::new(),
+            titles: BTreeMap::new(),
             table,
         }
     }
@@ -257,6 +263,23 @@ impl Core {
                 same
             }
         }
+    }
+
+    /// Takes what meters with these system titles said to the other concentrator of a pair that
+    /// they are called. One that has a SAP is reached by it as soon as it joins, and asked for its
+    /// name later.
+    pub fn expect(&mut self, names: impl Iterator<Item = ([u8; 8], LogicalDeviceName)>) {
+        for (title, name) in names {
+            if self.titles.len() < ENTRIES_MAX || self.titles.contains_key(&title) {
+                self.titles.insert(title, name);
+            }
+        }
+    }
+
+    /// Tells the name of the meter at a place.
+    #[must_use]
+    pub fn name_at(&self, place: Place) -> Option<&LogicalDeviceName> {
+        self.joined.get(&place)?.name.as_ref()
     }
 
     /// Tells whether the meter that a message of the WAN is for is there.
@@ -414,7 +437,17 @@ impl Core {
                 };
                 self.joined.insert(place, joined);
                 self.identify.moved(segment, now);
-                self.identify.ask(place, server, now);
+                let known = title.and_then(|it| self.titles.get(&it));
+                let known = known.filter(|name| {
+                    self.table.sap_of(name).is_some() && !self.named.contains_key(*name)
+                });
+                let asked_at = if let Some(name) = known.cloned() {
+                    self.named(place, name, now, unix);
+                    now + CONFIRM
+                } else {
+                    now
+                };
+                self.identify.ask(place, server, asked_at);
             }
             SegmentEvent::Left(node) => self.left(Place { segment, node }, now, unix),
             SegmentEvent::Received(node, message) => {
@@ -472,7 +505,37 @@ impl Core {
         self.router.detach(place);
     }
 
+    /// Takes a name away that was not the meter's.
+    fn unname(&mut self, place: Place, now: Instant, unix: i64) {
+        let Some(joined) = self.joined.get(&place).cloned() else {
+            return;
+        };
+        if let Some(title) = &joined.title {
+            self.titles.remove(title);
+        }
+        if let Some(collector) = &mut self.collector {
+            // Nobody fell silent.
+            collector.hand_over(place);
+        }
+        self.left(place, now, unix);
+        self.joined.insert(
+            place,
+            Joined {
+                name: None,
+                ..joined
+            },
+        );
+    }
+
     fn named(&mut self, place: Place, name: LogicalDeviceName, now: Instant, unix: i64) {
+        match self.name_at(place) {
+            Some(known) if *known == name => return,
+            Some(known) => {
+                tracing::warn!(%known, %name, ?place, "a meter is another than its title said");
+                self.unname(place, now, unix);
+            }
+            None => {}
+        }
         let Some(joined) = self.joined.get_mut(&place) else {
             return;
         };

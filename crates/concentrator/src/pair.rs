@@ -4,12 +4,14 @@
 //! [`Pair`] is a machine without I/O. Every record that one makes durable goes to the other,
 //! who takes of it what is new to him; nothing counts as durable before both have it, as long
 //! as both are there. What they took in while apart is put together when they meet again: rows
-//! by the time of their capture, the SAP table by rules that are the same on both sides.
+//! by the time of their capture, the SAP table by rules that are the same on both sides. Beside
+//! that each tells which meters are registered on its lines, so that the other need not search.
 //!
 //! Not shared: invocation counters. Each has a system title of its own, and with it nonces of
 //! its own, also while both poll the same meter.
 
 pub mod lease;
+mod registry;
 pub mod shell;
 pub mod wire;
 
@@ -18,12 +20,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dlms::Instant;
+use link::{Node, Registration};
 use model::LogicalDeviceName;
 
 use crate::collector::rows;
 use crate::collector::state::{self, Notice};
+use crate::direct::SegmentId;
 use lease::{Change, Lease, Mode, Side, Stays, Terms};
-use wire::{Body, Hello, Word};
+pub use registry::REGISTERED_MAX;
+use registry::Registry;
+use wire::{Body, Hello, Registered, Word};
 
 /// Records under way to the other that are not yet durable there.
 const WINDOW: u64 = 256;
@@ -121,6 +127,10 @@ pub struct Status {
     /// How long ago this one took segments last, in seconds; none where it never did since it
     /// began.
     pub taken_s: Option<u64>,
+    /// Meters whose registration on the other's lines is known here.
+    pub registrations: usize,
+    /// Registrations that this one took from the other since it began, in place of a search.
+    pub adopted: u64,
 }
 
 /// What others see of a pair, and by what they order the segments to be handed over.
@@ -256,6 +266,7 @@ pub struct Pair {
     stepped: Option<Instant>,
     /// When this one took segments last.
     taken: Option<Instant>,
+    registry: Registry,
     left: bool,
 }
 
@@ -278,6 +289,7 @@ impl Pair {
             takeovers: 0,
             stepped: None,
             taken: None,
+            registry: Registry::default(),
             left: false,
         }
     }
@@ -317,7 +329,45 @@ impl Pair {
                 .unwrap_or_default(),
             behind_ms: self.stepped.map(|at| millis(now.since(at))),
             taken_s: self.taken.map(|at| now.since(at).as_secs()),
+            registrations: self.registry.known(),
+            adopted: self.registry.adopted,
         }
+    }
+
+    /// Takes that a meter has joined a segment of this one, and how it is registered.
+    pub fn joined(&mut self, segment: SegmentId, node: Node, how: Registration) {
+        self.registry.joined(segment, node, how);
+    }
+
+    /// Takes that a meter has left a segment of this one.
+    pub fn left(&mut self, segment: SegmentId, node: Node) {
+        if let Some(word) = self.registry.left(segment, node)
+            && self.flow.is_some()
+        {
+            self.send(&word);
+        }
+    }
+
+    /// Learns the names of the meters that are registered here, where the other is told soon.
+    pub fn name<'a>(
+        &mut self,
+        now: Instant,
+        find: impl Fn(SegmentId, Node) -> Option<&'a LogicalDeviceName>,
+    ) {
+        if self.flow.is_some() && self.registry.is_heeded() && now >= self.beat_at {
+            self.registry.name(find);
+        }
+    }
+
+    /// Takes what the other told of the meters that are registered on a segment, once this one
+    /// opens it.
+    pub fn take_registrations(&mut self, segment: SegmentId) -> Vec<Registered> {
+        self.registry.take(segment)
+    }
+
+    /// Counts registrations that were taken.
+    pub fn adopted(&mut self, count: usize) {
+        self.registry.adopted += u64::try_from(count).unwrap_or(u64::MAX);
     }
 
     /// Lets go of all segments for the other to take, because somebody with the right to orders
@@ -336,6 +386,7 @@ impl Pair {
     pub fn connected(&mut self, now: Instant) {
         self.disconnected();
         self.connected = true;
+        self.registry.connected();
         let terms = self.lease.terms();
         let hello = Hello {
             side: terms.side,
@@ -389,6 +440,9 @@ impl Pair {
             Word::Hello(hello) => return self.greeted(&hello, now),
             Word::Beat(beat) => {
                 if self.flow.is_some() {
+                    if beat.adopts {
+                        self.registry.heeded();
+                    }
                     self.lease.heard(beat);
                 }
                 return;
@@ -398,7 +452,14 @@ impl Pair {
         let Some(flow) = &mut self.flow else {
             return self.drop_link("the other did not say who it is");
         };
+        let segments = self.lease.terms().homes.len();
         match word {
+            Word::Here(meter) => {
+                if usize::from(meter.segment.0) < segments {
+                    self.registry.told(meter);
+                }
+            }
+            Word::Gone(segment, address) => self.registry.gone(segment, address),
             Word::Record(number, body) => {
                 if number <= flow.received {
                     return self.drop_link("the other repeats itself");
@@ -661,6 +722,9 @@ impl Pair {
             self.stepped = Some(self.lease.heard_at());
         }
         for change in changes {
+            if let Change::Release(segment) = change {
+                self.registry.released(segment);
+            }
             self.outputs.push_back(Output::Segment(change));
         }
         if taken && alone {
@@ -672,6 +736,9 @@ impl Pair {
         if changed || now >= self.beat_at {
             self.beat_at = now + self.lease.terms().beat();
             self.tell(now);
+            for word in self.registry.tell() {
+                self.send(&word);
+            }
         }
         let mut words = Vec::new();
         if let Some(flow) = &mut self.flow {

@@ -192,6 +192,8 @@ impl Page {
                     "takeovers": pair.takeovers,
                     "behind_ms": pair.behind_ms,
                     "taken_s": pair.taken_s,
+                    "registrations": pair.registrations,
+                    "adopted": pair.adopted,
                 })
             }),
             "segments": segments,

@@ -215,6 +215,8 @@ fn simulated(
     });
     let mut config = PowerLineConfig::quiet(technology, nodes.collect(), 1);
     config.speed = segment.speed.unwrap_or(1);
+    // Each of a pair simulates the line, and its meters remember neither.
+    config.standing = true;
     let (_, segment, plugs) = PowerLine::new(config);
     for (plug, meter) in plugs.into_iter().zip(meters) {
         tokio::spawn(bridge(plug, meter, Arc::clone(clock)));

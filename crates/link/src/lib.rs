@@ -68,7 +68,7 @@ pub use sctp::{
 };
 pub use segment::{
     IpLimits, IpMeter, IpSegment, Multidrop, MultidropConfig, MultidropMeter, MultidropSegment,
-    Node, Segment, SegmentEvent,
+    Node, Registration, Segment, SegmentEvent,
 };
 pub use serve::{ALL_STATIONS, Devices, Service, SharedDevice, serve};
 pub use time::{Clock, SystemClock};

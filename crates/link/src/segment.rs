@@ -57,6 +57,25 @@ pub enum SegmentEvent {
     Quality(Node, u16),
 }
 
+/// How a meter is registered on a segment: what another initiator has to know to go on with it
+/// instead of searching for it.
+///
+/// A registered meter answers the initiator that registered it, under the address that it was
+/// given. So both that take turns are one to the meters: they have the same identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Whom the meter takes the concentrator for: of S-FSK the initiator's system title, of PRIME
+    /// the base node's address, of G3 the network.
+    pub initiator: [u8; 8],
+    /// The meter's address on the medium: of S-FSK the MAC address, of PRIME the local node's
+    /// identifier, of G3 the short address.
+    pub address: u16,
+    /// The system title that it registered with. Nothing proves it.
+    pub title: [u8; 8],
+    /// Meters that repeat what goes to it; 0: none.
+    pub hops: u8,
+}
+
 /// A field network with many meters.
 pub trait Segment: Send {
     /// Queues a message for one meter, or for all.
@@ -85,6 +104,19 @@ pub trait Segment: Send {
 
     /// Tells whether all meters share one wire, on which one speaks at a time.
     fn is_one_wire(&self) -> bool;
+
+    /// Tells how a meter that has joined is registered; none where nobody need know that to go
+    /// on with it.
+    fn registration(&self, _: Node) -> Option<Registration> {
+        None
+    }
+
+    /// Takes meters for registered that another initiator of the same identity has registered,
+    /// before anything is sent, and tells how many: each joins at once. One that does not answer
+    /// leaves, and is searched for. What this segment does not have is left out.
+    fn adopt(&mut self, _: &[Registration]) -> usize {
+        0
+    }
 }
 
 impl Segment for Box<dyn Segment> {
@@ -110,5 +142,13 @@ impl Segment for Box<dyn Segment> {
 
     fn is_one_wire(&self) -> bool {
         (**self).is_one_wire()
+    }
+
+    fn registration(&self, node: Node) -> Option<Registration> {
+        (**self).registration(node)
+    }
+
+    fn adopt(&mut self, registrations: &[Registration]) -> usize {
+        (**self).adopt(registrations)
     }
 }

@@ -99,6 +99,8 @@ pub struct Beat {
     pub leaving: bool,
     /// Whether it let go of all by order, for the other to take.
     pub yields: bool,
+    /// Whether it takes words about registrations; who is of an older version does not.
+    pub adopts: bool,
 }
 
 /// Why segments stay where they are, though somebody orders them to be handed over.
@@ -269,6 +271,7 @@ impl Lease {
                 && self
                     .yielding
                     .is_some_and(|since| now < since + self.terms.lease),
+            adopts: true,
         }
     }
 
@@ -282,6 +285,7 @@ impl Lease {
             held: BTreeSet::new(),
             leaving: true,
             yields: false,
+            adopts: true,
         }
     }
 

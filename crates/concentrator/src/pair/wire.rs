@@ -4,14 +4,20 @@
 //! hello   1  version u8, side u8, mode u8, segments u16, epoch u64, adopted u32, newest u32,
 //!            own name, expected name (octets with a length)
 //! beat    2  number u64, echo u64, epoch u64, u8 (0 stays, 1 leaves, 2 yields by order), then
-//!            the held segments, u16 each
+//!            the held segments, u16 each; the top bit of the number says that the sender
+//!            takes words 6 and 7, which nobody else is sent: to the first that had this form
+//!            it is a number like others
 //! record  3  number u64, log u8 (0 SAP table, 1 collector), the record
 //! stored  4  number u64: all up to it is durable
 //! all     5  number u64: what the sender had when it connected ends here
+//! here    6  segment u16, initiator 8 octets, address u16, title 8 octets, hops u8, name
+//!            (octets with a length; none: not known yet): a meter is registered
+//! gone    7  segment u16, address u16: it is no longer
 //! ```
 //! Numbers are big-endian. The connection below authenticates both and keeps secret what passes.
 
 use dlms::codec::{DecodeError, Malformed, Reader, put_octets};
+use link::Registration;
 use model::LogicalDeviceName;
 
 use super::lease::{Beat, Mode, Side};
@@ -52,6 +58,20 @@ pub struct Hello {
     pub peer: LogicalDeviceName,
 }
 
+/// A meter that is registered on a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The segment.
+    pub segment: SegmentId,
+    /// How it is registered.
+    pub how: Registration,
+    /// Its name, once that is known.
+    pub name: Option<LogicalDeviceName>,
+}
+
+/// The bit of a beat's number that says of the sender that it takes words about registrations.
+const ADOPTS: u64 = 1 << 63;
+
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
@@ -65,6 +85,10 @@ pub enum Word {
     Stored(u64),
     /// The end of what it had.
     All(u64),
+    /// A meter is registered with it.
+    Here(Registered),
+    /// The meter of a segment with this address is no longer.
+    Gone(SegmentId, u16),
 }
 
 impl Word {
@@ -86,7 +110,8 @@ impl Word {
             }
             Self::Beat(beat) => {
                 out.push(2);
-                out.extend_from_slice(&beat.number.to_be_bytes());
+                let adopts = if beat.adopts { ADOPTS } else { 0 };
+                out.extend_from_slice(&(beat.number & !ADOPTS | adopts).to_be_bytes());
                 out.extend_from_slice(&beat.echo.to_be_bytes());
                 out.extend_from_slice(&beat.epoch.to_be_bytes());
                 out.push(match (beat.leaving, beat.yields) {
@@ -119,6 +144,21 @@ impl Word {
                 });
                 out.extend_from_slice(&number.to_be_bytes());
             }
+            Self::Here(meter) => {
+                out.push(6);
+                out.extend_from_slice(&meter.segment.0.to_be_bytes());
+                out.extend_from_slice(&meter.how.initiator);
+                out.extend_from_slice(&meter.how.address.to_be_bytes());
+                out.extend_from_slice(&meter.how.title);
+                out.push(meter.how.hops);
+                let name = meter.name.as_ref().map_or("", LogicalDeviceName::as_str);
+                put_octets(&mut out, name.as_bytes());
+            }
+            Self::Gone(segment, address) => {
+                out.push(7);
+                out.extend_from_slice(&segment.0.to_be_bytes());
+                out.extend_from_slice(&address.to_be_bytes());
+            }
         }
         out
     }
@@ -150,6 +190,8 @@ impl Word {
             }
             2 => {
                 let (number, echo) = (reader.u64("number")?, reader.u64("echo")?);
+                let adopts = number & ADOPTS != 0;
+                let (number, echo) = (number & !ADOPTS, echo & !ADOPTS);
                 let epoch = reader.u64("epoch")?;
                 let (leaving, yields) = match reader.u8("stays")? {
                     0 => (false, false),
@@ -163,6 +205,7 @@ impl Word {
                     epoch,
                     leaving,
                     yields,
+                    adopts,
                     ..Beat::default()
                 };
                 while !reader.is_empty() {
@@ -181,6 +224,17 @@ impl Word {
             }
             4 => Self::Stored(reader.u64("number")?),
             5 => Self::All(reader.u64("number")?),
+            6 => Self::Here(Registered {
+                segment: SegmentId(reader.u16("segment")?),
+                how: Registration {
+                    initiator: reader.array("initiator")?,
+                    address: reader.u16("address")?,
+                    title: reader.array("title")?,
+                    hops: reader.u8("hops")?,
+                },
+                name: named(reader)?,
+            }),
+            7 => Self::Gone(SegmentId(reader.u16("segment")?), reader.u16("address")?),
             _ => return Err(reader.error("kind", Malformed::Value)),
         };
         reader.finish("word")?;
@@ -197,8 +251,17 @@ fn flag(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, DecodeErro
 }
 
 fn name(reader: &mut Reader<'_>) -> Result<LogicalDeviceName, DecodeError> {
+    named(reader)?.ok_or_else(|| reader.error("name", Malformed::Value))
+}
+
+fn named(reader: &mut Reader<'_>) -> Result<Option<LogicalDeviceName>, DecodeError> {
     let octets = reader.octets("name")?;
-    LogicalDeviceName::from_octets(octets).map_err(|_| reader.error("name", Malformed::Value))
+    if octets.is_empty() {
+        return Ok(None);
+    }
+    let name = LogicalDeviceName::from_octets(octets);
+    name.map(Some)
+        .map_err(|_| reader.error("name", Malformed::Value))
 }
 
 fn put_sap(record: &sap::Record, out: &mut Vec<u8>) {

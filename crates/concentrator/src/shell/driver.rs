@@ -158,12 +158,13 @@ impl Driver {
                 && let Some(reopen) = &mut port.reopen
             {
                 match reopen() {
-                    Ok(segment) => {
+                    Ok(mut segment) => {
                         tracing::info!(segment = number, "a segment is open again");
                         let id = SegmentId(u16::try_from(number).unwrap_or(u16::MAX));
                         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-                        if self.partner.is_some() {
+                        if let Some(partner) = &mut self.partner {
                             core.add_segment(id, segment.window(), segment.payload_max());
+                            partner.adopt(id, &mut *segment, &mut core);
                         }
                         core.describe_segment(id, segment.medium());
                         if segment.is_one_wire() {
@@ -201,6 +202,9 @@ impl Driver {
                     };
                     match segment.poll_event(cx) {
                         Poll::Ready(Ok(event)) => {
+                            if let Some(partner) = &mut self.partner {
+                                partner.watch(SegmentId(number), &event, &**segment);
+                            }
                             events.push(Input::FromSegment(SegmentId(number), event));
                         }
                         Poll::Ready(Err(error)) => {

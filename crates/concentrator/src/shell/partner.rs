@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use link::{Clock, Limits, Listener};
+use link::{Clock, Limits, Listener, Segment, SegmentEvent};
 use tokio::sync::mpsc;
 
 use super::driver::Driver;
 use super::{REOPEN, StartError};
 use crate::config::Config;
-use crate::core::Input;
+use crate::core::{Core, Input};
 use crate::device::SharedCore;
+use crate::direct::{Place, SegmentId};
 use crate::pair::lease::{Change, Mode, Stays, Terms};
 use crate::pair::shell::{self as line, Event, Way};
 use crate::pair::{self, Log as Shared, Pair};
@@ -26,6 +27,37 @@ pub(super) struct Partner {
     file: std::path::PathBuf,
     pub(super) shown: Arc<pair::Shown>,
     pub(super) held: Arc<AtomicU8>,
+}
+
+impl Partner {
+    /// Hears what a segment tells, as far as the other is to know it.
+    pub(super) fn watch(&mut self, id: SegmentId, event: &SegmentEvent, segment: &dyn Segment) {
+        match event {
+            SegmentEvent::Joined { node, .. } => {
+                if let Some(how) = segment.registration(*node) {
+                    self.pair.joined(id, *node, how);
+                }
+            }
+            SegmentEvent::Left(node) => self.pair.left(id, *node),
+            _ => {}
+        }
+    }
+
+    /// Goes on with the meters that the other had registered on a segment.
+    pub(super) fn adopt(&mut self, id: SegmentId, segment: &mut dyn Segment, core: &mut Core) {
+        let all = self.pair.take_registrations(id);
+        let named = all
+            .iter()
+            .filter_map(|it| Some((it.how.title, it.name.clone()?)));
+        core.expect(named);
+        let all: Vec<_> = all.iter().map(|it| it.how).collect();
+        let count = segment.adopt(&all);
+        self.pair.adopted(count);
+        if !all.is_empty() {
+            let told = all.len();
+            tracing::info!(segment = id.0, told, count, "meters stay registered");
+        }
+    }
 }
 
 /// Which of the segments this one has.
@@ -171,8 +203,11 @@ impl Driver {
                 Err(why) => tracing::warn!(epoch, %why, "segments stay, in spite of an order"),
             }
         }
-        partner.pair.turn(now);
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        partner
+            .pair
+            .name(now, |segment, node| core.name_at(Place { segment, node }));
+        partner.pair.turn(now);
         let (mut again, mut drained) = (false, false);
         loop {
             let Some(output) = partner.pair.poll() else {

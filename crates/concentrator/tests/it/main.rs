@@ -8,6 +8,7 @@
     reason = "a test that fails shall stop where it does; helpers are not test functions"
 )]
 
+mod adoption;
 mod collector;
 mod device;
 mod direct;

@@ -25,6 +25,7 @@ use meter::device::Session;
 use model::{LogicalDeviceName, Timestamp};
 use sim::draw;
 
+use crate::adoption::registered;
 use crate::collector::{LOAD, Metered, NOON, Nowhere, meter, name, settings};
 
 const LEASE: Duration = Duration::from_secs(3);
@@ -509,7 +510,7 @@ fn core(keys: &KeyFile, side: usize, table: Table, state: State) -> Core {
     core
 }
 
-fn partner(side: usize, kept: pair::Kept, newest: u32, now: Instant) -> Pair {
+pub(crate) fn partner(side: usize, kept: pair::Kept, newest: u32, now: Instant) -> Pair {
     let settings = pair::Settings {
         name: own(side),
         peer: own(1 - side),
@@ -1156,7 +1157,13 @@ fn words_of_strangers_end_the_connection() {
     // Nothing that is damaged is taken for a word and panics, or grows.
     let name: LogicalDeviceName = name(1);
     let record = Word::Record(1, Body::Sap(sap::Record::Assigned { sap: 0x100, name }));
-    for word in [good, record.to_octets(), Word::Stored(u64::MAX).to_octets()] {
+    let here = Word::Here(registered(7));
+    for word in [
+        good,
+        record.to_octets(),
+        Word::Stored(u64::MAX).to_octets(),
+        here.to_octets(),
+    ] {
         for place in 0..word.len() * 8 {
             let mut bad = word.clone();
             bad[place / 8] ^= 1 << (place % 8);

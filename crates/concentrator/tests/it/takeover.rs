@@ -20,8 +20,8 @@ use sim::powerline::{NodeConfig, PowerLine, PowerLineConfig, Prime, SFsk, Techno
 
 use crate::device::{Fleet, NAME};
 
-const SEGMENT: SegmentId = SegmentId(0);
-const HEAD_END: Connection = Connection(1);
+pub(crate) const SEGMENT: SegmentId = SegmentId(0);
+pub(crate) const HEAD_END: Connection = Connection(1);
 const PUBLIC: Sap = 16;
 
 /// Meters of the line; every other one is registered and silent.
@@ -29,7 +29,7 @@ const METERS: u32 = 40;
 /// Meters that a head end reads at once behind one endpoint, as it is configured by itself.
 const READ_AT_ONCE: usize = 16;
 /// The longest that anything may take: the run ends there, and fails.
-const LONGEST: Duration = Duration::from_secs(3_600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(3_600);
 
 fn is_silent(node: Node) -> bool {
     node.0.is_multiple_of(2)
@@ -53,16 +53,24 @@ struct Taken {
 }
 
 /// A head end that reads the name of every meter that can be reached, through its SAP.
-#[derive(Default)]
-struct HeadEnd {
-    waiting: BTreeSet<Sap>,
+pub(crate) struct HeadEnd {
+    pub(crate) waiting: BTreeSet<Sap>,
     running: BTreeMap<Sap, Client>,
+    at_once: usize,
 }
 
 impl HeadEnd {
-    fn next(&mut self, core: &Core, now: Instant) -> Option<Message> {
+    pub(crate) const fn new(at_once: usize) -> Self {
+        Self {
+            waiting: BTreeSet::new(),
+            running: BTreeMap::new(),
+            at_once,
+        }
+    }
+
+    pub(crate) fn next(&mut self, core: &Core, now: Instant) -> Option<Message> {
         let reached = self.waiting.iter().copied().find(|sap| core.reaches(*sap));
-        if self.running.len() < READ_AT_ONCE
+        if self.running.len() < self.at_once
             && let Some(sap) = reached
         {
             self.waiting.remove(&sap);
@@ -96,7 +104,7 @@ impl HeadEnd {
     }
 
     /// Takes an answer; tells whether a meter is read with it.
-    fn took(&mut self, message: &Message, now: Instant) -> bool {
+    pub(crate) fn took(&mut self, message: &Message, now: Instant) -> bool {
         let Some(client) = self.running.get_mut(&message.source) else {
             return false;
         };
@@ -137,7 +145,7 @@ fn turn(client: &mut Client, now: Instant) -> Option<Vec<u8>> {
     }
 }
 
-fn name(node: u32) -> LogicalDeviceName {
+pub(crate) fn name(node: u32) -> LogicalDeviceName {
     format!("GWD{node:013}").parse().unwrap()
 }
 
@@ -152,8 +160,9 @@ fn takeover(technology: Technology, limited: bool) -> Taken {
     runtime.block_on(run).expect("meters were not read")
 }
 
-async fn taken(technology: Technology, limited: bool) -> Taken {
-    let nodes = (0..METERS).map(|number| {
+/// A line without losses whose meters are all near.
+pub(crate) fn near(technology: Technology, meters: u32) -> PowerLineConfig {
+    let nodes = (0..meters).map(|number| {
         let [.., high, low] = number.to_be_bytes();
         NodeConfig {
             title: [b'G', b'W', b'D', 0, 0, 0, high, low],
@@ -163,28 +172,42 @@ async fn taken(technology: Technology, limited: bool) -> Taken {
             appears: Duration::ZERO,
         }
     });
-    let config = PowerLineConfig::quiet(technology, nodes.collect(), 7);
-    let (_line, mut segment, plugs) = PowerLine::new(config);
-    let mut silent = Vec::new();
+    PowerLineConfig::quiet(technology, nodes.collect(), 7)
+}
+
+/// Lets a meter say its name.
+pub(crate) fn speak(number: u32, plug: Box<dyn link::Link>) {
     let service = Service {
         idle: LONGEST * 2,
         ..Service::default()
     };
-    for (number, plug) in (0..METERS).zip(plugs) {
-        if is_silent(Node(number)) {
-            silent.push(plug);
-            continue;
-        }
-        let fleet = Arc::new(Fleet([(1, name(number).as_str().to_owned())].into()));
-        let clock = Arc::new(SystemClock::new());
-        tokio::spawn(link::serve(plug, fleet, service, clock));
-    }
+    let fleet = Arc::new(Fleet([(1, name(number).as_str().to_owned())].into()));
+    let clock = Arc::new(SystemClock::new());
+    tokio::spawn(link::serve(plug, fleet, service, clock));
+}
+
+/// The SAP table as the other concentrator had it.
+pub(crate) fn table(meters: u32) -> Table {
     let mut table = Table::new(0);
-    for number in 0..METERS {
+    for number in 0..meters {
         let record = table.plan(&name(number), 0).unwrap().unwrap();
         table.apply(&record).unwrap();
     }
-    let mut head_end = HeadEnd::default();
+    table
+}
+
+async fn taken(technology: Technology, limited: bool) -> Taken {
+    let (_line, mut segment, plugs) = PowerLine::new(near(technology, METERS));
+    let mut silent = Vec::new();
+    for (number, plug) in (0..METERS).zip(plugs) {
+        if is_silent(Node(number)) {
+            silent.push(plug);
+        } else {
+            speak(number, plug);
+        }
+    }
+    let table = table(METERS);
+    let mut head_end = HeadEnd::new(READ_AT_ONCE);
     for number in (0..METERS).filter(|number| !is_silent(Node(*number))) {
         head_end
             .waiting

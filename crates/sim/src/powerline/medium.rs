@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Waker;
 use std::time::Duration;
 
-use link::{LinkError, Message, Node, SegmentEvent};
+use link::{LinkError, Message, Node, Registration, SegmentEvent};
 use model::MessageClass;
 use model::powerline::Technology;
 
@@ -43,6 +43,10 @@ pub struct PowerLineConfig {
     /// The time between two tries to find meters that are not known yet. While nobody answers it
     /// doubles, up to sixteen times as long.
     pub search: Duration,
+    /// Whom the meters take the concentrator for.
+    pub initiator: [u8; 8],
+    /// Whether the meters were registered by that one before the line was made.
+    pub standing: bool,
 }
 
 impl PowerLineConfig {
@@ -57,6 +61,8 @@ impl PowerLineConfig {
             noise: [100; 24],
             retries: 5,
             search: Duration::from_secs(10),
+            initiator: *b"GWDPAIR\0",
+            standing: false,
         }
     }
 }
@@ -100,6 +106,8 @@ pub struct Statistics {
     pub given_up: u64,
     /// Registrations.
     pub registered: u64,
+    /// Registrations of another initiator that were taken for its own.
+    pub adopted: u64,
     /// Reports of unknown meters that met in one slot.
     pub collisions: u64,
 }
@@ -156,6 +164,10 @@ struct Up {
 struct Meter {
     config: NodeConfig,
     registered: bool,
+    /// The address by which the concentrator means it.
+    address: u16,
+    /// What the meter itself remembers: who has registered it, and under which address.
+    own: Option<([u8; 8], u16)>,
     /// Unanswered messages in a row.
     silent: u32,
     plugged: bool,
@@ -227,12 +239,14 @@ impl Meter {
 
 impl Medium {
     pub(super) fn new(config: PowerLineConfig) -> Self {
-        let meters: Vec<_> = config
-            .nodes
-            .iter()
-            .map(|node| Meter {
+        let standing = config.standing.then_some(config.initiator);
+        let meters: Vec<_> = (0_u32..)
+            .zip(&config.nodes)
+            .map(|(number, node)| Meter {
                 config: *node,
                 registered: false,
+                address: 0,
+                own: standing.map(|initiator| (initiator, address(Node(number)))),
                 silent: 0,
                 plugged: true,
                 inbox: VecDeque::new(),
@@ -275,6 +289,76 @@ impl Medium {
 
     fn meter(&mut self, node: Node) -> Option<&mut Meter> {
         self.meters.get_mut(usize::try_from(node.0).ok()?)
+    }
+
+    /// Tells how a meter is registered.
+    pub(super) fn registration(&self, node: Node) -> Option<Registration> {
+        let meter = self.meters.get(usize::try_from(node.0).ok()?)?;
+        meter.registered.then_some(Registration {
+            initiator: self.config.initiator,
+            address: meter.address,
+            title: meter.config.title,
+            hops: meter.config.hops,
+        })
+    }
+
+    /// Takes meters for registered.
+    pub(super) fn adopt(&mut self, registrations: &[Registration], now: Micros) -> usize {
+        let titles = (0_u32..).zip(&self.meters);
+        let titles = titles.filter(|(_, meter)| !meter.registered);
+        let mut titles: BTreeMap<_, _> = titles
+            .map(|(number, meter)| (meter.config.title, Node(number)))
+            .collect();
+        let mut taken = 0;
+        for it in registrations {
+            if it.initiator != self.config.initiator {
+                continue;
+            }
+            let Some(node) = titles.remove(&it.title) else {
+                continue;
+            };
+            if let Some(meter) = self.meter(node) {
+                meter.address = it.address;
+                // Until it was heard nothing says that it is there.
+                meter.silent = GONE_AFTER - 1;
+            }
+            self.joined(node, it.hops);
+            self.statistics.adopted += 1;
+            taken += 1;
+        }
+        if taken > 0 {
+            let later = now.saturating_add(micros(self.config.search));
+            self.search_at = self.search_at.max(later);
+            self.wake();
+        }
+        taken
+    }
+
+    /// Forgets all that the concentrator's end knows, for another one of this identity.
+    pub(super) fn change_hands(&mut self, initiator: [u8; 8], now: Micros) {
+        self.config.initiator = initiator;
+        for meter in &mut self.meters {
+            meter.registered = false;
+            meter.silent = 0;
+            meter.outbox.clear();
+        }
+        self.unregistered = self.meters.len();
+        self.downs.clear();
+        self.ready.clear();
+        self.on_air = None;
+        self.reported.clear();
+        self.joining = None;
+        self.events.clear();
+        self.waker = None;
+        (self.search_at, self.unanswered, self.probability) = (now, 0, 1_000);
+    }
+
+    /// Tells whether a meter is meant by the address by which it knows itself, and by who
+    /// registered it.
+    fn is_bound(&self, node: Node) -> bool {
+        let place = usize::try_from(node.0).unwrap_or(usize::MAX);
+        let meter = self.meters.get(place);
+        meter.is_some_and(|it| it.own == Some((self.config.initiator, it.address)))
     }
 
     /// Takes a message of the concentrator.
@@ -543,7 +627,7 @@ impl Medium {
             return;
         };
         let registered = self.meter(node).is_some_and(|meter| meter.registered);
-        let heard = self.heard(node, on_air.ends) && registered;
+        let heard = self.heard(node, on_air.ends) && registered && self.is_bound(node);
         self.rate(node, heard);
         if heard {
             down.sent += on_air.octets;
@@ -614,7 +698,7 @@ impl Medium {
     }
 
     fn up_ended(&mut self, node: Node, on_air: &OnAir) {
-        let heard = self.heard(node, on_air.ends);
+        let heard = self.heard(node, on_air.ends) && self.is_bound(node);
         self.rate(node, heard);
         let retries = self.config.retries;
         let Some(meter) = self.meter(node) else {
@@ -779,18 +863,29 @@ impl Medium {
     }
 
     fn register(&mut self, node: Node) {
+        let initiator = self.config.initiator;
+        let Some(meter) = self.meter(node) else {
+            return;
+        };
+        meter.address = address(node);
+        meter.own = Some((initiator, meter.address));
+        meter.silent = 0;
+        let hops = meter.config.hops;
+        self.joined(node, hops);
+        self.statistics.registered += 1;
+    }
+
+    fn joined(&mut self, node: Node, hops: u8) {
         let Some(meter) = self.meter(node) else {
             return;
         };
         meter.registered = true;
-        meter.silent = 0;
-        let (server, title, hops) = (meter.config.server, meter.config.title, meter.config.hops);
+        let (server, title) = (meter.config.server, meter.config.title);
         let waiting = meter.outbox.front().map(|up| (up.message.class, up.number));
         if let Some((class, number)) = waiting {
             self.ready.insert((class, number, Source::Up(node)));
         }
         self.unregistered -= 1;
-        self.statistics.registered += 1;
         self.events.push_back(SegmentEvent::Joined {
             node,
             server,
@@ -812,6 +907,11 @@ const REGISTER_EACH: usize = 10;
 
 /// How often the pause between two searches doubles while nobody answers (chosen here).
 const SEARCH_DOUBLES: u32 = 4;
+
+/// The address that a meter is given: by its place in the list (chosen here).
+fn address(node: Node) -> u16 {
+    u16::try_from(node.0).unwrap_or(u16::MAX).saturating_add(16)
+}
 
 fn micros(span: Duration) -> Micros {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use link::{Link, LinkError, Message, Node, Segment, SegmentEvent};
+use link::{Link, LinkError, Message, Node, Registration, Segment, SegmentEvent};
 use tokio::time::{Instant, Sleep};
 
 use super::medium::{MESSAGE_LENGTH_MAX, Medium, PowerLineConfig, Statistics, WINDOW};
@@ -66,6 +66,21 @@ impl PowerLine {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.shared.medium().statistics
+    }
+
+    /// Makes another concentrator's end, with an identity of its own or the same, in place of the
+    /// one that there was. The meters remember who has registered them and under which address;
+    /// the new end knows nobody, and what was on its way is lost.
+    #[must_use]
+    pub fn another_end(&self, initiator: [u8; 8]) -> PowerLineSegment {
+        let mut medium = self.shared.medium();
+        let now = self.shared.now(medium.speed());
+        medium.change_hands(initiator, now);
+        drop(medium);
+        PowerLineSegment {
+            shared: Arc::clone(&self.shared),
+            timer: None,
+        }
     }
 
     /// Cuts a meter off, or puts it back.
@@ -129,6 +144,16 @@ impl Segment for PowerLineSegment {
 
     fn is_one_wire(&self) -> bool {
         true
+    }
+
+    fn registration(&self, node: Node) -> Option<Registration> {
+        self.shared.medium().registration(node)
+    }
+
+    fn adopt(&mut self, registrations: &[Registration]) -> usize {
+        let mut medium = self.shared.medium();
+        let now = self.shared.now(medium.speed());
+        medium.adopt(registrations, now)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use link::{Link, LinkExt as _, Message, Node, Segment as _, SegmentEvent};
+use link::{Link, LinkExt as _, Message, Node, Registration, Segment as _, SegmentEvent};
 use model::MessageClass;
 use sim::powerline::{
     G3, NodeConfig, PowerLine, PowerLineConfig, PowerLineSegment, Prime, SFsk, Technology, street,
@@ -468,6 +468,100 @@ async fn a_meter_that_is_cut_off_leaves_and_comes_back() {
     }
     line.plug(Node(0), true);
     joined(&mut segment, 1).await;
+}
+
+/// Who answered, who left, and how many have joined meanwhile.
+#[derive(Default)]
+struct Heard {
+    answered: Vec<u32>,
+    left: Vec<u32>,
+    joined: usize,
+}
+
+/// Sends a message to each node until all have answered or left, and until so many have joined.
+async fn asked(segment: &mut PowerLineSegment, nodes: std::ops::Range<u32>, join: usize) -> Heard {
+    for node in nodes.clone() {
+        let to = Some(Node(node));
+        segment
+            .send(to, message(MessageClass::Request, 40))
+            .unwrap();
+    }
+    let mut heard = Heard::default();
+    while heard.answered.len() + heard.left.len() < nodes.len() || heard.joined < join {
+        match next(segment).await {
+            SegmentEvent::Received(node, _) => heard.answered.push(node.0),
+            SegmentEvent::Left(node) => heard.left.push(node.0),
+            SegmentEvent::Joined { .. } => heard.joined += 1,
+            _ => {}
+        }
+    }
+    heard.answered.sort_unstable();
+    heard.left.sort_unstable();
+    heard
+}
+
+/// Requirement D11: whoever takes a line over goes on with its meters, where they take him for the
+/// one that registered them; who does not answer under the address that was told is searched for.
+#[tokio::test(start_paused = true)]
+async fn another_end_goes_on_with_registrations_instead_of_searching() {
+    for technology in [
+        sfsk(0),
+        sfsk(2),
+        Technology::Prime(Prime::default()),
+        Technology::G3(G3::default()),
+    ] {
+        let config = PowerLineConfig::quiet(technology, street(10, 0, 0, 3), 3);
+        let initiator = config.initiator;
+        let (line, mut first, plugs) = PowerLine::new(config);
+        plugs.into_iter().for_each(|plug| answer(plug, 40));
+        assert_eq!(first.registration(Node(0)), None);
+        joined(&mut first, 10).await;
+        let told = |it| first.registration(Node(it)).unwrap();
+        let good: Vec<Registration> = (0..10).map(told).collect();
+        let mut second = line.another_end(initiator);
+        drop(first);
+        let (before, begun) = (line.statistics(), now());
+        // One address is wrong, one meter is not there; and what fits nobody is left out.
+        let mut all = good.clone();
+        all[8].address ^= 0x100;
+        line.plug(Node(9), false);
+        let unknown = Registration {
+            title: *b"GWD\0none",
+            ..good[0]
+        };
+        let foreign = Registration {
+            initiator: *b"GWDOTHER",
+            ..good[0]
+        };
+        all.insert(0, foreign);
+        all.extend([unknown; 2_000]);
+        all.extend_from_slice(&good);
+        assert_eq!(second.adopt(&all), 10);
+        joined(&mut second, 10).await;
+        assert_eq!((now(), line.statistics().airtime), (begun, before.airtime));
+        let heard = asked(&mut second, 0..10, 1).await;
+        assert_eq!(heard.answered, [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!((heard.left, heard.joined), (vec![8, 9], 1));
+        line.plug(Node(9), true);
+        joined(&mut second, 1).await;
+        let heard = asked(&mut second, 8..10, 0).await;
+        assert_eq!(heard.answered, [8, 9]);
+        let after = line.statistics();
+        assert_eq!((after.adopted, after.registered), (10, 12));
+
+        // The controls: one with another identity is answered by nobody that it did not register.
+        let mut other = line.another_end(*b"GWDOTHER");
+        assert_eq!(other.adopt(&good), 0);
+        let lies = good.iter().map(|it| Registration {
+            initiator: *b"GWDOTHER",
+            ..*it
+        });
+        assert_eq!(other.adopt(&lies.collect::<Vec<_>>()), 10);
+        joined(&mut other, 10).await;
+        let heard = asked(&mut other, 0..10, 10).await;
+        assert_eq!((heard.answered.len(), heard.left.len()), (0, 10));
+        assert_eq!(line.statistics().registered, 22);
+    }
 }
 
 #[tokio::test(start_paused = true)]
