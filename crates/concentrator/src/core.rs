@@ -83,6 +83,21 @@ pub struct MeterStatus {
     pub hops: u8,
     /// How well it is heard, in permille of the frames.
     pub quality: Option<u16>,
+    /// Where it was last, as long as its segment is there.
+    last: Option<Place>,
+    through: Through,
+}
+
+/// Through whom a meter is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Through {
+    /// The medium does not tell.
+    #[default]
+    Unknown,
+    /// It is heard directly.
+    Nobody,
+    /// Through another meter of the segment.
+    Node(Node),
 }
 
 /// What is known of a segment, for people.
@@ -105,6 +120,7 @@ struct Joined {
     server: Sap,
     title: Option<[u8; 8]>,
     hops: u8,
+    through: Through,
     name: Option<LogicalDeviceName>,
 }
 
@@ -300,6 +316,35 @@ impl Core {
         &self.status
     }
 
+    /// Tells through whom meters are reached whose medium tells it: the SAP of the one that
+    /// forwards by the SAP of the one behind it, 0 where that is heard directly. Whoever is away
+    /// keeps its place until its segment is lost.
+    #[must_use]
+    pub fn behind(&self) -> BTreeMap<Sap, Sap> {
+        let mut saps = BTreeMap::new();
+        let mut told = Vec::new();
+        for (sap, name) in self.table.iter() {
+            let Some(status) = self.status.get(name) else {
+                continue;
+            };
+            let Some(last) = status.last else { continue };
+            // Of several that were at one place the one that is there counts.
+            if status.place == Some(last) || !saps.contains_key(&last) {
+                saps.insert(last, sap);
+            }
+            told.push((sap, last.segment, status.through));
+        }
+        let through = told.into_iter().filter_map(|(sap, segment, through)| {
+            let other = match through {
+                Through::Unknown => return None,
+                Through::Nobody => 0,
+                Through::Node(node) => *saps.get(&Place { segment, node })?,
+            };
+            (other != sap).then_some((sap, other))
+        });
+        through.collect()
+    }
+
     /// Counts the messages that wait for a segment.
     #[must_use]
     pub fn waiting(&self, segment: SegmentId) -> usize {
@@ -331,6 +376,12 @@ impl Core {
                     self.left(place, now, unix);
                 }
                 self.router.lost(segment);
+                // Its nodes may have other numbers when it comes back.
+                for status in self.status.values_mut() {
+                    if status.last.is_some_and(|it| it.segment == segment) {
+                        (status.last, status.through) = (None, Through::Unknown);
+                    }
+                }
                 if let Some(status) = self.segments.get_mut(&segment) {
                     status.open = false;
                 }
@@ -433,6 +484,7 @@ impl Core {
                     server,
                     title,
                     hops,
+                    through: Through::Unknown,
                     name: None,
                 };
                 self.joined.insert(place, joined);
@@ -448,6 +500,18 @@ impl Core {
                     now
                 };
                 self.identify.ask(place, server, asked_at);
+            }
+            SegmentEvent::Behind(node, through) => {
+                let place = Place { segment, node };
+                let through = through.map_or(Through::Nobody, Through::Node);
+                if let Some(joined) = self.joined.get_mut(&place) {
+                    joined.through = through;
+                }
+                if let Some(status) = self.status_at(place)
+                    && status.place == Some(place)
+                {
+                    status.through = through;
+                }
             }
             SegmentEvent::Left(node) => self.left(Place { segment, node }, now, unix),
             SegmentEvent::Received(node, message) => {
@@ -616,6 +680,7 @@ impl Core {
         let status = self.status.entry(name.clone()).or_default();
         status.place = Some(place);
         status.hops = joined.hops;
+        (status.last, status.through) = (Some(place), joined.through);
         tracing::info!(sap, %name, "a meter is there");
         if let Some(collector) = &mut self.collector {
             collector.there(place, &name, joined.server, now);

@@ -39,6 +39,10 @@ pub enum SegmentEvent {
         /// Meters that repeat what goes to it; 0: none.
         hops: u8,
     },
+    /// The meter through which one that has joined is reached, none where it is heard directly;
+    /// only of a medium that knows it (PRIME: the switch node, G3: the last hop before it). Until
+    /// this comes it is not known, and the next `Joined` makes it unknown again.
+    Behind(Node, Option<Node>),
     /// A meter is no longer there.
     Left(Node),
     /// A message came from a meter.

@@ -8,6 +8,8 @@ use link::{LinkError, Message, Node, Registration, SegmentEvent};
 use model::MessageClass;
 use model::powerline::Technology;
 
+use super::tree::Tree;
+
 /// A meter on the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeConfig {
@@ -17,7 +19,8 @@ pub struct NodeConfig {
     pub server: u16,
     /// Meters that repeat what goes to it.
     pub hops: u8,
-    /// Frames lost on each section of the way, in permille, in a quiet hour.
+    /// Frames lost on each section of the way, in permille, in a quiet hour; where a tree names
+    /// the meter through which it is reached, on the link between the two.
     pub loss: u16,
     /// When it begins to listen. A meter without power until then, or one
     /// that a filter was put in for.
@@ -47,6 +50,8 @@ pub struct PowerLineConfig {
     pub initiator: [u8; 8],
     /// Whether the meters were registered by that one before the line was made.
     pub standing: bool,
+    /// Who is reached through whom, where [`with_tree`](Self::with_tree) names it.
+    pub(super) tree: Tree,
 }
 
 impl PowerLineConfig {
@@ -63,6 +68,7 @@ impl PowerLineConfig {
             search: Duration::from_secs(10),
             initiator: *b"GWDPAIR\0",
             standing: false,
+            tree: Tree::none(),
         }
     }
 }
@@ -556,15 +562,45 @@ impl Medium {
 
     /// Tells whether a frame to or from a meter is heard.
     fn heard(&mut self, node: Node, at: Micros) -> bool {
+        self.heard_of(node, at, &mut BTreeMap::new())
+    }
+
+    /// Tells whether a meter hears one frame, of which `links` tells what is known: whoever
+    /// forwards to several loses it for all of them.
+    fn heard_of(&mut self, node: Node, at: Micros, links: &mut BTreeMap<Node, bool>) -> bool {
+        let reaches = self.config.technology.reaches(self.hops(node));
+        if self.config.tree.is_none() {
+            return self.passes(node, at) && reaches;
+        }
+        let way: Vec<Node> = self.config.tree.way(node).collect();
+        for &link in way.iter().rev() {
+            let known = links.get(&link).copied();
+            let passes = known.unwrap_or_else(|| self.passes(link, at));
+            links.insert(link, passes);
+            // Nobody forwards who has not joined.
+            let forwards = link == node || self.meter(link).is_some_and(|it| it.registered);
+            if !passes || !forwards {
+                return false;
+            }
+        }
+        reaches
+    }
+
+    /// Tells whether a frame passes the link of a meter to the one before it, or all the sections
+    /// between it and the concentrator where none is named.
+    fn passes(&mut self, node: Node, at: Micros) -> bool {
         let hour = usize::try_from(at / 3_600_000_000 % 24).unwrap_or(0);
         let noise = u64::from(self.config.noise.get(hour).copied().unwrap_or(100));
-        let reaches = self.config.technology.reaches(self.hops(node));
+        let one_link = self.config.tree.through(node).is_some();
         let Some(meter) = self.meter(node) else {
             return false;
         };
         let loss = (u64::from(meter.config.loss) * noise / 100).min(950);
-        let sections = u32::from(meter.config.hops) + 1;
-        let there = meter.plugged && reaches && at >= micros(meter.config.appears);
+        let sections = match meter.config.hops {
+            _ if one_link => 1,
+            hops => u32::from(hops) + 1,
+        };
+        let there = meter.plugged && at >= micros(meter.config.appears);
         let lost = (0..sections).any(|_| self.random.below(1_000) < loss);
         there && !lost
     }
@@ -607,8 +643,9 @@ impl Medium {
         };
         let key = (down.message.class, id, Source::Down(id));
         let Some(node) = down.node else {
+            let mut links = BTreeMap::new();
             for number in (0_u32..).take(self.meters.len()) {
-                if !self.heard(Node(number), on_air.ends) {
+                if !self.heard_of(Node(number), on_air.ends, &mut links) {
                     down.missed.insert(Node(number));
                 }
             }
@@ -664,12 +701,25 @@ impl Medium {
         if meter.silent < GONE_AFTER || !meter.registered {
             return;
         }
-        meter.registered = false;
-        let waiting = meter.outbox.front().map(|up| (up.message.class, up.number));
-        self.unregistered += 1;
+        // Those for whom it forwards go with it.
+        self.leave(node);
+        for behind in self.config.tree.behind(node) {
+            if self.meter(behind).is_some_and(|it| it.registered) {
+                self.leave(behind);
+            }
+        }
         self.unanswered = 0;
         let soon = now.saturating_add(micros(self.config.search));
         self.search_at = self.search_at.min(soon);
+    }
+
+    fn leave(&mut self, node: Node) {
+        let Some(meter) = self.meter(node) else {
+            return;
+        };
+        meter.registered = false;
+        let waiting = meter.outbox.front().map(|up| (up.message.class, up.number));
+        self.unregistered += 1;
         if let Some((class, number)) = waiting {
             self.ready.remove(&(class, number, Source::Up(node)));
         }
@@ -777,23 +827,28 @@ impl Medium {
 
     /// The first meter that wants to join and has a way to the concentrator.
     fn joiner(&self, now: Micros) -> Option<Node> {
-        let parent = |hops: u8| {
-            hops == 0
-                || self
-                    .meters
-                    .iter()
-                    .any(|meter| meter.registered && meter.config.hops + 1 >= hops)
+        let meter = |node: Node| self.meters.get(usize::try_from(node.0).ok()?);
+        let forwarded = |node: Node, hops: u8| match self.config.tree.through(node) {
+            Some(through) => meter(through).is_some_and(|it| it.registered),
+            None => {
+                hops == 0
+                    || self
+                        .meters
+                        .iter()
+                        .any(|meter| meter.registered && meter.config.hops + 1 >= hops)
+            }
         };
-        let wants = |meter: &Meter| {
-            !meter.registered
-                && meter.plugged
-                && now >= micros(meter.config.appears)
-                && parent(meter.config.hops)
+        let there = |meter: &Meter| meter.plugged && now >= micros(meter.config.appears);
+        let wants = |node: Node, meter: &Meter| {
+            !meter.registered && there(meter) && forwarded(node, meter.config.hops)
         };
+        // Behind somebody who is off nobody hears that there is a line.
+        let lit = |node: Node| self.config.tree.way(node).filter_map(meter).all(there);
         (0_u32..)
+            .map(Node)
             .zip(&self.meters)
-            .find(|(_, meter)| wants(meter))
-            .map(|(number, _)| Node(number))
+            .find(|(node, meter)| wants(*node, meter) && lit(*node))
+            .map(|(node, _)| node)
     }
 
     fn search_ended(&mut self, now: Micros) {
@@ -892,6 +947,11 @@ impl Medium {
             title: Some(title),
             hops,
         });
+        // With a tree it is known who forwards, but for meters that it leaves out.
+        let through = self.config.tree.through(node);
+        if !self.config.tree.is_none() && (through.is_some() || hops == 0) {
+            self.events.push_back(SegmentEvent::Behind(node, through));
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 )]
 
 mod powerline;
+mod tree;
 
 use std::time::Duration;
 

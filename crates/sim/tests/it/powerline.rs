@@ -133,7 +133,7 @@ fn a_slot_is_150_ms_and_a_full_llc_frame_takes_four() {
     }
 }
 
-fn node(hops: u8, loss: u16) -> NodeConfig {
+pub(crate) fn node(hops: u8, loss: u16) -> NodeConfig {
     NodeConfig {
         title: *b"GWD\0\0\0\0\x01",
         server: 1,
@@ -143,7 +143,7 @@ fn node(hops: u8, loss: u16) -> NodeConfig {
     }
 }
 
-fn message(class: MessageClass, octets: usize) -> Message {
+pub(crate) fn message(class: MessageClass, octets: usize) -> Message {
     Message {
         source: 1,
         destination: 1,
@@ -152,11 +152,11 @@ fn message(class: MessageClass, octets: usize) -> Message {
     }
 }
 
-async fn next(segment: &mut PowerLineSegment) -> SegmentEvent {
+pub(crate) async fn next(segment: &mut PowerLineSegment) -> SegmentEvent {
     poll_fn(|cx| segment.poll_event(cx)).await.unwrap()
 }
 
-async fn joined(segment: &mut PowerLineSegment, count: usize) {
+pub(crate) async fn joined(segment: &mut PowerLineSegment, count: usize) {
     let mut seen = 0;
     while seen < count {
         if let SegmentEvent::Joined { .. } = next(segment).await {
@@ -186,7 +186,7 @@ fn answer(mut plug: Box<dyn Link>, octets: usize) {
     clippy::disallowed_methods,
     reason = "tokio's clock is the simulation's"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
