@@ -58,7 +58,9 @@ pub const SAP_CHANGES: Obis = Obis([0, 0, 128, 0, 1, 255]);
 
 /// What is known of each meter: an array of structures of SAP, logical device
 /// name, whether it is there, when it was heard last in seconds since
-/// 1970-01-01 or null, hops, and the permille of frames heard or null.
+/// 1970-01-01 or null, hops, the permille of frames heard or null, and the SAP
+/// of the meter through which it is reached, 0 where it is heard directly, null
+/// where its medium does not tell.
 pub const METER_STATUS: Obis = Obis([0, 0, 128, 0, 2, 255]);
 
 /// What was forwarded and dropped: a structure of long64-unsigned, in the
@@ -551,10 +553,11 @@ impl Device {
 
     fn put_status(core: &Core, out: &mut Vec<u8>) {
         let table = core.table();
+        let behind = core.behind();
         put_array(out, table.len());
         for (sap, name) in table.iter() {
             let status = core.status().get(name).cloned().unwrap_or_default();
-            put_structure(out, 6);
+            put_structure(out, 7);
             put_u16(out, sap);
             put_octet_string(out, name.as_str().as_bytes());
             put_boolean(out, status.place.is_some());
@@ -565,6 +568,10 @@ impl Device {
             put_u8(out, status.hops);
             match status.quality {
                 Some(permille) => put_u16(out, permille),
+                None => put_null(out),
+            }
+            match behind.get(&sap) {
+                Some(through) => put_u16(out, *through),
                 None => put_null(out),
             }
         }

@@ -92,6 +92,7 @@ impl Page {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let own = core.own_time(unix);
         let collector = core.collector();
+        let behind = core.behind();
         let mut there = BTreeMap::new();
         let meters: Vec<Value> = core
             .table()
@@ -112,6 +113,7 @@ impl Page {
                     "heard": status.heard,
                     "hops": status.hops,
                     "quality_permille": status.quality,
+                    "behind": behind.get(&sap),
                     "collected": collector.is_some_and(|it| it.collects(name)),
                     "rows": rows,
                     "newest_row": last,

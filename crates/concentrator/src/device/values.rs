@@ -120,6 +120,8 @@ fn profile<'a>(
             let mut columns = vec![CaptureObject::CLOCK];
             columns.extend((1..=6).map(|index| part(METER_STATUS, index)));
             columns.extend((2..=3).map(|index| part(COLLECTED, index)));
+            columns.push(part(METER_STATUS, 7));
+            let behind = core.behind();
             let rows = core.table().iter().map(|(sap, name)| {
                 let status = core.status().get(name).cloned().unwrap_or_default();
                 let kept = collector.state().meter(name);
@@ -136,6 +138,7 @@ fn profile<'a>(
                     option(status.quality.map(Data::LongUnsigned)),
                     Data::Boolean(collector.collects(name)),
                     Data::DoubleLongUnsigned(rows),
+                    option(behind.get(&sap).copied().map(Data::LongUnsigned)),
                 ];
                 made(unix, &cells.map(|cell| cell.to_octets()))
             });

@@ -11,11 +11,13 @@ use std::time::Duration;
 use concentrator::Config;
 use concentrator::collector::state::NoticeKind;
 use concentrator::config::{MeteringConfig, WanConfig};
+use concentrator::core::Input;
 use concentrator::device::objects::{CLOCK, EVENTS, IP, PUSH, WAN};
 use concentrator::device::{
     COLLECTED, CONNECTIONS, DELIVERED, METER_STATUS, METER_TABLE, METERING, SAP_ASSIGNMENT,
     SEGMENTS, STATISTICS, SharedCore,
 };
+use concentrator::direct::SegmentId;
 use concentrator::shell::{Concentrator, Surroundings};
 use dlms::acse::MechanismName;
 use dlms::axdr::{ClockStatus, Data, DateTime, RawData};
@@ -29,11 +31,11 @@ use dlms::server::Context;
 use dlms::xdlms::DataNotification;
 use link::{
     Association, Client, Clock, Endpoint, IpLimits, IpMeter, IpSegment, KeyFile, Limits,
-    LinkExt as _, Listener, Message, MultidropConfig, MultidropMeter, MultidropSegment, Segment,
-    Service, SystemClock, SystemEntropy, connect, serve,
+    LinkExt as _, Listener, Message, MultidropConfig, MultidropMeter, MultidropSegment, Node,
+    Segment, Service, SystemClock, SystemEntropy, connect, serve,
 };
 use model::MessageClass;
-use sim::powerline::{NodeConfig, PowerLine, PowerLineConfig, SFsk, Technology};
+use sim::powerline::{NodeConfig, PowerLine, PowerLineConfig, Prime, SFsk, Technology};
 use tokio::sync::watch;
 
 use crate::device::{Fleet, NAME};
@@ -880,6 +882,8 @@ async fn it_tells_how_its_meters_are_heard_and_what_has_passed() {
         let now = clock().unix_seconds();
         assert!((began..=now).contains(&heard), "{heard} {began} {now}");
         assert_eq!(it[4].as_u8(), Some(hops));
+        // On S-FSK all repeat, so that nobody is behind one.
+        assert_eq!(it[6], Data::NullData);
     }
     // No frame of the first was lost, so that there is nothing to tell.
     assert_eq!(first[5], Data::NullData);
@@ -891,8 +895,91 @@ async fn it_tells_how_its_meters_are_heard_and_what_has_passed() {
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), 2);
     for (row, status) in rows.iter().zip([first, second]) {
-        assert_eq!(row.as_structure().unwrap()[1..7], status);
+        let row = row.as_structure().unwrap();
+        assert_eq!(row[1..7], status[..6]);
+        assert_eq!(row[9], status[6]);
     }
+    client.release().await;
+    running.end().await;
+}
+
+/// Requirement D1: through whom each is reached, by SAP, as a line with switches knows it; it
+/// stays so of those that fall silent, and goes with the line.
+#[tokio::test]
+async fn it_tells_through_whom_its_meters_are_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, path) = own_keys(folder.path());
+    let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
+    config.keys = Some(path);
+    let node = |number: u8| NodeConfig {
+        title: [b'G', b'W', b'D', 0, 0, 0, 0, number],
+        server: 1,
+        hops: 0,
+        loss: 0,
+        appears: Duration::ZERO,
+    };
+    // The first is the farthest, the third is heard directly, as is the last.
+    let technology = Technology::Prime(Prime::default());
+    let mut line = PowerLineConfig::quiet(technology, (1..=4).map(node).collect(), 7);
+    line.speed = 1_000;
+    let pairs = [(Node(0), Node(1)), (Node(1), Node(2))];
+    let (wire, segment, plugs) = PowerLine::new(line.with_tree(pairs).unwrap());
+    for (number, plug) in (1..).zip(plugs) {
+        let fleet = Arc::new(Fleet([(1, format!("GWD{number:013}"))].into()));
+        tokio::spawn(serve(plug, fleet, Service::default(), clock()));
+    }
+    let running = Running::start(&config, vec![Box::new(segment)]).await;
+    there(&running.core, 4).await;
+    let around = link::Surroundings::system();
+    let client = Client::connect(&running.at, management(&keys), &around, LIMIT).await;
+    let mut client = client.unwrap();
+    let mut saps = Vec::new();
+    for number in 1..=4 {
+        let sap = listed(&mut client, &format!("GWD{number:013}")).await;
+        saps.push(sap.unwrap());
+    }
+    // By the number of the meter: whether it is there, and who is before it.
+    let told = async |client: &mut Client| {
+        let status = own(client, 1, METER_STATUS, 2).await;
+        let lines = status.as_array().unwrap().iter();
+        let mut told = vec![None; 4];
+        for line in lines.map(|it| it.as_structure().unwrap()) {
+            let sap = line[0].as_u16().unwrap();
+            let place = saps.iter().position(|it| *it == sap).unwrap();
+            told[place] = Some((line[2].as_bool().unwrap(), line[6].as_u16()));
+        }
+        told.into_iter().map(Option::unwrap).collect::<Vec<_>>()
+    };
+    let tree = [Some(saps[1]), Some(saps[2]), Some(0), Some(0)];
+    let all = tree.map(|behind| (true, behind));
+    assert_eq!(told(&mut client).await, all);
+    // Whoever forwards to others is switched off, and asked in vain until it counts as gone.
+    wire.plug(Node(2), false);
+    let gone = async {
+        loop {
+            let ends = Association::public(saps[2]);
+            let asked = Client::connect(&running.at, ends, &around, Duration::from_secs(1));
+            drop(asked.await);
+            let core = running.core.lock().unwrap_or_else(PoisonError::into_inner);
+            let there = core.status().values().filter(|it| it.place.is_some());
+            if there.count() == 1 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, gone).await.unwrap();
+    let one = [false, false, false, true];
+    let left: Vec<_> = one.into_iter().zip(tree).collect();
+    assert_eq!(told(&mut client).await, left);
+    // Once the line is lost nothing is known any more.
+    {
+        let clock = clock();
+        let mut core = running.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = Input::Lost(SegmentId(0));
+        core.handle(lost, clock.now(), clock.unix_seconds());
+        assert_eq!(core.behind(), [].into());
+    }
+    assert_eq!(told(&mut client).await, [(false, None); 4]);
     client.release().await;
     running.end().await;
 }

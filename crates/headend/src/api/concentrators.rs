@@ -314,6 +314,9 @@ pub(crate) struct ConcentratorMeter {
     hops: u8,
     /// The part of its frames that are heard, in thousandths.
     quality_permille: Option<u16>,
+    /// The SAP of the meter through which it is reached, 0 where it is heard directly; null where
+    /// its medium does not tell.
+    behind: Option<u16>,
     /// direct, or conventional where the concentrator reads it on its own as well.
     mode: &'static str,
     /// Whether the concentrator could read it on its own.
@@ -844,6 +847,7 @@ fn lines(
             heard: line.heard.map(rfc3339),
             hops: line.hops,
             quality_permille: line.quality,
+            behind: line.behind,
             mode: if line.collected {
                 "conventional"
             } else {

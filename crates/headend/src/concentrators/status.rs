@@ -192,6 +192,9 @@ pub struct MeterLine {
     pub hops: u8,
     /// Holds the permille of its frames that are heard.
     pub quality: Option<u16>,
+    /// Holds the SAP of the meter through which it is reached, 0 where it is heard directly; none
+    /// where that is not told, or makes no sense.
+    pub behind: Option<u16>,
     /// Says whether the concentrator reads it on its own.
     pub collected: bool,
     /// Says whether the concentrator has keys to read it.
@@ -210,6 +213,9 @@ const SEGMENTS_MAX: usize = 64;
 const CONNECTIONS_MAX: usize = 256;
 const FEEDERS_MAX: usize = 64;
 const TEXT_LEN_MAX: usize = 64;
+
+/// Meters on one way and the concentrator, more than any medium forwards through.
+const WAY_MAX: usize = 64;
 
 const fn manufacturer(e: u8) -> Obis {
     // Value groups C from 128 to 199 are the manufacturer's (IEC 62056-6-1).
@@ -308,7 +314,12 @@ pub(super) fn meters(answers: &[Option<Vec<u8>>]) -> Option<Meters> {
     let status = values.next().flatten()?;
     let mut meters = Meters::new();
     for line in status.as_array()?.iter().take(METERS_MAX) {
-        let [sap, name, there, heard, hops, quality] = line.as_structure()? else {
+        // An older one does not tell who is behind whom.
+        let (parts, behind) = match line.as_structure()? {
+            [parts @ .., behind] if parts.len() == 6 => (parts, behind.as_u16()),
+            parts => (parts, None),
+        };
+        let [sap, name, there, heard, hops, quality] = parts else {
             return None;
         };
         // Names that no logical device has are left out.
@@ -319,12 +330,14 @@ pub(super) fn meters(answers: &[Option<Vec<u8>>]) -> Option<Meters> {
             heard: heard.as_u32().map(|at| Timestamp::from_secs(i64::from(at))),
             hops: hops.as_u8()?,
             quality: quality.as_u16().map(|permille| permille.min(1_000)),
+            behind,
             collected: false,
             has_keys: false,
             rows: 0,
         };
         meters.entry(name).or_insert(line);
     }
+    leave_out_what_is_no_tree(&mut meters);
     let collected = values.next().flatten();
     let collected = collected.as_ref().and_then(Data::as_array);
     for line in collected.into_iter().flatten().take(METERS_MAX) {
@@ -339,6 +352,20 @@ pub(super) fn meters(answers: &[Option<Vec<u8>>]) -> Option<Meters> {
         }
     }
     Some(meters)
+}
+
+/// Forgets through whom a meter is said to be reached where that way does not end at the
+/// concentrator.
+fn leave_out_what_is_no_tree(meters: &mut Meters) {
+    let told = meters.values().map(|it| (it.sap, it.behind));
+    let told: BTreeMap<u16, Option<u16>> = told.collect();
+    for meter in meters.values_mut() {
+        let ends = |through: u16| {
+            let way = std::iter::successors(Some(through), |on| *told.get(on)?);
+            way.take(WAY_MAX).any(|on| on == 0)
+        };
+        meter.behind = meter.behind.filter(|through| ends(*through));
+    }
 }
 
 fn name_of(data: &Data) -> Option<LogicalDeviceName> {
@@ -585,6 +612,41 @@ mod tests {
             (256, 2, Some(1_000))
         );
         assert_eq!((meter.collected, meter.rows, meter.heard), (true, 7, None));
+    }
+
+    #[test]
+    fn who_is_behind_whom_is_kept_where_each_way_ends_at_the_concentrator() {
+        let told = [
+            (256, Some(0)),
+            (257, Some(256)),
+            (258, Some(257)),
+            // Behind themselves, alone and in turn, and behind one who is.
+            (259, Some(259)),
+            (260, Some(261)),
+            (261, Some(260)),
+            (262, Some(260)),
+            // Behind nobody here, and behind one of whom nothing is told.
+            (263, Some(999)),
+            (264, None),
+            (265, Some(264)),
+        ];
+        let lines = told.map(|(sap, behind)| {
+            let Data::Structure(mut parts) = line(sap, &format!("GWD{sap:013}")) else {
+                panic!("a line is a structure");
+            };
+            parts.push(behind.map_or(Data::NullData, Data::LongUnsigned));
+            Data::Structure(parts)
+        });
+        // One of an older concentrator stands beside them.
+        let mut lines = lines.to_vec();
+        lines.push(line(266, "GWD0000000000266"));
+        let found = meters(&[Some(Data::Array(lines).to_octets()), None]).unwrap();
+        let kept: Vec<_> = found
+            .values()
+            .filter_map(|it| Some((it.sap, it.behind?)))
+            .collect();
+        assert_eq!(kept, [(256, 0), (257, 256), (258, 257)]);
+        assert_eq!(found.len(), 11);
     }
 
     /// A pair of one segment.

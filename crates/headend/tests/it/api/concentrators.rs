@@ -110,9 +110,20 @@ pub(super) fn prepare(meters: &FakeMeters) {
         three(|it| Data::Long64Unsigned(u64::from(it))),
     ]);
     tell(meters, manufacturer(13), &Data::Array(vec![feeder]));
+    // An older one does not say who is behind whom.
+    let behind = |line: Data, sap: Option<u16>| {
+        let Data::Structure(mut parts) = line else {
+            panic!("a line is a structure");
+        };
+        parts.push(sap.map_or(Data::NullData, Data::LongUnsigned));
+        Data::Structure(parts)
+    };
     let lines = vec![
-        status(256, "GWD0000000000001", true, 0, Some(990)),
-        status(257, "GWD0000000000002", true, 2, Some(640)),
+        behind(status(256, "GWD0000000000001", true, 0, Some(990)), Some(0)),
+        behind(
+            status(257, "GWD0000000000002", true, 2, Some(640)),
+            Some(256),
+        ),
         status(258, "GWD0000000000099", false, 1, None),
     ];
     tell(meters, METERS, &Data::Array(lines));
@@ -219,6 +230,7 @@ async fn a_concentrator_is_shown_as_it_says_it_is() {
     assert_eq!(of("sap"), [258, 257, 256]);
     assert_eq!(of("there"), [false, true, true]);
     assert_eq!(of("hops"), [1, 2, 0]);
+    assert_eq!(of("behind"), [Value::Null, json!(256), json!(0)]);
     assert_eq!(of("segment"), [Value::Null, json!(0), json!(0)]);
     assert_eq!(of("mode"), ["direct", "direct", "conventional"]);
     assert_eq!(of("held_rows"), [0, 0, 96]);
