@@ -56,6 +56,9 @@ export interface Node {
   link: Link;
   x: number;
   y: number;
+  /** In a picture of branches: how many are behind it, and how wide its name stands. */
+  behind?: number;
+  cap?: number;
 }
 
 /** The meters of a level that are too many to be named, as a field of marks. */
@@ -84,16 +87,35 @@ export interface Picture {
   root: { x: number; y: number; width: number; height: number };
   columns: Column[];
   named: number;
+  /** Who repeats for whom, where that is told. */
+  lines?: { link: Link; x1: number; y1: number; x2: number; y2: number }[];
 }
 
 export const WIDTH = 690;
-const ROOT = 112;
-const TOP = 36;
-const STEP = 32;
+export const ROOT = 112;
+export const TOP = 36;
+export const STEP = 32;
 const MARK = 13;
 const MARKS_MAX = 240;
 /** Levels that are drawn apart; what is further away stands in the last one. */
 export const COLUMNS_MAX = 4;
+
+/** The meters that are not named, as a field of marks from a point on, and where it ends. */
+export function restOf(
+  others: BehindMeter[],
+  x: number,
+  y: number,
+  perRow: number,
+): { rest: Rest | null; end: number } {
+  if (others.length === 0) return { rest: null, end: 0 };
+  const marks = others.slice(0, MARKS_MAX).map((meter, i) => ({
+    link: linkOf(meter),
+    x: x + (i % perRow) * MARK,
+    y: y + Math.floor(i / perRow) * MARK,
+  }));
+  const rest = { x, y, marks, more: others.length - marks.length, count: others.length };
+  return { rest, end: y + Math.ceil(marks.length / perRow) * MARK + 6 };
+}
 
 /** Puts the deepest levels together where there are more than fit. */
 export function drawn(levels: Level[]): Level[] {
@@ -128,17 +150,8 @@ export function layOut(all: Level[]): Picture {
     }));
     let end = TOP + named.length * STEP;
     const others = level.meters.slice(named.length);
-    let rest: Rest | null = null;
-    if (others.length > 0) {
-      const y = single ? TOP + 40 : end + 24;
-      const marks = others.slice(0, MARKS_MAX).map((meter, i) => ({
-        link: linkOf(meter),
-        x: x + aside + (i % perRow) * MARK,
-        y: y + Math.floor(i / perRow) * MARK,
-      }));
-      rest = { x: x + aside, y, marks, more: others.length - marks.length, count: others.length };
-      end = Math.max(end, y + Math.ceil(marks.length / perRow) * MARK + 6);
-    }
+    const { rest, end: below } = restOf(others, x + aside, single ? TOP + 40 : end + 24, perRow);
+    end = Math.max(end, below);
     bottom = Math.max(bottom, end);
     columns.push({ level, x, width, nodes, rest, bus: null });
   }

@@ -311,6 +311,8 @@ export interface BehindMeter {
   heard: string | null;
   hops: number;
   quality_permille: number | null;
+  /** The SAP of the meter through which it is reached; 0: heard directly; null: not told. */
+  behind: number | null;
   mode: "direct" | "conventional";
   has_keys: boolean;
   held_rows: number;

@@ -150,8 +150,11 @@ export const concentrators = {
     poor: "under 70 %",
     silent: "not there",
   },
-  pictureSummary: (p: { name: string; levels: string[]; bad: string[] }) =>
+  behind: (n: number) => `${n} behind`,
+  behindShort: (n: number) => `+${n}`,
+  pictureSummary: (p: { name: string; levels: string[]; branches: string[]; bad: string[] }) =>
     `Segment of ${p.name}: ${p.levels.join("; ")}. ` +
+    (p.branches.length === 0 ? "" : `Branches: ${p.branches.join("; ")}. `) +
     (p.bad.length === 0 ? "None is poor or silent. " : `Poor or silent: ${p.bad.join(", ")}. `) +
     "The table below holds the same.",
   pictureHint: "Arrow keys go from meter to meter, Enter opens the one chosen.",
@@ -192,6 +195,9 @@ export const concentrators = {
   openMeter: "Open meter",
   linkRow: "Link",
   hopsRow: "Hops",
+  by: (hops: number, names: string[]) =>
+    `${hops}, by ${[names.slice(0, -1).join(", "), names.at(-1) ?? ""].filter(Boolean).join(" and ")}`,
+  behindRow: "Behind it",
   direct: "none, heard directly",
   sap: "SAP",
   seen: "Heard",
@@ -204,6 +210,14 @@ export const concentrators = {
   notEnrolled: "not enrolled here",
   frames: (text: string) => `${text} % of frames`,
 
+  branches: "Meters by branch",
+  branchesCaption: "Branches of the segment by link",
+  branchHead: "Branch",
+  behindHead: "Behind",
+  leaf: "leaf",
+  fold: (name: string, n: number) => `${name}: ${n} behind`,
+  noBranch: "Not told through whom",
+  shownBranches: (n: number, all: number) => `worst branches first, ${n} of ${all} named`,
   tree: "Meters by hops",
   treeCaption: "Segment as a tree; the level is read out with each name",
   node: "Node",

@@ -549,11 +549,25 @@ export class Fixture {
         heard: new Date(START - (there ? 4_000 + rnd() * 200_000 : 42 * MINUTE)).toISOString(),
         hops,
         quality_permille: quality,
+        behind: null,
         mode: conventional ? "conventional" : "direct",
         has_keys: true,
         held_rows: conventional ? Math.floor(rnd() * 300) : 0,
         read_today: row ? { received: there ? 58 : 41, expected: 58 } : null,
       };
+    });
+  }
+
+  /** Makes a concentrator's line one with switches: four next to it, a dozen behind these, the rest behind both. */
+  plantTree(one) {
+    one.medium = "prime";
+    one.meters.forEach((meter, i) => {
+      const before = i < 4 ? null : i < 16 || i % 5 === 0 ? i % 4 : 4 + (i % 12);
+      const through = before === null || i % 29 === 20 ? null : one.meters[before];
+      meter.behind = through?.sap ?? 0;
+      meter.hops = through ? through.hops + 1 : 0;
+      // Behind whoever is silent nobody is heard.
+      if (through && !through.there) Object.assign(meter, { there: false, segment: null });
     });
   }
 

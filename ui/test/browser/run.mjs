@@ -362,6 +362,94 @@ await step("concentrators by keyboard", async () => {
   await context.close();
 });
 
+await step("branches of a line with repeaters", async () => {
+  const own = new Fixture({ dist });
+  const url = await own.listen();
+  const [first, , last] = own.concentrators;
+  own.plantTree(first);
+  const bySap = new Map(first.meters.map((one) => [one.sap, one]));
+  const behind = (sap) => {
+    const next = first.meters.filter((one) => one.behind === sap);
+    return next.reduce((sum, one) => sum + 1 + behind(one.sap), 0);
+  };
+  // Somebody behind two others, of whom the first is behind nobody.
+  const far = first.meters.find((one) => one.hops === 2);
+  const near = bySap.get(far.behind);
+  const short = (sap) => bySap.get(sap).name.slice(-4);
+  for (const size of WIDTHS) {
+    for (const theme of THEMES) {
+      const { context, page, wrong } = await open(url, size, theme);
+      await signIn(page, url, TOKEN, `/concentrators/${first.id}?node=${far.sap}`);
+      await page.locator('[data-testid=conc-meter][data-chosen="true"]').waitFor();
+      await page
+        .getByTestId("conc-chosen")
+        .getByText(`2, by ${short(near.behind)} and ${short(near.sap)}`)
+        .waitFor();
+      assert.match(await page.getByTestId("conc-tree").innerText(), /Meters by branch/);
+      await inspect(page, wrong, `concentrator-branches-${size.width}-${theme}`, { full: true });
+      await context.close();
+    }
+  }
+  const { context, page, wrong } = await open(url, wide, "light");
+  await signIn(page, url, TOKEN, `/concentrators/${first.id}`);
+  await page.getByTestId("conc-line").first().waitFor({ state: "attached" });
+  // Each named repeater says how many are behind it; a line leads to each that is named.
+  const nodes = await page
+    .getByTestId("conc-node")
+    .evaluateAll((all) => all.map((one) => [Number(one.dataset.id), one.dataset.behind, one.textContent]));
+  assert.equal(await page.getByTestId("conc-line").count(), nodes.length);
+  assert.ok(nodes.some(([sap]) => bySap.get(sap).hops === 2));
+  for (const [sap, count, text] of nodes) {
+    assert.equal(Number(count), behind(sap));
+    if (behind(sap) > 0) assert.ok(text.includes(`${behind(sap)} behind`), text);
+  }
+  assert.match(await page.getByTestId("conc-picture").getAttribute("aria-label"), /Branches: .* behind/);
+  // Arrows follow a branch: to those behind, and back to whoever repeats for them.
+  const chosen = () => page.getByTestId("conc-picture").getAttribute("data-chosen");
+  const press = async (key) => {
+    const before = await chosen();
+    await page.keyboard.press(key);
+    await page.waitForFunction(
+      (old) => document.querySelector("[data-testid=conc-picture]")?.dataset.chosen !== old,
+      before,
+    );
+    return bySap.get(Number(await chosen()));
+  };
+  await page.getByTestId("conc-picture").focus();
+  const root = await press("ArrowRight");
+  assert.equal(root.behind, 0);
+  const child = await press("ArrowRight");
+  assert.equal(child.behind, root.sap);
+  const leaf = await press("ArrowRight");
+  assert.equal(leaf.behind, child.sap);
+  assert.equal((await press("ArrowLeft")).sap, child.sap);
+  // The table holds the same at three levels, and each branch folds by key.
+  const level = (n) => page.locator(`[data-testid=conc-meter][data-level="${n}"]`);
+  for (const n of [1, 2, 3]) await level(n).first().waitFor();
+  const fold = page.locator(`[data-testid=conc-fold][data-id="${root.sap}"]`);
+  const inner = page.locator(`[data-testid=conc-fold][data-id="${child.sap}"]`);
+  await inner.waitFor();
+  await fold.focus();
+  for (const [key, open] of [
+    ["Enter", "false"],
+    ["Space", "true"],
+  ]) {
+    await page.keyboard.press(key);
+    await page.locator(`[data-testid=conc-fold][data-id="${root.sap}"][aria-expanded=${open}]`).waitFor();
+    await inner.waitFor({ state: open === "true" ? "attached" : "detached" });
+  }
+  await page.keyboard.press("t");
+  await page.getByTestId("conc-branches").getByText(root.name).waitFor();
+  await inspect(page, wrong, "concentrator-branches-table-1440-light");
+  // Where it is not told, levels stand as before.
+  await page.goto(`${url}/concentrators/${last.id}`);
+  await page.getByTestId("conc-meter").first().waitFor();
+  assert.match(await page.getByTestId("conc-tree").innerText(), /Meters by hops/);
+  assert.equal(await page.getByTestId("conc-fold").count(), 0);
+  await context.close();
+  own.close();
+});
+
 await step("how a pair of concentrators stands", async () => {
   const own = new Fixture({ dist });
   const url = await own.listen();

@@ -1,28 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { byNeed, COLUMNS_MAX, layOut, levelsOf, linkOf, shortName, WIDTH } from "../../src/lib/segment.ts";
-import type { BehindMeter } from "../../src/lib/types.ts";
-
-function meter(sap: number, hops: number, quality: number | null, there = true): BehindMeter {
-  return {
-    name: `GWD${String(sap).padStart(13, "0")}`,
-    sap,
-    id: null,
-    place: "",
-    feeder: "",
-    phase: "",
-    state: null,
-    state_text: "",
-    segment: 0,
-    there,
-    heard: null,
-    hops,
-    quality_permille: quality,
-    mode: "direct",
-    has_keys: false,
-    held_rows: 0,
-    read_today: null,
-  };
-}
+import { meter } from "./behind.ts";
 
 describe("links", () => {
   it("have a word at each end of each span", () => {

@@ -1,4 +1,4 @@
-import { Fragment } from "preact";
+import { Fragment, type ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { useTwin } from "../../components/chart/chart.tsx";
@@ -14,7 +14,8 @@ import { Stamp } from "../../components/time.tsx";
 import { percent, percentOfPermille } from "../../lib/format.ts";
 import { useKey, useMedia, useNow, type Loaded } from "../../lib/hooks.ts";
 import { navigate } from "../../lib/router.ts";
-import { levelsOf, layOut, linkOf, type Level } from "../../lib/segment.ts";
+import { behindOf, layOutTree, wayOf, type Branch, type Tree } from "../../lib/branches.ts";
+import { levelsOf, layOut, linkOf, shortName, type Level } from "../../lib/segment.ts";
 import type { BehindMeter, BehindMeters } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
 import { t } from "../../texts/en.ts";
@@ -39,7 +40,13 @@ function LevelWorst({ level }: { level: Level }) {
   );
 }
 
-function Empty({ read }: { read: boolean }) {
+/** The worst link behind a repeater, and how many have that. */
+export function BranchWorst({ branch: { worst, bad } }: { branch: Branch }) {
+  const well = worst === "good" || worst === "up";
+  return <Status shape={LINK_SHAPE[worst]}>{well ? T.allWell : T.levelState(bad, T.link[worst])}</Status>;
+}
+
+export function Empty({ read }: { read: boolean }) {
   return (
     <Notice
       kind="empty"
@@ -54,11 +61,13 @@ function Empty({ read }: { read: boolean }) {
 export function SegmentCard({
   name,
   loaded,
+  tree,
   chosen,
   onChoose,
 }: {
   name: string;
   loaded: Loaded<BehindMeters>;
+  tree: Tree | null;
   chosen: number | null;
   onChoose: (sap: number) => void;
 }) {
@@ -66,13 +75,17 @@ export function SegmentCard({
   const narrow = useMedia("(max-width: 599px)");
   const rows = loaded.data?.rows ?? [];
   const picture = rows.length > 0 && view === "chart" && !narrow;
-  const named = picture ? layOut(levelsOf(rows)).named : 0;
+  const named = !picture ? 0 : tree ? layOutTree(tree).named : layOut(levelsOf(rows)).named;
   return (
     <Card
       id="seg"
       title={T.segment}
       testid="conc-segment"
-      aside={picture ? <span class="t3 hide-n">{T.shown(named, rows.length)}</span> : null}
+      aside={
+        picture ? (
+          <span class="t3 hide-n">{(tree ? T.shownBranches : T.shown)(named, rows.length)}</span>
+        ) : null
+      }
       end={
         narrow ? null : (
           <Segments
@@ -99,7 +112,7 @@ export function SegmentCard({
                 </li>
               ))}
             </ul>
-            <span class="hide-n">{T.repeats}</span>
+            {tree ? null : <span class="hide-n">{T.repeats}</span>}
           </>
         )
       }
@@ -112,6 +125,7 @@ export function SegmentCard({
             <SegmentPicture
               name={name}
               meters={data.rows}
+              tree={tree}
               chosen={chosen}
               onChoose={onChoose}
               onOpen={(meter) => {
@@ -126,6 +140,8 @@ export function SegmentCard({
                 </Row>
               ))}
             </dl>
+          ) : tree ? (
+            <BranchesTable tree={tree} />
           ) : (
             <LevelsTable levels={levelsOf(data.rows)} />
           )
@@ -152,6 +168,46 @@ function LevelsTable({ levels }: { levels: Level[] }) {
           ))}
         </tr>
       ))}
+    </Table>
+  );
+}
+
+/** The branches next to the concentrator, with what is behind each. */
+function BranchesTable({ tree }: { tree: Tree }) {
+  const repeaters = tree.branches.filter((branch) => branch.behind > 0);
+  const direct = tree.branches.length - repeaters.length;
+  return (
+    <Table
+      testid="conc-branches"
+      caption={T.branchesCaption}
+      columns={[T.branchHead, T.linkHead, { text: T.behindHead, class: "r" }, T.stateHead]}
+    >
+      {repeaters.map((branch) => (
+        <tr key={branch.meter.sap}>
+          <th scope="row">{branch.meter.name}</th>
+          <td>
+            <LinkWord link={linkOf(branch.meter)} />
+          </td>
+          <td class="r">
+            <Num text={String(branch.behind)} />
+          </td>
+          <td>
+            <BranchWorst branch={branch} />
+          </td>
+        </tr>
+      ))}
+      {direct > 0 ? (
+        <tr>
+          <th scope="row">{T.level(0)}</th>
+          <td colSpan={3}>{T.meters(direct)}</td>
+        </tr>
+      ) : null}
+      {tree.loose.length > 0 ? (
+        <tr>
+          <th scope="row">{T.noBranch}</th>
+          <td colSpan={3}>{T.meters(tree.loose.length)}</td>
+        </tr>
+      ) : null}
     </Table>
   );
 }
@@ -276,16 +332,24 @@ export function TreeCard({
   );
 }
 
-function MeterLine({
+export function MeterLine({
   meter,
   now,
   chosen,
   onChoose,
+  level = 2,
+  fold,
+  behind,
 }: {
   meter: BehindMeter;
   now: number;
   chosen: boolean;
   onChoose: (sap: number) => void;
+  /** How deep it stands in the table. */
+  level?: number;
+  /** In a table of branches: what folds those behind it away, and how they do. */
+  fold?: ComponentChildren;
+  behind?: ComponentChildren;
 }) {
   const link = linkOf(meter);
   return (
@@ -295,13 +359,15 @@ function MeterLine({
       data-id={meter.sap}
       data-state={link}
       data-chosen={chosen}
+      data-level={level}
       onClick={(event) => {
-        if (!(event.target as Element).closest("a")) onChoose(meter.sap);
+        if (!(event.target as Element).closest("a, button")) onChoose(meter.sap);
       }}
     >
       <th scope="row">
-        <span class="row lvl2">
-          <span class="vh">{T.levelWord(2)}</span>
+        <span class={`row ${fold === undefined ? "lvl2" : `in${Math.min(level, 6)}`}`}>
+          {fold}
+          <span class="vh">{T.levelWord(level)}</span>
           {meter.id === null ? meter.name : <a href={`/meters/${meter.id}`}>{meter.name}</a>}
         </span>
       </th>
@@ -314,8 +380,9 @@ function MeterLine({
           ) : null}
         </span>
       </td>
-      <td class="t2 hide-n mono">{hex(meter.sap)}</td>
-      <td class="t2 hide-n">{T.modeShort[meter.mode]}</td>
+      {behind}
+      <td class={`t2 hide-n mono ${behind ? "hide-m" : ""}`}>{hex(meter.sap)}</td>
+      <td class={`t2 hide-n ${behind ? "hide-m" : ""}`}>{T.modeShort[meter.mode]}</td>
       <td class="r t2 hide-xs">
         <Stamp at={meter.heard} now={now} />
       </td>
@@ -327,7 +394,15 @@ function MeterLine({
 }
 
 /** What is known of the meter that was chosen. */
-export function ChosenCard({ meter }: { meter: BehindMeter | null }) {
+export function ChosenCard({
+  meter,
+  meters,
+  tree,
+}: {
+  meter: BehindMeter | null;
+  meters: BehindMeter[];
+  tree: Tree | null;
+}) {
   const now = useNow(10_000);
   if (meter === null) {
     return (
@@ -337,6 +412,8 @@ export function ChosenCard({ meter }: { meter: BehindMeter | null }) {
     );
   }
   const link = linkOf(meter);
+  const way = wayOf(meters, meter)?.map((one) => shortName(one.name)) ?? [];
+  const behind = tree ? behindOf(tree, meter.sap) : 0;
   return (
     <Card
       id="node"
@@ -351,7 +428,10 @@ export function ChosenCard({ meter }: { meter: BehindMeter | null }) {
             <span class="t3">{T.frames(percentOfPermille(meter.quality_permille))}</span>
           ) : null}
         </Row>
-        <Row name={T.hopsRow}>{meter.hops === 0 ? T.direct : meter.hops}</Row>
+        <Row name={T.hopsRow}>
+          {meter.hops === 0 ? T.direct : way.length > 0 ? T.by(way.length, way) : meter.hops}
+        </Row>
+        {behind > 0 ? <Row name={T.behindRow}>{T.meters(behind)}</Row> : null}
         <Row name={T.sap} mono>
           {hex(meter.sap)}
         </Row>

@@ -19,6 +19,8 @@ import { age, exact, HOUR, parse, when } from "../../lib/time.ts";
 import type { Concentrator, ConcentratorRow, Pair } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
 import { IdentityCard, MeteringCard, WanCard } from "./cards.tsx";
+import { treeOf } from "../../lib/branches.ts";
+import { BranchCard } from "./branches.tsx";
 import { ChosenCard, SegmentCard, TreeCard } from "./meters.tsx";
 import { BalanceCard, NoticesCard, OutagesCard } from "./substation.tsx";
 
@@ -87,7 +89,9 @@ export function ConcentratorPage({ id }: { id: string }) {
 
   const name = one?.row.name ?? T.one;
   const crumbs = [{ text: T.title, href: "/concentrators" }, { text: name }];
-  const meter = behind.data?.rows.find((row) => row.sap === chosen) ?? null;
+  const members = behind.data?.rows ?? [];
+  const tree = treeOf(members);
+  const meter = members.find((row) => row.sap === chosen) ?? null;
   const old = stale === "stale" || stale === "offline" || one?.row.state === "off";
   return (
     <ObjectPage
@@ -118,17 +122,21 @@ export function ConcentratorPage({ id }: { id: string }) {
       <Figures one={one} dim={old} />
       <div class="grid">
         <div class="stack c8">
-          <SegmentCard name={name} loaded={behind} chosen={chosen} onChoose={choose} />
+          <SegmentCard name={name} loaded={behind} tree={tree} chosen={chosen} onChoose={choose} />
         </div>
         <div class="stack c4">
           <Load of={loaded} what={T.whatOne} shape={<Skeleton lines={4} />}>
             {(data) => <WanCard one={data} />}
           </Load>
-          <ChosenCard meter={meter} />
+          <ChosenCard meter={meter} meters={members} tree={tree} />
           <OutagesCard loaded={outages} onMore={() => setOutagesMax(MOST)} />
         </div>
         <BalanceCard loaded={balance} metered={(one?.metering.length ?? 0) > 0} />
-        <TreeCard loaded={behind} chosen={chosen} onChoose={choose} />
+        {tree ? (
+          <BranchCard tree={tree} count={members.length} chosen={chosen} onChoose={choose} />
+        ) : (
+          <TreeCard loaded={behind} chosen={chosen} onChoose={choose} />
+        )}
         <Load of={loaded} what={T.whatOne} shape={<Skeleton lines={4} />}>
           {(data) => (
             <>

@@ -1,3 +1,4 @@
+import { layOutTree, type Tree } from "../../lib/branches.ts";
 import { levelsOf, layOut, linkOf, shortName, type Link, type Node } from "../../lib/segment.ts";
 import type { BehindMeter } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
@@ -23,29 +24,35 @@ function curve(x1: number, y1: number, x2: number, y2: number): string {
 }
 
 /**
- * The segment as a picture: a column for each number of hops, the worst meters named. The tree below is the same
- * truth, so that the picture is one image to a reader; keys move the choice in both.
+ * The segment as a picture: a column for each number of hops, the worst meters named, and lines between repeaters
+ * and those behind them where that is told. The tree below is the same truth, so that the picture is one image to a reader; keys move the choice in both.
  */
 export function SegmentPicture({
   name,
   meters,
+  tree,
   chosen,
   onChoose,
   onOpen,
 }: {
   name: string;
   meters: BehindMeter[];
+  tree: Tree | null;
   chosen: number | null;
   onChoose: (sap: number) => void;
   onOpen: (meter: BehindMeter) => void;
 }) {
   const levels = levelsOf(meters);
-  const picture = layOut(levels);
+  const picture = tree ? layOutTree(tree) : layOut(levels);
   const nodes = picture.columns.flatMap((column) => column.nodes);
   const at = nodes.findIndex((node) => node.meter.sap === chosen);
   const bad = meters.filter((meter) => ["poor", "silent"].includes(linkOf(meter)));
   const summary = T.pictureSummary({
     name,
+    branches: (tree?.branches ?? [])
+      .filter((branch) => branch.behind > 0)
+      .slice(0, 8)
+      .map(({ meter, behind }) => `${meter.name} ${T.link[linkOf(meter)]}, ${T.behind(behind)}`),
     levels: levels.map((level) => `${T.level(level.hops)}, ${T.meters(level.meters.length)}`),
     bad: bad.slice(0, 12).map((meter) => `${meter.name} ${T.link[linkOf(meter)]}`),
   });
@@ -57,6 +64,10 @@ export function SegmentPicture({
     };
     const beside = (step: 1 | -1): Node | undefined => {
       const columns = picture.columns;
+      const kin = (node: Node): boolean =>
+        step > 0 ? node.meter.behind === chosen : node.meter.sap === nodes[at]?.meter.behind;
+      const related = tree ? nodes.find(kin) : undefined;
+      if (related) return related;
       const column = columns.findIndex((one) => one.nodes.some((node) => node.meter.sap === chosen));
       const row = columns[column]?.nodes.findIndex((node) => node.meter.sap === chosen) ?? 0;
       const next = columns[column + step]?.nodes ?? [];
@@ -89,6 +100,14 @@ export function SegmentPicture({
         data-testid="conc-picture"
         data-chosen={chosen ?? ""}
       >
+        {picture.lines?.map((line) => (
+          <path
+            key={`${line.x2} ${line.y2}`}
+            class={`lk lk-${line.link}`}
+            d={curve(line.x1, line.y1, line.x2, line.y2)}
+            data-testid="conc-line"
+          />
+        ))}
         {picture.columns.map((column, index) => {
           const before = picture.columns[index - 1];
           const bus = before?.bus ?? null;
@@ -113,7 +132,7 @@ export function SegmentPicture({
                   rx={2}
                 />
               ) : null}
-              {column.nodes.map((node) => (
+              {(picture.lines ? [] : column.nodes).map((node) => (
                 <path
                   key={`l${node.meter.sap}`}
                   class={`lk lk-${node.link}`}
@@ -130,14 +149,28 @@ export function SegmentPicture({
                     data-testid="conc-node"
                     data-id={node.meter.sap}
                     data-state={node.link}
+                    data-behind={node.behind}
                   >
-                    <title>{`${node.meter.name}, ${T.link[node.link]}`}</title>
-                    <rect class="cap" x={node.x + 10} y={node.y - 11} width={88} height={22} rx={5} />
+                    <title>
+                      {`${node.meter.name}, ${T.link[node.link]}${node.behind ? `, ${T.behind(node.behind)}` : ""}`}
+                    </title>
+                    <rect
+                      class="cap"
+                      x={node.x + 10}
+                      y={node.y - 11}
+                      width={node.cap ?? 88}
+                      height={22}
+                      rx={5}
+                    />
                     <Mark link={node.link} x={node.x} y={node.y} size={5} />
                     <text x={node.x + 17} y={node.y + 4}>
                       {short}{" "}
                       <tspan class="sm" dx={2}>
-                        {T.link[node.link]}
+                        {!node.behind
+                          ? T.link[node.link]
+                          : (node.cap ?? 88) > 88
+                            ? T.behind(node.behind)
+                            : T.behindShort(node.behind)}
                       </tspan>
                     </text>
                     {node.meter.sap === chosen ? (
