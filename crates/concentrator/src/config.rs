@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use dlms::cosem::Obis;
 use link::{Endpoint, Sap};
-use model::{Feeder, LogicalDeviceName, MessageClass, Phase};
+use model::{Feeder, LogicalDeviceName, MessageClass, Phase, Place};
 use serde::Deserialize;
 
 use crate::pair::lease::Side;
@@ -17,6 +17,8 @@ use crate::pair::side_of;
 pub struct Config {
     /// Names its own logical device, 1 to 16 characters.
     pub name: String,
+    /// Says where it is, as people call it: `Substation Lindenweg`; may be empty.
+    pub place: String,
     /// Names the folder of the SAP table and the own counters.
     pub data: PathBuf,
     /// Names the key file that holds the own keys, and no others.
@@ -305,9 +307,11 @@ impl PairConfig {
 }
 
 /// A way to the head end.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WanConfig {
+    /// Holds what people call it, as it is told and shown: `Fibre`.
+    pub name: Option<String>,
     /// Names where head ends may connect.
     pub listen: Option<String>,
     /// Names the head end that is connected to.
@@ -319,9 +323,35 @@ pub struct WanConfig {
     /// Tells how urgent all is that comes over it, whose client is not in `classes`: TCP and TLS
     /// do not carry that.
     pub class: Option<String>,
+    /// Holds after how long without a message it counts as quiet, in seconds.
+    pub quiet_s: u32,
+}
+
+impl Default for WanConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            listen: None,
+            connect: None,
+            every_s: 0,
+            stay_s: 0,
+            class: None,
+            quiet_s: 180,
+        }
+    }
 }
 
 impl WanConfig {
+    /// Holds the characters that a name may have.
+    pub const NAME_MAX: usize = 24;
+
+    fn has_good_name(&self) -> bool {
+        self.name.as_ref().is_none_or(|name| {
+            let count = name.trim().chars().count();
+            (1..=Self::NAME_MAX).contains(&count) && name.parse::<Place>().is_ok()
+        })
+    }
+
     /// Tells the message class of what comes over it; nothing where none is said or known.
     #[must_use]
     pub fn class(&self) -> Option<MessageClass> {
@@ -393,6 +423,9 @@ impl Config {
                 "name",
                 "a logical device name: 1 to 16 printable characters",
             );
+        }
+        if self.place.parse::<Place>().is_err() {
+            return fault("place", "up to 120 characters of one line");
         }
         if !(1..=3_600).contains(&self.patience_s) || !(1..=3_600).contains(&self.answer_s) {
             return fault("patience_s and answer_s", "1 to 3600");
@@ -467,6 +500,12 @@ impl Config {
             }
             if wan.class.is_some() && wan.class().is_none() {
                 return fault("wan.class", "control, warning, request, billing or usage");
+            }
+            if !wan.has_good_name() {
+                return fault("wan.name", "1 to 24 characters");
+            }
+            if !(1..=604_800).contains(&wan.quiet_s) {
+                return fault("wan.quiet_s", "1 to 604800");
             }
             if wan.every_s > 0 && (wan.stay_s == 0 || wan.stay_s > wan.every_s) {
                 return fault("wan.stay_s", "1 to every_s");
@@ -579,6 +618,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             name: "GWD1DC0000000001".to_owned(),
+            place: String::new(),
             data: PathBuf::from("concentrator-data"),
             keys: None,
             quarantine_days: 30,
@@ -670,7 +710,11 @@ mod tests {
     fn bad_values_are_refused() {
         for bad in [
             "[[concentrator.wan]]\nlisten = \"tcp://h\"\nclass = \"fast\"",
+            "[[concentrator.wan]]\nlisten = \"tcp://h\"\nname = \" \"",
+            "[[concentrator.wan]]\nlisten = \"tcp://h\"\nname = \"a way whose name is too long\"",
+            "[[concentrator.wan]]\nlisten = \"tcp://h\"\nquiet_s = 0",
             "name = \"a name that is far too long\"",
+            "place = \"two\\nlines\"",
             "patience_s = 0",
             "[concentrator.classes]\n\"1\" = \"urgent\"",
             "[concentrator.classes]\n\"one\" = \"control\"",

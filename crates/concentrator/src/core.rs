@@ -3,12 +3,12 @@
 //!
 //! After each `handle`, call [`Core::poll`] until it gives [`Output::Wait`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use dlms::Instant;
 use link::{Message, Node, Sap, SegmentEvent};
-use model::{LogicalDeviceName, MessageClass};
+use model::{Feeder, LogicalDeviceName, MessageClass};
 
 use crate::collector::state::Record as Kept;
 use crate::collector::{self, Collector};
@@ -107,6 +107,8 @@ pub struct SegmentStatus {
     pub medium: &'static str,
     /// Whether its line is there.
     pub open: bool,
+    /// The nominal rate of the medium in bits a second, where it has one.
+    pub bit_rate: Option<u32>,
 }
 
 /// After how long a meter is asked again that said the name of another.
@@ -215,14 +217,36 @@ impl Core {
 
     /// Tells the medium of a segment, whose line is there.
     pub fn describe_segment(&mut self, segment: SegmentId, medium: &'static str) {
-        let status = SegmentStatus { medium, open: true };
+        let status = SegmentStatus {
+            medium,
+            open: true,
+            bit_rate: None,
+        };
         self.segments.insert(segment, status);
+    }
+
+    /// Tells the nominal rate of a segment's medium, in bits a second.
+    pub fn rate_segment(&mut self, segment: SegmentId, bit_rate: Option<u32>) {
+        if let Some(status) = self.segments.get_mut(&segment) {
+            status.bit_rate = bit_rate;
+        }
     }
 
     /// Tells what is known of the segments.
     #[must_use]
     pub const fn segments(&self) -> &BTreeMap<SegmentId, SegmentStatus> {
         &self.segments
+    }
+
+    /// Tells the feeders that it meters itself or on which meters hang.
+    #[must_use]
+    pub fn feeders(&self) -> BTreeSet<&Feeder> {
+        let collector = self.collector.as_ref();
+        let own = collector.map_or(&[][..], Collector::metering).iter();
+        let behind = collector.and_then(Collector::substation).into_iter();
+        own.map(crate::metering::Metering::feeder)
+            .chain(behind.flat_map(|it| it.feeders()))
+            .collect()
     }
 
     /// Gives up a segment that another concentrator goes on with: its meters did not fall

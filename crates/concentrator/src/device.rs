@@ -130,6 +130,25 @@ pub const METERING: Obis = Obis([0, 0, 128, 0, 13, 255]);
 /// structure of the other's name and the epoch hands all segments over to it.
 pub const PAIR: Obis = Obis([0, 0, 128, 0, 14, 255]);
 
+/// The ways to head ends, in the order of the configuration; manufacturer's range. A structure of:
+/// an array of structures of name (empty where it has none), where it is as `host:port`, whether
+/// it is opened from here, the class of all that comes over it (empty where none is said), how
+/// many connections are open over which messages came, its state (0 nobody ever came, 1 up,
+/// 2 quiet, 3 down), since when messages come, since when they did not last, and when the last one
+/// came; the place in that array of the way over which head ends come, or null; and null or the
+/// last change of that: from, to, when, and in how many milliseconds or null. Times are in seconds
+/// since 1970-01-01 or null.
+pub const WAYS: Obis = Obis([0, 0, 128, 0, 17, 255]);
+
+/// What the concentrator is before; manufacturer's range. A structure of the place as people call
+/// it (UTF-8, empty where it was not said), an array of the names of its feeders, and an array of
+/// structures of a segment's number and the nominal rate of its medium in bits a second or null.
+pub const INSTALLATION: Obis = Obis([0, 0, 128, 0, 18, 255]);
+
+/// More of each meter; manufacturer's range. An array of structures of its SAP, and since when it
+/// has that in seconds since 1970-01-01, or null where that was not kept.
+pub const METER_HISTORY: Obis = Obis([0, 0, 128, 0, 19, 255]);
+
 /// Octets of the longest APDU taken and sent: what does not fit goes in blocks.
 const PDU_LEN_MAX: u16 = 2_048;
 
@@ -147,6 +166,7 @@ const FLOOR_AHEAD: u32 = 4_096;
 /// The logical device.
 pub struct Device {
     name: LogicalDeviceName,
+    place: String,
     core: SharedCore,
     changed: Arc<Notify>,
     clock: Arc<dyn Clock>,
@@ -270,6 +290,7 @@ impl Device {
             push_now: false,
             wan: None,
             pair: None,
+            place: String::new(),
             name,
             core,
             changed,
@@ -378,6 +399,11 @@ impl Device {
     pub(crate) fn set_wan(&mut self, listens: Option<Endpoint>, dials: Option<HostPort>) {
         self.listens = listens;
         self.dials = dials;
+    }
+
+    /// Tells where it is.
+    pub(crate) fn set_place(&mut self, place: &str) {
+        place.trim().clone_into(&mut self.place);
     }
 
     /// Shows what of the WAN can be written.
@@ -756,6 +782,12 @@ impl ObjectStore for Device {
                 let wan = self.wan.as_ref().and_then(Weak::upgrade);
                 values::put_connections(&wan.map(|it| it.peers()).unwrap_or_default(), out);
             }
+            Kind::Ways => {
+                let wan = self.wan.as_ref().and_then(Weak::upgrade);
+                values::put_ways(&wan.map(|it| it.ways()).unwrap_or_default(), out);
+            }
+            Kind::Installation => values::put_installation(&core, &self.place, out),
+            Kind::MeterHistory => values::put_history(&core, out),
             Kind::Metering => values::put_metering(&core, out),
             Kind::Pair => {
                 let status = self.pair.as_ref().map(|it| it.status());

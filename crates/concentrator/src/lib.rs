@@ -35,5 +35,6 @@ pub mod shell;
 pub mod status;
 pub mod store;
 pub mod substation;
+pub mod ways;
 
 pub use config::Config;

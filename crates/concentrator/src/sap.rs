@@ -35,6 +35,8 @@ pub enum Record {
         sap: Sap,
         /// To whom.
         name: LogicalDeviceName,
+        /// When, in seconds since 1970-01-01T00:00:00Z; none in records of before that was kept.
+        at: Option<i64>,
     },
     /// A SAP was taken away, or rests already.
     Released {
@@ -50,6 +52,8 @@ pub enum Record {
 pub struct Table {
     by_name: BTreeMap<LogicalDeviceName, Sap>,
     by_sap: BTreeMap<Sap, LogicalDeviceName>,
+    /// When those that are given were given, where that is known.
+    since: BTreeMap<Sap, i64>,
     /// SAPs that rest, with when each was taken away.
     resting: BTreeMap<Sap, i64>,
     quarantine_s: i64,
@@ -68,6 +72,7 @@ impl Table {
         Self {
             by_name: BTreeMap::new(),
             by_sap: BTreeMap::new(),
+            since: BTreeMap::new(),
             resting: BTreeMap::new(),
             quarantine_s: quarantine_s as i64,
             changes: 0,
@@ -92,6 +97,13 @@ impl Table {
     #[must_use]
     pub fn name_of(&self, sap: Sap) -> Option<&LogicalDeviceName> {
         self.by_sap.get(&sap)
+    }
+
+    /// Tells since when a SAP is its logical device's, in seconds since 1970-01-01T00:00:00Z;
+    /// nothing where that was not kept.
+    #[must_use]
+    pub fn since(&self, sap: Sap) -> Option<i64> {
+        self.since.get(&sap).copied()
     }
 
     /// Walks all entries by SAP.
@@ -142,6 +154,7 @@ impl Table {
         Ok(Some(Record::Assigned {
             sap,
             name: name.clone(),
+            at: Some(now),
         }))
     }
 
@@ -172,6 +185,7 @@ impl Table {
         records.push(Record::Assigned {
             sap,
             name: name.clone(),
+            at: Some(now),
         });
         Ok(records)
     }
@@ -202,7 +216,7 @@ impl Table {
                     Vec::new()
                 }
             }
-            Record::Assigned { sap, name } => {
+            Record::Assigned { sap, name, .. } => {
                 if self.name_of(*sap) == Some(name) || self.resting.contains_key(sap) && !overrules
                 {
                     return Vec::new();
@@ -236,7 +250,7 @@ impl Table {
     /// table is as it was then.
     pub fn apply(&mut self, record: &Record) -> Result<(), SapError> {
         match record {
-            Record::Assigned { sap, name } => {
+            Record::Assigned { sap, name, at } => {
                 if !(SAP_FIRST..=SAP_LAST).contains(sap) {
                     return Err(SapError::Range);
                 }
@@ -246,6 +260,9 @@ impl Table {
                 self.resting.remove(sap);
                 self.by_sap.insert(*sap, name.clone());
                 self.by_name.insert(name.clone(), *sap);
+                if let Some(at) = at {
+                    self.since.insert(*sap, *at);
+                }
                 self.next = if *sap >= SAP_LAST { SAP_FIRST } else { sap + 1 };
             }
             Record::Released { sap, at } => {
@@ -255,6 +272,7 @@ impl Table {
                 if let Some(name) = self.by_sap.remove(sap) {
                     self.by_name.remove(&name);
                 }
+                self.since.remove(sap);
                 self.resting.insert(*sap, *at);
             }
         }
@@ -274,6 +292,7 @@ impl Table {
         let given = self.iter().map(|(sap, name)| Record::Assigned {
             sap,
             name: name.clone(),
+            at: self.since(sap),
         });
         resting
             .map(|(sap, at)| Record::Released { sap: *sap, at: *at })

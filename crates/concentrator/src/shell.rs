@@ -18,7 +18,6 @@ use link::{
     Clock, Endpoint, EndpointError, Entropy, KeyFile, KeyFileError, Limits, LinkError, Listener,
     Segment,
 };
-use model::MessageClass;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -34,10 +33,11 @@ use crate::pair::shell::{self as line, Way};
 use crate::sap::{OWN_SAP, Record};
 use crate::status;
 use crate::store::{Line, Log, StoreError, open_table};
+use crate::ways::Ways;
 use driver::{Driver, Port};
 use partner::{Partner, partner_of};
 use setup::{bounds, collector};
-use wan::Wan;
+use wan::{Arrives, Wan};
 
 /// Connections of the WAN that are open at once.
 const CONNECTIONS_MAX: usize = 256;
@@ -72,8 +72,9 @@ pub struct Surroundings {
 pub struct Concentrator {
     core: SharedCore,
     segments: Vec<Port>,
-    listeners: Vec<(Listener, Option<MessageClass>)>,
-    dials: Vec<(Endpoint, WanConfig)>,
+    listeners: Vec<(Listener, Arrives)>,
+    dials: Vec<(Endpoint, WanConfig, Arrives)>,
+    ways: Ways,
     device: Arc<Mutex<Device>>,
     changed: Arc<Notify>,
     log: Log,
@@ -138,6 +139,7 @@ impl Concentrator {
         for (number, segment) in (0_u16..).zip(&segments) {
             core.add_segment(SegmentId(number), segment.window(), segment.payload_max());
             core.describe_segment(SegmentId(number), segment.medium());
+            core.rate_segment(SegmentId(number), segment.bit_rate());
             if segment.is_one_wire() {
                 core.share_segment(SegmentId(number), now);
             }
@@ -154,9 +156,13 @@ impl Concentrator {
             Arc::clone(&clock),
             Arc::clone(&surroundings.entropy),
         )?;
+        device.set_place(&config.place);
         let mut listeners = Vec::new();
-        let mut dials: Vec<(Endpoint, WanConfig)> = Vec::new();
-        for wan in &config.wan {
+        let mut dials: Vec<(Endpoint, WanConfig, Arrives)> = Vec::new();
+        let mut ways = Ways::default();
+        for (way, wan) in config.wan.iter().enumerate() {
+            let class = wan.class();
+            let arrives = Arrives { way, class };
             if let Some(url) = &wan.listen {
                 let links = Limits {
                     links_max: CONNECTIONS_MAX + CONNECTIONS_SPARE,
@@ -165,12 +171,15 @@ impl Concentrator {
                 };
                 let listener =
                     Listener::bind(&url.parse()?, &[OWN_SAP], links, Arc::clone(&clock)).await?;
-                listeners.push((listener, wan.class()));
+                ways.add(wan, place(listener.local()));
+                listeners.push((listener, arrives));
             } else if let Some(url) = &wan.connect {
-                dials.push((url.parse()?, wan.clone()));
+                let endpoint: Endpoint = url.parse()?;
+                ways.add(wan, place(&endpoint));
+                dials.push((endpoint, wan.clone(), arrives));
             }
         }
-        let dialled = dials.iter().find_map(|(endpoint, _)| endpoint.host_port());
+        let dialled = dials.iter().find_map(|(endpoint, ..)| endpoint.host_port());
         device.set_wan(
             listeners.first().map(|(it, _)| it.local().clone()),
             dialled.cloned(),
@@ -188,6 +197,7 @@ impl Concentrator {
             segments: segments.into_iter().map(Port::of).collect(),
             listeners,
             dials,
+            ways,
             device: Arc::new(Mutex::new(device)),
             changed,
             log,
@@ -281,6 +291,7 @@ impl Concentrator {
             device: self.device,
             clock: Arc::clone(&self.clock),
             connections: Mutex::default(),
+            ways: Mutex::new(self.ways),
             limits: self.limits,
         });
         let known: Weak<dyn status::Wan> =
@@ -290,11 +301,12 @@ impl Concentrator {
             .unwrap_or_else(PoisonError::into_inner)
             .show_wan(known);
         let mut tasks = JoinSet::new();
-        for (listener, class) in self.listeners {
-            tasks.spawn(Arc::clone(&wan).listen(listener, class));
+        for (listener, arrives) in self.listeners {
+            tasks.spawn(Arc::clone(&wan).listen(listener, arrives));
         }
-        for (number, (endpoint, dial)) in self.dials.into_iter().enumerate() {
-            tasks.spawn(Arc::clone(&wan).dial(endpoint, dial, number == 0));
+        for (number, (endpoint, dial, arrives)) in self.dials.into_iter().enumerate() {
+            let first = number == 0;
+            tasks.spawn(Arc::clone(&wan).dial(endpoint, dial, arrives, first));
         }
         if let Some(listener) = self.status {
             let page = status::Page::new(self.name, Arc::clone(&self.core));
@@ -429,6 +441,12 @@ impl Disk {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Where an endpoint is, without the files that it names.
+fn place(endpoint: &Endpoint) -> String {
+    let place = endpoint.host_port();
+    place.map(ToString::to_string).unwrap_or_default()
 }
 
 fn make_folder(path: &Path) -> Result<(), StoreError> {

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::device::SharedCore;
 use crate::metering::PHASES;
 use crate::pair;
+use crate::ways;
 
 /// Octets that the head of a request may have.
 const HEAD_LEN_MAX: usize = 4_096;
@@ -37,6 +38,9 @@ const STYLE: &str = include_str!("status.css");
 pub trait Wan: Send + Sync {
     /// Lists the connections to head ends, oldest first.
     fn peers(&self) -> Vec<Peer>;
+
+    /// Tells how the ways to head ends are.
+    fn ways(&self) -> ways::Told;
 }
 
 /// A connection to a head end.
@@ -89,6 +93,7 @@ impl Page {
     #[must_use]
     pub fn json(&self, unix: i64) -> Value {
         let peers = self.wan.as_ref().map(|it| it.peers());
+        let told = self.wan.as_ref().map(|it| it.ways()).unwrap_or_default();
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let own = core.own_time(unix);
         let collector = core.collector();
@@ -107,6 +112,7 @@ impl Page {
                 let last = kept.and_then(|it| it.series().filter_map(|(_, it)| it.last()).max());
                 json!({
                     "sap": sap,
+                    "sap_since": core.table().since(sap),
                     "logical_device_name": name.as_str(),
                     "there": status.place.is_some(),
                     "segment": status.place.map(|it| it.segment.0),
@@ -128,6 +134,7 @@ impl Page {
                     "segment": id.0,
                     "medium": segment.medium,
                     "open": segment.open,
+                    "bit_rate": segment.bit_rate,
                     "there": there.get(&id.0).copied().unwrap_or(0),
                 })
             })
@@ -181,6 +188,24 @@ impl Page {
                 "dialled": it.dialled,
                 "since": it.since,
             })).collect::<Vec<_>>(),
+            "ways": told.ways.iter().enumerate().map(|(number, it)| json!({
+                "name": it.name,
+                "place": it.place,
+                "dialled": it.dialled,
+                "class": it.class.map(model::MessageClass::name),
+                "connections": it.connections,
+                "state": it.state.name(),
+                "current": told.current == Some(number),
+                "gained": it.gained,
+                "lost": it.lost,
+                "heard": it.heard,
+            })).collect::<Vec<_>>(),
+            "changed_over": told.change.map(|it| json!({
+                "from": it.from,
+                "to": it.to,
+                "at": it.at,
+                "took_ms": it.took.map(|took| took.as_millis()),
+            })),
             "pair": self.pair.as_ref().map(|pair| {
                 let pair = pair.status();
                 json!({
@@ -277,6 +302,28 @@ impl Page {
                     line,
                     cell_n(at(it, "/there")),
                     cell_n(at(it, "/segment")),
+                ]
+            }),
+        );
+        table(
+            &mut out,
+            "Ways to head ends",
+            &["Way", "At", "State", "Since"],
+            array(&status, "ways").iter().map(|it| {
+                let (line, since) = match at(it, "/state").as_str() {
+                    Some("up") if at(it, "/current") == &Value::Bool(true) => {
+                        (state("ok", "●", "in use"), "/gained")
+                    }
+                    Some("up") => (state("ok", "●", "heard"), "/gained"),
+                    Some("quiet") => (state("warn", "▲", "quiet"), "/lost"),
+                    Some("down") => (state("crit", "■", "down"), "/lost"),
+                    _ => (state("miss", "○", "nobody yet"), "/lost"),
+                };
+                vec![
+                    cell(at(it, "/name").as_str().unwrap_or_default()),
+                    cell(at(it, "/place").as_str().unwrap_or_default()),
+                    line,
+                    cell(&at(it, since).as_i64().map(utc).unwrap_or_default()),
                 ]
             }),
         );

@@ -73,7 +73,10 @@ impl Line {
 
     fn text(&self) -> String {
         let body = match self {
-            Self::Sap(Record::Assigned { sap, name }) => format!("assigned {sap} {}", hex(name)),
+            Self::Sap(Record::Assigned { sap, name, at }) => {
+                let at = at.map_or_else(String::new, |at| format!(" {at}"));
+                format!("assigned {sap} {}{at}", hex(name))
+            }
             Self::Sap(Record::Released { sap, at }) => format!("released {sap} {at}"),
             Self::Changes(count) => format!("changes {count}"),
             Self::Counters {
@@ -97,9 +100,15 @@ impl Line {
         }
         let parts: Vec<&str> = body.split(' ').collect();
         match parts.as_slice() {
-            ["assigned", sap, name] => Some(Self::Sap(Record::Assigned {
+            ["assigned", sap, name, at @ ..] => Some(Self::Sap(Record::Assigned {
                 sap: sap.parse().ok()?,
                 name: LogicalDeviceName::from_octets(&link::parse_hex(name)?).ok()?,
+                at: match at {
+                    // As it was written before that was kept.
+                    [] => None,
+                    [at] => Some(at.parse().ok()?),
+                    _ => return None,
+                },
             })),
             ["released", sap, at] => Some(Self::Sap(Record::Released {
                 sap: sap.parse().ok()?,

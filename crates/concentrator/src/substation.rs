@@ -100,6 +100,11 @@ pub struct Substation {
 }
 
 impl Substation {
+    /// Walks the feeders on which meters hang, once for each of their phases.
+    pub fn feeders(&self) -> impl Iterator<Item = &Feeder> {
+        self.meters.keys().map(|(feeder, _)| feeder)
+    }
+
     /// Starts without sums. `sites` says where each meter hangs. Where one
     /// hangs on all three phases, its feeder is weighed as a whole.
     #[must_use]

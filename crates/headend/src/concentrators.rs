@@ -27,8 +27,8 @@ pub(crate) use board::{AT_ONCE, Watcher};
 pub use board::{Board, Digest, State, Way};
 pub(crate) use status::PAIR;
 pub use status::{
-    Collection, Connection, Feeder, Forwarded, METERS_MAX, MeterLine, Meters, NoSwitch, Pair,
-    PairWord, Report, Segment,
+    Collection, Connection, Feeder, Forwarded, Installation, METERS_MAX, MeterLine, Meters,
+    NoSwitch, Pair, PairWord, Report, Segment, Wan, WanChange, WanState, WanWay,
 };
 
 /// The concentrators that are enrolled as devices of their own, each with keys of the head end at
@@ -63,10 +63,11 @@ impl Concentrators {
             };
             let mechanism = known.protection.as_ref().map(|it| it.mechanism.as_str());
             let mechanism = mechanism.and_then(link::mechanism_from_name);
-            let target = MeterTarget {
+            let mut target = MeterTarget {
                 id: known.id,
                 enrolment: known.enrolment,
             };
+            target.enrolment.endpoint = config.ways();
             all.insert(
                 target.id,
                 Enrolled {
@@ -126,7 +127,7 @@ impl Follower {
     ) {
         let every = Duration::from_secs(u64::from(concentrator.every_s));
         while !*stop.borrow() {
-            let looked = tokio::time::timeout(self.timeout, self.look(&concentrator.endpoint));
+            let looked = tokio::time::timeout(self.timeout, self.look(&concentrator));
             match looked.await {
                 Ok(Ok(0)) => {}
                 Ok(Ok(moved)) => {
@@ -145,8 +146,9 @@ impl Follower {
     }
 
     /// Reads the list once; tells how many meters have moved.
-    async fn look(&self, endpoint: &str) -> Result<usize, StoreError> {
-        let list = match self.access.saps(endpoint).await {
+    async fn look(&self, concentrator: &ConcentratorConfig) -> Result<usize, StoreError> {
+        let endpoint = concentrator.endpoint.as_str();
+        let list = match self.access.saps(&concentrator.ways()).await {
             Ok(list) => list,
             Err(error) => {
                 tracing::info!(%endpoint, %error, "a concentrator's list cannot be read");

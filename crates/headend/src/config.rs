@@ -178,6 +178,10 @@ impl Default for DialInConfig {
 pub struct ConcentratorConfig {
     /// Names where it listens, as the enrolment of its meters does.
     pub endpoint: String,
+    /// Lists other ways to the same one, each of which is tried where those before lead nowhere:
+    /// its other listeners, over another network.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// Names where it takes orders to its meters, so that they go before all else: a listener of
     /// its own with `class = "control"`. Else they go where all goes.
     #[serde(default)]
@@ -211,12 +215,25 @@ impl ConcentratorConfig {
         self.name.as_ref()?.parse().ok()
     }
 
+    /// Tells all ways to it, with a space between two, as an enrolment has them.
+    pub fn ways(&self) -> String {
+        let mut ways = self.endpoint.clone();
+        for way in &self.also {
+            ways.push(' ');
+            ways.push_str(way);
+        }
+        ways
+    }
+
     /// Tells the profiles; nothing where one has no OBIS code.
     pub fn profiles(&self) -> Option<Vec<Obis>> {
         let all = self.profiles.iter();
         all.map(|text| text.parse().ok()).collect()
     }
 }
+
+/// Other ways to a concentrator that may be named.
+const ALSO_MAX: usize = 7;
 
 /// Profiles that a concentrator reads of a meter.
 const PROFILES_MAX: usize = 7;
@@ -472,6 +489,12 @@ impl Config {
             if urgent.is_some_and(|url| url.parse::<Endpoint>().is_err()) {
                 return out_of_range("concentrator.urgent", "an endpoint, as tcp://host:4061");
             }
+            let also = &concentrator.also;
+            let other =
+                |way: &String| *way != concentrator.endpoint && way.parse::<Endpoint>().is_ok();
+            if also.len() > ALSO_MAX || !also.iter().all(other) {
+                return out_of_range("concentrator.also", "up to 7 other endpoints");
+            }
             if !(1..=86_400).contains(&concentrator.status_s) {
                 return out_of_range("concentrator.status_s", "1 to 86400");
             }
@@ -637,6 +660,8 @@ mod tests {
             "[[concentrator]]\nendpoint = \"tcp://h\"\ncollect_s = 86401",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nstatus_s = 0",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nurgent = \"h:4061\"",
+            "[[concentrator]]\nendpoint = \"tcp://h\"\nalso = [\"h:4059\"]",
+            "[[concentrator]]\nendpoint = \"tcp://h\"\nalso = [\"tcp://h\"]",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nprofiles = [\"load\"]",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nloss_percent = 0",
             "[outlets]\nlisten = \"sctp://127.0.0.1\"\nmeters = \"meters.toml\"",

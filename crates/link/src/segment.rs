@@ -121,6 +121,12 @@ pub trait Segment: Send {
     fn adopt(&mut self, _: &[Registration]) -> usize {
         0
     }
+
+    /// Tells the nominal rate of the medium in bits of payload a second, for people; nothing where
+    /// it has none.
+    fn bit_rate(&self) -> Option<u32> {
+        None
+    }
 }
 
 impl Segment for Box<dyn Segment> {
@@ -154,5 +160,9 @@ impl Segment for Box<dyn Segment> {
 
     fn adopt(&mut self, registrations: &[Registration]) -> usize {
         (**self).adopt(registrations)
+    }
+
+    fn bit_rate(&self) -> Option<u32> {
+        (**self).bit_rate()
     }
 }

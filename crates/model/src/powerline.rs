@@ -254,6 +254,21 @@ impl Technology {
         }
     }
 
+    /// Tells the nominal rate while a frame's payload is on the wire, in bits a second: without
+    /// preambles and headers, pauses and repetitions, and with the coding taken off.
+    #[must_use]
+    pub fn bit_rate(&self) -> u32 {
+        let rate = |bits: u32, symbol: Duration| {
+            let rate = u128::from(bits) * 1_000_000 / symbol.as_micros().max(1);
+            u32::try_from(rate).unwrap_or(u32::MAX)
+        };
+        match self {
+            Self::SFsk(it) => it.bit_rate,
+            Self::Prime(it) => rate(it.symbol_bits, it.symbol),
+            Self::G3(it) => rate(it.carriers, it.symbol) / it.coding.max(1),
+        }
+    }
+
     /// Tells how many octets of a message one frame carries.
     #[must_use]
     pub fn frame_payload_max(&self) -> usize {

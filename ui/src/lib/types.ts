@@ -254,6 +254,7 @@ export interface SegmentView {
   open: boolean;
   waiting: number;
   there: number;
+  bit_rate: number | null;
 }
 
 /** A way to a concentrator, as the head end finds it. */
@@ -266,10 +267,31 @@ export interface Way {
   rtt_ms: number | null;
 }
 
+/** The ways of a concentrator to head ends, by its word; those that are preferred first. */
+export interface Wan {
+  ways: WanWay[];
+  current: number | null;
+  change: { from: number; to: number; at: string; took_ms: number | null } | null;
+}
+
+export interface WanWay {
+  name: string;
+  place: string;
+  dialled: boolean;
+  class: string;
+  connections: number;
+  state: "up" | "quiet" | "down" | "new";
+  gained: string | null;
+  lost: string | null;
+  heard: string | null;
+}
+
 export interface Concentrator {
   row: ConcentratorRow;
   system_title: string;
   serial: string | null;
+  place: string;
+  feeders: string[];
   failing: string | null;
   failing_since: string | null;
   clock_offset_s: number | null;
@@ -279,6 +301,7 @@ export interface Concentrator {
   segments: SegmentView[];
   ways: Way[];
   connections: { peer: string; dialled: boolean; since: string }[];
+  wan: Wan | null;
   metering: { feeder: string; voltage_mv: number[]; current_ma: number[]; energy_wh: number[] }[];
   forwarded: Record<
     "down" | "up" | "unknown" | "full" | "expired" | "unasked" | "nobody" | "unfit" | "conflicts",
@@ -300,6 +323,7 @@ export interface Concentrator {
 export interface BehindMeter {
   name: string;
   sap: number;
+  sap_since: string | null;
   id: string | null;
   place: string;
   feeder: string;

@@ -81,6 +81,8 @@ export class Fixture {
     /** Open streams, each with the topics that it follows. */
     this.openStreams = new Map();
     this.lastEventIds = [];
+    /** How long going over from one way of a concentrator to another took. */
+    this.took = 3_200;
     /** How often a look at a concentrator was asked for. */
     this.looks = 0;
     /** Whether the outage that is open ended. */
@@ -538,6 +540,7 @@ export class Fixture {
       return {
         name: row?.name ?? `GWD${String(number * 10_000 + i + 1).padStart(13, "0")}`,
         sap: 256 + i,
+        sap_since: i % 5 === 2 ? null : new Date(START - (30 + i) * DAY).toISOString(),
         id: row?.id ?? null,
         place: row?.place ?? "",
         feeder: row?.feeder ?? "",
@@ -757,6 +760,34 @@ export class Fixture {
     ];
   }
 
+  /** Ways to head ends, one of them cut; one without a name; not told by those that are older. */
+  wanOf(at) {
+    if (at > 1) return null;
+    const time = (ago) => new Date(START - ago).toISOString();
+    const way = (name, port, state, of = {}) => ({
+      name,
+      place: `192.0.2.17:${port}`,
+      dialled: false,
+      class: "",
+      connections: state === "up" ? 1 : 0,
+      state,
+      gained: state === "new" ? null : time(state === "up" ? 42 * MINUTE : 3 * DAY),
+      lost: state === "quiet" || state === "down" ? time(42 * MINUTE) : null,
+      heard: state === "new" ? null : time(state === "up" ? 4_000 : 42 * MINUTE),
+      ...of,
+    });
+    if (at === 1) return { ways: [way("", 4059, "up")], current: 0, change: null };
+    return {
+      ways: [
+        way("Fibre", 4059, this.fibre ?? "down", { dialled: true }),
+        way("LTE", 4060, "up"),
+        way("Orders", 4061, "quiet", { class: "control" }),
+      ],
+      current: this.fibre === "up" ? 0 : 1,
+      change: { from: 0, to: 1, at: time(42 * MINUTE - 3_200), took_ms: this.took },
+    };
+  }
+
   concentrator(one) {
     const row = this.concentratorRow(one);
     const at = this.concentrators.indexOf(one);
@@ -765,6 +796,8 @@ export class Fixture {
       row,
       system_title: `4757440000DC00${17 + at}`,
       serial: known ? one.name : null,
+      place: at === 0 ? "Substation Lindenweg" : "",
+      feeders: at === 0 ? ["F2", "F3"] : at === 2 ? ["F1", "F2", "F3", "F4"] : [],
       failing: one.state === "off" ? "It did not answer in time: check the way to it." : null,
       failing_since: one.state === "off" ? new Date(START - 41 * MINUTE).toISOString() : null,
       clock_offset_s: known ? (at === 1 ? 3 : 0) : null,
@@ -772,7 +805,16 @@ export class Fixture {
       port: known ? 4059 : null,
       every_s: 60,
       segments: known
-        ? [{ number: 0, medium: one.medium, open: true, waiting: at === 0 ? 4 : 0, there: row.there }]
+        ? [
+            {
+              number: 0,
+              medium: one.medium,
+              open: true,
+              waiting: at === 0 ? 4 : 0,
+              there: row.there,
+              bit_rate: { "s-fsk": 2_400, g3: 6_474 }[one.medium] ?? null,
+            },
+          ]
         : [],
       ways: [
         {
@@ -802,6 +844,7 @@ export class Fixture {
             { peer: "198.51.100.7:4059", dialled: true, since: new Date(START - 42 * MINUTE).toISOString() },
           ]
         : [],
+      wan: this.wanOf(at),
       metering: known
         ? [
             {

@@ -288,7 +288,13 @@ await step("concentrators: list, one of them, its segment", async () => {
       }
       await page.goto(`${origin}/concentrators/${fixture.concentrators[0].id}?node=260`);
       await page.locator('[data-testid=conc-meter][data-chosen="true"]').waitFor();
+      // It has its SAP since so many days; of another that is not known.
+      const since = page.getByTestId("conc-chosen").getByTestId("conc-sap-since");
+      assert.match(await since.innerText(), /^since /);
       await inspect(page, wrong, `concentrator-chosen-${tag}`, { full: true });
+      await page.goto(`${origin}/concentrators/${fixture.concentrators[0].id}?node=258`);
+      await page.locator('[data-testid=conc-meter][data-chosen="true"]').waitFor();
+      assert.equal(await since.count(), 0);
       await page.goto(`${origin}/concentrators/m_00nosuch`);
       await page.getByTestId("state-empty").waitFor();
       await inspect(page, wrong, `concentrator-unknown-${tag}`);
@@ -481,6 +487,60 @@ await step("how a pair of concentrators stands", async () => {
     }
   }
   own.close();
+});
+
+await step("over which way a concentrator is reached", async () => {
+  for (const size of [wide, phone]) {
+    for (const theme of THEMES) {
+      const own = new Fixture({ dist });
+      const url = await own.listen();
+      const { context, page, wrong } = await open(url, size, theme);
+      const tag = `${size.width}-${theme}`;
+      const [first, second, third] = own.concentrators;
+      const lead = page.locator(".lead").first();
+      const states = () =>
+        page.getByTestId("conc-own-way").evaluateAll((all) => all.map((one) => one.dataset.state));
+      await signIn(page, url, TOKEN, `/concentrators/${first.id}`);
+      await page.getByTestId("conc-own-way").first().waitFor();
+      assert.match(await lead.innerText(), /Fibre down 4\d min[\s\S]*Runs over LTE/);
+      const lines = page.getByTestId("conc-lines");
+      assert.match(await lead.innerText(), /Substation Lindenweg/);
+      assert.match(await lines.innerText(), /^S-FSK power line, 2.?400 bit\/s, feeders F2, F3$/);
+      assert.deepEqual(await states(), ["down", "up", "quiet"]);
+      const card = page.getByTestId("conc-wan");
+      assert.match(
+        await card.innerText(),
+        /Fibre[\s\S]*Down 4\d min[\s\S]*LTE[\s\S]*In use[\s\S]*for orders/,
+      );
+      const went = page.getByTestId("conc-went-over");
+      assert.match(await went.innerText(), /From Fibre to LTE 4\d min ago, first message after 3\.2 s/);
+      await inspect(page, wrong, `concentrator-wan-${tag}`, { full: true });
+      // Where head ends connect, silence is all that is known of a way.
+      [own.fibre, own.took] = ["quiet", null];
+      await page.reload();
+      await page.getByTestId("conc-own-way").first().waitFor();
+      assert.match(await lead.innerText(), /Fibre quiet 4\d min[\s\S]*Runs over LTE/);
+      assert.match(await went.innerText(), /for how long nobody came is not known/);
+      await inspect(page, wrong, `concentrator-wan-quiet-${tag}`);
+      // All is well again; what stands behind the way in use is not missed.
+      own.fibre = "up";
+      await page.reload();
+      await page.getByTestId("conc-own-way").first().waitFor();
+      assert.match(await lead.innerText(), /Runs over Fibre/);
+      assert.doesNotMatch(await lead.innerText(), /quiet|down/);
+      // One way without a name says nothing above; an older one tells of none.
+      await page.goto(`${url}/concentrators/${second.id}`);
+      await page.getByTestId("conc-own-way").first().waitFor();
+      assert.doesNotMatch(await lead.innerText(), /Runs over/);
+      assert.equal(await lines.innerText(), "IP");
+      await page.goto(`${url}/concentrators/${third.id}`);
+      await page.getByTestId("conc-identity").waitFor();
+      assert.match(await lines.innerText(), /^G3 power line, 6.?474 bit\/s, 4 feeders$/);
+      assert.equal(await page.getByTestId("conc-own-way").count(), 0);
+      await context.close();
+      own.close();
+    }
+  }
 });
 
 await step("outages and balance of a concentrator", async () => {

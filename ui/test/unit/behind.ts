@@ -15,6 +15,7 @@ export function meter(sap: number, hops: number, quality: number | null, there =
     there,
     heard: null,
     hops,
+    sap_since: null,
     quality_permille: quality,
     behind: null,
     mode: "direct",

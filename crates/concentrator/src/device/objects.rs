@@ -29,8 +29,9 @@ use crate::metering::{CURRENT_GROUPS, ENERGY_GROUPS, VOLTAGE_GROUPS};
 use model::LogicalDeviceName;
 
 use super::{
-    ASSOCIATION, COLLECTED, COLLECTION, CONNECTIONS, COUNTER, DELIVERED, METER_STATUS, METER_TABLE,
-    METERING, NAME, PAIR, PUBLIC_CLIENT, SAP_ASSIGNMENT, SAP_CHANGES, SEGMENTS, STATISTICS, SUMS,
+    ASSOCIATION, COLLECTED, COLLECTION, CONNECTIONS, COUNTER, DELIVERED, INSTALLATION,
+    METER_HISTORY, METER_STATUS, METER_TABLE, METERING, NAME, PAIR, PUBLIC_CLIENT, SAP_ASSIGNMENT,
+    SAP_CHANGES, SEGMENTS, STATISTICS, SUMS, WAYS,
 };
 
 /// The clock (IEC 62056-6-2).
@@ -79,6 +80,9 @@ pub(super) enum Kind {
     Connections,
     Metering,
     Pair,
+    Ways,
+    Installation,
+    MeterHistory,
     /// A register of the own metering: its place, a value group C and a phase.
     Energy(usize, usize),
     Current(usize, usize),
@@ -174,7 +178,7 @@ impl Object {
 }
 
 /// The objects that are there whatever is connected.
-const FIXED: [Object; 24] = [
+const FIXED: [Object; 27] = [
     Object::new(15, 1, ASSOCIATION, Kind::Association),
     Object::new(17, 0, SAP_ASSIGNMENT, Kind::SapAssignment),
     Object::new(1, 0, NAME, Kind::Name),
@@ -199,6 +203,9 @@ const FIXED: [Object; 24] = [
     Object::new(1, 0, CONNECTIONS, Kind::Connections),
     Object::new(1, 0, METERING, Kind::Metering),
     Object::new(1, 0, PAIR, Kind::Pair),
+    Object::new(1, 0, WAYS, Kind::Ways),
+    Object::new(1, 0, INSTALLATION, Kind::Installation),
+    Object::new(1, 0, METER_HISTORY, Kind::MeterHistory),
 ];
 
 /// The object by which a profile of a meter is read here: 0-p:129.h.l.255,

@@ -10,7 +10,7 @@ use dlms::codec::Wire as _;
 use dlms::cosem::{CaptureObject, EntryDescriptor, Obis, ProfileSelection, RangeDescriptor, Unit};
 use dlms::server::Selection;
 use dlms::xdlms::DataAccessResult;
-use model::LogicalDeviceName;
+use model::{LogicalDeviceName, MessageClass};
 
 use super::objects::{EVENT_CODE, Kind};
 use super::{COLLECTED, EVENT_DETAIL, METER_STATUS, SUPPLY};
@@ -19,6 +19,7 @@ use crate::collector::state::Series;
 use crate::core::Core;
 use crate::pair::Status;
 use crate::status::Peer;
+use crate::ways::{State, Told};
 
 type Get = Result<(), DataAccessResult>;
 
@@ -432,6 +433,83 @@ pub(super) fn put_connections(peers: &[Peer], out: &mut Vec<u8>) {
         put_octet_string(out, peer.peer.as_bytes());
         put_boolean(out, peer.dialled);
         put_u32(out, u32::try_from(peer.since).unwrap_or(0));
+    }
+}
+
+/// Appends the ways to head ends, in the form of [`WAYS`](super::WAYS).
+pub(super) fn put_ways(told: &Told, out: &mut Vec<u8>) {
+    let place = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+    put_structure(out, 3);
+    put_array(out, told.ways.len());
+    for way in &told.ways {
+        put_structure(out, 9);
+        put_octet_string(out, way.name.as_bytes());
+        put_octet_string(out, way.place.as_bytes());
+        put_boolean(out, way.dialled);
+        put_octet_string(out, way.class.map_or("", MessageClass::name).as_bytes());
+        put_u16(out, u16::try_from(way.connections).unwrap_or(u16::MAX));
+        put_u8(
+            out,
+            match way.state {
+                State::New => 0,
+                State::Up => 1,
+                State::Quiet => 2,
+                State::Down => 3,
+            },
+        );
+        for at in [way.gained, way.lost, way.heard] {
+            put_option(at, out);
+        }
+    }
+    match told.current {
+        Some(current) => put_u8(out, place(current)),
+        None => put_null(out),
+    }
+    let Some(change) = told.change else {
+        return put_null(out);
+    };
+    put_structure(out, 4);
+    put_u8(out, place(change.from));
+    put_u8(out, place(change.to));
+    put_option(Some(change.at), out);
+    let took = change.took.map(|took| took.as_millis());
+    put_option(took.and_then(|it| i64::try_from(it).ok()), out);
+}
+
+/// Appends what the concentrator is before, in the form of
+/// [`INSTALLATION`](super::INSTALLATION).
+pub(super) fn put_installation(core: &Core, place: &str, out: &mut Vec<u8>) {
+    let feeders = core.feeders();
+    put_structure(out, 3);
+    put_octet_string(out, place.as_bytes());
+    put_array(out, feeders.len());
+    for feeder in feeders {
+        put_octet_string(out, feeder.as_str().as_bytes());
+    }
+    put_array(out, core.segments().len());
+    for (id, segment) in core.segments() {
+        put_structure(out, 2);
+        put_u16(out, id.0);
+        put_option(segment.bit_rate.map(i64::from), out);
+    }
+}
+
+/// Appends more of each meter, in the form of [`METER_HISTORY`](super::METER_HISTORY).
+pub(super) fn put_history(core: &Core, out: &mut Vec<u8>) {
+    let table = core.table();
+    put_array(out, table.len());
+    for (sap, _) in table.iter() {
+        put_structure(out, 2);
+        put_u16(out, sap);
+        put_option(table.since(sap), out);
+    }
+}
+
+/// Appends a number of 32 bits, or null where there is none that fits.
+fn put_option(number: Option<i64>, out: &mut Vec<u8>) {
+    match number.and_then(|it| u32::try_from(it).ok()) {
+        Some(number) => put_u32(out, number),
+        None => put_null(out),
     }
 }
 

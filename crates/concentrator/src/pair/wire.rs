@@ -26,7 +26,7 @@ use crate::direct::SegmentId;
 use crate::sap;
 
 /// The version of this form; another is refused.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// A record of either log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,10 +266,13 @@ fn named(reader: &mut Reader<'_>) -> Result<Option<LogicalDeviceName>, DecodeErr
 
 fn put_sap(record: &sap::Record, out: &mut Vec<u8>) {
     match record {
-        sap::Record::Assigned { sap, name } => {
-            out.push(1);
+        sap::Record::Assigned { sap, name, at } => {
+            out.push(if at.is_some() { 2 } else { 1 });
             out.extend_from_slice(&sap.to_be_bytes());
             put_octets(out, name.as_str().as_bytes());
+            if let Some(at) = at {
+                out.extend_from_slice(&at.to_be_bytes());
+            }
         }
         sap::Record::Released { sap, at } => {
             out.push(0);
@@ -280,13 +283,19 @@ fn put_sap(record: &sap::Record, out: &mut Vec<u8>) {
 }
 
 fn take_sap(reader: &mut Reader<'_>) -> Result<sap::Record, DecodeError> {
-    let assigned = flag(reader, "assigned")?;
+    let kind = reader.u8("assigned")?;
     let sap = reader.u16("sap")?;
-    Ok(if assigned {
-        let name = name(reader)?;
-        sap::Record::Assigned { sap, name }
-    } else {
-        let at = i64::from_be_bytes(reader.array("at")?);
-        sap::Record::Released { sap, at }
-    })
+    let time = |reader: &mut Reader<'_>| reader.array("at").map(i64::from_be_bytes);
+    match kind {
+        0 => {
+            let at = time(reader)?;
+            Ok(sap::Record::Released { sap, at })
+        }
+        1 | 2 => {
+            let name = name(reader)?;
+            let at = if kind == 2 { Some(time(reader)?) } else { None };
+            Ok(sap::Record::Assigned { sap, name, at })
+        }
+        _ => Err(reader.error("assigned", Malformed::Value)),
+    }
 }

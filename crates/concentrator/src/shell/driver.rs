@@ -167,6 +167,7 @@ impl Driver {
                             partner.adopt(id, &mut *segment, &mut core);
                         }
                         core.describe_segment(id, segment.medium());
+                        core.rate_segment(id, segment.bit_rate());
                         if segment.is_one_wire() {
                             core.share_segment(id, now);
                         }

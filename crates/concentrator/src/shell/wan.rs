@@ -22,6 +22,7 @@ use crate::device::{Device, MANAGEMENT_CLIENT, SharedCore};
 use crate::direct::{Connection, RouterLimits};
 use crate::sap::OWN_SAP;
 use crate::status;
+use crate::ways::{self, Moment, Ways};
 
 /// Messages that wait for one connection; more are dropped.
 const OUTGOING_MAX: usize = 1_024;
@@ -32,6 +33,14 @@ const FIRST: Duration = Duration::from_secs(60);
 /// How long connecting to a head end may take, and the wait before it is
 /// tried again.
 const CONNECTING: Duration = Duration::from_secs(15);
+
+/// Of what comes over a connection: over which way of the configuration, and how urgent that makes
+/// it where the client's SAP says nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Arrives {
+    pub(super) way: usize,
+    pub(super) class: Option<MessageClass>,
+}
 
 /// The WAN: its connections and what they share.
 pub(super) struct Wan {
@@ -47,6 +56,7 @@ pub(super) struct Wan {
     pub(super) device: Arc<Mutex<Device>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) connections: Mutex<Connections>,
+    pub(super) ways: Mutex<Ways>,
     pub(super) limits: RouterLimits,
 }
 
@@ -106,6 +116,17 @@ impl Wan {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn known_ways(&self) -> std::sync::MutexGuard<'_, Ways> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            now: self.clock.now(),
+            unix: self.clock.unix_seconds(),
+        }
+    }
+
     pub(super) fn send(&self, connection: Connection, message: Message) {
         let connections = self.connections();
         if let Some(open) = connections.open.get(&connection)
@@ -121,11 +142,7 @@ impl Wan {
         }
     }
 
-    pub(super) async fn listen(
-        self: Arc<Self>,
-        mut listener: Listener,
-        class: Option<MessageClass>,
-    ) {
+    pub(super) async fn listen(self: Arc<Self>, mut listener: Listener, arrives: Arrives) {
         let mut links = JoinSet::new();
         loop {
             tokio::select! {
@@ -134,7 +151,7 @@ impl Wan {
                     let wan = Arc::clone(&self);
                     links.spawn(async move {
                         // Who came comes again, or sees himself why not.
-                        drop(wan.serve(accepted.link, Side::Came, class).await);
+                        drop(wan.serve(accepted.link, Side::Came, arrives).await);
                         drop(accepted.permit);
                     });
                 }
@@ -146,7 +163,13 @@ impl Wan {
     /// Connects to a head end: always, or in windows. Where another place was
     /// written, that one; and in turn the one that is configured, lest nobody
     /// is ever reached again.
-    pub(super) async fn dial(self: Arc<Self>, configured: Endpoint, dial: WanConfig, first: bool) {
+    pub(super) async fn dial(
+        self: Arc<Self>,
+        configured: Endpoint,
+        dial: WanConfig,
+        arrives: Arrives,
+        first: bool,
+    ) {
         let mut failed = 0_u32;
         let mut trouble = Trouble::default();
         loop {
@@ -167,7 +190,7 @@ impl Wan {
                 Ok(link) => {
                     failed = 0;
                     let side = Side::Made(stay);
-                    let served = Arc::clone(&self).serve(link, side, dial.class()).await;
+                    let served = Arc::clone(&self).serve(link, side, arrives).await;
                     trouble.tell(&endpoint, served.as_ref().err());
                     if served.is_ok() && stay.is_some() {
                         // The window is over; the next one is waited for.
@@ -188,7 +211,7 @@ impl Wan {
         self: Arc<Self>,
         link: Box<dyn Link>,
         side: Side,
-        class: Option<MessageClass>,
+        arrives: Arrives,
     ) -> Result<(), LinkError> {
         let (outgoing, waiting) = mpsc::channel(OUTGOING_MAX);
         let peer = link.peer();
@@ -198,7 +221,7 @@ impl Wan {
             credits: Arc::new(Semaphore::new(self.limits.per_connection)),
             heard: Arc::default(),
             came: matches!(side, Side::Came),
-            class,
+            arrives,
         };
         let go = Arc::new(Notify::new());
         let connection = {
@@ -238,6 +261,13 @@ impl Wan {
             let ended = served.as_ref().err().map(reason);
             tracing::info!(%peer, ended, "a connection to a head end has ended");
         }
+        let heard = dlms::Instant::from_micros(line.heard.load(Ordering::Relaxed));
+        if heard.as_micros() > 0 {
+            let at = self.moment();
+            let idle = at.now.since(heard) >= self.device().setup().idle();
+            let seen = !idle && served.as_ref().err().is_some_and(hung_up);
+            self.known_ways().ended(arrives.way, seen, at);
+        }
         self.connections().open.remove(&connection);
         // Where the core is gone there is nothing to tell.
         drop(self.inputs.send(Input::Closed(connection)).await);
@@ -251,7 +281,7 @@ impl Wan {
             credits,
             heard,
             came,
-            class,
+            arrives,
         } = line;
         let swallow = self.limits.swallow;
         let mut own = Server::new(Settings::default());
@@ -297,10 +327,12 @@ impl Wan {
                 } => arrived,
             };
             let (mut message, credit) = arrived?;
-            if let Some(class) = class {
-                message.class = *class;
+            if let Some(class) = arrives.class {
+                message.class = class;
             }
-            heard.store(self.clock.now().as_micros().max(1), Ordering::Relaxed);
+            let at = self.moment();
+            let first = heard.swap(at.now.as_micros().max(1), Ordering::Relaxed) == 0;
+            self.known_ways().message(arrives.way, first, at);
             if message.destination == OWN_SAP && message.payload.first() != Some(&GATEWAY_REQUEST) {
                 drop(credit);
                 for answer in self.answer(&mut own, &message) {
@@ -407,6 +439,10 @@ impl status::Wan for Wan {
             .map(|it| it.peer.clone())
             .collect()
     }
+
+    fn ways(&self) -> ways::Told {
+        self.known_ways().told(self.clock.now())
+    }
 }
 
 /// Who opened a connection.
@@ -424,17 +460,8 @@ struct Trouble(Option<String>);
 
 impl Trouble {
     fn tell(&mut self, endpoint: &Endpoint, error: Option<&LinkError>) {
-        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
         // A peer that hangs up is one that was reached.
-        let now = match error {
-            None | Some(LinkError::Closed) => None,
-            Some(LinkError::Io(it))
-                if [BrokenPipe, ConnectionReset, UnexpectedEof].contains(&it.kind()) =>
-            {
-                None
-            }
-            Some(error) => Some(reason(error)),
-        };
+        let now = error.filter(|error| !hung_up(error)).map(reason);
         if let Some(reason) = now.as_deref().filter(|_| now != self.0) {
             // Without the files that the endpoint names.
             let at = endpoint.host_port().map(ToString::to_string);
@@ -445,6 +472,16 @@ impl Trouble {
             );
         }
         self.0 = now;
+    }
+}
+
+/// Whether an error says that the peer, or its system, ended the connection.
+fn hung_up(error: &LinkError) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    match error {
+        LinkError::Closed => true,
+        LinkError::Io(it) => [BrokenPipe, ConnectionReset, UnexpectedEof].contains(&it.kind()),
+        _ => false,
     }
 }
 
@@ -463,8 +500,7 @@ struct WanLine {
     credits: Arc<Semaphore>,
     heard: Arc<AtomicU64>,
     came: bool,
-    /// How urgent all is that comes; none: as the link says.
-    class: Option<MessageClass>,
+    arrives: Arrives,
 }
 
 /// The address in what a link says of its peer, without its port.

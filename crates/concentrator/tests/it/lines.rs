@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use concentrator::Config;
 use concentrator::collector::state::NoticeKind;
-use concentrator::config::{MeteringConfig, WanConfig};
+use concentrator::config::{MeteringConfig, SiteConfig, WanConfig};
 use concentrator::core::Input;
 use concentrator::device::objects::{CLOCK, EVENTS, IP, PUSH, WAN};
 use concentrator::device::{
-    COLLECTED, CONNECTIONS, DELIVERED, METER_STATUS, METER_TABLE, METERING, SAP_ASSIGNMENT,
-    SEGMENTS, STATISTICS, SharedCore,
+    COLLECTED, CONNECTIONS, DELIVERED, INSTALLATION, METER_HISTORY, METER_STATUS, METER_TABLE,
+    METERING, SAP_ASSIGNMENT, SEGMENTS, STATISTICS, SharedCore,
 };
 use concentrator::direct::SegmentId;
 use concentrator::shell::{Concentrator, Surroundings};
@@ -40,20 +40,20 @@ use tokio::sync::watch;
 
 use crate::device::{Fleet, NAME};
 
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
-fn clock() -> Arc<dyn Clock> {
+pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::new())
 }
 
-fn surroundings() -> Surroundings {
+pub(crate) fn surroundings() -> Surroundings {
     Surroundings {
         clock: clock(),
         entropy: Arc::new(SystemEntropy),
     }
 }
 
-fn config(folder: &std::path::Path, listen: String) -> Config {
+pub(crate) fn config(folder: &std::path::Path, listen: String) -> Config {
     Config {
         data: folder.join("data"),
         wan: vec![WanConfig {
@@ -270,7 +270,7 @@ impl link::CounterStore for Forgotten {
 }
 
 /// Makes the keys of the concentrator's own logical device, and their file.
-fn own_keys(folder: &std::path::Path) -> (KeyFile, std::path::PathBuf) {
+pub(crate) fn own_keys(folder: &std::path::Path) -> (KeyFile, std::path::PathBuf) {
     let mut keys = KeyFile::generate(1, 1, &SystemEntropy).unwrap();
     keys.meters[0].logical_device_name = "GWD1DC0000000001".parse().unwrap();
     let path = folder.join("own.toml");
@@ -309,7 +309,7 @@ impl Running {
 }
 
 /// The management client's association with the concentrator itself.
-fn management(keys: &KeyFile) -> Association {
+pub(crate) fn management(keys: &KeyFile) -> Association {
     let own = &keys.meters[0];
     let held = own.client(1).unwrap();
     let both = Keys::new(
@@ -694,9 +694,15 @@ async fn it_tells_its_segments_its_connections_and_what_it_measures() {
     let (keys, path) = own_keys(folder.path());
     let mut config = config(folder.path(), "tcp://127.0.0.1:0".to_owned());
     config.keys = Some(path);
+    config.place = "Substation Lindenstraße".to_owned();
     config.metering = vec![MeteringConfig {
         feeder: "F7".to_owned(),
         ..MeteringConfig::default()
+    }];
+    config.site = vec![SiteConfig {
+        meter: "GWD0000000000001".to_owned(),
+        feeder: "F5".to_owned(),
+        phase: "L2".to_owned(),
     }];
     let endpoint = crate::shell::meters(3).await;
     let street = crate::shell::servers(3).into_iter().map(|server| IpMeter {
@@ -759,11 +765,20 @@ async fn it_tells_its_segments_its_connections_and_what_it_measures() {
     for three in &feeder[2..] {
         assert_eq!(three.as_array().unwrap().len(), 3);
     }
+    // Where it is, its feeders, and how fast its segments are: IP has no rate of its own.
+    let rate = |number| Data::Structure(vec![Data::LongUnsigned(number), Data::NullData]);
+    let installation = own(&mut client, 1, INSTALLATION, 2).await;
+    let expected = Data::Structure(vec![
+        Data::octet_string("Substation Lindenstraße".as_bytes()),
+        Data::Array(vec![Data::octet_string(*b"F5"), Data::octet_string(*b"F7")]),
+        Data::Array(vec![rate(0), rate(1)]),
+    ]);
+    assert_eq!(installation, expected);
     client.release().await;
     // To the public it tells none of that.
     let public = Client::connect(&at, Association::public(1), &around, LIMIT).await;
     let mut public = public.unwrap();
-    for object in [SEGMENTS, CONNECTIONS, METERING] {
+    for object in [SEGMENTS, CONNECTIONS, METERING, INSTALLATION] {
         let refused = public.read(AttributeDescriptor::new(1, object, 2)).await;
         assert!(refused.is_err());
     }
@@ -885,6 +900,20 @@ async fn it_tells_how_its_meters_are_heard_and_what_has_passed() {
         // On S-FSK all repeat, so that nobody is behind one.
         assert_eq!(it[6], Data::NullData);
     }
+    // Since when each has its SAP.
+    let history = own(&mut client, 1, METER_HISTORY, 2).await;
+    for (entry, sap) in history.as_array().unwrap().iter().zip(&saps) {
+        let entry = entry.as_structure().unwrap();
+        assert_eq!(entry[0].as_u16(), Some(*sap));
+        let since = i64::from(entry[1].as_u32().unwrap());
+        assert!((began..=clock().unix_seconds()).contains(&since), "{since}");
+    }
+    assert_eq!(history.as_array().unwrap().len(), saps.len());
+    // The line is as fast as S-FSK is at 50 Hz, however fast it is simulated.
+    let installation = own(&mut client, 1, INSTALLATION, 2).await;
+    let rates = installation.as_structure().unwrap()[2].as_array().unwrap();
+    let rate = Data::Structure(vec![Data::LongUnsigned(0), Data::DoubleLongUnsigned(2_400)]);
+    assert_eq!(rates, [rate]);
     // No frame of the first was lost, so that there is nothing to tell.
     assert_eq!(first[5], Data::NullData);
     // The table has the same.

@@ -21,3 +21,4 @@ mod sap;
 mod shell;
 mod source;
 mod takeover;
+mod ways;

@@ -579,6 +579,7 @@ impl World {
                 let record = sap::Record::Assigned {
                     sap,
                     name: name.clone(),
+                    at: side.core.table().since(sap),
                 };
                 let there = &self.sides[1 - number].durable.0;
                 let new = self.told[number].insert((sap, name.clone()));
@@ -1156,7 +1157,15 @@ fn words_of_strangers_end_the_connection() {
     }
     // Nothing that is damaged is taken for a word and panics, or grows.
     let name: LogicalDeviceName = name(1);
-    let record = Word::Record(1, Body::Sap(sap::Record::Assigned { sap: 0x100, name }));
+    let at = Some(1_795_262_400);
+    let record = Word::Record(
+        1,
+        Body::Sap(sap::Record::Assigned {
+            sap: 0x100,
+            name,
+            at,
+        }),
+    );
     let here = Word::Here(registered(7));
     for word in [
         good,

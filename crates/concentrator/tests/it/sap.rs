@@ -124,6 +124,40 @@ fn the_table_survives_restarts_and_torn_lines() {
     assert_eq!(std::fs::read(&path).unwrap(), once);
 }
 
+/// Since when a meter has its SAP outlasts restarts; of entries that were written before that was
+/// kept it is not known, and not made up.
+#[test]
+fn since_when_a_sap_is_given_is_kept_and_older_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sap.log");
+    let body = "assigned 256 47574430303030303030303030303031";
+    let line = format!("{:08x} {body}\n", crc32fast::hash(body.as_bytes()));
+    std::fs::write(&path, line).unwrap();
+    let (mut table, mut log) = open_table(&path, 0).unwrap();
+    assert_eq!(table.name_of(256), Some(&name(1)));
+    for (number, now) in [(2, 1_795_262_400), (3, 1_795_348_800)] {
+        let record = table.plan(&name(number), now).unwrap().unwrap();
+        log.append(&[Line::Sap(record.clone())]).unwrap();
+        table.apply(&record).unwrap();
+    }
+    let gone = table.plan_release(&name(3), 1_795_400_000).unwrap();
+    log.append(&[Line::Sap(gone)]).unwrap();
+    drop(log);
+    for _ in 0..2 {
+        let (table, _) = open_table(&path, 0).unwrap();
+        let since = [256, 257, 258].map(|sap| table.since(sap));
+        assert_eq!(since, [None, Some(1_795_262_400), None]);
+    }
+    // More than a time behind the name is damage.
+    let body = format!("{body} 5 6");
+    let line = format!("{:08x} {body}\n", crc32fast::hash(body.as_bytes()));
+    std::fs::write(&path, line.repeat(2)).unwrap();
+    assert!(matches!(
+        open_table(&path, 0),
+        Err(StoreError::Damaged { .. })
+    ));
+}
+
 #[test]
 fn damage_in_the_midst_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -150,6 +184,7 @@ fn damage_in_the_midst_is_refused() {
     let twice = Line::Sap(Record::Assigned {
         sap: 0x0100,
         name: name(1),
+        at: Some(0),
     });
     let mut log = Log::compact(&path, &[]).unwrap();
     log.append(&[twice.clone(), twice]).unwrap();

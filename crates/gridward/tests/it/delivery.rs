@@ -214,7 +214,7 @@ impl HeadEnd {
         Self::start(street, Some(self.token))
     }
 
-    fn json(&self, path: &str) -> Value {
+    pub(crate) fn json(&self, path: &str) -> Value {
         let (_, body) = get(&self.url, path, &self.token);
         let (start, end) = (body.find('{').unwrap(), body.rfind('}').unwrap());
         serde_json::from_str(&body[start..=end]).unwrap()

@@ -1,5 +1,6 @@
 //! The WAN of a concentrator that opens the connection itself: TLS with certificates of both sides,
-//! certificates that do not fit, and windows. Each party is a process.
+//! certificates that do not fit, and windows; and one of several ways that is cut. Each party is a
+//! process.
 //!
 //! Evidence: self-agreement from end to end over real sockets; TLS is rustls on both sides.
 
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::delivery::{HeadEnd, NAME, Street, check, kept, page, span, until};
+use crate::delivery::{HeadEnd, NAME, Street, Wire, check, kept, page, span, until};
 use crate::demo::get;
 use crate::session::Role;
 
@@ -271,6 +272,69 @@ fn in_windows_it_comes_delivers_and_goes_again() {
     for number in 1..=2 {
         check(&street, &head_end, number, [&from, &to], "concentrator");
     }
+    head_end.role.stop();
+    concentrator.stop();
+    street.meters.stop();
+}
+
+/// Requirement D9: a head end that looks at a concentrator goes on over its other way when one is
+/// cut, and comes back; what each side found is told.
+#[test]
+fn it_is_told_over_which_way_a_head_end_comes() {
+    let street = Street::new(1, 1);
+    let [fibre, lte] = [Wire::new(), Wire::new()];
+    let listen =
+        |name: &str| format!("name = \"{name}\"\nlisten = \"tcp://127.0.0.1:0\"\nquiet_s = 6");
+    let wan = format!(
+        "{}\n[[concentrator.wan]]\n{}",
+        listen("Fibre"),
+        listen("LTE")
+    );
+    let (concentrator, url, status) = street.concentrator(&wan, "dc", &street.at("own.toml"));
+    let address = status.trim_start_matches("http://").trim_end_matches('/');
+    let (_, body) = get(address, "/status.json", "");
+    let own: Value = serde_json::from_str(&body).unwrap();
+    fibre.lead(Some(&url));
+    lte.lead(own["ways"][1]["place"].as_str());
+    street.configure(&fibre.url, "", 0);
+    let file = street.at("headend.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        format!("{config}status_s = 1\nalso = [\"{}\"]\n", lte.url),
+    )
+    .unwrap();
+    let head_end = HeadEnd::start(&street, None);
+    let told = |why: &str, what: fn(&Value) -> bool| {
+        until(why, || {
+            let list = head_end.json("/api/v1/concentrators");
+            let id = list["rows"][0]["id"].as_str()?.to_owned();
+            let one = head_end.json(&format!("/api/v1/concentrators/{id}"));
+            what(&one).then_some(one)
+        })
+    };
+    let one = told("both ways are tried", |one| {
+        let own = &one["wan"];
+        own["current"] == 0 && own["ways"][0]["state"] == "up" && own["ways"][1]["state"] != "new"
+    });
+    assert_eq!(one["wan"]["ways"][0]["name"], "Fibre");
+    assert_eq!(one["wan"]["ways"][1]["name"], "LTE");
+    // The first is cut: looks go on over the other one, and both sides find it so.
+    fibre.lead(None);
+    let one = told("it runs over LTE", |one| {
+        let states = |of: &Value| [0, 1].map(|way| of[way]["state"].clone());
+        one["wan"]["current"] == 1
+            && states(&one["ways"]) == ["down", "up"]
+            && states(&one["wan"]["ways"]) == ["quiet", "up"]
+    });
+    assert!(one["wan"]["ways"][0]["lost"].is_string());
+    let change = &one["wan"]["change"];
+    assert_eq!([&change["from"], &change["to"]], [0, 1]);
+    // It is mended, and preferred again.
+    fibre.lead(Some(&url));
+    told("it runs over fibre", |one| {
+        one["wan"]["current"] == 0 && one["ways"][0]["state"] == "up"
+    });
     head_end.role.stop();
     concentrator.stop();
     street.meters.stop();

@@ -19,7 +19,8 @@ use super::substation::{balance_state, balance_text};
 use crate::calendar::rfc3339;
 use crate::concentrators::balance::Site;
 use crate::concentrators::{
-    Concentrators, Digest, Enrolled, Meters, PairWord, Report, State as Known, leads_to,
+    Concentrators, Digest, Enrolled, Installation, Meters, PairWord, Report, State as Known, Wan,
+    WanState, WanWay, leads_to,
 };
 use crate::fleet::{DayFigure, FleetMeter, Judge};
 
@@ -162,6 +163,10 @@ pub(crate) struct ConcentratorView {
     /// The system title in hex; empty where it is not known.
     system_title: String,
     serial: Option<String>,
+    /// Where it is, as people call it; empty where it does not tell.
+    place: String,
+    /// The names of its feeders; empty where it does not tell.
+    feeders: Vec<String>,
     /// Why it does not answer, in a sentence.
     failing: Option<String>,
     /// Since when it does not answer.
@@ -179,6 +184,8 @@ pub(crate) struct ConcentratorView {
     /// The ways to it, as the head end finds them.
     ways: Vec<WayView>,
     connections: Vec<ConnectionView>,
+    /// Its own ways to head ends, by its word; null where it does not tell.
+    wan: Option<WanView>,
     metering: Vec<FeederView>,
     forwarded: Option<ForwardedView>,
     collection: Option<CollectionView>,
@@ -203,6 +210,8 @@ pub(crate) struct SegmentView {
     waiting: u32,
     /// Meters that are there.
     there: usize,
+    /// The nominal rate of its medium in bits a second; null where it has none or none is told.
+    bit_rate: Option<u32>,
 }
 
 /// A way to a concentrator.
@@ -222,6 +231,57 @@ pub(crate) struct WayView {
     tried: Option<String>,
     /// There and back, of the last answer.
     rtt_ms: Option<f64>,
+}
+
+/// The ways of a concentrator to head ends, by its word.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WanView {
+    /// The ways, those that are preferred first.
+    ways: Vec<WanWayView>,
+    /// The place in `ways` of the one over which head ends come; null where none ever did.
+    current: Option<usize>,
+    /// When that changed last; null where it never did since its start.
+    change: Option<WanChangeView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WanWayView {
+    /// What its operator calls it; may be empty.
+    name: String,
+    /// Where it listens or connects to.
+    place: String,
+    /// Whether the concentrator opens it.
+    dialled: bool,
+    /// The class of all that comes over it: control for orders alone; may be empty.
+    class: String,
+    /// Open connections over which messages came.
+    connections: u16,
+    /// One of up (messages come), quiet (none came for a while), down (it should be open and is
+    /// not), new (nobody ever came over it).
+    state: &'static str,
+    /// Since when messages come, or when they last began to.
+    #[schema(format = DateTime)]
+    gained: Option<String>,
+    /// Since when none do, or when they last ceased to.
+    #[schema(format = DateTime)]
+    lost: Option<String>,
+    /// When the last message came.
+    #[schema(format = DateTime)]
+    heard: Option<String>,
+}
+
+/// Head ends came over another way from then on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WanChangeView {
+    /// Places in `ways`.
+    from: usize,
+    to: usize,
+    /// When the first message came over the other way.
+    #[schema(format = DateTime)]
+    at: String,
+    /// How long after the end of the last connection over the one; null where that end was not
+    /// seen at once.
+    took_ms: Option<u32>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -296,6 +356,9 @@ pub(crate) struct ConcentratorMeter {
     name: String,
     /// Its SAP at the concentrator.
     sap: u16,
+    /// Since when it has that; null where the concentrator does not know or tell.
+    #[schema(format = DateTime)]
+    sap_since: Option<String>,
     /// The registry id; null where no such meter is enrolled.
     id: Option<String>,
     place: String,
@@ -678,6 +741,7 @@ fn view(app: &App, one: &Enrolled) -> Result<ConcentratorView, ApiError> {
     let report = known.report.as_deref();
     let mut rows = app.concentrator_rows(&[one])?;
     let row = rows.pop().ok_or(ApiError::NoSuchConcentrator)?;
+    let installation = report.and_then(|it| it.installation.as_ref());
     let failing = known.failing;
     let alarms = report.and_then(|it| it.alarms).unwrap_or(0);
     let open = NOTICES.iter().filter(|(code, _)| alarms >> code & 1 == 1);
@@ -692,13 +756,18 @@ fn view(app: &App, one: &Enrolled) -> Result<ConcentratorView, ApiError> {
             .system_title
             .map_or_else(String::new, |title| title.to_string()),
         serial: report.and_then(|it| it.serial.clone()),
+        place: installation.map_or_else(String::new, |it| it.place.clone()),
+        feeders: installation.map_or_else(Vec::new, |it| it.feeders.clone()),
         failing: failing.map(|it| it.reason.sentence().to_owned()),
         failing_since: failing.map(|it| rfc3339(it.since)),
         clock_offset_s: report.and_then(|it| it.clock_s),
         sap_changes: report.and_then(|it| it.sap_changes),
         port: report.and_then(|it| it.port),
         every_s: one.config.status_s,
-        segments: of(report, |it| it.segments.iter().map(segment).collect()),
+        segments: of(report, |it| {
+            let all = it.segments.iter();
+            all.map(|it| segment(it, installation)).collect()
+        }),
         ways: ways(one, &known),
         connections: of(report, |it| {
             let all = it.connections.iter().map(|it| ConnectionView {
@@ -708,6 +777,7 @@ fn view(app: &App, one: &Enrolled) -> Result<ConcentratorView, ApiError> {
             });
             all.collect()
         }),
+        wan: report.and_then(|it| it.wan.as_ref()).map(wan),
         metering: of(report, |it| {
             let all = it.metering.iter().map(|it| FeederView {
                 feeder: it.name.clone(),
@@ -744,16 +814,43 @@ fn view(app: &App, one: &Enrolled) -> Result<ConcentratorView, ApiError> {
     })
 }
 
+fn wan(told: &Wan) -> WanView {
+    let way = |way: &WanWay| WanWayView {
+        name: way.name.clone(),
+        place: way.place.clone(),
+        dialled: way.dialled,
+        class: way.class.clone(),
+        connections: way.connections,
+        state: match way.state {
+            WanState::New => "new",
+            WanState::Up => "up",
+            WanState::Quiet => "quiet",
+            WanState::Down => "down",
+        },
+        gained: way.gained.map(rfc3339),
+        lost: way.lost.map(rfc3339),
+        heard: way.heard.map(rfc3339),
+    };
+    WanView {
+        ways: told.ways.iter().map(way).collect(),
+        current: told.current,
+        change: told.change.map(|it| WanChangeView {
+            from: it.from,
+            to: it.to,
+            at: rfc3339(it.at),
+            took_ms: it.took_ms,
+        }),
+    }
+}
+
 /// The ways to one: where it is talked to, and where it takes orders, if that is elsewhere.
 fn ways(one: &Enrolled, known: &Known) -> Vec<WayView> {
-    let all = [
-        (Some(&one.config.endpoint), "all"),
-        (one.config.urgent.as_ref(), "orders"),
-    ];
-    let way = |(endpoint, carries): (Option<&String>, &'static str)| {
-        let endpoint = endpoint?;
+    let all = std::iter::once(&one.config.endpoint).chain(&one.config.also);
+    let all = all.map(|way| (way, "all"));
+    let all = all.chain(one.config.urgent.iter().map(|way| (way, "orders")));
+    let way = |(endpoint, carries): (&String, &'static str)| {
         let way = known.ways.get(endpoint);
-        Some(WayView {
+        WayView {
             endpoint: endpoint.clone(),
             carries,
             state: match way.map(|it| it.up) {
@@ -766,22 +863,26 @@ fn ways(one: &Enrolled, known: &Known) -> Vec<WayView> {
             rtt_ms: way
                 .and_then(|it| it.rtt_us)
                 .map(|us| f64::from(us) / 1_000.0),
-        })
+        }
     };
-    all.into_iter().filter_map(way).collect()
+    all.map(way).collect()
 }
 
 fn of<T>(report: Option<&Report>, take: impl FnOnce(&Report) -> Vec<T>) -> Vec<T> {
     report.map(take).unwrap_or_default()
 }
 
-fn segment(segment: &crate::concentrators::Segment) -> SegmentView {
+fn segment(
+    segment: &crate::concentrators::Segment,
+    installation: Option<&Installation>,
+) -> SegmentView {
     SegmentView {
         number: segment.number,
         medium: segment.medium.clone(),
         open: segment.open,
         waiting: segment.waiting,
         there: segment.saps.len(),
+        bit_rate: installation.and_then(|it| it.bit_rates.get(&segment.number).copied()),
     }
 }
 
@@ -836,6 +937,7 @@ fn lines(
         ConcentratorMeter {
             name: name.to_string(),
             sap: line.sap,
+            sap_since: line.sap_since.map(rfc3339),
             id: meter.map(|it| it.meter.id.to_string()),
             place: enrolment.map_or_else(String::new, |it| it.place.as_str().to_owned()),
             feeder: feeder.map_or("", Feeder::as_str).to_owned(),

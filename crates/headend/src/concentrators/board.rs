@@ -13,7 +13,7 @@ use super::outages::Outage;
 use super::status::{self, LOOK, METERS, Meters, Report};
 use super::{Concentrators, Enrolled};
 use crate::clock::Clock;
-use crate::collector::{AccessError, Leases, MeterAccess};
+use crate::collector::{AccessError, Leases, MeterAccess, MeterTarget};
 use crate::hub::{Change, Hub};
 use crate::lines::Lines;
 use crate::store::{Failing, Failure};
@@ -220,12 +220,12 @@ impl Watcher {
                 // Whose turn does not come keeps no place from others, and is no failure.
                 let lease = tokio::time::timeout(self.timeout, self.leases.take(id));
                 let lease = lease.await.ok()?;
-                let looked = tokio::time::timeout(self.timeout, self.look(one, looks)).await;
+                let (looked, came) = self.look(one, looks).await;
                 if looks.is_multiple_of(LOOKS) {
-                    self.try_urgent(one).await;
+                    self.try_others(one, came.as_deref()).await;
                 }
                 drop(lease);
-                Some(looked.unwrap_or(Err(AccessError::ended(Failure::NoAnswer))))
+                Some(looked)
             };
             let looked = tokio::select! {
                 looked = look => looked,
@@ -250,10 +250,6 @@ impl Watcher {
             Err(_) => self.lines.silent(&one.config.endpoint),
         }
         let now = self.clock.now();
-        let rtt_us = looked.as_ref().ok().and_then(|(report, _)| report.rtt_us);
-        let (way, up) = (&one.config.endpoint, looked.is_ok());
-        self.board
-            .change(id, |state| state.tried(way, up, rtt_us, now));
         self.board.change(id, |state| match looked {
             Ok((report, meters)) => {
                 state.failing = None;
@@ -275,14 +271,19 @@ impl Watcher {
         self.hub.send(Change::Concentrator(id));
     }
 
-    /// Tries the way on which orders go, where there is one: an order is not to be the first to
-    /// find that it leads nowhere.
-    async fn try_urgent(&self, one: &Enrolled) {
-        let Some(way) = &one.config.urgent else {
-            return;
-        };
-        let mut target = one.target.clone();
-        target.enrolment.endpoint.clone_from(way);
+    /// Tries the way on which orders go, and those over which the look did not come: neither an
+    /// order nor a look is to be the first to find that one leads nowhere.
+    async fn try_others(&self, one: &Enrolled, came: Option<&str>) {
+        let own = one.target.enrolment.endpoint.split_whitespace();
+        // A look that came over none has tried them all.
+        let others = own.filter(|way| came.is_some_and(|came| came != *way));
+        for way in others.chain(one.config.urgent.as_deref()) {
+            self.try_way(one, way).await;
+        }
+    }
+
+    async fn try_way(&self, one: &Enrolled, way: &str) {
+        let target = over(one, way);
         let tried = async {
             let talk = self.access.open(&target).await?;
             let rtt_us = talk.rtt_us();
@@ -297,12 +298,45 @@ impl Watcher {
         });
     }
 
+    /// Looks over one way after the other, those that answered last first; tells over which one it
+    /// came.
     async fn look(
         &self,
         one: &Enrolled,
         looks: u32,
+    ) -> (
+        Result<(Report, Option<Meters>), AccessError>,
+        Option<String>,
+    ) {
+        let known = self.board.state(one.target.id).ways;
+        let mut ways: Vec<&str> = one.target.enrolment.endpoint.split_whitespace().collect();
+        // What was not tried yet comes before what did not answer.
+        ways.sort_by_key(|way| known.get(*way).map_or(1, |it| if it.up { 0 } else { 2 }));
+        let mut outcome = Err(AccessError::ended(Failure::Unreachable));
+        for way in ways {
+            let target = over(one, way);
+            let look = self.look_over(one, &target, looks);
+            let looked = tokio::time::timeout(self.timeout, look).await;
+            outcome = looked.unwrap_or(Err(AccessError::ended(Failure::NoAnswer)));
+            let rtt_us = outcome.as_ref().ok().and_then(|(report, _)| report.rtt_us);
+            let now = self.clock.now();
+            self.board.change(one.target.id, |state| {
+                state.tried(way, outcome.is_ok(), rtt_us, now);
+            });
+            if outcome.is_ok() {
+                return (outcome, Some(way.to_owned()));
+            }
+        }
+        (outcome, None)
+    }
+
+    async fn look_over(
+        &self,
+        one: &Enrolled,
+        target: &MeterTarget,
+        looks: u32,
     ) -> Result<(Report, Option<Meters>), AccessError> {
-        let mut talk = self.access.open(&one.target).await?;
+        let mut talk = self.access.open(target).await?;
         let answers = talk.attributes(&LOOK).await?;
         let report = Report::decode(&answers, self.clock.now(), talk.rtt_us());
         let before = self.board.state(one.target.id);
@@ -321,11 +355,18 @@ impl Watcher {
     }
 }
 
+/// One as it is reached over one of its ways.
+fn over(one: &Enrolled, way: &str) -> MeterTarget {
+    let mut target = one.target.clone();
+    way.clone_into(&mut target.enrolment.endpoint);
+    target
+}
+
 #[cfg(test)]
 mod tests {
     //! Evidence: self-agreement, in virtual time.
     use super::*;
-    use crate::collector::{Answer, Conversation, Line, MeterTarget};
+    use crate::collector::{Answer, Conversation, Line};
     use crate::concentrators::tests::enrolment;
     use crate::config::Config;
 

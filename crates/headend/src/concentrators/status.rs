@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use dlms::axdr::{Data, RawData};
 use dlms::cosem::Obis;
-use model::{LogicalDeviceName, Timestamp};
+use model::{LogicalDeviceName, Place, Timestamp};
 
 use crate::collector::RegisterRef;
 
@@ -42,6 +42,82 @@ pub struct Report {
     pub metering: Vec<Feeder>,
     /// Says how it stands with the other of its pair; none where it does not tell.
     pub pair: Option<PairWord>,
+    /// Says over which ways head ends come; none where it does not tell.
+    pub wan: Option<Wan>,
+    /// Says what it is before; none where it does not tell.
+    pub installation: Option<Installation>,
+}
+
+/// What a concentrator says that it is before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Installation {
+    /// Says where it is, as people call it; may be empty.
+    pub place: String,
+    /// Names its feeders.
+    pub feeders: Vec<String>,
+    /// Holds the nominal rate of segments, by number, in bits a second.
+    pub bit_rates: BTreeMap<u16, u32>,
+}
+
+/// What a concentrator says of its ways to head ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wan {
+    /// Lists them, those that are preferred first.
+    pub ways: Vec<WanWay>,
+    /// Says over which of them head ends come, counted from 0.
+    pub current: Option<usize>,
+    /// Says when that changed last.
+    pub change: Option<WanChange>,
+}
+
+/// One of a concentrator's ways to head ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WanWay {
+    /// Names it; empty where it has no name.
+    pub name: String,
+    /// Says where it listens or connects to.
+    pub place: String,
+    /// Says whether the concentrator opens it.
+    pub dialled: bool,
+    /// Names the class of all that comes over it; empty where none is said.
+    pub class: String,
+    /// Counts connections that are open over which messages came.
+    pub connections: u16,
+    /// Says how it is.
+    pub state: WanState,
+    /// Says since when messages come, or came.
+    pub gained: Option<Timestamp>,
+    /// Says since when they do not, or did not.
+    pub lost: Option<Timestamp>,
+    /// Says when the last one came.
+    pub heard: Option<Timestamp>,
+}
+
+/// How a way of a concentrator is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WanState {
+    /// Nobody ever came over it.
+    New,
+    /// Messages come.
+    Up,
+    /// None came for a while.
+    Quiet,
+    /// The concentrator opens it, and it is not open.
+    Down,
+}
+
+/// Head ends came over another way from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WanChange {
+    /// Says from which way, counted from 0.
+    pub from: usize,
+    /// Says to which.
+    pub to: usize,
+    /// Says when the first message came over that.
+    pub at: Timestamp,
+    /// Says how long after the end of the last connection over the one that was, in milliseconds,
+    /// where the end was seen at once.
+    pub took_ms: Option<u32>,
 }
 
 /// What a concentrator says of the other of its pair.
@@ -184,6 +260,8 @@ pub struct Feeder {
 pub struct MeterLine {
     /// Holds its SAP.
     pub sap: u16,
+    /// Says since when it has that, where the concentrator tells.
+    pub sap_since: Option<Timestamp>,
     /// Says whether it is there.
     pub there: bool,
     /// Says when it was heard last.
@@ -212,6 +290,7 @@ pub const METERS_MAX: usize = 16_384;
 const SEGMENTS_MAX: usize = 64;
 const CONNECTIONS_MAX: usize = 256;
 const FEEDERS_MAX: usize = 64;
+const WAYS_MAX: usize = 64;
 const TEXT_LEN_MAX: usize = 64;
 
 /// Meters on one way and the concentrator, more than any medium forwards through.
@@ -231,7 +310,7 @@ const fn attribute(class: u16, object: Obis) -> RegisterRef {
 }
 
 /// What is asked in each look, in the order in which [`Report::decode`] takes the answers.
-pub(super) const LOOK: [RegisterRef; 12] = [
+pub(super) const LOOK: [RegisterRef; 14] = [
     attribute(1, Obis::new(1, 0, 0, 2, 0, 255)),
     attribute(1, Obis::new(0, 0, 96, 1, 0, 255)),
     attribute(8, Obis::new(0, 0, 1, 0, 0, 255)),
@@ -244,14 +323,20 @@ pub(super) const LOOK: [RegisterRef; 12] = [
     attribute(1, manufacturer(12)),
     attribute(1, manufacturer(13)),
     PAIR,
+    attribute(1, manufacturer(17)),
+    attribute(1, manufacturer(18)),
 ];
 
 /// The other of its pair.
 pub(crate) const PAIR: RegisterRef = attribute(1, manufacturer(14));
 
-/// What is asked of the meters: their status, and who of them is collected.
-pub(super) const METERS: [RegisterRef; 2] =
-    [attribute(1, manufacturer(2)), attribute(1, manufacturer(4))];
+/// What is asked of the meters: their status, who of them is collected, and since when each has
+/// its SAP.
+pub(super) const METERS: [RegisterRef; 3] = [
+    attribute(1, manufacturer(2)),
+    attribute(1, manufacturer(4)),
+    attribute(1, manufacturer(19)),
+];
 
 impl Report {
     /// Reads the answers to [`LOOK`].
@@ -273,6 +358,8 @@ impl Report {
         let connections = each(next(), CONNECTIONS_MAX, Connection::decode);
         let metering = each(next(), FEEDERS_MAX, Feeder::decode);
         let pair = next().and_then(|it| PairWord::decode(&it));
+        let wan = next().and_then(|it| Wan::decode(&it));
+        let installation = next().and_then(|it| Installation::decode(&it));
         Self {
             at,
             rtt_us,
@@ -288,6 +375,8 @@ impl Report {
             connections,
             metering,
             pair,
+            wan,
+            installation,
         }
     }
 
@@ -326,6 +415,7 @@ pub(super) fn meters(answers: &[Option<Vec<u8>>]) -> Option<Meters> {
         let Some(name) = name_of(name) else { continue };
         let line = MeterLine {
             sap: sap.as_u16()?,
+            sap_since: None,
             there: there.as_bool()?,
             heard: heard.as_u32().map(|at| Timestamp::from_secs(i64::from(at))),
             hops: hops.as_u8()?,
@@ -350,6 +440,15 @@ pub(super) fn meters(answers: &[Option<Vec<u8>>]) -> Option<Meters> {
             meter.rows = rows.as_u32().unwrap_or(0);
             meter.has_keys = keys.as_bool().unwrap_or(false);
         }
+    }
+    let since = |parts: &[Data]| match parts {
+        [sap, since, ..] => Some((sap.as_u16()?, moment(since))),
+        _ => None,
+    };
+    let since = each(values.next().flatten(), METERS_MAX, since);
+    let since: BTreeMap<u16, Option<Timestamp>> = since.into_iter().collect();
+    for meter in meters.values_mut() {
+        meter.sap_since = since.get(&meter.sap).copied().flatten();
     }
     Some(meters)
 }
@@ -378,6 +477,18 @@ fn text(data: &Data) -> Option<String> {
     let octets = octets.get(..octets.len().min(TEXT_LEN_MAX))?;
     let printable = octets.iter().all(|octet| (0x20..0x7F).contains(octet));
     printable.then(|| octets.iter().copied().map(char::from).collect())
+}
+
+/// Reads words of any language without control characters.
+fn words(data: &Data) -> Option<String> {
+    let text = std::str::from_utf8(data.as_octets()?).ok()?;
+    let words = text.parse::<Place>().ok()?;
+    Some(words.as_str().to_owned())
+}
+
+fn moment(data: &Data) -> Option<Timestamp> {
+    let secs = data.as_u32()?;
+    Some(Timestamp::from_secs(i64::from(secs)))
 }
 
 /// Reads an array, as far as its elements are what they should be.
@@ -472,6 +583,91 @@ impl Connection {
             peer: text(peer)?,
             dialled: dialled.as_bool()?,
             since: Timestamp::from_secs(i64::from(since.as_u32()?)),
+        })
+    }
+}
+
+impl Wan {
+    fn decode(data: &Data) -> Option<Self> {
+        let [ways, current, change] = data.as_structure()? else {
+            return None;
+        };
+        let ways = each(Some(ways.clone()), WAYS_MAX, WanWay::decode);
+        let place = |data: &Data| {
+            let place = usize::from(data.as_u8()?);
+            (place < ways.len()).then_some(place)
+        };
+        let change = change.as_structure().and_then(|change| {
+            let [from, to, at, took] = change else {
+                return None;
+            };
+            Some(WanChange {
+                from: place(from)?,
+                to: place(to)?,
+                at: moment(at)?,
+                took_ms: took.as_u32(),
+            })
+        });
+        let current = place(current);
+        Some(Self {
+            ways,
+            current,
+            change,
+        })
+    }
+}
+
+impl Installation {
+    fn decode(data: &Data) -> Option<Self> {
+        let [place, feeders, rates] = data.as_structure()? else {
+            return None;
+        };
+        let feeders = feeders.as_array()?.iter().take(FEEDERS_MAX);
+        let rate = |parts: &[Data]| match parts {
+            [number, rate] => Some((number.as_u16()?, rate.as_u32())),
+            _ => None,
+        };
+        let rates = each(Some(rates.clone()), SEGMENTS_MAX, rate).into_iter();
+        Some(Self {
+            place: words(place)?,
+            feeders: feeders.map_while(words).collect(),
+            bit_rates: rates.filter_map(|(at, rate)| Some((at, rate?))).collect(),
+        })
+    }
+}
+
+impl WanWay {
+    fn decode(parts: &[Data]) -> Option<Self> {
+        let [
+            name,
+            place,
+            dialled,
+            class,
+            connections,
+            state,
+            gained,
+            lost,
+            heard,
+        ] = parts
+        else {
+            return None;
+        };
+        Some(Self {
+            name: words(name)?,
+            place: text(place)?,
+            dialled: dialled.as_bool()?,
+            class: text(class)?,
+            connections: connections.as_u16()?,
+            state: match state.as_u8()? {
+                0 => WanState::New,
+                1 => WanState::Up,
+                2 => WanState::Quiet,
+                3 => WanState::Down,
+                _ => return None,
+            },
+            gained: moment(gained),
+            lost: moment(lost),
+            heard: moment(heard),
         })
     }
 }

@@ -843,4 +843,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Segment for MultidropSegment<S> {
     fn is_one_wire(&self) -> bool {
         true
     }
+
+    fn bit_rate(&self) -> Option<u32> {
+        Some(self.line.config.baud)
+    }
 }

@@ -155,6 +155,10 @@ impl Segment for PowerLineSegment {
         let now = self.shared.now(medium.speed());
         medium.adopt(registrations, now)
     }
+
+    fn bit_rate(&self) -> Option<u32> {
+        Some(self.shared.medium().technology().bit_rate())
+    }
 }
 
 /// A meter's end of the line.

@@ -66,7 +66,15 @@ fn a_symbol_of_prime_carries_the_published_rates() {
     let symbol = Prime::default().symbol.as_secs_f64();
     for (bits, rate) in [(48, 21.4), (96, 42.9), (144, 64.3), (288, 128.6)] {
         within(f64::from(bits) / symbol / 1_000.0, rate, 0.5);
+        let prime = Technology::Prime(Prime {
+            symbol_bits: bits,
+            ..Prime::default()
+        });
+        within(f64::from(prime.bit_rate()) / 1_000.0, rate, 0.5);
     }
+    assert_eq!(sfsk(4).bit_rate(), 2_400);
+    // Robust G3: 36 carriers, each bit coded in eight.
+    assert_eq!(Technology::G3(G3::default()).bit_rate(), 6_474);
     assert_eq!(Prime::default().symbol_bits, 48);
 }
 

@@ -8,7 +8,8 @@ import { kwh, shiftPoint } from "../../lib/format.ts";
 import { useNow } from "../../lib/hooks.ts";
 import { siteZone } from "../../lib/session.ts";
 import { age, HOUR, parse, when } from "../../lib/time.ts";
-import type { Concentrator, Pair, Way } from "../../lib/types.ts";
+import type { Concentrator, Pair, Wan, Way } from "../../lib/types.ts";
+import { isMissed, wayName } from "../../lib/wan.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
 
 /** How fast a way is, in text. */
@@ -17,8 +18,19 @@ const delayText = (ms: number): string => ms.toFixed(ms < 10 ? 1 : 0);
 /** The ways to it as the head end finds them, and its connections to head ends as it tells them. */
 export function WanCard({ one }: { one: Concentrator }) {
   const now = useNow(10_000);
-  const { row } = one;
+  const { row, wan } = one;
   const taken = parse(row.pair?.taken ?? null);
+  const pair =
+    row.pair === null || row.pair.state === "none"
+      ? null
+      : row.pair.state === "standby"
+        ? T.switchedTo(row.pair.peer)
+        : taken === null
+          ? null
+          : now - taken < HOUR
+            ? T.switchedHere(age(now - taken))
+            : T.switchedHereAt(when(taken, now, siteZone()));
+  const change = wan === null ? null : changeText(wan, now);
   return (
     <Card
       id="wan"
@@ -33,17 +45,41 @@ export function WanCard({ one }: { one: Concentrator }) {
         )
       }
       footer={
-        row.pair === null || row.pair.state === "none" ? undefined : row.pair.state === "standby" ? (
-          <span class="t3">{T.switchedTo(row.pair.peer)}</span>
-        ) : taken === null ? undefined : (
-          <span class="t3">
-            {now - taken < HOUR
-              ? T.switchedHere(age(now - taken))
-              : T.switchedHereAt(when(taken, now, siteZone()))}
-          </span>
+        pair === null && change === null ? undefined : (
+          <>
+            {change === null ? null : (
+              <span class="t3" data-testid="conc-went-over">
+                {change}
+              </span>
+            )}
+            {pair === null ? null : <span class="t3">{pair}</span>}
+          </>
         )
       }
     >
+      {wan === null || wan.ways.length === 0 ? null : (
+        <Table
+          caption={T.ownWaysCaption}
+          columns={[T.ownWay, T.pathState, { text: T.heardOver, class: "r" }]}
+        >
+          {wan.ways.map((way, at) => (
+            <tr key={at} data-testid="conc-own-way" data-id={at} data-state={way.state}>
+              <th scope="row" class="wan-peer">
+                {wayName(way)}{" "}
+                <span class="t3">
+                  {way.class === "" ? (way.name === "" ? "" : way.place) : T.wayFor(way.class)}
+                </span>
+              </th>
+              <td>
+                <OwnWayState wan={wan} at={at} now={now} />
+              </td>
+              <td class="r t2">
+                <Stamp at={way.heard} now={now} />
+              </td>
+            </tr>
+          ))}
+        </Table>
+      )}
       <Table caption={T.waysCaption} columns={[T.path, T.pathState, { text: T.delay, class: "r" }]}>
         {one.ways.map((way) => (
           <tr key={way.endpoint} data-testid="conc-way" data-id={way.carries} data-state={way.state}>
@@ -82,6 +118,30 @@ export function WanCard({ one }: { one: Concentrator }) {
       )}
     </Card>
   );
+}
+
+/** From which of its ways to which head ends went over last. */
+function changeText(wan: Wan, now: number): string | null {
+  const { change, ways } = wan;
+  const [from, to] = [change && ways[change.from], change && ways[change.to]];
+  const at = parse(change?.at ?? null);
+  if (!change || !from || !to || at === null) return null;
+  const went =
+    now - at < HOUR
+      ? T.wentOver(wayName(from), wayName(to), age(now - at))
+      : T.wentOverAt(wayName(from), wayName(to), when(at, now, siteZone()));
+  const took = change.took_ms;
+  return `${went}, ${took === null ? T.firstUnknown : T.firstAfter(delayText(took / 1000))}`;
+}
+
+function OwnWayState({ wan, at, now }: { wan: Wan; at: number; now: number }) {
+  const way = wan.ways[at];
+  const lost = parse(way?.lost ?? null);
+  if (way === undefined || way.state === "new") return <Status shape="todo">{T.wayNobody}</Status>;
+  if (way.state === "up") return <Status shape="ok">{wan.current === at ? T.inUse : T.wayHeard}</Status>;
+  const ago = lost === null ? "" : age(now - lost);
+  if (way.state === "down") return <Status shape="crit">{T.wayDown(ago)}</Status>;
+  return <Status shape={isMissed(wan, at) ? "warn" : "todo"}>{T.wayQuiet(ago)}</Status>;
 }
 
 function WayState({ way, now }: { way: Way; now: number }) {
@@ -161,6 +221,8 @@ export function IdentityCard({ one }: { one: Concentrator }) {
     <Card id="ident" title={T.identity} testid="conc-identity" footer={<span>{T.every(one.every_s)}</span>}>
       <dl class="kv">
         <Row name={T.name}>{row.name}</Row>
+        {one.place === "" ? null : <Row name={T.placeRow}>{one.place}</Row>}
+        {one.feeders.length === 0 ? null : <Row name={T.feedersRow}>{one.feeders.join(", ")}</Row>}
         <Row name={T.systemTitle}>
           {one.system_title === "" ? <NoValue /> : <span class="mono">{one.system_title}</span>}
         </Row>

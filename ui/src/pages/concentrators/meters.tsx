@@ -14,8 +14,10 @@ import { Stamp } from "../../components/time.tsx";
 import { percent, percentOfPermille } from "../../lib/format.ts";
 import { useKey, useMedia, useNow, type Loaded } from "../../lib/hooks.ts";
 import { navigate } from "../../lib/router.ts";
+import { siteZone } from "../../lib/session.ts";
 import { behindOf, layOutTree, wayOf, type Branch, type Tree } from "../../lib/branches.ts";
 import { levelsOf, layOut, linkOf, shortName, type Level } from "../../lib/segment.ts";
+import { exact, parse, when } from "../../lib/time.ts";
 import type { BehindMeter, BehindMeters } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
 import { t } from "../../texts/en.ts";
@@ -414,6 +416,8 @@ export function ChosenCard({
   const link = linkOf(meter);
   const way = wayOf(meters, meter)?.map((one) => shortName(one.name)) ?? [];
   const behind = tree ? behindOf(tree, meter.sap) : 0;
+  const zone = siteZone();
+  const since = parse(meter.sap_since);
   return (
     <Card
       id="node"
@@ -432,8 +436,13 @@ export function ChosenCard({
           {meter.hops === 0 ? T.direct : way.length > 0 ? T.by(way.length, way) : meter.hops}
         </Row>
         {behind > 0 ? <Row name={T.behindRow}>{T.meters(behind)}</Row> : null}
-        <Row name={T.sap} mono>
-          {hex(meter.sap)}
+        <Row name={T.sap}>
+          <span class="mono">{hex(meter.sap)}</span>{" "}
+          {since === null ? null : (
+            <span class="t3" data-testid="conc-sap-since" title={exact(since, zone)}>
+              {T.sapSince(when(since, now, zone))}
+            </span>
+          )}
         </Row>
         <Row name={T.seen}>
           <Stamp at={meter.heard} now={now} />

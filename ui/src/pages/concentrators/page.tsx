@@ -16,7 +16,8 @@ import { useQuery } from "../../lib/router.ts";
 import { siteZone } from "../../lib/session.ts";
 import { useStore } from "../../lib/store.ts";
 import { age, exact, HOUR, parse, when } from "../../lib/time.ts";
-import type { Concentrator, ConcentratorRow, Pair } from "../../lib/types.ts";
+import type { Concentrator, ConcentratorRow, Pair, Wan } from "../../lib/types.ts";
+import { isMissed, runsOver, wayName } from "../../lib/wan.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
 import { IdentityCard, MeteringCard, WanCard } from "./cards.tsx";
 import { treeOf } from "../../lib/branches.ts";
@@ -181,10 +182,46 @@ function Lead({ one }: { one: Concentrator }) {
               {T.lineLost(segment.number)}
             </Pill>
           ))}
+      {row.state === "off" || one.wan === null ? null : <WanPills wan={one.wan} now={now} />}
       {row.state === "ok" ? null : answered}
-      <span>{row.media.map((medium) => T.medium[medium] ?? medium).join(", ")}</span>
+      {one.place === "" ? null : <span data-testid="conc-place">{one.place}</span>}
+      <span data-testid="conc-lines">{linesText(one)}</span>
       <span class="t3 cut-off">{row.endpoint}</span>
       {one.failing === null ? null : <span class="t2">{one.failing}</span>}
+    </>
+  );
+}
+
+/** What its segments are and how fast, and on which feeders. */
+function linesText(one: Concentrator): string {
+  const rate = (bits: number): string =>
+    bits < 10_000 ? T.bits(grouped(String(bits))) : T.kilobits((bits / 1000).toFixed(1));
+  const name = (medium: string): string => T.medium[medium] ?? medium;
+  const lines =
+    one.segments.length === 0
+      ? one.row.media.map(name)
+      : one.segments.map(
+          ({ medium, bit_rate }) => name(medium) + (bit_rate === null ? "" : `, ${rate(bit_rate)}`),
+        );
+  return [...new Set(lines), ...(one.feeders.length === 0 ? [] : [T.feeders(one.feeders)])].join(", ");
+}
+
+/** Over which of its ways head ends come, and which of those before that one they do not use. */
+function WanPills({ wan, now }: { wan: Wan; now: number }) {
+  const over = runsOver(wan);
+  return (
+    <>
+      {wan.ways.map((way, at) => {
+        const lost = parse(way.lost);
+        if (!isMissed(wan, at) || lost === null) return null;
+        const text = way.state === "down" ? T.namedDown : T.namedQuiet;
+        return (
+          <Pill key={at} shape="warn">
+            {text(wayName(way), age(now - lost))}
+          </Pill>
+        );
+      })}
+      {over === null ? null : <Pill shape="ok">{T.runsOver(wayName(over))}</Pill>}
     </>
   );
 }

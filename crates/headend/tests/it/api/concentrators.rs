@@ -132,6 +132,12 @@ pub(super) fn prepare(meters: &FakeMeters) {
         collected("GWD0000000000002", false, 0),
     ];
     tell(meters, manufacturer(4), &Data::Array(lines));
+    let since = |sap, since| Data::Structure(vec![Data::LongUnsigned(sap), since]);
+    let lines = vec![
+        since(256, number(NOON - 86_400)),
+        since(257, Data::NullData),
+    ];
+    tell(meters, manufacturer(19), &Data::Array(lines));
 }
 
 pub(super) fn with_one(config: &mut Config) {
@@ -219,6 +225,9 @@ async fn a_concentrator_is_shown_as_it_says_it_is() {
     assert_eq!(one["segments"][0]["there"], 2);
     assert_eq!(one["segments"][0]["waiting"], 4);
     assert_eq!(one["connections"][0]["dialled"], true);
+    assert_eq!(one["wan"], Value::Null);
+    assert_eq!((&one["place"], &one["feeders"]), (&json!(""), &json!([])));
+    assert_eq!(one["segments"][0]["bit_rate"], Value::Null);
     assert_eq!(one["metering"][0]["current_ma"], json!([1, 2, 3]));
     let behind = fixture.json(&format!("{path}/meters")).await;
     assert_eq!(behind["total"], 3);
@@ -234,6 +243,11 @@ async fn a_concentrator_is_shown_as_it_says_it_is() {
     assert_eq!(of("segment"), [Value::Null, json!(0), json!(0)]);
     assert_eq!(of("mode"), ["direct", "direct", "conventional"]);
     assert_eq!(of("held_rows"), [0, 0, 96]);
+    let yesterday = headend::rfc3339(model::Timestamp::from_secs(NOON - 86_400));
+    assert_eq!(
+        of("sap_since"),
+        [Value::Null, Value::Null, json!(yesterday)]
+    );
     assert!(of("id")[0].is_null() && of("id")[1].is_string());
     let page = fixture
         .json(&format!("{path}/meters?offset=1&limit=1"))
@@ -254,6 +268,110 @@ async fn a_concentrator_is_shown_as_it_says_it_is() {
         found["groups"][0]["hits"][0]["href"],
         format!("/concentrators/{id}")
     );
+    fixture.head_end.stop().await;
+}
+
+const WAYS: Obis = Obis::new(0, 0, 128, 0, 17, 255);
+
+/// A way to head ends, of this state.
+fn way(name: &str, state: u8, class: &str) -> Data {
+    let known = |secs| {
+        if state == 0 {
+            Data::NullData
+        } else {
+            number(secs)
+        }
+    };
+    Data::Structure(vec![
+        octets(name),
+        octets("192.0.2.8:4059"),
+        Data::Boolean(state == 3),
+        octets(class),
+        Data::LongUnsigned(u16::from(state == 1)),
+        Data::Unsigned(state),
+        known(NOON - 3_600),
+        known(NOON - 2_520),
+        known(NOON - 9),
+    ])
+}
+
+#[tokio::test]
+async fn over_which_way_it_is_reached_is_told() {
+    let fixture = Fixture::start_over(prepare, with_one).await;
+    let row = fixture.until(|row| !row["as_of"].is_null()).await;
+    let path = format!("/api/v1/concentrators/{}", row["id"].as_str().unwrap());
+    let told = async |ways: &[Data], current: u8, change: Data| {
+        let ways = Data::Array(ways.to_vec());
+        let told = Data::Structure(vec![ways, Data::Unsigned(current), change]);
+        tell(&fixture.meters, WAYS, &told);
+        until("it tells its ways", async || {
+            let one = fixture.json(&path).await;
+            Some(one["wan"].clone()).filter(|wan| wan["current"] == current)
+        })
+        .await
+    };
+    let ways = [
+        way("Fibre", 2, ""),
+        way("Züri LTE", 1, ""),
+        way("", 0, "control"),
+        way("Radio", 3, ""),
+    ];
+    let change = Data::Structure(vec![
+        Data::Unsigned(0),
+        Data::Unsigned(1),
+        number(NOON - 2_517),
+        Data::DoubleLongUnsigned(3_200),
+    ]);
+    let wan = told(&ways, 1, change).await;
+    let time = |secs| headend::rfc3339(model::Timestamp::from_secs(secs));
+    assert_eq!(
+        wan["change"],
+        json!({ "from": 0, "to": 1, "at": time(NOON - 2_517), "took_ms": 3_200 })
+    );
+    let of = |key: &str| -> Vec<Value> {
+        let ways = wan["ways"].as_array().unwrap().iter();
+        ways.map(|way| way[key].clone()).collect()
+    };
+    assert_eq!(of("name"), ["Fibre", "Züri LTE", "", "Radio"]);
+    assert_eq!(of("state"), ["quiet", "up", "new", "down"]);
+    assert_eq!(of("class"), ["", "", "control", ""]);
+    assert_eq!(of("connections"), [0, 1, 0, 0]);
+    assert_eq!(of("lost")[0], time(NOON - 2_520));
+    assert!(of("heard")[2].is_null());
+    // Ways that there are not are none.
+    let broken = Data::Structure(vec![
+        Data::Unsigned(0),
+        Data::Unsigned(7),
+        number(NOON),
+        Data::NullData,
+    ]);
+    let wan = told(&ways[..1], 0, broken).await;
+    assert_eq!(wan["change"], Value::Null);
+    fixture.head_end.stop().await;
+}
+
+#[tokio::test]
+async fn where_it_is_and_how_fast_its_segments_are_is_told() {
+    let before = |meters: &FakeMeters| {
+        prepare(meters);
+        let rate = |number, rate| Data::Structure(vec![Data::LongUnsigned(number), rate]);
+        let told = Data::Structure(vec![
+            octets("Substation Lindenstraße"),
+            Data::Array(vec![octets("F1"), octets("F2")]),
+            Data::Array(vec![
+                rate(0, Data::DoubleLongUnsigned(2_400)),
+                rate(1, Data::NullData),
+            ]),
+        ]);
+        tell(meters, Obis::new(0, 0, 128, 0, 18, 255), &told);
+    };
+    let fixture = Fixture::start_over(before, with_one).await;
+    let row = fixture.until(|row| !row["as_of"].is_null()).await;
+    let path = format!("/api/v1/concentrators/{}", row["id"].as_str().unwrap());
+    let one = fixture.json(&path).await;
+    assert_eq!(one["place"], "Substation Lindenstraße");
+    assert_eq!(one["feeders"], json!(["F1", "F2"]));
+    assert_eq!(one["segments"][0]["bit_rate"], 2_400);
     fixture.head_end.stop().await;
 }
 
