@@ -86,6 +86,9 @@ pub struct MeterStatus {
     /// Where it was last, as long as its segment is there.
     last: Option<Place>,
     through: Through,
+    /// The day, counted from 1970-01-01 in UTC, on which frames to or from it had to go again last,
+    /// and how many on that day.
+    pub repeated: Option<(i64, u32)>,
 }
 
 /// Through whom a meter is reached.
@@ -98,6 +101,25 @@ enum Through {
     Nobody,
     /// Through another meter of the segment.
     Node(Node),
+}
+
+impl MeterStatus {
+    /// Tells how many frames to or from it had to go again on the day of a time, in seconds since
+    /// 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn repeated_on(&self, unix: i64) -> u32 {
+        let today = self.repeated.filter(|(day, _)| *day == day_of(unix));
+        today.map_or(0, |(_, count)| count)
+    }
+
+    fn repeat(&mut self, count: u32, unix: i64) {
+        let all = self.repeated_on(unix).saturating_add(count);
+        self.repeated = Some((day_of(unix), all));
+    }
+}
+
+const fn day_of(unix: i64) -> i64 {
+    unix.div_euclid(86_400)
 }
 
 /// What is known of a segment, for people.
@@ -369,6 +391,17 @@ impl Core {
         through.collect()
     }
 
+    /// Tells how many frames to or from a meter had to go again since midnight in UTC, or since the
+    /// start of the concentrator; nothing where it is on no medium that tells that. `own` is the
+    /// time of the own clock.
+    #[must_use]
+    pub fn repeated_today(&self, name: &LogicalDeviceName, own: i64) -> Option<u32> {
+        let status = self.status.get(name)?;
+        let segment = status.place.and_then(|it| self.segments.get(&it.segment));
+        let counted = segment.is_some_and(|it| it.bit_rate.is_some()) || status.repeated.is_some();
+        counted.then(|| status.repeated_on(own))
+    }
+
     /// Counts the messages that wait for a segment.
     #[must_use]
     pub fn waiting(&self, segment: SegmentId) -> usize {
@@ -563,6 +596,12 @@ impl Core {
             SegmentEvent::Quality(node, permille) => {
                 if let Some(status) = self.status_at(Place { segment, node }) {
                     status.quality = Some(permille);
+                }
+            }
+            SegmentEvent::Repeated(node, count) => {
+                let own = self.own_time(unix);
+                if let Some(status) = self.status_at(Place { segment, node }) {
+                    status.repeat(count, own);
                 }
             }
         }

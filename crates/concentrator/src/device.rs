@@ -145,8 +145,9 @@ pub const WAYS: Obis = Obis([0, 0, 128, 0, 17, 255]);
 /// structures of a segment's number and the nominal rate of its medium in bits a second or null.
 pub const INSTALLATION: Obis = Obis([0, 0, 128, 0, 18, 255]);
 
-/// More of each meter; manufacturer's range. An array of structures of its SAP, and since when it
-/// has that in seconds since 1970-01-01, or null where that was not kept.
+/// More of each meter; manufacturer's range. An array of structures of its SAP, since when it has
+/// that in seconds since 1970-01-01, or null where that was not kept, and how many frames to or
+/// from it had to go again since midnight in UTC, or null where its medium does not tell.
 pub const METER_HISTORY: Obis = Obis([0, 0, 128, 0, 19, 255]);
 
 /// Octets of the longest APDU taken and sent: what does not fit goes in blocks.
@@ -787,7 +788,7 @@ impl ObjectStore for Device {
                 values::put_ways(&wan.map(|it| it.ways()).unwrap_or_default(), out);
             }
             Kind::Installation => values::put_installation(&core, &self.place, out),
-            Kind::MeterHistory => values::put_history(&core, out),
+            Kind::MeterHistory => values::put_history(&core, unix, out),
             Kind::Metering => values::put_metering(&core, out),
             Kind::Pair => {
                 let status = self.pair.as_ref().map(|it| it.status());

@@ -120,6 +120,7 @@ impl Page {
                     "hops": status.hops,
                     "quality_permille": status.quality,
                     "behind": behind.get(&sap),
+                    "repeated_today": core.repeated_today(name, own),
                     "collected": collector.is_some_and(|it| it.collects(name)),
                     "rows": rows,
                     "newest_row": last,

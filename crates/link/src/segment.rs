@@ -59,6 +59,9 @@ pub enum SegmentEvent {
     },
     /// How well a meter is heard, in permille of the frames; for people.
     Quality(Node, u16),
+    /// So many frames of a message to or from a meter, which has come to its end, had to go again;
+    /// for people.
+    Repeated(Node, u32),
 }
 
 /// How a meter is registered on a segment: what another initiator has to know to go on with it

@@ -337,6 +337,7 @@ export interface BehindMeter {
   quality_permille: number | null;
   /** The SAP of the meter through which it is reached; 0: heard directly; null: not told. */
   behind: number | null;
+  repeated_today: number | null;
   mode: "direct" | "conventional";
   has_keys: boolean;
   held_rows: number;

@@ -223,6 +223,8 @@ export const concentrators = {
   behindRow: "Behind it",
   direct: "none, heard directly",
   sap: "SAP",
+  repeatedToday: "Repeated today",
+  framesUnit: (n: number) => (n === 1 ? "frame" : "frames"),
   sapSince: (when: string) => `since ${when}`,
   seen: "Heard",
   mode: "Mode",

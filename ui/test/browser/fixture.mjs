@@ -553,6 +553,7 @@ export class Fixture {
         hops,
         quality_permille: quality,
         behind: null,
+        repeated_today: quality === null ? null : i === 4 ? 214 : i % 7,
         mode: conventional ? "conventional" : "direct",
         has_keys: true,
         held_rows: conventional ? Math.floor(rnd() * 300) : 0,

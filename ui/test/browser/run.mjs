@@ -291,6 +291,7 @@ await step("concentrators: list, one of them, its segment", async () => {
       // It has its SAP since so many days; of another that is not known.
       const since = page.getByTestId("conc-chosen").getByTestId("conc-sap-since");
       assert.match(await since.innerText(), /^since /);
+      assert.match(await page.getByTestId("conc-chosen").innerText(), /Repeated today\s*214\s*frames/);
       await inspect(page, wrong, `concentrator-chosen-${tag}`, { full: true });
       await page.goto(`${origin}/concentrators/${fixture.concentrators[0].id}?node=258`);
       await page.locator('[data-testid=conc-meter][data-chosen="true"]').waitFor();

@@ -16,6 +16,7 @@ export function meter(sap: number, hops: number, quality: number | null, there =
     heard: null,
     hops,
     sap_since: null,
+    repeated_today: null,
     quality_permille: quality,
     behind: null,
     mode: "direct",

@@ -495,13 +495,14 @@ pub(super) fn put_installation(core: &Core, place: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends more of each meter, in the form of [`METER_HISTORY`](super::METER_HISTORY).
-pub(super) fn put_history(core: &Core, out: &mut Vec<u8>) {
+pub(super) fn put_history(core: &Core, unix: i64, out: &mut Vec<u8>) {
     let table = core.table();
     put_array(out, table.len());
-    for (sap, _) in table.iter() {
-        put_structure(out, 2);
+    for (sap, name) in table.iter() {
+        put_structure(out, 3);
         put_u16(out, sap);
         put_option(table.since(sap), out);
+        put_option(core.repeated_today(name, unix).map(i64::from), out);
     }
 }
 

@@ -816,7 +816,7 @@ async fn it_tells_how_its_meters_are_heard_and_what_has_passed() {
     });
     let mut wire = PowerLineConfig::quiet(technology, vec![node(1, 0, 0), node(2, 2, 50)], 7);
     wire.speed = 1_000;
-    let (_wire, segment, plugs) = PowerLine::new(wire);
+    let (wire, segment, plugs) = PowerLine::new(wire);
     for (name, plug) in names.iter().zip(plugs) {
         let fleet = Arc::new(Fleet([(1, (*name).to_owned())].into()));
         tokio::spawn(serve(plug, fleet, Service::default(), clock()));
@@ -909,6 +909,24 @@ async fn it_tells_how_its_meters_are_heard_and_what_has_passed() {
         assert!((began..=clock().unix_seconds()).contains(&since), "{since}");
     }
     assert_eq!(history.as_array().unwrap().len(), saps.len());
+    // What was lost of the second went again, and no more than that; of the first nothing was.
+    let repeated = async {
+        loop {
+            let history = own(&mut client, 1, METER_HISTORY, 2).await;
+            let all = history.as_array().unwrap().iter();
+            let all = all.map(|it| it.as_structure().unwrap()[2].as_u32().unwrap());
+            let all: Vec<u32> = all.collect();
+            assert_eq!(all[0], 0);
+            assert!(u64::from(all[1]) <= wire.statistics().lost, "{all:?}");
+            if all[1] > 0 {
+                return;
+            }
+            // The line may lose what is asked here.
+            let ends = Association::public(saps[1]);
+            drop(Client::connect(&running.at, ends, &around, LIMIT).await);
+        }
+    };
+    tokio::time::timeout(LIMIT, repeated).await.unwrap();
     // The line is as fast as S-FSK is at 50 Hz, however fast it is simulated.
     let installation = own(&mut client, 1, INSTALLATION, 2).await;
     let rates = installation.as_structure().unwrap()[2].as_array().unwrap();

@@ -380,6 +380,9 @@ pub(crate) struct ConcentratorMeter {
     /// The SAP of the meter through which it is reached, 0 where it is heard directly; null where
     /// its medium does not tell.
     behind: Option<u16>,
+    /// Frames to or from it that had to go again since midnight in UTC, or since the concentrator's
+    /// start; null where its medium or the concentrator does not tell.
+    repeated_today: Option<u32>,
     /// direct, or conventional where the concentrator reads it on its own as well.
     mode: &'static str,
     /// Whether the concentrator could read it on its own.
@@ -950,6 +953,7 @@ fn lines(
             hops: line.hops,
             quality_permille: line.quality,
             behind: line.behind,
+            repeated_today: line.repeated_today,
             mode: if line.collected {
                 "conventional"
             } else {

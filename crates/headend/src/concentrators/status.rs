@@ -262,6 +262,8 @@ pub struct MeterLine {
     pub sap: u16,
     /// Says since when it has that, where the concentrator tells.
     pub sap_since: Option<Timestamp>,
+    /// Counts the frames to or from it that had to go again today, where the concentrator tells.
+    pub repeated_today: Option<u32>,
     /// Says whether it is there.
     pub there: bool,
     /// Says when it was heard last.
@@ -330,8 +332,7 @@ pub(super) const LOOK: [RegisterRef; 14] = [
 /// The other of its pair.
 pub(crate) const PAIR: RegisterRef = attribute(1, manufacturer(14));
 
-/// What is asked of the meters: their status, who of them is collected, and since when each has
-/// its SAP.
+/// What is asked of the meters: their status, who of them is collected, and more of each.
 pub(super) const METERS: [RegisterRef; 3] = [
     attribute(1, manufacturer(2)),
     attribute(1, manufacturer(4)),
@@ -416,6 +417,7 @@ pub(super) fn meters(answers: &[Option<Vec<u8>>]) -> Option<Meters> {
         let line = MeterLine {
             sap: sap.as_u16()?,
             sap_since: None,
+            repeated_today: None,
             there: there.as_bool()?,
             heard: heard.as_u32().map(|at| Timestamp::from_secs(i64::from(at))),
             hops: hops.as_u8()?,
@@ -441,14 +443,17 @@ pub(super) fn meters(answers: &[Option<Vec<u8>>]) -> Option<Meters> {
             meter.has_keys = keys.as_bool().unwrap_or(false);
         }
     }
-    let since = |parts: &[Data]| match parts {
-        [sap, since, ..] => Some((sap.as_u16()?, moment(since))),
+    let more = |parts: &[Data]| match parts {
+        [sap, since, repeated, ..] => Some((sap.as_u16()?, (moment(since), repeated.as_u32()))),
         _ => None,
     };
-    let since = each(values.next().flatten(), METERS_MAX, since);
-    let since: BTreeMap<u16, Option<Timestamp>> = since.into_iter().collect();
+    let more = each(values.next().flatten(), METERS_MAX, more);
+    let more: BTreeMap<u16, _> = more.into_iter().collect();
     for meter in meters.values_mut() {
-        meter.sap_since = since.get(&meter.sap).copied().flatten();
+        if let Some((since, repeated)) = more.get(&meter.sap) {
+            meter.sap_since = *since;
+            meter.repeated_today = *repeated;
+        }
     }
     Some(meters)
 }

@@ -141,6 +141,8 @@ struct DataLink {
     fresh: bool,
     searching: bool,
     used: Instant,
+    /// Questions that had to go again, as far as they were told.
+    repeated: u64,
 }
 
 impl DataLink {
@@ -446,6 +448,7 @@ impl Multidrop {
                 lag: Duration::ZERO,
                 frozen: None,
                 message: None,
+                repeated: 0,
                 fresh: true,
                 searching: false,
                 used: now,
@@ -582,6 +585,11 @@ fn told(
 ) -> bool {
     let mut done = |link: &mut DataLink, delivered| {
         if let Some(message) = link.message.take() {
+            let repeated = link.primary.counters().response_timeouts;
+            if let Ok(more @ 1..) = u32::try_from(repeated.saturating_sub(link.repeated)) {
+                link.repeated = repeated;
+                events.push_back(SegmentEvent::Repeated(key.node, more));
+            }
             events.push_back(SegmentEvent::Done {
                 node: Some(key.node),
                 class: message.class,

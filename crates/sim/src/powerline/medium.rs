@@ -187,6 +187,8 @@ struct Meter {
     /// A running mean of frames heard, in permille.
     quality: u32,
     told: u32,
+    /// Frames that had to go again since a message came to its end.
+    again: u32,
 }
 
 /// What occupies the wire now.
@@ -262,6 +264,7 @@ impl Medium {
                 unasked: 0,
                 quality: 1_000,
                 told: 1_000,
+                again: 0,
             })
             .collect();
         Self {
@@ -619,6 +622,21 @@ impl Medium {
         }
     }
 
+    /// Notes that a frame to or from a meter is to go again.
+    fn goes_again(&mut self, node: Node) {
+        if let Some(meter) = self.meter(node) {
+            meter.again = meter.again.saturating_add(1);
+        }
+    }
+
+    /// Tells how many frames had to go again, at the end of a message.
+    fn tell_again(&mut self, node: Node) {
+        let again = self.meter(node).map(|it| core::mem::take(&mut it.again));
+        if let Some(again @ 1..) = again {
+            self.events.push_back(SegmentEvent::Repeated(node, again));
+        }
+    }
+
     /// A frame has been on the wire.
     fn ended(&mut self, on_air: OnAir) {
         match on_air.source {
@@ -677,6 +695,7 @@ impl Medium {
             if let Some(meter) = self.meter(node) {
                 meter.silent = 0;
             }
+            self.tell_again(node);
             self.done(Some(node), down.message.class, true);
             self.deliver(node, down.message);
             return;
@@ -684,9 +703,11 @@ impl Medium {
         self.statistics.lost += 1;
         down.tries += 1;
         if down.tries <= self.config.retries && registered {
+            self.goes_again(node);
             self.downs.insert(id, down);
             return;
         }
+        self.tell_again(node);
         self.ready.remove(&key);
         self.statistics.given_up += 1;
         self.done(Some(node), down.message.class, false);
@@ -770,6 +791,7 @@ impl Medium {
             up.tries += 1;
             if up.tries <= retries {
                 self.statistics.lost += 1;
+                self.goes_again(node);
                 return;
             }
         }
@@ -783,6 +805,7 @@ impl Medium {
             let class = next.message.class;
             self.ready.insert((class, number, Source::Up(node)));
         }
+        self.tell_again(node);
         if lost {
             self.statistics.lost += 1;
             self.statistics.given_up += 1;

@@ -447,6 +447,11 @@ export function ChosenCard({
         <Row name={T.seen}>
           <Stamp at={meter.heard} now={now} />
         </Row>
+        {meter.repeated_today === null ? null : (
+          <Row name={T.repeatedToday}>
+            <Num text={String(meter.repeated_today)} unit={T.framesUnit(meter.repeated_today)} />
+          </Row>
+        )}
         <Row name={T.mode}>{T.modes[meter.mode]}</Row>
         {meter.mode === "conventional" ? (
           <Row name={T.rowsHeld}>

@@ -132,10 +132,11 @@ pub(super) fn prepare(meters: &FakeMeters) {
         collected("GWD0000000000002", false, 0),
     ];
     tell(meters, manufacturer(4), &Data::Array(lines));
-    let since = |sap, since| Data::Structure(vec![Data::LongUnsigned(sap), since]);
+    let more =
+        |sap, since, repeated| Data::Structure(vec![Data::LongUnsigned(sap), since, repeated]);
     let lines = vec![
-        since(256, number(NOON - 86_400)),
-        since(257, Data::NullData),
+        more(256, number(NOON - 86_400), Data::NullData),
+        more(257, Data::NullData, Data::DoubleLongUnsigned(214)),
     ];
     tell(meters, manufacturer(19), &Data::Array(lines));
 }
@@ -243,6 +244,7 @@ async fn a_concentrator_is_shown_as_it_says_it_is() {
     assert_eq!(of("segment"), [Value::Null, json!(0), json!(0)]);
     assert_eq!(of("mode"), ["direct", "direct", "conventional"]);
     assert_eq!(of("held_rows"), [0, 0, 96]);
+    assert_eq!(of("repeated_today"), [Value::Null, json!(214), Value::Null]);
     let yesterday = headend::rfc3339(model::Timestamp::from_secs(NOON - 86_400));
     assert_eq!(
         of("sap_since"),
