@@ -11,7 +11,7 @@ use concentrator::config::SegmentConfig;
 use concentrator::shell::{Concentrator, Reopen, Surroundings};
 use link::{
     Clock, Endpoint, IpLimits, IpMeter, IpSegment, Link, LinkExt as _, MultidropConfig,
-    MultidropMeter, MultidropSegment, Sap, Segment, SystemClock, SystemEntropy,
+    MultidropMeter, MultidropSegment, Node, Sap, Segment, SystemClock, SystemEntropy,
 };
 use serde_json::json;
 use sim::powerline::{G3, NodeConfig, PowerLine, PowerLineConfig, Prime, SFsk, Technology};
@@ -203,7 +203,7 @@ fn simulated(
     let meters = meters(segment)?;
     let hops = match technology {
         Technology::SFsk(it) => it.credit.min(2),
-        Technology::Prime(_) | Technology::G3(_) => 2,
+        Technology::Prime(_) | Technology::G3(_) => 0,
     };
     let nodes = (0_u32..).zip(&meters).map(|(number, meter)| NodeConfig {
         // The line registers its meters by a title of its own making.
@@ -214,6 +214,11 @@ fn simulated(
         appears: Duration::ZERO,
     });
     let mut config = PowerLineConfig::quiet(technology, nodes.collect(), 1);
+    if !matches!(technology, Technology::SFsk(_)) {
+        let pairs = (0_u32..).zip(&meters).filter_map(|(it, _)| tree(it));
+        let tree = config.with_tree(pairs);
+        config = tree.map_err(|error| Failure::new(crate::failure::chain(&error)))?;
+    }
     config.speed = segment.speed.unwrap_or(1);
     // Each of a pair simulates the line, and its meters remember neither.
     config.standing = true;
@@ -222,6 +227,18 @@ fn simulated(
         tokio::spawn(bridge(plug, meter, Arc::clone(clock)));
     }
     Ok(Box::new(segment))
+}
+
+/// Through whom a meter of a simulated line is reached whose medium has switches or routers: of
+/// eight each two are heard directly, one of them forwards to two, and these to three and one.
+fn tree(number: u32) -> Option<(Node, Node)> {
+    let through = match number % 8 {
+        1 | 2 => 0,
+        3..=5 => 1,
+        6 => 2,
+        _ => return None,
+    };
+    Some((Node(number), Node(number - number % 8 + through)))
 }
 
 /// Permille of the frames that are lost on each section of the way to a meter of a simulated

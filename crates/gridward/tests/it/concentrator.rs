@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::demo::get;
+use crate::demo::{body, get};
 use crate::program::run;
 use crate::session::{Role, done};
 
@@ -223,6 +223,73 @@ fn a_power_line_between_them_changes_nothing_but_the_time() {
         }
         street.stop();
     }
+}
+
+/// Requirement D1: through whom meters of a line with switches are reached comes from the line over
+/// the concentrator to the head end; of a line on which all repeat nothing is made up.
+#[test]
+fn who_is_behind_whom_comes_to_the_head_end_where_the_line_knows_it() {
+    const COUNT: usize = 8;
+    let trees = [
+        ("prime", [0, 1, 1, 2, 2, 2, 2, 0], true),
+        ("s-fsk", [0, 1, 2, 0, 1, 2, 0, 1], false),
+    ];
+    for (medium, hops, known) in trees {
+        let line = format!("medium = \"{medium}\"\nspeed = 500\n");
+        let credit = if known { "" } else { "credit = 2\n" };
+        let street = Street::new(COUNT, &format!("{line}{credit}"));
+        let saps = street.saps(COUNT);
+        let sap = |number: usize| saps[&meter(number)];
+        let folder = street.folder.path().join("headend");
+        let more = format!(
+            "[[headend.concentrator]]\nendpoint = \"{}\"\nname = \"GWD1DC0000000001\"\n\
+             keys = \"{}\"\nevery_s = 1\nstatus_s = 1\n",
+            street.url,
+            street.at("own.toml")
+        );
+        let ends = [sap(1), sap(2)];
+        let (role, url, token) = head_end(&folder, &street.url, &street.keys, ends, &more);
+        let told = behind_it(&url, &token, COUNT);
+        let number = |sap: u64| (1..=COUNT).find(|it| saps[&meter(*it)] == sap).unwrap();
+        // The place of each meter on the line, and that of the one before it.
+        let through = [
+            None,
+            Some(1),
+            Some(1),
+            Some(2),
+            Some(2),
+            Some(2),
+            Some(3),
+            None,
+        ];
+        assert_eq!(told.len(), COUNT);
+        for row in told {
+            let one = number(row["sap"].as_u64().unwrap());
+            assert_eq!(row["hops"], hops[one - 1], "{medium} {row}");
+            let expected = known.then(|| through[one - 1].map_or(0, sap));
+            assert_eq!(row["behind"].as_u64(), expected, "{medium} {row}");
+            assert_eq!(row["behind"].is_null(), !known, "{medium} {row}");
+        }
+        role.stop();
+        street.stop();
+    }
+}
+
+/// What a head end tells of the meters behind its one concentrator, once `count` are there.
+fn behind_it(url: &str, token: &str, count: usize) -> Vec<Value> {
+    for _ in 0..1_200 {
+        let list = body(url, "/api/v1/concentrators", token);
+        let id = list["rows"][0]["id"].as_str().unwrap();
+        let path = format!("/api/v1/concentrators/{id}/meters");
+        let rows = body(url, &path, token)["rows"].clone();
+        let there = |row: &Value| row["there"] == true;
+        let rows = rows.as_array().unwrap();
+        if rows.iter().filter(|row| there(row)).count() == count {
+            return rows.clone();
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the head end does not learn of {count} meters");
 }
 
 /// Keys of a key file: all runs of 32 hexadecimal digits.

@@ -48,7 +48,7 @@ fn start_with(data: &str, [meters, behind, outlets]: [&str; 3]) -> (Role, Value)
 }
 
 /// What the head end answers as JSON.
-fn body(url: &str, path: &str, token: &str) -> Value {
+pub(crate) fn body(url: &str, path: &str, token: &str) -> Value {
     let (_, body) = get(url, path, token);
     let start = body.find('{').unwrap();
     let end = body.rfind('}').unwrap();
