@@ -5,11 +5,11 @@ import { Icon } from "../../components/icons.tsx";
 import { Num } from "../../components/number.tsx";
 import { Table } from "../../components/table.tsx";
 import type { Branch, Tree } from "../../lib/branches.ts";
-import { useKey, useNow } from "../../lib/hooks.ts";
+import { useNow } from "../../lib/hooks.ts";
 import { byNeed } from "../../lib/segment.ts";
 import type { BehindMeter } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
-import { BranchWorst, MeterLine } from "./meters.tsx";
+import { BranchWorst, MeterLine, useStepping } from "./meters.tsx";
 
 /** Meters of a branch that are listed before more are asked for. */
 const FEW = 6;
@@ -59,13 +59,7 @@ export function BranchCard({
     ...all.flatMap((line) => ("branch" in line ? [line.branch.meter] : [])),
     ...listed,
   ];
-  const step = (by: 1 | -1): void => {
-    const at = meters.findIndex((meter) => meter.sap === chosen);
-    const next = meters[at < 0 ? (by > 0 ? 0 : meters.length - 1) : at + by];
-    if (next) onChoose(next.sap, true);
-  };
-  useKey("j", () => step(1));
-  useKey("k", () => step(-1));
+  useStepping(meters, chosen, onChoose);
   const choose = (sap: number): void => onChoose(sap);
   const more = (of: number, n: number) => (
     <tr key={`more${of}`}>

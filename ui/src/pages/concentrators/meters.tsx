@@ -214,6 +214,21 @@ function BranchesTable({ tree }: { tree: Tree }) {
   );
 }
 
+/** Lets j and k go through the meters that are listed. */
+export function useStepping(
+  listed: BehindMeter[],
+  chosen: number | null,
+  onChoose: (sap: number, scroll?: boolean) => void,
+): void {
+  const step = (by: 1 | -1): void => {
+    const at = listed.findIndex((meter) => meter.sap === chosen);
+    const next = listed[at < 0 ? (by > 0 ? 0 : listed.length - 1) : at + by];
+    if (next) onChoose(next.sap, true);
+  };
+  useKey("j", () => step(1));
+  useKey("k", () => step(-1));
+}
+
 /** The tree as a table: a line for each number of hops that folds out to its meters, worst first. */
 export function TreeCard({
   loaded,
@@ -242,13 +257,7 @@ export function TreeCard({
     return other && !few.includes(other) ? [...few, other] : few;
   };
   const all = levels.flatMap(shown);
-  const step = (by: 1 | -1): void => {
-    const at = all.findIndex((meter) => meter.sap === chosen);
-    const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by];
-    if (next) onChoose(next.sap, true);
-  };
-  useKey("j", () => step(1));
-  useKey("k", () => step(-1));
+  useStepping(all, chosen, onChoose);
   const choose = (sap: number): void => onChoose(sap);
   return (
     <Card
