@@ -60,6 +60,10 @@ impl Partner {
     }
 }
 
+/// For so many seconds after segments were taken whoever asks for a meter that has not joined yet
+/// is told so, to ask again, by the end of his connection: an answer he might await for minutes.
+const SETTLING_S: u64 = 10;
+
 /// Which of the segments this one has.
 pub(super) const HELD_ALL: u8 = 0;
 pub(super) const HELD_SOME: u8 = 1;
@@ -281,9 +285,10 @@ impl Driver {
         }
         drop(core);
         let status = partner.pair.status(now);
+        let settles = status.taken_s.is_some_and(|ago| ago < SETTLING_S);
         let held = match status.held.len() {
             0 => HELD_NONE,
-            some if some < status.segments => HELD_SOME,
+            some if some < status.segments || settles => HELD_SOME,
             _ => HELD_ALL,
         };
         partner.held.store(held, Ordering::Relaxed);

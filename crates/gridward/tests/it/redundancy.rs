@@ -350,12 +350,13 @@ fn the_standby_goes_on_when_the_active_one_is_killed() {
 }
 
 /// The active one of two before the meters of a power line is killed in the midst of a head end's
-/// round. The line's meters have to register with the other first, and to be named.
+/// round. The line's meters stay registered: the other was told how they are.
 fn the_line_is_taken_over(street: &Street) {
     let (first, second, _) = street.both();
     let saps = saps_of(&first);
     let status = until(&second.page, |it| in_step(it) && full(it));
     assert_eq!((there(&status), &table(&status)), (0, &saps));
+    registrations_are_known(&second);
     let head_end = HeadEnd::start(street, &format!("{} {}", first.url, second.url), &saps);
     head_end.some_read(1);
     let killed = now();
@@ -363,6 +364,10 @@ fn the_line_is_taken_over(street: &Street) {
     head_end.reads_all_after(killed);
     let status = until(&second.page, |it| holds(it, &[0]) && there(it) == METERS);
     assert_eq!(status["pair"]["takeovers"], 1);
+    assert_eq!(
+        status["pair"]["adopted"], METERS,
+        "a meter was searched for"
+    );
     assert_eq!(table(&status), saps, "no meter has another SAP");
     // Nothing is lost and nothing is doubled, at the head end and at the one that goes on.
     head_end.has_what_meters_hold(street, &saps);
@@ -376,15 +381,22 @@ fn the_line_is_taken_over(street: &Street) {
     second.role.stop();
 }
 
+/// Waits until one that stands by knows how all meters are registered with the other.
+fn registrations_are_known(dc: &Dc) {
+    until(&dc.page, |it| it["pair"]["registrations"] == METERS);
+}
+
 fn all_of_them() -> [String; 1] {
     [format!("1-{METERS}")]
 }
 
-/// Requirement D11 on a power line, whose time goes faster than the clock's.
+/// A power line whose time goes faster than the clock's.
+const LINE: &str = "medium = \"s-fsk\"\nspeed = 200\ncredit = 1";
+
+/// Requirement D11 on a power line.
 #[test]
 fn a_power_line_is_taken_over_with_nothing_lost_or_doubled() {
-    let medium = "medium = \"s-fsk\"\nspeed = 200\ncredit = 1";
-    let street = Street::on("standby", medium, &all_of_them());
+    let street = Street::on("standby", LINE, &all_of_them());
     the_line_is_taken_over(&street);
     street.meters.unwrap().stop();
 }
@@ -516,10 +528,22 @@ fn a_cut_between_them_doubles_nothing_and_strangers_are_not_heard() {
 /// comes late, changes nothing.
 #[test]
 fn the_meters_change_hands_by_order() {
-    let street = Street::new("standby", false);
+    change_hands(Street::new("standby", false), 0);
+}
+
+/// As before on a power line: there and back again nobody is searched for.
+#[test]
+fn the_meters_of_a_power_line_change_hands_by_order() {
+    change_hands(Street::on("standby", LINE, &all_of_them()), METERS);
+}
+
+/// Has meters change hands, and back; tells of each time that so many stay registered.
+fn change_hands(street: Street, stay: usize) {
     let (first, second, _) = street.both();
     let saps = saps_of(&first);
-    until(&second.page, |it| in_step(it) && full(it));
+    until(&second.page, |it| {
+        in_step(it) && full(it) && it["pair"]["registrations"] == stay
+    });
     let concentrators: String = [(&first, 1), (&second, 2)]
         .into_iter()
         .map(|(dc, number)| {
@@ -560,6 +584,7 @@ fn the_meters_change_hands_by_order() {
     assert!(epoch(&status) > epoch(&before));
     // Nobody was silent for that.
     assert_eq!(status["pair"]["takeovers"], 0);
+    assert_eq!(status["pair"]["adopted"], stay);
     assert_eq!(saps_of(&second), saps, "no meter has another SAP");
     until(&first.page, |it| in_step(it) && holds(it, &[]));
     head_end.reads_all_after(ordered);
@@ -582,10 +607,12 @@ fn the_meters_change_hands_by_order() {
     assert_ne!(write(to(own_name(1), current), &[]), 0);
     assert_ne!(write(to(own_name(1), epoch(&before)), &keyed), 0);
     assert_ne!(write(to(own_name(3), current), &keyed), 0);
+    until(&first.page, |it| it["pair"]["registrations"] == stay);
     let status = until(&second.page, in_step);
     assert!(holds(&status, &[0]) && epoch(&status) == current);
     assert_eq!(write(to(own_name(1), current), &keyed), 0);
-    until(&first.page, |it| holds(it, &[0]) && there(it) == METERS);
+    let status = until(&first.page, |it| holds(it, &[0]) && there(it) == METERS);
+    assert_eq!(status["pair"]["adopted"], stay);
     until(&second.page, |it| in_step(it) && holds(it, &[]));
     assert_eq!(saps_of(&first), saps);
     let name = "GWD0000000000001";

@@ -135,9 +135,14 @@ struct Hub {
 
 /// The machine of the concentrator at the end of a line, with an empty table.
 pub(crate) fn at_its_end(segment: &PowerLineSegment, clock: SimClock) -> Core {
+    with_table(Table::new(0), segment, clock)
+}
+
+/// As [`at_its_end`], with a table.
+pub(crate) fn with_table(table: Table, segment: &PowerLineSegment, clock: SimClock) -> Core {
     let answer = Duration::from_secs(60);
     let limits = RouterLimits::default();
-    let mut core = Core::new(Table::new(0), limits, BTreeMap::new(), answer);
+    let mut core = Core::new(table, limits, BTreeMap::new(), answer);
     core.add_segment(SEGMENT, segment.window(), segment.payload_max());
     core.describe_segment(SEGMENT, segment.medium());
     core.share_segment(SEGMENT, clock.now());

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use concentrator::core::{Core, Input, Output};
 use concentrator::direct::{Connection, Counters};
+use concentrator::sap::Table;
 use dlms::Instant;
 use dlms::axdr::Data;
 use dlms::cosem::{AttributeDescriptor, MethodDescriptor, Obis};
@@ -38,7 +39,7 @@ use super::START;
 use super::disk::Disk;
 use super::head::Head;
 use super::watch::Watch;
-use crate::firmware::line::{SEGMENT, at_its_end, serve_all};
+use crate::firmware::line::{SEGMENT, at_its_end, serve_all, with_table};
 
 const ENDPOINT: &str = "tcp://street:4059";
 /// Where the concentrator takes what is urgent.
@@ -90,6 +91,8 @@ struct Read {
     /// own airtime apart.
     obeyed: u32,
     waited: Duration,
+    /// From the first message of the head end until the first object of a meter was read.
+    first: Duration,
 }
 
 /// What a connection of the WAN does.
@@ -188,7 +191,14 @@ struct State {
     waiting: usize,
     counters: Counters,
     urgent: Duration,
+    /// When the head end sent something, and when the first object of a meter was read.
+    asked: Option<Instant>,
+    first: Option<Instant>,
 }
+
+/// Messages of a meter with which the first object is read: the association, the answer to its
+/// challenge, and the object.
+const UNTIL_READ: u32 = 3;
 
 /// Turns the concentrator's machine.
 async fn turn(
@@ -199,7 +209,8 @@ async fn turn(
     mut wan: mpsc::Receiver<(Connection, Wan)>,
     state: watch::Sender<State>,
 ) {
-    let mut links: BTreeMap<Connection, mpsc::Sender<Message>> = BTreeMap::new();
+    let mut links: BTreeMap<Connection, (mpsc::Sender<Message>, u32)> = BTreeMap::new();
+    let (mut asked, mut first) = (None, None);
     // What is urgent and has not left, with its airtime; all of it is one meter's.
     let mut urgent = VecDeque::new();
     let mut waited = Duration::ZERO;
@@ -212,7 +223,11 @@ async fn turn(
                     connection,
                     message,
                 } => {
-                    if let Some(link) = links.get(&connection) {
+                    if let Some((link, answers)) = links.get_mut(&connection) {
+                        *answers += 1;
+                        if *answers == UNTIL_READ {
+                            first = first.or(Some(now));
+                        }
                         drop(link.try_send(message));
                     }
                 }
@@ -226,6 +241,7 @@ async fn turn(
             state.waiting = state.waiting.max(core.waiting(SEGMENT));
             state.counters = core.counters();
             state.urgent = waited;
+            (state.asked, state.first) = (asked, first);
             if state.saps.len() >= count {
                 return false;
             }
@@ -250,10 +266,11 @@ async fn turn(
             }
             Some((connection, wan)) = wan.recv() => match wan {
                 Wan::Opened(link) => {
-                    links.insert(connection, link);
+                    links.insert(connection, (link, 0));
                     Input::Opened(connection)
                 }
                 Wan::Sent(class, mut message) => {
+                    asked = asked.or_else(|| Some(clock.now()));
                     if let Some(class) = class {
                         message.class = class;
                         let own = technology.airtime(message.payload.len(), 0);
@@ -273,15 +290,49 @@ async fn turn(
 }
 
 fn read(street: Street) -> Read {
+    read_by(street, false)
+}
+
+/// As [`read`], or only until the first object is read by way of a concentrator that has taken the
+/// line over and goes on with the meters that were registered.
+fn read_by(street: Street, takes_over: bool) -> Read {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(reading(street))
+    runtime.block_on(reading(street, takes_over))
 }
 
-async fn reading(street: Street) -> Read {
+/// Lets another end have a line, once all its meters are registered.
+async fn taken_over(
+    wire: &PowerLine,
+    mut segment: PowerLineSegment,
+    initiator: [u8; 8],
+    keys: &KeyFile,
+    clock: SimClock,
+) -> (PowerLineSegment, Core) {
+    let mut told = Vec::new();
+    while told.len() < keys.meters.len() {
+        let event = poll_fn(|cx| segment.poll_event(cx)).await.unwrap();
+        if let SegmentEvent::Joined { node, .. } = event {
+            told.push(segment.registration(node).unwrap());
+        }
+    }
+    let mut segment = wire.another_end(initiator);
+    let mut table = Table::new(0);
+    for meter in &keys.meters {
+        let record = table.plan(&meter.logical_device_name, BEGIN).unwrap();
+        table.apply(&record.unwrap()).unwrap();
+    }
+    let mut core = with_table(table, &segment, clock);
+    let names = keys.meters.iter();
+    core.expect(names.map(|it| (it.system_title.0, it.logical_device_name.clone())));
+    assert_eq!(segment.adopt(&told), keys.meters.len());
+    (segment, core)
+}
+
+async fn reading(street: Street, takes_over: bool) -> Read {
     let clock = SimClock::starting_at(BEGIN);
     let entropy = |which| SeededEntropy::new(draw(SEED, which));
     let keys = KeyFile::generate(1, street.meters, &entropy(1)).unwrap();
@@ -316,9 +367,13 @@ async fn reading(street: Street) -> Read {
         ..SFsk::default()
     });
     let config = PowerLineConfig::quiet(technology, nodes.collect(), draw(SEED, 3));
-    let (wire, segment, plugs) = PowerLine::new(config);
+    let initiator = config.initiator;
+    let (wire, mut segment, plugs) = PowerLine::new(config);
     serve_all(&fleet, plugs, clock);
-    let core = at_its_end(&segment, clock);
+    let mut core = at_its_end(&segment, clock);
+    if takes_over {
+        (segment, core) = taken_over(&wire, segment, initiator, &keys, clock).await;
+    }
     let (to, arriving) = mpsc::channel(WAITING_MAX);
     let (changed, mut state) = watch::channel(State::default());
     let count = usize::try_from(street.meters).unwrap();
@@ -391,7 +446,8 @@ async fn reading(street: Street) -> Read {
             obeyed += u32::from(switch(&head, obeyed).await);
         }
         let (good, failed) = head.associations();
-        if good >= u64::from(street.meters) || seconds() >= end_s {
+        let done = takes_over && state.borrow().first.is_some();
+        if done || good >= u64::from(street.meters) || seconds() >= end_s {
             break (good, failed);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -412,8 +468,11 @@ async fn reading(street: Street) -> Read {
         waiting,
         counters,
         urgent: waited,
+        asked,
+        first,
         ..
     } = state.borrow().clone();
+    let times = asked.zip(first);
     Read {
         registered_s,
         read_s,
@@ -428,6 +487,7 @@ async fn reading(street: Street) -> Read {
         given_up: statistics.given_up,
         obeyed,
         waited,
+        first: times.map_or(Duration::MAX, |(asked, first)| first.since(asked)),
     }
 }
 
@@ -582,6 +642,27 @@ fn an_order_waits_for_no_reading() {
         assert!(found.obeyed >= 3, "{found:?}");
         assert!(found.waited <= Duration::from_secs(2), "{found:?}");
         assert!(found.in_use > 0.5, "{found:?}");
+    }
+}
+
+/// Requirement D11: a line of 1,200 meters is taken over. The first object that a head end reads,
+/// two meters at once and each behind HLS 5 with an association of its own, takes what its own
+/// messages take of the line, and those of the other meter.
+#[test]
+fn reads_resume_at_once_where_a_line_of_1200_is_taken_over() {
+    for (credit, seconds) in [(0, 10), (2, 30)] {
+        let street = Street {
+            meters: 1_200,
+            credit,
+            told: true,
+            hours: 1,
+            orders_min: 0,
+            lossy: false,
+        };
+        let found = read_by(street, true);
+        println!("credit {credit}: the first after {:.1?}", found.first);
+        assert!(found.first < Duration::from_secs(seconds), "{found:?}");
+        assert_eq!(found.failed, 0, "{found:?}");
     }
 }
 
