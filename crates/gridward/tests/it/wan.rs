@@ -284,7 +284,7 @@ fn it_is_told_over_which_way_a_head_end_comes() {
     let street = Street::new(1, 1);
     let [fibre, lte] = [Wire::new(), Wire::new()];
     let listen =
-        |name: &str| format!("name = \"{name}\"\nlisten = \"tcp://127.0.0.1:0\"\nquiet_s = 6");
+        |name: &str| format!("name = \"{name}\"\nlisten = \"tcp://127.0.0.1:0\"\nquiet_s = 3");
     let wan = format!(
         "{}\n[[concentrator.wan]]\n{}",
         listen("Fibre"),
