@@ -440,9 +440,7 @@ impl Pair {
             Word::Hello(hello) => return self.greeted(&hello, now),
             Word::Beat(beat) => {
                 if self.flow.is_some() {
-                    if beat.adopts {
-                        self.registry.heeded();
-                    }
+                    self.registry.heeded();
                     self.lease.heard(beat);
                 }
                 return;

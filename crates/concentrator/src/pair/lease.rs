@@ -99,8 +99,6 @@ pub struct Beat {
     pub leaving: bool,
     /// Whether it let go of all by order, for the other to take.
     pub yields: bool,
-    /// Whether it takes words about registrations; who is of an older version does not.
-    pub adopts: bool,
 }
 
 /// Why segments stay where they are, though somebody orders them to be handed over.
@@ -271,7 +269,6 @@ impl Lease {
                 && self
                     .yielding
                     .is_some_and(|since| now < since + self.terms.lease),
-            adopts: true,
         }
     }
 
@@ -285,7 +282,6 @@ impl Lease {
             held: BTreeSet::new(),
             leaving: true,
             yields: false,
-            adopts: true,
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Registry {
     own: BTreeMap<(SegmentId, Node), Registered>,
     untold: BTreeSet<(SegmentId, Node)>,
     theirs: BTreeMap<(SegmentId, u16), Registered>,
-    /// Whether the other takes words about them.
+    /// Whether the other has said since it connected that it works.
     heeded: bool,
     pub(super) adopted: u64,
 }
@@ -36,7 +36,7 @@ impl Registry {
         self.untold = self.own.keys().copied().collect();
     }
 
-    /// Hears that the other takes words about registrations.
+    /// Hears that the other works, and can be told of registrations.
     pub(super) const fn heeded(&mut self) {
         self.heeded = true;
     }

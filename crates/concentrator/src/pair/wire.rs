@@ -4,9 +4,7 @@
 //! hello   1  version u8, side u8, mode u8, segments u16, epoch u64, adopted u32, newest u32,
 //!            own name, expected name (octets with a length)
 //! beat    2  number u64, echo u64, epoch u64, u8 (0 stays, 1 leaves, 2 yields by order), then
-//!            the held segments, u16 each; the top bit of the number says that the sender
-//!            takes words 6 and 7, which nobody else is sent: to the first that had this form
-//!            it is a number like others
+//!            the held segments, u16 each
 //! record  3  number u64, log u8 (0 SAP table, 1 collector), the record
 //! stored  4  number u64: all up to it is durable
 //! all     5  number u64: what the sender had when it connected ends here
@@ -69,9 +67,6 @@ pub struct Registered {
     pub name: Option<LogicalDeviceName>,
 }
 
-/// The bit of a beat's number that says of the sender that it takes words about registrations.
-const ADOPTS: u64 = 1 << 63;
-
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
@@ -110,8 +105,7 @@ impl Word {
             }
             Self::Beat(beat) => {
                 out.push(2);
-                let adopts = if beat.adopts { ADOPTS } else { 0 };
-                out.extend_from_slice(&(beat.number & !ADOPTS | adopts).to_be_bytes());
+                out.extend_from_slice(&beat.number.to_be_bytes());
                 out.extend_from_slice(&beat.echo.to_be_bytes());
                 out.extend_from_slice(&beat.epoch.to_be_bytes());
                 out.push(match (beat.leaving, beat.yields) {
@@ -190,8 +184,6 @@ impl Word {
             }
             2 => {
                 let (number, echo) = (reader.u64("number")?, reader.u64("echo")?);
-                let adopts = number & ADOPTS != 0;
-                let (number, echo) = (number & !ADOPTS, echo & !ADOPTS);
                 let epoch = reader.u64("epoch")?;
                 let (leaving, yields) = match reader.u8("stays")? {
                     0 => (false, false),
@@ -205,7 +197,6 @@ impl Word {
                     epoch,
                     leaving,
                     yields,
-                    adopts,
                     ..Beat::default()
                 };
                 while !reader.is_empty() {
