@@ -202,6 +202,7 @@ pub(super) async fn start(
         let config = places.folder.join(format!("concentrator-{number}.toml"));
         let settings = Settings {
             name: &name,
+            number,
             medium,
             lines,
             data: &places.folder.join(format!("concentrator-{number}")),
@@ -254,6 +255,7 @@ fn said<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
 /// What a concentrator's configuration is made of.
 struct Settings<'a> {
     name: &'a str,
+    number: usize,
     medium: &'static str,
     lines: &'a [Value],
     data: &'a Path,
@@ -291,14 +293,16 @@ impl Settings<'_> {
             .map(|feeder| metering(feeder, self.lines))
             .collect();
         format!(
-            "[concentrator]\nname = \"{}\"\ndata = {}\nkeys = {}\n\
+            "[concentrator]\nname = \"{}\"\nplace = \"Substation {}\"\ndata = {}\nkeys = {}\n\
              [concentrator.collect]\nkeys = {}\nmeters = {}\nevery_s = 300\n\
              {metering}{sites}\
-             [[concentrator.wan]]\nlisten = \"tcp://127.0.0.1:0\"\n\
-             [[concentrator.wan]]\nlisten = \"tcp://127.0.0.1:0\"\nclass = \"control\"\n\
+             [[concentrator.wan]]\nname = \"Loopback\"\nlisten = \"tcp://127.0.0.1:0\"\n\
+             [[concentrator.wan]]\nname = \"Orders\"\nlisten = \"tcp://127.0.0.1:0\"\n\
+             class = \"control\"\n\
              [[concentrator.segment]]\nmedium = \"{}\"\n{line}\
              [[concentrator.segment.meter]]\nendpoint = \"{}\"\nservers = \"{}-{}\"\n",
             self.name,
+            self.number,
             text(self.data),
             text(self.own),
             text(self.collector),
