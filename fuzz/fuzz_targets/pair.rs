@@ -37,7 +37,7 @@ fuzz_target!(|octets: &[u8]| {
         peer: name(1),
     });
     pair.received(&hello.to_octets(), now);
-    // One that is registered here, and told where the other takes that.
+    // One that is registered here, and told.
     let own = link::Registration {
         initiator: [1; 8],
         address: 7,

@@ -136,8 +136,15 @@ pub struct SegmentStatus {
 /// After how long a meter is asked again that said the name of another.
 const CONFLICT: Duration = Duration::from_secs(600);
 
-/// After how long a meter is asked for its name that was known by its title.
+/// After how long the first meter is asked for its name that was known by its title.
 const CONFIRM: Duration = Duration::from_secs(600);
+
+/// Between one such meter and the next: a line that was taken over with all its meters is for
+/// reading them.
+const CONFIRM_APART: Duration = Duration::from_secs(10);
+
+/// So many are apart.
+const CONFIRMED_APART: u32 = 2_048;
 
 #[derive(Clone, Debug)]
 struct Joined {
@@ -552,7 +559,7 @@ impl Core {
                 });
                 let asked_at = if let Some(name) = known.cloned() {
                     self.named(place, name, now, unix);
-                    now + CONFIRM
+                    now + CONFIRM + CONFIRM_APART * (node.0 % CONFIRMED_APART)
                 } else {
                     now
                 };

@@ -354,7 +354,7 @@ impl Pair {
         now: Instant,
         find: impl Fn(SegmentId, Node) -> Option<&'a LogicalDeviceName>,
     ) {
-        if self.flow.is_some() && self.registry.is_heeded() && now >= self.beat_at {
+        if self.flow.is_some() && now >= self.beat_at {
             self.registry.name(find);
         }
     }
@@ -440,7 +440,6 @@ impl Pair {
             Word::Hello(hello) => return self.greeted(&hello, now),
             Word::Beat(beat) => {
                 if self.flow.is_some() {
-                    self.registry.heeded();
                     self.lease.heard(beat);
                 }
                 return;

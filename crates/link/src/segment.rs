@@ -125,8 +125,8 @@ pub trait Segment: Send {
         0
     }
 
-    /// Tells the nominal rate of the medium in bits of payload a second, for people; nothing where
-    /// it has none.
+    /// Tells the nominal rate of the medium in bits a second (of a serial line its baud rate), for
+    /// people; nothing where it has none.
     fn bit_rate(&self) -> Option<u32> {
         None
     }

@@ -24,26 +24,13 @@ pub(super) struct Registry {
     own: BTreeMap<(SegmentId, Node), Registered>,
     untold: BTreeSet<(SegmentId, Node)>,
     theirs: BTreeMap<(SegmentId, u16), Registered>,
-    /// Whether the other has said since it connected that it works.
-    heeded: bool,
     pub(super) adopted: u64,
 }
 
 impl Registry {
     /// Takes that a connection begins: the other is told all.
     pub(super) fn connected(&mut self) {
-        self.heeded = false;
         self.untold = self.own.keys().copied().collect();
-    }
-
-    /// Hears that the other works, and can be told of registrations.
-    pub(super) const fn heeded(&mut self) {
-        self.heeded = true;
-    }
-
-    /// Tells whether somebody wants to know.
-    pub(super) const fn is_heeded(&self) -> bool {
-        self.heeded
     }
 
     /// Counts those that the other told.
@@ -66,8 +53,7 @@ impl Registry {
     pub(super) fn left(&mut self, segment: SegmentId, node: Node) -> Option<Word> {
         self.untold.remove(&(segment, node));
         let meter = self.own.remove(&(segment, node))?;
-        self.heeded
-            .then_some(Word::Gone(segment, meter.how.address))
+        Some(Word::Gone(segment, meter.how.address))
     }
 
     /// Forgets a segment that this one no longer has. The other keeps what it was told of it.
@@ -93,8 +79,7 @@ impl Registry {
     /// Takes some that the other was not told yet.
     pub(super) fn tell(&mut self) -> Vec<Word> {
         let mut words = Vec::new();
-        while self.heeded
-            && words.len() < AT_ONCE
+        while words.len() < AT_ONCE
             && let Some(place) = self.untold.pop_first()
         {
             words.extend(self.own.get(&place).cloned().map(Word::Here));

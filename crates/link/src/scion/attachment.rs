@@ -17,6 +17,7 @@ use super::ScionError;
 use super::drkey::{DrkeySource, Drkeys};
 use super::endhost;
 use super::grpc::call;
+use crate::SystemClock;
 
 /// How long a daemon may take: it asks other ASes itself. Less than the ten
 /// seconds that a client waits for a connection, so that an error names the
@@ -111,7 +112,12 @@ impl Drop for Keeper {
 }
 
 /// Who keeps the paths to an AS fresh, and what is known of them.
-type Kept = (Weak<Keeper>, watch::Receiver<Known>);
+#[derive(Debug)]
+struct Kept {
+    keeper: Weak<Keeper>,
+    known: watch::Receiver<Known>,
+    told: Arc<Mutex<Told>>,
+}
 
 /// An AS that is known by its daemon.
 #[derive(Debug)]
@@ -187,26 +193,20 @@ impl Attachment {
             .destinations
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some((keeper, known)) = all.get(&to)
-            && let Some(keeper) = keeper.upgrade()
+        if let Some(kept) = all.get(&to)
+            && let Some(keeper) = kept.keeper.upgrade()
         {
             return Ok(Feed {
-                known: known.clone(),
+                known: kept.known.clone(),
                 keeper,
             });
         }
-        let before = all.remove(&to).map(|(_, known)| known);
+        let told = all.remove(&to).map(|kept| kept.told).unwrap_or_default();
         if all.len() >= DESTINATIONS_MAX {
-            all.retain(|_, (keeper, _)| keeper.strong_count() > 0);
+            all.retain(|_, kept| kept.keeper.strong_count() > 0);
         }
         if all.len() >= DESTINATIONS_MAX {
             return Err(ScionError::Busy);
-        }
-        let mut told = Told::default();
-        if let Some(before) = before
-            && let Known::Paths(routes) = &*before.borrow()
-        {
-            told.with(routes.to_vec());
         }
         let wish = Arc::new(Notify::new());
         let (keeper, known) = if to == self.isd_as {
@@ -220,14 +220,20 @@ impl Attachment {
                 to,
                 calls: Arc::clone(&self.calls),
                 wish: Arc::clone(&wish),
+                told: Arc::clone(&told),
                 tell,
             };
-            let task = tokio::spawn(asking.run(told)).abort_handle();
+            let task = tokio::spawn(asking.run()).abort_handle();
             let task = Some(task);
             (Keeper { wish, task }, known)
         };
         let keeper = Arc::new(keeper);
-        all.insert(to, (Arc::downgrade(&keeper), known.clone()));
+        let kept = Kept {
+            keeper: Arc::downgrade(&keeper),
+            known: known.clone(),
+            told,
+        };
+        all.insert(to, kept);
         Ok(Feed { known, keeper })
     }
 }
@@ -239,11 +245,19 @@ struct Asking {
     to: IsdAs,
     calls: Arc<Semaphore>,
     wish: Arc<Notify>,
+    told: Arc<Mutex<Told>>,
     tell: watch::Sender<Known>,
 }
 
 impl Asking {
-    async fn run(self, mut told: Told) {
+    /// Adds an answer to what was told before; gives all that has not ended.
+    fn with(&self, routes: Vec<Route>) -> Vec<Route> {
+        let now = super::unix(&SystemClock::new());
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.with(routes, now)
+    }
+
+    async fn run(self) {
         let (mut refresh, mut failing) = (false, false);
         loop {
             let asked = self.once(refresh).await;
@@ -251,7 +265,7 @@ impl Asking {
                 Ok(routes) => {
                     failing = false;
                     let pause = if routes.is_empty() { AGAIN } else { REFRESH };
-                    let routes = told.with(routes);
+                    let routes = self.with(routes);
                     self.tell.send_replace(Known::Paths(Arc::new(routes)));
                     pause
                 }
@@ -263,7 +277,7 @@ impl Asking {
                     failing = true;
                     // Those that were told stay until they end; telling them
                     // again has their ends looked at.
-                    let kept = told.with(Vec::new());
+                    let kept = self.with(Vec::new());
                     self.tell.send_replace(match kept.is_empty() {
                         true => Known::Failed(why.into()),
                         false => Known::Paths(Arc::new(kept)),
@@ -297,20 +311,22 @@ impl Asking {
 }
 
 /// What the daemon told, and when it did so last.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Told(Vec<(Route, Instant)>);
 
 impl Told {
-    /// Adds an answer; gives its paths, then those that are kept.
+    /// Adds an answer; gives its paths, then those that are kept: none that has ended by `unix`,
+    /// in seconds since 1970.
     #[expect(
         clippy::disallowed_methods,
         reason = "how long ago something was told is held against tokio's clock, as its timers are"
     )]
-    fn with(&mut self, routes: Vec<Route>) -> Vec<Route> {
+    fn with(&mut self, routes: Vec<Route>, unix: u64) -> Vec<Route> {
         let now = Instant::now();
         self.0.retain(|(old, at)| {
             let known = old.path.fingerprint();
             now.duration_since(*at) < KEPT
+                && old.path.expiry.is_none_or(|end| unix < end)
                 && routes.iter().all(|new| new.path.fingerprint() != known)
         });
         let told = routes.into_iter().map(|route| (route, now));
@@ -342,11 +358,17 @@ mod tests {
         let route = |number: u64| Route::within(IsdAs::from_u64(number));
         let mut told = Told::default();
         // Ways within an AS have one fingerprint: the newer takes the place.
-        assert_eq!(told.with(vec![route(1)]), [route(1)]);
-        assert_eq!(told.with(vec![route(2)]), [route(2)]);
+        assert_eq!(told.with(vec![route(1)], 7), [route(1)]);
+        assert_eq!(told.with(vec![route(2)], 7), [route(2)]);
         tokio::time::advance(KEPT / 2).await;
-        assert_eq!(told.with(Vec::new()), [route(2)]);
+        assert_eq!(told.with(Vec::new(), 7), [route(2)]);
         tokio::time::advance(KEPT / 2).await;
-        assert!(told.with(Vec::new()).is_empty());
+        assert!(told.with(Vec::new(), 7).is_empty());
+        // And none that has ended.
+        let mut ends = route(3);
+        ends.path.expiry = Some(100);
+        assert_eq!(told.with(vec![ends.clone()], 98), [ends.clone()]);
+        assert_eq!(told.with(Vec::new(), 99), [ends]);
+        assert!(told.with(Vec::new(), 100).is_empty());
     }
 }

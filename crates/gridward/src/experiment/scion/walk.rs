@@ -149,7 +149,7 @@ async fn walk(
     let beside = reference
         .routers
         .iter()
-        .find(|router| router.is_in(FORBIDDEN_ISD));
+        .find(|router| on(router) == 0 && router.is_in(FORBIDDEN_ISD));
     let mut beside = beside.filter(|_| options.urgent).map(Target::new);
     let class = match options.urgent {
         true => MessageClass::Control,
