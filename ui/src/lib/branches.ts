@@ -3,6 +3,7 @@ import {
   COLUMNS_MAX,
   levelsOf,
   linkOf,
+  RANK,
   restOf,
   ROOT,
   STEP,
@@ -36,8 +37,6 @@ export interface Tree {
   loose: BehindMeter[];
 }
 
-const RANK: Link[] = ["up", "good", "fair", "poor", "silent"];
-
 function heardOf(meter: BehindMeter): number {
   return meter.there ? (meter.quality_permille ?? 1000) : 0;
 }
@@ -56,15 +55,21 @@ export function treeOf(meters: BehindMeter[]): Tree | null {
     if (list) list.push(meter);
     else next.set(meter.behind, [meter]);
   }
-  // Each is behind one, so that from the concentrator on nobody comes twice.
-  const reached = new Set<number>();
+  // A concentrator may tell of one SAP twice, and so of a meter behind itself: nobody comes twice.
+  const reached = new Set<BehindMeter>();
+  const take = (found: BehindMeter[]): BehindMeter[] => {
+    const list = found.filter((one) => !reached.has(one));
+    for (const one of list) reached.add(one);
+    return list;
+  };
   const grow = (meter: BehindMeter, depth: number): Branch => {
-    reached.add(meter.sap);
-    const children = (next.get(meter.sap) ?? []).map((one) => grow(one, depth + 1)).sort(byBranch);
+    const children = take(next.get(meter.sap) ?? [])
+      .map((one) => grow(one, depth + 1))
+      .sort(byBranch);
     const behind = children.reduce((sum, child) => sum + 1 + child.behind, 0);
     let [worst, bad]: [Link, number] = ["up", 0];
     const count = (link: Link, n: number): void => {
-      const rank = RANK.indexOf(link) - RANK.indexOf(worst);
+      const rank = RANK[worst] - RANK[link];
       if (rank > 0) [worst, bad] = [link, n];
       else if (rank === 0) bad += n;
     };
@@ -76,9 +81,31 @@ export function treeOf(meters: BehindMeter[]): Tree | null {
     }
     return { meter, depth, children, behind, worst, bad, heard: heard / (behind + 1) };
   };
-  const branches = (next.get(0) ?? []).map((meter) => grow(meter, 0)).sort(byBranch);
-  if (branches.length === 0) return null;
-  return { branches, loose: meters.filter((meter) => !reached.has(meter.sap)) };
+  const told = next.get(0);
+  if (!told) return null;
+  // Beside a line with repeaters, media without any tell of none: whoever is there without hops is heard directly.
+  const direct = meters.filter((meter) => meter.behind === null && meter.hops === 0 && meter.there);
+  const branches = take([...told, ...direct])
+    .map((meter) => grow(meter, 0))
+    .sort(byBranch);
+  return { branches, loose: meters.filter((meter) => !reached.has(meter)).sort(byNeed) };
+}
+
+/** The SAPs from a branch next to the concentrator to a meter, with its own; empty where it is in no branch. */
+export function pathTo(branches: Branch[], sap: number | null): number[] {
+  for (const { meter, children } of branches) {
+    if (meter.sap === sap) return [sap];
+    const path = pathTo(children, sap);
+    if (path.length > 0) return [meter.sap, ...path];
+  }
+  return [];
+}
+
+/** The repeaters that come first beside others, at each level: their SAPs. */
+export function firstOf(branches: Branch[]): number[] {
+  return branches.flatMap(({ meter, behind, children }, i) =>
+    behind === 0 ? [] : [...(i === 0 ? [meter.sap] : []), ...firstOf(children)],
+  );
 }
 
 /** Those who repeat for a meter, the one nearest to the concentrator first; null where that is not told. */
@@ -153,10 +180,10 @@ function pick(branches: Branch[], room: number): Picked[] {
 
 /** Lays the branches out: a column for each number of hops, each repeater beside those behind it. */
 export function layOutTree(tree: Tree): Picture {
-  const hopsOf = new Map<number, number>();
+  const hopsOf = new Map<BehindMeter, number>();
   const meters: BehindMeter[] = [...tree.loose];
   const walk = (branch: Branch): void => {
-    hopsOf.set(branch.meter.sap, branch.depth);
+    hopsOf.set(branch.meter, branch.depth);
     meters.push(branch.meter);
     branch.children.forEach(walk);
   };
@@ -164,7 +191,7 @@ export function layOutTree(tree: Tree): Picture {
   const last = COLUMNS_MAX - 1;
   const placed = meters.map((meter) => ({
     ...meter,
-    hops: Math.min(last, hopsOf.get(meter.sap) ?? meter.hops),
+    hops: Math.min(last, hopsOf.get(meter) ?? meter.hops),
   }));
   const levels = levelsOf(placed);
   const from = ROOT + 58;
@@ -205,12 +232,19 @@ export function layOutTree(tree: Tree): Picture {
     const y2 = roots[i] ?? middle;
     lines.push({ link: linkOf(branch.meter), x1: ROOT + 2, y1: middle, x2: from - 6, y2 });
   }
+  // What is left over is for those of whom it is not told who repeats for them.
+  for (const meter of tree.loose.slice(0, Math.max(0, ROWS - row))) {
+    const column = at.get(Math.min(last, meter.hops));
+    row += 1;
+    const y = TOP + row * STEP - STEP / 2;
+    column?.nodes.push({ meter, link: linkOf(meter), x: column.x, y, behind: 0, cap: 88 });
+  }
   let bottom = TOP + Math.max(3, row) * STEP;
   const below = TOP + row * STEP + 24;
   for (const column of columns) {
     column.nodes.sort((a, b) => a.y - b.y);
-    const named = new Set(column.nodes.map((node) => node.meter.sap));
-    const others = column.level.meters.filter((meter) => !named.has(meter.sap));
+    const named = new Set(column.nodes.map((node) => node.meter.name));
+    const others = column.level.meters.filter((meter) => !named.has(meter.name));
     const { rest, end } = restOf(others, column.x, below, Math.floor((width - 34) / 13));
     column.rest = rest;
     bottom = Math.max(bottom, end);

@@ -11,7 +11,8 @@ export function linkOf(meter: Pick<BehindMeter, "there" | "quality_permille">): 
   return heard >= 900 ? "good" : heard >= 700 ? "fair" : "poor";
 }
 
-const RANK: Record<Link, number> = { silent: 0, poor: 1, fair: 2, good: 3, up: 3 };
+/** How much a link needs a person, the worst first. */
+export const RANK: Record<Link, number> = { silent: 0, poor: 1, fair: 2, good: 3, up: 4 };
 
 /** Worst first; equal links by what is heard, then by SAP. */
 export function byNeed(a: BehindMeter, b: BehindMeter): number {

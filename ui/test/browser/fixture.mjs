@@ -572,6 +572,12 @@ export class Fixture {
       meter.hops = through ? through.hops + 1 : 0;
       // Behind whoever is silent nobody is heard.
       if (through && !through.there) Object.assign(meter, { there: false, segment: null });
+      const yesterday = new Date(START - DAY).toISOString();
+      if (meter.hops === 2 && !meter.there) meter.heard = yesterday;
+      // Of some it is not told through whom they are reached; who never came has no hops either.
+      if (i % 97 !== 60) return;
+      Object.assign(meter, { behind: null, hops: i % 2, there: false, segment: null });
+      if (meter.hops === 0) meter.heard = null;
     });
   }
 
@@ -763,7 +769,7 @@ export class Fixture {
 
   /** Ways to head ends, one of them cut; one without a name; not told by those that are older. */
   wanOf(at) {
-    if (at > 1) return null;
+    if (at > 2) return null;
     const time = (ago) => new Date(START - ago).toISOString();
     const way = (name, port, state, of = {}) => ({
       name,
@@ -778,6 +784,15 @@ export class Fixture {
       ...of,
     });
     if (at === 1) return { ways: [way("", 4059, "up")], current: 0, change: null };
+    // It is silent itself: what it said last was well.
+    if (at === 2) {
+      const last = { heard: time(42 * MINUTE) };
+      return {
+        ways: [way("Fibre", 4059, "up", last), way("LTE", 4060, "up", last)],
+        current: 0,
+        change: null,
+      };
+    }
     return {
       ways: [
         way("Fibre", 4059, this.fibre ?? "down", { dialled: true }),

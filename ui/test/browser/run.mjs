@@ -392,10 +392,22 @@ await step("branches of a line with repeaters", async () => {
         .getByTestId("conc-chosen")
         .getByText(`2, by ${short(near.behind)} and ${short(near.sap)}`)
         .waitFor();
-      assert.match(await page.getByTestId("conc-tree").innerText(), /Meters by branch/);
+      assert.match(
+        await page.getByTestId("conc-tree").innerText(),
+        /Meters by branch[\s\S]*yesterday[\s\S]*Repeater not told/,
+      );
+      // What is behind a branch is told at each width.
+      assert.equal(await page.getByTestId("conc-below").first().isVisible(), size.width < 900);
       await inspect(page, wrong, `concentrator-branches-${size.width}-${theme}`, { full: true });
       await context.close();
     }
+  }
+  for (const width of [360, 380]) {
+    const { context, page, wrong } = await open(url, { width, height: 800 }, "light");
+    await signIn(page, url, TOKEN, `/concentrators/${first.id}?node=${far.sap}`);
+    await page.locator('[data-testid=conc-meter][data-chosen="true"]').waitFor();
+    await inspect(page, wrong, `concentrator-branches-${width}-light`, { axe: false, full: true });
+    await context.close();
   }
   const { context, page, wrong } = await open(url, wide, "light");
   await signIn(page, url, TOKEN, `/concentrators/${first.id}`);
@@ -445,6 +457,13 @@ await step("branches of a line with repeaters", async () => {
     await page.locator(`[data-testid=conc-fold][data-id="${root.sap}"][aria-expanded=${open}]`).waitFor();
     await inner.waitFor({ state: open === "true" ? "attached" : "detached" });
   }
+  // A branch that was folded opens for whoever is chosen in the picture.
+  await page.keyboard.press("Enter");
+  await inner.waitFor({ state: "detached" });
+  await page.locator(`[data-testid=conc-node][data-id="${leaf.sap}"]`).click();
+  await inner.waitFor();
+  const more = page.getByTestId("conc-tree-more").first();
+  assert.match(await more.getAttribute("aria-label"), /^Show all \d+ next to GWD/);
   await page.keyboard.press("t");
   await page.getByTestId("conc-branches").getByText(root.name).waitFor();
   await inspect(page, wrong, "concentrator-branches-table-1440-light");
@@ -497,7 +516,7 @@ await step("over which way a concentrator is reached", async () => {
       const url = await own.listen();
       const { context, page, wrong } = await open(url, size, theme);
       const tag = `${size.width}-${theme}`;
-      const [first, second, third] = own.concentrators;
+      const [first, second, third, fourth] = own.concentrators;
       const lead = page.locator(".lead").first();
       const states = () =>
         page.getByTestId("conc-own-way").evaluateAll((all) => all.map((one) => one.dataset.state));
@@ -506,22 +525,22 @@ await step("over which way a concentrator is reached", async () => {
       assert.match(await lead.innerText(), /Fibre down 4\d min[\s\S]*Runs over LTE/);
       const lines = page.getByTestId("conc-lines");
       assert.match(await lead.innerText(), /Substation Lindenweg/);
-      assert.match(await lines.innerText(), /^S-FSK power line, 2.?400 bit\/s, feeders F2, F3$/);
+      assert.match(await lines.innerText(), /^S-FSK power line, 2400 bit\/s, feeders F2, F3$/);
       assert.deepEqual(await states(), ["down", "up", "quiet"]);
       const card = page.getByTestId("conc-wan");
       assert.match(
         await card.innerText(),
-        /Fibre[\s\S]*Down 4\d min[\s\S]*LTE[\s\S]*In use[\s\S]*for orders/,
+        /Fibre[\s\S]*Down 4\d min[\s\S]*LTE[\s\S]*In use 4\d min[\s\S]*for orders/,
       );
       const went = page.getByTestId("conc-went-over");
-      assert.match(await went.innerText(), /From Fibre to LTE 4\d min ago, first message after 3\.2 s/);
+      assert.match(await went.innerText(), /From Fibre to LTE 4\d min ago, first message after 3\.20 s/);
       await inspect(page, wrong, `concentrator-wan-${tag}`, { full: true });
       // Where head ends connect, silence is all that is known of a way.
       [own.fibre, own.took] = ["quiet", null];
       await page.reload();
       await page.getByTestId("conc-own-way").first().waitFor();
       assert.match(await lead.innerText(), /Fibre quiet 4\d min[\s\S]*Runs over LTE/);
-      assert.match(await went.innerText(), /for how long nobody came is not known/);
+      assert.match(await went.innerText(), /length of the gap not known/);
       await inspect(page, wrong, `concentrator-wan-quiet-${tag}`);
       // All is well again; what stands behind the way in use is not missed.
       own.fibre = "up";
@@ -536,7 +555,13 @@ await step("over which way a concentrator is reached", async () => {
       assert.equal(await lines.innerText(), "IP");
       await page.goto(`${url}/concentrators/${third.id}`);
       await page.getByTestId("conc-identity").waitFor();
-      assert.match(await lines.innerText(), /^G3 power line, 6.?474 bit\/s, 4 feeders$/);
+      assert.match(await lines.innerText(), /^G3 power line, 6474 bit\/s, 4 feeders$/);
+      // Of one that is silent, what it said last is not what is.
+      assert.match(await card.innerText(), /Fibre[\s\S]*In use 4\d min ago[\s\S]*LTE[\s\S]*Up 4\d min ago/);
+      assert.equal(await card.locator("[data-testid=conc-own-way] .st-ok").count(), 0);
+      await inspect(page, wrong, `concentrator-wan-silent-${tag}`, { full: true });
+      await page.goto(`${url}/concentrators/${fourth.id}`);
+      await page.getByTestId("conc-identity").waitFor();
       assert.equal(await page.getByTestId("conc-own-way").count(), 0);
       await context.close();
       own.close();

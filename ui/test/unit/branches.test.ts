@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { behindOf, layOutTree, treeOf, wayOf, type Branch } from "../../src/lib/branches.ts";
+import { behindOf, firstOf, layOutTree, pathTo, treeOf, wayOf, type Branch } from "../../src/lib/branches.ts";
 import { COLUMNS_MAX, WIDTH } from "../../src/lib/segment.ts";
 import type { BehindMeter } from "../../src/lib/types.ts";
 import { meter } from "./behind.ts";
@@ -50,6 +50,42 @@ describe("branches", () => {
     const tree = treeOf([at(1, 0), at(2, 3), at(3, 2), at(4, 4), at(5, 2)]);
     expect(tree?.branches.map((one) => one.meter.sap)).toEqual([1]);
     expect(tree?.loose.map((one) => one.sap)).toEqual([2, 3, 4, 5]);
+  });
+
+  it("end where two meters are told with one SAP, of whom one is behind the other", () => {
+    const [a, b] = [at(5, 5), { ...at(5, 0), name: "B" }];
+    const tree = treeOf([a, b, at(6, 5), at(0, 0)]);
+    const names = (branches: Branch[]): string[] =>
+      branches.flatMap((one) => [one.meter.name, ...names(one.children)]);
+    const all = [a, b, at(6, 5), at(0, 0)].map((one) => one.name);
+    expect(names(tree?.branches ?? []).sort()).toEqual(all.sort());
+    expect(tree?.loose).toEqual([]);
+    const picture = tree ? layOutTree(tree) : null;
+    expect(picture?.named).toBe(4);
+  });
+
+  it("have beside them whoever is heard directly on a medium that tells of none", () => {
+    const far = { ...at(5, null), hops: 2 };
+    const tree = treeOf([at(1, 0), at(2, 1), at(3, null), at(4, null, 950, false), far]);
+    expect(tree?.branches.map((one) => one.meter.sap)).toEqual([1, 3]);
+    // Worst first; they have lines of the picture that are left over.
+    expect(tree?.loose.map((one) => one.sap)).toEqual([4, 5]);
+    expect(tree ? layOutTree(tree).named : 0).toBe(5);
+  });
+
+  it("lead to a meter, and tell which repeaters come first", () => {
+    const tree = treeOf([
+      at(1, 0),
+      at(2, 1),
+      at(3, 2),
+      at(4, 0, 100),
+      at(5, 4),
+      at(6, 1),
+      at(7, null, 1, false),
+    ]);
+    const branches = tree?.branches ?? [];
+    expect([3, 6, 4, 7, null].map((sap) => pathTo(branches, sap))).toEqual([[1, 2, 3], [1, 6], [4], [], []]);
+    expect(firstOf(branches)).toEqual([4, 2]);
   });
 });
 

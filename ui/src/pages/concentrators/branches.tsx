@@ -1,15 +1,15 @@
 import { Fragment } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { Icon } from "../../components/icons.tsx";
-import { Num } from "../../components/number.tsx";
+import { NoValue, Num } from "../../components/number.tsx";
 import { Table } from "../../components/table.tsx";
-import type { Branch, Tree } from "../../lib/branches.ts";
+import { firstOf, pathTo, type Branch, type Tree } from "../../lib/branches.ts";
 import { useNow } from "../../lib/hooks.ts";
-import { byNeed } from "../../lib/segment.ts";
+import { linkOf } from "../../lib/segment.ts";
 import type { BehindMeter } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
-import { BranchWorst, MeterLine, useStepping } from "./meters.tsx";
+import { MeterLine, Worst, useStepping } from "./meters.tsx";
 
 /** Meters of a branch that are listed before more are asked for. */
 const FEW = 6;
@@ -20,7 +20,7 @@ const MANY = 40;
 const LOOSE = -1;
 
 /** A line of the table: a meter, or the offer of more of those beside it. */
-type Line = { branch: Branch; open: boolean } | { more: number; of: number; level: number };
+type Line = { branch: Branch; open: boolean } | { more: number; of: number; level: number; name: string };
 
 /** The meters by the repeater that they are behind, each branch folding away. */
 export function BranchCard({
@@ -37,41 +37,57 @@ export function BranchCard({
   const now = useNow(10_000);
   const [flipped, setFlipped] = useState<ReadonlyMap<number, boolean>>(new Map());
   const [whole, setWhole] = useState<ReadonlySet<number>>(new Set());
-  const holds = (branch: Branch): boolean =>
-    branch.children.some((child) => child.meter.sap === chosen || holds(child));
-  const isOpen = (branch: Branch, index: number): boolean =>
-    flipped.get(branch.meter.sap) ?? (index === 0 || count <= MANY || holds(branch));
-  const lines = (branches: Branch[], of: number, level: number): Line[] => {
-    const few = whole.has(of) || branches.length <= FEW + 1 ? branches : branches.slice(0, FEW);
-    const other = branches.find((branch) => branch.meter.sap === chosen || holds(branch));
-    const shown = other && !few.includes(other) ? [...few, other] : few;
+  // What is open at first is settled once: a later look that puts another first moves nothing under the pointer.
+  const [small] = useState(count <= MANY);
+  const [first] = useState(() => new Set(firstOf(tree.branches)));
+  const path = new Set(pathTo(tree.branches, chosen));
+  // Whoever is chosen comes into view, and stays in view when another is.
+  useEffect(() => {
+    const above = [...path].slice(0, -1);
+    if (above.length > 0) setFlipped((old) => new Map([...old, ...above.map((sap) => [sap, true] as const)]));
+  }, [chosen]);
+  const isOpen = (sap: number): boolean => flipped.get(sap) ?? (small || first.has(sap));
+  const lines = (branches: Branch[], of: number, level: number, name: string): Line[] => {
+    const bad = branches.find(
+      ({ behind, meter }) => behind === 0 && ["poor", "silent"].includes(linkOf(meter)),
+    );
+    const shown =
+      whole.has(of) || branches.length <= FEW + 1
+        ? branches
+        : branches.filter((branch, i) => {
+            const { sap } = branch.meter;
+            return i < FEW || branch === bad || path.has(sap) || flipped.has(sap);
+          });
     const all = shown.flatMap((branch): Line[] => {
-      const open = branch.behind > 0 && isOpen(branch, branches.indexOf(branch));
-      const below = open ? lines(branch.children, branch.meter.sap, level + 1) : [];
-      return [{ branch, open }, ...below];
+      const { meter, behind, children } = branch;
+      const open = behind > 0 && isOpen(meter.sap);
+      return [{ branch, open }, ...(open ? lines(children, meter.sap, level + 1, meter.name) : [])];
     });
-    return shown.length < branches.length ? [...all, { more: branches.length, of, level }] : all;
+    return shown.length < branches.length ? [...all, { more: branches.length, of, level, name }] : all;
   };
-  const all = lines(tree.branches, 0, 1);
-  const loose = [...tree.loose].sort(byNeed);
-  const listed = whole.has(LOOSE) ? loose : loose.slice(0, FEW);
+  const all = lines(tree.branches, 0, 1, "");
+  const { loose } = tree;
+  const listed = whole.has(LOOSE) ? loose : loose.filter(({ sap }, i) => i < FEW || sap === chosen);
   const meters: BehindMeter[] = [
     ...all.flatMap((line) => ("branch" in line ? [line.branch.meter] : [])),
     ...listed,
   ];
   useStepping(meters, chosen, onChoose);
   const choose = (sap: number): void => onChoose(sap);
-  const more = (of: number, n: number) => (
+  const more = (of: number, n: number, level: number, label: string | undefined) => (
     <tr key={`more${of}`}>
       <td colSpan={8}>
-        <button
-          type="button"
-          class="btn ghost sm"
-          onClick={() => setWhole((old) => new Set(old).add(of))}
-          data-testid="conc-tree-more"
-        >
-          {T.showAll(n)}
-        </button>
+        <span class={`row in${Math.min(level, 6)}`}>
+          <button
+            type="button"
+            class="btn ghost sm"
+            aria-label={label}
+            onClick={() => setWhole((old) => new Set(old).add(of))}
+            data-testid="conc-tree-more"
+          >
+            {T.showAll(n)}
+          </button>
+        </span>
       </td>
     </tr>
   );
@@ -93,12 +109,15 @@ export function BranchCard({
         ]}
       >
         {all.map((line) => {
-          if ("more" in line) return more(line.of, line.more);
+          if ("more" in line) {
+            const { more: n, name, level } = line;
+            return more(line.of, n, level, name === "" ? undefined : T.showAllBehind(n, name));
+          }
           const { branch, open } = line;
           const { sap, name } = branch.meter;
           return (
             <MeterLine
-              key={sap}
+              key={name}
               meter={branch.meter}
               now={now}
               chosen={sap === chosen}
@@ -121,13 +140,26 @@ export function BranchCard({
                   </button>
                 )
               }
+              below={
+                branch.behind === 0 ? null : (
+                  <span
+                    class={`row in${Math.min(branch.depth + 1, 6)} only-narrow t2`}
+                    data-testid="conc-below"
+                  >
+                    <span class="hand" />
+                    <span>
+                      {T.behind(branch.behind)}, <Worst link={branch.worst} n={branch.bad} />
+                    </span>
+                  </span>
+                )
+              }
               behind={
                 <td class="t2 hide-n">
                   {branch.behind === 0 ? (
                     <span class="t3">{T.leaf}</span>
                   ) : (
                     <>
-                      <Num text={String(branch.behind)} />, <BranchWorst branch={branch} />
+                      <Num text={String(branch.behind)} />, <Worst link={branch.worst} n={branch.bad} />
                     </>
                   )}
                 </td>
@@ -144,17 +176,17 @@ export function BranchCard({
             </tr>
             {listed.map((meter) => (
               <MeterLine
-                key={meter.sap}
+                key={meter.name}
                 meter={meter}
                 now={now}
                 chosen={meter.sap === chosen}
                 onChoose={choose}
                 level={1}
                 fold={<span class="hand" />}
-                behind={<td class="t2 hide-n">{T.level(meter.hops)}</td>}
+                behind={<td class="t2 hide-n">{meter.hops > 0 ? T.level(meter.hops) : <NoValue />}</td>}
               />
             ))}
-            {listed.length < loose.length ? more(LOOSE, loose.length) : null}
+            {listed.length < loose.length ? more(LOOSE, loose.length, 1, T.showAllLoose(loose.length)) : null}
           </Fragment>
         ) : null}
       </Table>

@@ -4,10 +4,10 @@ import { NoValue, Num } from "../../components/number.tsx";
 import { Status } from "../../components/status.tsx";
 import { Table } from "../../components/table.tsx";
 import { Stamp } from "../../components/time.tsx";
-import { kwh, shiftPoint } from "../../lib/format.ts";
+import { durationText, kwh, shiftPoint } from "../../lib/format.ts";
 import { useNow } from "../../lib/hooks.ts";
 import { siteZone } from "../../lib/session.ts";
-import { age, HOUR, parse, when } from "../../lib/time.ts";
+import { age, HOUR, MINUTE, parse, when } from "../../lib/time.ts";
 import type { Concentrator, Pair, Wan, Way } from "../../lib/types.ts";
 import { isMissed, wayName } from "../../lib/wan.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
@@ -71,7 +71,12 @@ export function WanCard({ one }: { one: Concentrator }) {
                 </span>
               </th>
               <td>
-                <OwnWayState wan={wan} at={at} now={now} />
+                <OwnWayState
+                  wan={wan}
+                  at={at}
+                  now={now}
+                  then={row.state === "off" ? parse(row.as_of) : null}
+                />
               </td>
               <td class="r t2">
                 <Stamp at={way.heard} now={now} />
@@ -131,24 +136,35 @@ function changeText(wan: Wan, now: number): string | null {
       ? T.wentOver(wayName(from), wayName(to), age(now - at))
       : T.wentOverAt(wayName(from), wayName(to), when(at, now, siteZone()));
   const took = change.took_ms;
-  return `${went}, ${took === null ? T.firstUnknown : T.firstAfter(delayText(took / 1000))}`;
+  return `${went}, ${took === null ? T.firstUnknown : T.firstAfter(took < MINUTE ? durationText(took) : age(took))}`;
 }
 
-function OwnWayState({ wan, at, now }: { wan: Wan; at: number; now: number }) {
+/** How one of its ways is; or was, where it last answered at `then` and is silent since. */
+function OwnWayState({ wan, at, now, then }: { wan: Wan; at: number; now: number; then: number | null }) {
   const way = wan.ways[at];
-  const lost = parse(way?.lost ?? null);
-  if (way === undefined || way.state === "new") return <Status shape="todo">{T.wayNobody}</Status>;
-  if (way.state === "up") return <Status shape="ok">{wan.current === at ? T.inUse : T.wayHeard}</Status>;
+  const idle = isMissed(wan, at) ? "warn" : "todo";
+  if (way === undefined || way.state === "new") return <Status shape={idle}>{T.wayNobody}</Status>;
+  if (way.state === "up") {
+    const word = wan.current === at ? T.inUse : T.wayHeard;
+    if (then !== null) {
+      const text =
+        now - then < HOUR ? T.wayWas(word, age(now - then)) : `${word} ${when(then, now, siteZone())}`;
+      return <Status shape="miss">{text}</Status>;
+    }
+    const gained = wan.current === at ? parse(way.gained) : null;
+    return <Status shape="ok">{gained === null ? word : T.wayFrom(word, age(now - gained))}</Status>;
+  }
+  const lost = parse(way.lost);
   const ago = lost === null ? "" : age(now - lost);
-  if (way.state === "down") return <Status shape="crit">{T.wayDown(ago)}</Status>;
-  return <Status shape={isMissed(wan, at) ? "warn" : "todo"}>{T.wayQuiet(ago)}</Status>;
+  if (way.state === "down") return <Status shape="off">{T.wayDown(ago)}</Status>;
+  return <Status shape={idle}>{T.wayQuiet(ago)}</Status>;
 }
 
 function WayState({ way, now }: { way: Way; now: number }) {
   const since = parse(way.since);
   if (way.state === "new" || since === null) return <Status shape="todo">{T.wayNew}</Status>;
   if (way.state === "up") return <Status shape="ok">{T.wayUp}</Status>;
-  return <Status shape="crit">{T.wayDown(age(now - since))}</Status>;
+  return <Status shape="off">{T.wayDown(age(now - since))}</Status>;
 }
 
 /** What it measures itself on each phase of its feeders. */

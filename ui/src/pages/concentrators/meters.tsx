@@ -1,5 +1,5 @@
 import { Fragment, type ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { Card } from "../../components/card.tsx";
 import { useTwin } from "../../components/chart/chart.tsx";
 import { Segments } from "../../components/controls.tsx";
@@ -10,14 +10,13 @@ import { NoValue, Num } from "../../components/number.tsx";
 import { Load, Notice } from "../../components/states.tsx";
 import { Status, StatusShape, shapeOf } from "../../components/status.tsx";
 import { Table } from "../../components/table.tsx";
-import { Stamp } from "../../components/time.tsx";
+import { Stamp, Time } from "../../components/time.tsx";
 import { percent, percentOfPermille } from "../../lib/format.ts";
 import { useKey, useMedia, useNow, type Loaded } from "../../lib/hooks.ts";
 import { navigate } from "../../lib/router.ts";
-import { siteZone } from "../../lib/session.ts";
-import { behindOf, layOutTree, wayOf, type Branch, type Tree } from "../../lib/branches.ts";
-import { levelsOf, layOut, linkOf, shortName, type Level } from "../../lib/segment.ts";
-import { exact, parse, when } from "../../lib/time.ts";
+import { behindOf, layOutTree, wayOf, type Tree } from "../../lib/branches.ts";
+import { levelsOf, layOut, linkOf, shortName, type Level, type Link } from "../../lib/segment.ts";
+import { age, HOUR, parse } from "../../lib/time.ts";
 import type { BehindMeter, BehindMeters } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
 import { t } from "../../texts/en.ts";
@@ -34,18 +33,10 @@ export function ReadShare({ of }: { of: { received: number; expected: number } |
   return share === null ? <NoValue /> : <Num text={share} unit="%" />;
 }
 
-function LevelWorst({ level }: { level: Level }) {
-  const { worst, counts } = level;
-  const well = worst === "good" || worst === "up";
-  return (
-    <Status shape={LINK_SHAPE[worst]}>{well ? T.allWell : T.levelState(counts[worst], T.link[worst])}</Status>
-  );
-}
-
-/** The worst link behind a repeater, and how many have that. */
-export function BranchWorst({ branch: { worst, bad } }: { branch: Branch }) {
-  const well = worst === "good" || worst === "up";
-  return <Status shape={LINK_SHAPE[worst]}>{well ? T.allWell : T.levelState(bad, T.link[worst])}</Status>;
+/** The worst link of some, and how many of them have it. */
+export function Worst({ link, n }: { link: Link; n: number }) {
+  const well = link === "good" || link === "up";
+  return <Status shape={LINK_SHAPE[link]}>{well ? T.allWell : T.levelState(n, T.link[link])}</Status>;
 }
 
 export function Empty({ read }: { read: boolean }) {
@@ -76,8 +67,11 @@ export function SegmentCard({
   const [view, setView] = useTwin();
   const narrow = useMedia("(max-width: 599px)");
   const rows = loaded.data?.rows ?? [];
-  const picture = rows.length > 0 && view === "chart" && !narrow;
-  const named = !picture ? 0 : tree ? layOutTree(tree).named : layOut(levelsOf(rows)).named;
+  const drawn = rows.length > 0 && view === "chart" && !narrow;
+  const picture = useMemo(
+    () => (!drawn ? null : tree ? layOutTree(tree) : layOut(levelsOf(loaded.data?.rows ?? []))),
+    [drawn, tree, loaded.data],
+  );
   return (
     <Card
       id="seg"
@@ -85,7 +79,7 @@ export function SegmentCard({
       testid="conc-segment"
       aside={
         picture ? (
-          <span class="t3 hide-n">{(tree ? T.shownBranches : T.shown)(named, rows.length)}</span>
+          <span class="t3 hide-n">{(tree ? T.shownBranches : T.shown)(picture.named, rows.length)}</span>
         ) : null
       }
       end={
@@ -128,6 +122,7 @@ export function SegmentCard({
               name={name}
               meters={data.rows}
               tree={tree}
+              picture={picture}
               chosen={chosen}
               onChoose={onChoose}
               onOpen={(meter) => {
@@ -138,7 +133,7 @@ export function SegmentCard({
             <dl class="kv" data-testid="conc-levels">
               {levelsOf(data.rows).map((level) => (
                 <Row key={level.hops} name={T.level(level.hops)}>
-                  {T.meters(level.meters.length)}, <LevelWorst level={level} />
+                  {T.meters(level.meters.length)}, <Worst link={level.worst} n={level.counts[level.worst]} />
                 </Row>
               ))}
             </dl>
@@ -194,13 +189,13 @@ function BranchesTable({ tree }: { tree: Tree }) {
             <Num text={String(branch.behind)} />
           </td>
           <td>
-            <BranchWorst branch={branch} />
+            <Worst link={branch.worst} n={branch.bad} />
           </td>
         </tr>
       ))}
       {direct > 0 ? (
         <tr>
-          <th scope="row">{T.level(0)}</th>
+          <th scope="row">{T.directOnly}</th>
           <td colSpan={3}>{T.meters(direct)}</td>
         </tr>
       ) : null}
@@ -303,7 +298,7 @@ export function TreeCard({
                     </th>
                     <td class="hide-m hide-n" />
                     <td>
-                      <LevelWorst level={level} />
+                      <Worst link={level.worst} n={level.counts[level.worst]} />
                     </td>
                     <td class="hide-n" />
                     <td class="hide-n" />
@@ -351,6 +346,7 @@ export function MeterLine({
   level = 2,
   fold,
   behind,
+  below,
 }: {
   meter: BehindMeter;
   now: number;
@@ -361,6 +357,8 @@ export function MeterLine({
   /** In a table of branches: what folds those behind it away, and how they do. */
   fold?: ComponentChildren;
   behind?: ComponentChildren;
+  /** The same where the window has no room for a column. */
+  below?: ComponentChildren;
 }) {
   const link = linkOf(meter);
   return (
@@ -381,6 +379,7 @@ export function MeterLine({
           <span class="vh">{T.levelWord(level)}</span>
           {meter.id === null ? meter.name : <a href={`/meters/${meter.id}`}>{meter.name}</a>}
         </span>
+        {below}
       </th>
       <td class="t2 hide-m hide-n clip">{meter.place === "" ? <NoValue /> : meter.place}</td>
       <td>
@@ -425,7 +424,6 @@ export function ChosenCard({
   const link = linkOf(meter);
   const way = wayOf(meters, meter)?.map((one) => shortName(one.name)) ?? [];
   const behind = tree ? behindOf(tree, meter.sap) : 0;
-  const zone = siteZone();
   const since = parse(meter.sap_since);
   return (
     <Card
@@ -448,8 +446,9 @@ export function ChosenCard({
         <Row name={T.sap}>
           <span class="mono">{hex(meter.sap)}</span>{" "}
           {since === null ? null : (
-            <span class="t3" data-testid="conc-sap-since" title={exact(since, zone)}>
-              {T.sapSince(when(since, now, zone))}
+            <span class="t3" data-testid="conc-sap-since">
+              {now - since < HOUR ? T.sapFor : T.sapSince}{" "}
+              <Time at={since} now={now} text={now - since < HOUR ? age(now - since) : undefined} />
             </span>
           )}
         </Row>

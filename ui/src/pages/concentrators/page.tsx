@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { Icon } from "../../components/icons.tsx";
 import { useNeighbours } from "../../components/neighbours.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
@@ -91,7 +91,7 @@ export function ConcentratorPage({ id }: { id: string }) {
   const name = one?.row.name ?? T.one;
   const crumbs = [{ text: T.title, href: "/concentrators" }, { text: name }];
   const members = behind.data?.rows ?? [];
-  const tree = treeOf(members);
+  const tree = useMemo(() => treeOf(behind.data?.rows ?? []), [behind.data]);
   const meter = members.find((row) => row.sap === chosen) ?? null;
   const old = stale === "stale" || stale === "offline" || one?.row.state === "off";
   return (
@@ -134,7 +134,7 @@ export function ConcentratorPage({ id }: { id: string }) {
         </div>
         <BalanceCard loaded={balance} metered={(one?.metering.length ?? 0) > 0} />
         {tree ? (
-          <BranchCard tree={tree} count={members.length} chosen={chosen} onChoose={choose} />
+          <BranchCard key={id} tree={tree} count={members.length} chosen={chosen} onChoose={choose} />
         ) : (
           <TreeCard loaded={behind} chosen={chosen} onChoose={choose} />
         )}
@@ -213,11 +213,13 @@ function WanPills({ wan, now }: { wan: Wan; now: number }) {
     <>
       {wan.ways.map((way, at) => {
         const lost = parse(way.lost);
-        if (!isMissed(wan, at) || lost === null) return null;
+        if (!isMissed(wan, at) || (lost === null && way.state !== "new")) return null;
         const text = way.state === "down" ? T.namedDown : T.namedQuiet;
         return (
           <Pill key={at} shape="warn">
-            {text(wayName(way), age(now - lost))}
+            {lost === null || way.state === "new"
+              ? T.namedNew(wayName(way))
+              : text(wayName(way), age(now - lost))}
           </Pill>
         );
       })}

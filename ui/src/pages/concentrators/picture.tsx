@@ -1,5 +1,5 @@
-import { layOutTree, type Tree } from "../../lib/branches.ts";
-import { levelsOf, layOut, linkOf, shortName, type Link, type Node } from "../../lib/segment.ts";
+import type { Tree } from "../../lib/branches.ts";
+import { levelsOf, linkOf, shortName, type Link, type Node, type Picture } from "../../lib/segment.ts";
 import type { BehindMeter } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
 
@@ -31,6 +31,7 @@ export function SegmentPicture({
   name,
   meters,
   tree,
+  picture,
   chosen,
   onChoose,
   onOpen,
@@ -38,21 +39,21 @@ export function SegmentPicture({
   name: string;
   meters: BehindMeter[];
   tree: Tree | null;
+  picture: Picture;
   chosen: number | null;
   onChoose: (sap: number) => void;
   onOpen: (meter: BehindMeter) => void;
 }) {
   const levels = levelsOf(meters);
-  const picture = tree ? layOutTree(tree) : layOut(levels);
   const nodes = picture.columns.flatMap((column) => column.nodes);
   const at = nodes.findIndex((node) => node.meter.sap === chosen);
   const bad = meters.filter((meter) => ["poor", "silent"].includes(linkOf(meter)));
+  const repeaters = (tree?.branches ?? []).filter((branch) => branch.behind > 0);
+  const told = repeaters.slice(0, 8);
   const summary = T.pictureSummary({
     name,
-    branches: (tree?.branches ?? [])
-      .filter((branch) => branch.behind > 0)
-      .slice(0, 8)
-      .map(({ meter, behind }) => `${meter.name} ${T.link[linkOf(meter)]}, ${T.behind(behind)}`),
+    branches: told.map(({ meter, behind }) => `${meter.name} ${T.link[linkOf(meter)]}, ${T.behind(behind)}`),
+    more: repeaters.length - told.length,
     levels: levels.map((level) => `${T.level(level.hops)}, ${T.meters(level.meters.length)}`),
     bad: bad.slice(0, 12).map((meter) => `${meter.name} ${T.link[linkOf(meter)]}`),
   });
@@ -66,8 +67,7 @@ export function SegmentPicture({
       const columns = picture.columns;
       const kin = (node: Node): boolean =>
         step > 0 ? node.meter.behind === chosen : node.meter.sap === nodes[at]?.meter.behind;
-      const related = tree ? nodes.find(kin) : undefined;
-      if (related) return related;
+      if (tree) return nodes.find(kin);
       const column = columns.findIndex((one) => one.nodes.some((node) => node.meter.sap === chosen));
       const row = columns[column]?.nodes.findIndex((node) => node.meter.sap === chosen) ?? 0;
       const next = columns[column + step]?.nodes ?? [];
@@ -84,6 +84,8 @@ export function SegmentPicture({
     event.preventDefault();
   };
 
+  const wordsOf = ({ meter, link, behind }: Node): string =>
+    `${meter.name}, ${T.link[link]}${behind ? `, ${T.behind(behind)}` : ""}`;
   const { root } = picture;
   const out = root.x + root.width;
   const mid = root.y + root.height / 2;
@@ -134,7 +136,7 @@ export function SegmentPicture({
               ) : null}
               {(picture.lines ? [] : column.nodes).map((node) => (
                 <path
-                  key={`l${node.meter.sap}`}
+                  key={`l${node.meter.name}`}
                   class={`lk lk-${node.link}`}
                   d={bus ? `M${bus.x + 2} ${node.y}H${node.x - 6}` : curve(out, mid, node.x - 6, node.y)}
                 />
@@ -143,7 +145,7 @@ export function SegmentPicture({
                 const short = shortName(node.meter.name);
                 return (
                   <g
-                    key={node.meter.sap}
+                    key={node.meter.name}
                     class="node"
                     onClick={() => onChoose(node.meter.sap)}
                     data-testid="conc-node"
@@ -151,9 +153,7 @@ export function SegmentPicture({
                     data-state={node.link}
                     data-behind={node.behind}
                   >
-                    <title>
-                      {`${node.meter.name}, ${T.link[node.link]}${node.behind ? `, ${T.behind(node.behind)}` : ""}`}
-                    </title>
+                    <title>{wordsOf(node)}</title>
                     <rect
                       class="cap"
                       x={node.x + 10}
@@ -209,7 +209,7 @@ export function SegmentPicture({
         {T.pictureHint}
       </span>
       <span class="vh" role="status">
-        {at >= 0 && nodes[at] ? `${nodes[at].meter.name}, ${T.link[nodes[at].link]}` : ""}
+        {nodes[at] ? wordsOf(nodes[at]) : ""}
       </span>
     </>
   );
