@@ -306,17 +306,21 @@ impl Page {
                 ]
             }),
         );
+        let ways = array(&status, "ways");
         table(
             &mut out,
             "Ways to head ends",
             &["Way", "At", "State", "Since"],
-            array(&status, "ways").iter().map(|it| {
+            ways.iter().enumerate().map(|(number, it)| {
                 let (line, since) = match at(it, "/state").as_str() {
                     Some("up") if at(it, "/current") == &Value::Bool(true) => {
                         (state("ok", "●", "in use"), "/gained")
                     }
                     Some("up") => (state("ok", "●", "heard"), "/gained"),
-                    Some("quiet") => (state("warn", "▲", "quiet"), "/lost"),
+                    Some("quiet") if is_missed(ways, number) => {
+                        (state("warn", "▲", "quiet"), "/lost")
+                    }
+                    Some("quiet") => (state("miss", "○", "quiet"), "/lost"),
                     Some("down") => (state("crit", "■", "down"), "/lost"),
                     _ => (state("miss", "○", "nobody yet"), "/lost"),
                 };
@@ -417,6 +421,17 @@ impl Page {
         out.push_str("</main></html>");
         out
     }
+}
+
+/// Tells whether a quiet way should be in use and is not: it stands before the one that is, and is
+/// not for one class alone. The others are quiet between two times at which they are tried.
+fn is_missed(ways: &[Value], number: usize) -> bool {
+    let current = |it: &Value| at(it, "/current") == &Value::Bool(true);
+    let before = ways.iter().position(current).is_some_and(|it| number < it);
+    before
+        && ways
+            .get(number)
+            .is_some_and(|it| at(it, "/class").is_null())
 }
 
 static NOTHING: Value = Value::Null;
@@ -609,5 +624,34 @@ fn respond(head: &str, page: &Page, unix: i64) -> (&'static str, &'static str, S
             TEXT,
             "this page can only be read\n".to_owned(),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Evidence: self-agreement. What the page shows of a concentrator is in `tests/it`.
+    use super::*;
+
+    #[test]
+    fn a_quiet_way_is_missed_only_before_the_one_in_use_and_without_a_class() {
+        let way =
+            |class: Option<&str>, current: bool| json!({ "class": class, "current": current });
+        let missed = |current: Option<usize>| -> Vec<usize> {
+            let classes = [None, Some("control"), None, None];
+            let ways = classes.iter().enumerate();
+            let ways: Vec<_> = ways
+                .map(|(number, class)| way(*class, current == Some(number)))
+                .collect();
+            (0..5).filter(|it| is_missed(&ways, *it)).collect()
+        };
+        let expected: [(Option<usize>, &[usize]); 4] = [
+            (Some(0), &[]),
+            (Some(2), &[0]),
+            (Some(3), &[0, 2]),
+            (None, &[]),
+        ];
+        for (current, expected) in expected {
+            assert_eq!(missed(current).as_slice(), expected, "{current:?}");
+        }
     }
 }

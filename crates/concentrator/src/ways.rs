@@ -21,7 +21,7 @@ pub enum State {
     Up,
     /// No message came for a while.
     Quiet,
-    /// It is opened from here, always, and not open.
+    /// It is opened from here, always, and no connection is open over which a message came.
     Down,
 }
 
@@ -43,7 +43,8 @@ impl State {
 pub struct Way {
     /// What the operator calls it; empty: nothing.
     pub name: String,
-    /// Where it listens or connects to, `host:port`.
+    /// Where it listens or connects to as configured, `host:port`; the destination that a
+    /// management client wrote is tried before that, and is not told here.
     pub place: String,
     /// Whether it is opened from here.
     pub dialled: bool,
@@ -145,7 +146,8 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    /// Adds a way, at which nobody was yet; `place` is where it listens or connects to.
+    /// Adds a way, at which nobody was yet; `place` is where it listens or connects to as
+    /// configured.
     pub(crate) fn add(&mut self, config: &WanConfig, place: String) {
         let quiet = u64::from(config.quiet_s) + u64::from(config.every_s);
         let dialled = config.connect.is_some();

@@ -18,10 +18,10 @@ use model::{LogicalDeviceName, MeterId};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::collector::{CollectorHandle, MeterAccess, MeterTarget};
+use crate::collector::{AccessError, CollectorHandle, MeterAccess, MeterTarget};
 use crate::config::ConcentratorConfig;
 use crate::fleet::Fleet;
-use crate::store::{Enrolment, Store, StoreError};
+use crate::store::{Enrolment, Failure, Store, StoreError};
 
 pub(crate) use board::{AT_ONCE, Watcher};
 pub use board::{Board, Digest, State, Way};
@@ -127,15 +127,20 @@ impl Follower {
     ) {
         let every = Duration::from_secs(u64::from(concentrator.every_s));
         while !*stop.borrow() {
-            let looked = tokio::time::timeout(self.timeout, self.look(&concentrator));
-            match looked.await {
-                Ok(Ok(0)) => {}
-                Ok(Ok(moved)) => {
-                    tracing::info!(moved, endpoint = %concentrator.endpoint, "meters have another SAP");
-                }
-                Ok(Err(error)) => tracing::error!(%error, "a meter's SAP was not stored"),
-                Err(_) => {
-                    tracing::info!(endpoint = %concentrator.endpoint, "a concentrator does not answer");
+            let all = concentrator.ways();
+            let list = tokio::select! {
+                list = list(&*self.access, &all, self.timeout) => list,
+                _ = stop.changed() => return,
+            };
+            let endpoint = concentrator.endpoint.as_str();
+            match list {
+                Ok(list) => match self.take(endpoint, &list).await {
+                    Ok(0) => {}
+                    Ok(moved) => tracing::info!(moved, %endpoint, "meters have another SAP"),
+                    Err(error) => tracing::error!(%error, "a meter's SAP was not stored"),
+                },
+                Err(error) => {
+                    tracing::info!(%endpoint, %error, "a concentrator's list cannot be read");
                 }
             }
             tokio::select! {
@@ -145,23 +150,19 @@ impl Follower {
         }
     }
 
-    /// Reads the list once; tells how many meters have moved.
-    async fn look(&self, concentrator: &ConcentratorConfig) -> Result<usize, StoreError> {
-        let endpoint = concentrator.endpoint.as_str();
-        let list = match self.access.saps(&concentrator.ways()).await {
-            Ok(list) => list,
-            Err(error) => {
-                tracing::info!(%endpoint, %error, "a concentrator's list cannot be read");
-                return Ok(0);
-            }
-        };
+    /// Takes a list; tells how many meters have moved.
+    async fn take(
+        &self,
+        endpoint: &str,
+        list: &[(u16, LogicalDeviceName)],
+    ) -> Result<usize, StoreError> {
         let moved = self.fleet.with_meters(|meters| {
             let enrolled: Vec<_> = meters
                 .values()
                 .map(|meter| &meter.meter.enrolment)
                 .filter(|meter| leads_to(&meter.endpoint, endpoint))
                 .collect();
-            moved(&enrolled, &list)
+            moved(&enrolled, list)
         });
         let count = moved.len();
         if count > 0 {
@@ -174,6 +175,24 @@ impl Follower {
         }
         Ok(count)
     }
+}
+
+/// Reads a concentrator's list over the first of its ways that leads to one; `limit` is how long
+/// each of them may take, so that one that is cut in silence keeps nobody from the next.
+async fn list(
+    access: &dyn MeterAccess,
+    ways: &str,
+    limit: Duration,
+) -> Result<Vec<(u16, LogicalDeviceName)>, AccessError> {
+    let mut outcome = Err(AccessError::ended(Failure::Unreachable));
+    for way in ways.split_whitespace() {
+        let list = tokio::time::timeout(limit, access.saps(way)).await;
+        outcome = list.unwrap_or(Err(AccessError::ended(Failure::NoAnswer)));
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
 }
 
 /// Those of the enrolled meters whose SAP is another in the list.
@@ -203,9 +222,29 @@ pub(crate) mod tests {
     use model::Place;
 
     use super::*;
+    use crate::collector::{Answer, Conversation};
     use crate::store::LOAD_PROFILE;
 
     const HERE: &str = "tcp://10.0.0.1:4059";
+    const SECOND: &str = "tcp://10.0.0.2:4059";
+
+    /// Only the second way leads anywhere; the first one is cut in silence.
+    #[derive(Debug)]
+    struct Cut;
+
+    impl MeterAccess for Cut {
+        fn open<'a>(&'a self, _: &'a MeterTarget) -> Answer<'a, Box<dyn Conversation>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn saps<'a>(&'a self, endpoint: &'a str) -> Answer<'a, Vec<(u16, LogicalDeviceName)>> {
+            if endpoint == SECOND {
+                Box::pin(async { Ok(vec![(0x200, name(1))]) })
+            } else {
+                Box::pin(std::future::pending())
+            }
+        }
+    }
 
     fn name(number: u32) -> LogicalDeviceName {
         format!("GWD{number:013}").parse().unwrap()
@@ -226,13 +265,23 @@ pub(crate) mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_list_comes_over_the_second_way_where_the_first_is_cut_in_silence() {
+        let limit = Duration::from_secs(30);
+        let both = format!("{HERE} {SECOND}");
+        let found = list(&Cut, &both, limit).await;
+        assert_eq!(found, Ok(vec![(0x200, name(1))]));
+        let none = list(&Cut, HERE, limit).await;
+        assert_eq!(none, Err(AccessError::ended(Failure::NoAnswer)));
+    }
+
     #[test]
     fn a_meter_is_behind_each_of_its_ways() {
-        let two = format!("{HERE} tcp://10.0.0.2:4059");
+        let two = format!("{HERE} {SECOND}");
         assert!(leads_to(HERE, HERE) && leads_to(&two, HERE));
-        assert!(leads_to(&two, "tcp://10.0.0.2:4059"));
+        assert!(leads_to(&two, SECOND));
         assert!(!leads_to(&two, "tcp://10.0.0.2:405"));
-        assert!(!leads_to(HERE, "tcp://10.0.0.2:4059"));
+        assert!(!leads_to(HERE, SECOND));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use model::LogicalDeviceName;
 use serde::Deserialize;
 
 use crate::calendar::{Calendar, UnknownZone};
+use crate::dial_in::dials;
+use crate::meters::WAYS_MAX;
 
 /// Configuration of the head end; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -232,8 +234,8 @@ impl ConcentratorConfig {
     }
 }
 
-/// Other ways to a concentrator that may be named.
-const ALSO_MAX: usize = 7;
+/// Other ways to a concentrator that may be named: so many that each is tried.
+const ALSO_MAX: usize = WAYS_MAX - 1;
 
 /// Profiles that a concentrator reads of a meter.
 const PROFILES_MAX: usize = 7;
@@ -490,10 +492,18 @@ impl Config {
                 return out_of_range("concentrator.urgent", "an endpoint, as tcp://host:4061");
             }
             let also = &concentrator.also;
-            let other =
-                |way: &String| *way != concentrator.endpoint && way.parse::<Endpoint>().is_ok();
-            if also.len() > ALSO_MAX || !also.iter().all(other) {
-                return out_of_range("concentrator.also", "up to 7 other endpoints");
+            if !also.is_empty() && dials(&concentrator.endpoint).is_some() {
+                return out_of_range(
+                    "concentrator.also",
+                    "left out where endpoint is dial://NAME",
+                );
+            }
+            let other = |(at, way): (usize, &String)| {
+                let mut before = also.iter().take(at).chain([&concentrator.endpoint]);
+                before.all(|it| it != way) && way.parse::<Endpoint>().is_ok()
+            };
+            if also.len() > ALSO_MAX || !also.iter().enumerate().all(other) {
+                return out_of_range("concentrator.also", "up to 3 other endpoints, each once");
             }
             if !(1..=86_400).contains(&concentrator.status_s) {
                 return out_of_range("concentrator.status_s", "1 to 86400");
@@ -662,6 +672,8 @@ mod tests {
             "[[concentrator]]\nendpoint = \"tcp://h\"\nurgent = \"h:4061\"",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nalso = [\"h:4059\"]",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nalso = [\"tcp://h\"]",
+            "[[concentrator]]\nendpoint = \"tcp://h\"\nalso = [\"tcp://i\", \"tcp://i\"]",
+            "[[concentrator]]\nendpoint = \"dial://GWD1DC0000000001\"\nalso = [\"tcp://h\"]",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nprofiles = [\"load\"]",
             "[[concentrator]]\nendpoint = \"tcp://h\"\nloss_percent = 0",
             "[outlets]\nlisten = \"sctp://127.0.0.1\"\nmeters = \"meters.toml\"",
@@ -673,6 +685,17 @@ mod tests {
         ] {
             let config: Config = toml::from_str(bad).unwrap();
             assert!(config.check().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn as_many_ways_may_be_named_as_are_tried() {
+        for others in 0..=4_usize {
+            let also: Vec<_> = (0..others).map(|it| format!("\"tcp://h{it}\"")).collect();
+            let also = also.join(", ");
+            let text = format!("[[concentrator]]\nendpoint = \"tcp://h\"\nalso = [{also}]");
+            let config: Config = toml::from_str(&text).unwrap();
+            assert_eq!(config.check().is_ok(), others <= 3, "{text}");
         }
     }
 }

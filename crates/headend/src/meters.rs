@@ -93,8 +93,8 @@ struct Known {
     way: usize,
 }
 
-/// Ways to one meter that are looked at.
-const WAYS_MAX: usize = 4;
+/// Ways to one meter, or one concentrator, that are looked at.
+pub(crate) const WAYS_MAX: usize = 4;
 
 /// For how long others go first of a meter's ways after connecting to this one was in vain.
 const WAY_DOWN: Duration = Duration::from_secs(10);
@@ -227,14 +227,10 @@ impl MeterAccess for LinkAccess {
 
     fn saps<'a>(&'a self, endpoint: &'a str) -> Answer<'a, Vec<(u16, LogicalDeviceName)>> {
         Box::pin(async move {
-            let mut outcome = Err(AccessError::ended(Failure::Unreachable));
-            for way in ways(endpoint)? {
-                outcome = self.shared.public(&way, 17, SAP_ASSIGNMENT).await;
-                if outcome.is_ok() {
-                    break;
-                }
-            }
-            sap_list(&outcome?).ok_or(protocol())
+            let endpoint = endpoint_of(endpoint);
+            let endpoint = endpoint.ok_or(AccessError::ended(Failure::Unreachable))?;
+            let octets = self.shared.public(&endpoint, 17, SAP_ASSIGNMENT);
+            sap_list(&octets.await?).ok_or(protocol())
         })
     }
 

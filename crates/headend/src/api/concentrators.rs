@@ -248,7 +248,7 @@ pub(crate) struct WanView {
 pub(crate) struct WanWayView {
     /// What its operator calls it; may be empty.
     name: String,
-    /// Where it listens or connects to.
+    /// Where it listens or connects to as configured.
     place: String,
     /// Whether the concentrator opens it.
     dialled: bool,
@@ -256,8 +256,8 @@ pub(crate) struct WanWayView {
     class: String,
     /// Open connections over which messages came.
     connections: u16,
-    /// One of up (messages come), quiet (none came for a while), down (it should be open and is
-    /// not), new (nobody ever came over it).
+    /// One of up (messages come), quiet (none came for a while), down (the concentrator opens it,
+    /// and no connection is open over which one came), new (nobody ever came over it).
     state: &'static str,
     /// Since when messages come, or when they last began to.
     #[schema(format = DateTime)]

@@ -373,8 +373,11 @@ impl App {
         }
         self.fleet.with_meters(|meters| {
             for meter in meters.values() {
-                if let Some(sites) = sites.get_mut(meter.meter.enrolment.endpoint.as_str()) {
-                    sites.extend(site(meter));
+                // One that has several ways is behind each of them.
+                for way in meter.meter.enrolment.endpoint.split_whitespace() {
+                    if let Some(sites) = sites.get_mut(way) {
+                        sites.extend(site(meter));
+                    }
                 }
             }
         });

@@ -32,8 +32,8 @@ pub trait MeterAccess: Send + Sync + fmt::Debug + 'static {
     /// Associates with a meter.
     fn open<'a>(&'a self, meter: &'a MeterTarget) -> Answer<'a, Box<dyn Conversation>>;
 
-    /// Reads what a concentrator says: which SAP each logical device behind it has. Nothing of
-    /// it is proved.
+    /// Reads what a concentrator says: which SAP each logical device behind it has; `endpoint` is
+    /// one way to it. Nothing of it is proved.
     fn saps<'a>(&'a self, endpoint: &'a str) -> Answer<'a, Vec<(u16, LogicalDeviceName)>> {
         let _ = endpoint;
         Box::pin(async { Err(AccessError::denied()) })

@@ -221,19 +221,20 @@ impl Watcher {
                 let lease = tokio::time::timeout(self.timeout, self.leases.take(id));
                 let lease = lease.await.ok()?;
                 let (looked, came) = self.look(one, looks).await;
+                // What came is told before others are waited for.
+                self.keep(one, looked);
                 if looks.is_multiple_of(LOOKS) {
                     self.try_others(one, came.as_deref()).await;
                 }
                 drop(lease);
-                Some(looked)
+                Some(())
             };
             let looked = tokio::select! {
                 looked = look => looked,
                 _ = stop.changed() => return,
             };
-            if let Some(looked) = looked {
+            if looked.is_some() {
                 looks = looks.wrapping_add(1);
-                self.keep(one, looked);
             }
             tokio::select! {
                 _ = stop.changed() => {}
@@ -296,6 +297,7 @@ impl Watcher {
         self.board.change(one.target.id, |state| {
             state.tried(way, rtt_us.is_some(), rtt_us.flatten(), now);
         });
+        self.hub.send(Change::Concentrator(one.target.id));
     }
 
     /// Looks over one way after the other, those that answered last first; tells over which one it
@@ -460,6 +462,30 @@ mod tests {
         assert_eq!(watcher.board.state(held).failing, None);
         first.abort();
         others.abort();
+    }
+
+    /// What a look comes to is told before the way of orders, which is tried after it.
+    #[tokio::test(start_paused = true)]
+    async fn a_look_is_told_before_other_ways_are_waited_for() {
+        const URGENT: &str = "tcp://10.0.0.1:4061";
+        let watcher = watcher(1);
+        let (_stop, stopped) = watch::channel(false);
+        let mut one = one(1);
+        one.config.urgent = Some(URGENT.to_owned());
+        let id = one.target.id;
+        let watching = tokio::spawn(Arc::clone(&watcher).watch(one, stopped));
+        let told = async |what: fn(&State) -> bool| {
+            let told = async {
+                while !what(&watcher.board.state(id)) {
+                    tokio::time::sleep(TIMEOUT / 30).await;
+                }
+            };
+            tokio::time::timeout(100 * TIMEOUT, told).await.unwrap();
+        };
+        told(|state| state.failing.is_some()).await;
+        assert!(!watcher.board.state(id).ways.contains_key(URGENT));
+        told(|state| state.ways.contains_key(URGENT)).await;
+        watching.abort();
     }
 
     /// Before one was looked at, its meters are not read; but no longer than a look may take.

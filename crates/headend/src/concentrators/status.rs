@@ -75,7 +75,7 @@ pub struct Wan {
 pub struct WanWay {
     /// Names it; empty where it has no name.
     pub name: String,
-    /// Says where it listens or connects to.
+    /// Says where it listens or connects to as configured.
     pub place: String,
     /// Says whether the concentrator opens it.
     pub dialled: bool,
@@ -102,7 +102,7 @@ pub enum WanState {
     Up,
     /// None came for a while.
     Quiet,
-    /// The concentrator opens it, and it is not open.
+    /// The concentrator opens it, and no connection is open over which a message came.
     Down,
 }
 

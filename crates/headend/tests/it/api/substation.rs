@@ -3,6 +3,7 @@
 
 use dlms::axdr::Data;
 use dlms::codec::Wire as _;
+use headend::Config;
 use headend::store::{Delivery, Notice, Supply};
 use model::{MeterId, Timestamp};
 use serde_json::{Value, json};
@@ -244,6 +245,37 @@ async fn theft_shows_in_the_balance_and_a_missing_meter_does_not() {
     let hour = fixture.json(&format!("{path}?hours=1&limit=1")).await;
     assert_eq!(hour["rows"][0]["points"].as_array().unwrap().len(), 4);
     assert_eq!(hour["rows"].as_array().unwrap().len(), 1);
+    fixture.head_end.stop().await;
+}
+
+/// Meters whose enrolments name two ways are weighed for the list as they are for the page: of
+/// the two of a branch one did not tell, which is no loss.
+#[tokio::test]
+async fn meters_with_two_ways_are_weighed_for_the_list() {
+    let two_ways = |config: &mut Config| {
+        with_one(config);
+        let file = config.enrolment.clone().unwrap();
+        let one = "tcp://127.0.0.1:4059";
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.replace(one, &format!("tcp://127.0.0.1:4060 {one}"));
+        std::fs::write(file, text.replace("\"L3\"", "\"L1\"")).unwrap();
+    };
+    let fixture = Fixture::start_over(prepare, two_ways).await;
+    let supply = (0..4).rev();
+    let supply = supply.map(|back| sum(back, ["F2", "L1"], Some(1_000), 700, 1));
+    let id = deliver(&fixture, Vec::new(), supply.collect()).await;
+    let path = format!("/api/v1/concentrators/{id}/balance");
+    let page = fixture.json(&path).await["rows"][0].clone();
+    assert_eq!(
+        [&page["state"], &page["state_text"]],
+        ["miss", "1 of 2 meters told"]
+    );
+    let list = fixture.json("/api/v1/concentrators").await;
+    let row = &list["rows"][0]["balance"];
+    assert_eq!(
+        [&row["feeder"], &row["phase"], &row["state"]],
+        ["F2", "L1", "miss"]
+    );
     fixture.head_end.stop().await;
 }
 
