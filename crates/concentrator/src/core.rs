@@ -405,6 +405,7 @@ impl Core {
     pub fn repeated_today(&self, name: &LogicalDeviceName, own: i64) -> Option<u32> {
         let status = self.status.get(name)?;
         let segment = status.place.and_then(|it| self.segments.get(&it.segment));
+        // A medium with a rate of its own has frames that go again; on IP others see to that.
         let counted = segment.is_some_and(|it| it.bit_rate.is_some()) || status.repeated.is_some();
         counted.then(|| status.repeated_on(own))
     }

@@ -125,7 +125,7 @@ impl ScionDialer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(daemon)
-            .map(Arc::clone);
+            .cloned();
         if let Some(known) = known {
             return Ok(known);
         }

@@ -99,8 +99,7 @@ impl Choice {
     /// seconds since 1970, to hold their ends against. Those that the policy
     /// refuses are not kept, so that nothing can choose them.
     pub fn update(&mut self, paths: &[Path], unix: u64) {
-        let ended = |path: &&Path| path.expiry.is_some_and(|expiry| expiry <= unix);
-        self.known = paths.iter().filter(|path| !ended(path)).count();
+        self.known = paths.iter().filter(|path| !path.has_ended(unix)).count();
         self.allowed = self
             .policy
             .allowed(paths, unix)

@@ -213,6 +213,13 @@ impl Path {
         }
     }
 
+    /// Tells whether it has ended by a time, in seconds since 1970; one whose end is
+    /// not known has not.
+    #[must_use]
+    pub fn has_ended(&self, unix: u64) -> bool {
+        self.expiry.is_some_and(|expiry| expiry <= unix)
+    }
+
     /// Tells the path's fingerprint.
     #[must_use]
     pub const fn fingerprint(&self) -> Fingerprint {

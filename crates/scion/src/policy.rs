@@ -155,7 +155,7 @@ impl Policy {
     /// # Errors
     /// The [`Refusal`].
     pub fn judge(&self, path: &Path, now: u64) -> Result<(), Refusal> {
-        if path.expiry.is_some_and(|expiry| expiry <= now) {
+        if path.has_ended(now) {
             return Err(Refusal::Expired);
         }
         if let Some(acl) = &self.acl {

@@ -32,8 +32,8 @@ pub fn release_text() -> usize {
     reason = "a function of C's; what it does here is said below"
 )]
 pub fn release_heap() {
-    // SAFETY: the function takes no pointer and moves nothing: it looks for
-    // pages of this thread's heap of which all blocks were freed.
+    // SAFETY: the function takes no pointer, any thread may call it, and it
+    // moves nothing: what it unmaps are pages of which all blocks were freed.
     unsafe { libmimalloc_sys::mi_collect(true) }
 }
 

@@ -326,7 +326,7 @@ impl Told {
         self.0.retain(|(old, at)| {
             let known = old.path.fingerprint();
             now.duration_since(*at) < KEPT
-                && old.path.expiry.is_none_or(|end| unix < end)
+                && !old.path.has_ended(unix)
                 && routes.iter().all(|new| new.path.fingerprint() != known)
         });
         let told = routes.into_iter().map(|route| (route, now));

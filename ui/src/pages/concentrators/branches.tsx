@@ -9,7 +9,7 @@ import { useNow } from "../../lib/hooks.ts";
 import { linkOf } from "../../lib/segment.ts";
 import type { BehindMeter } from "../../lib/types.ts";
 import { concentrators as T } from "../../texts/concentrators.en.ts";
-import { MeterLine, Worst, useStepping } from "./meters.tsx";
+import { lineColumns, MeterLine, Worst, useStepping } from "./meters.tsx";
 
 /** Meters of a branch that are listed before more are asked for. */
 const FEW = 6;
@@ -93,21 +93,7 @@ export function BranchCard({
   );
   return (
     <Card id="tree" title={T.branches} testid="conc-tree" flush end={<span class="t3">{count}</span>}>
-      <Table
-        class="tree"
-        testid="conc-tree-table"
-        caption={T.treeCaption}
-        columns={[
-          T.node,
-          { text: T.place, class: "hide-m hide-n" },
-          T.linkHead,
-          { text: T.behindHead, class: "hide-n" },
-          { text: T.sap, class: "hide-m hide-n" },
-          { text: T.mode, class: "hide-m hide-n" },
-          { text: T.seen, class: "r hide-xs" },
-          { text: T.readHead, class: "r hide-n" },
-        ]}
-      >
+      <Table class="tree" testid="conc-tree-table" caption={T.treeCaption} columns={lineColumns(true)}>
         {all.map((line) => {
           if ("more" in line) {
             const { more: n, name, level } = line;

@@ -9,7 +9,7 @@ import { Bars, LINK_SHAPE, LinkWord } from "../../components/link.tsx";
 import { NoValue, Num } from "../../components/number.tsx";
 import { Load, Notice } from "../../components/states.tsx";
 import { Status, StatusShape, shapeOf } from "../../components/status.tsx";
-import { Table } from "../../components/table.tsx";
+import { Table, type Column } from "../../components/table.tsx";
 import { Stamp, Time } from "../../components/time.tsx";
 import { percent, percentOfPermille } from "../../lib/format.ts";
 import { useKey, useMedia, useNow, type Loaded } from "../../lib/hooks.ts";
@@ -267,20 +267,7 @@ export function TreeCard({
           data.rows.length === 0 ? (
             <Empty read={data.as_of !== null} />
           ) : (
-            <Table
-              class="tree"
-              testid="conc-tree-table"
-              caption={T.treeCaption}
-              columns={[
-                T.node,
-                { text: T.place, class: "hide-m hide-n" },
-                T.linkHead,
-                { text: T.sap, class: "hide-n" },
-                { text: T.mode, class: "hide-n" },
-                { text: T.seen, class: "r hide-xs" },
-                { text: T.readHead, class: "r hide-n" },
-              ]}
-            >
+            <Table class="tree" testid="conc-tree-table" caption={T.treeCaption} columns={lineColumns(false)}>
               {levels.map((level) => (
                 <Fragment key={level.hops}>
                   <tr class="group">
@@ -336,6 +323,21 @@ export function TreeCard({
       </Load>
     </Card>
   );
+}
+
+/** The columns of a table of `MeterLine`: one of branches has one more, and less room for the others. */
+export function lineColumns(branches: boolean): Column[] {
+  const roomy = branches ? "hide-m hide-n" : "hide-n";
+  return [
+    T.node,
+    { text: T.place, class: "hide-m hide-n" },
+    T.linkHead,
+    ...(branches ? [{ text: T.behindHead, class: "hide-n" }] : []),
+    { text: T.sap, class: roomy },
+    { text: T.mode, class: roomy },
+    { text: T.seen, class: "r hide-xs" },
+    { text: T.readHead, class: "r hide-n" },
+  ];
 }
 
 export function MeterLine({

@@ -134,7 +134,7 @@ fn report(rows: &[Row], counted: &Counted, extent: Extent) -> Report {
             " ms",
         ),
         doubled,
-        not_delayed(rows),
+        in_time(rows),
         counted.goal(extent, "reference routers'"),
     ];
     let title = "A router of the path in use is stopped";
@@ -186,7 +186,7 @@ fn report(rows: &[Row], counted: &Counted, extent: Extent) -> Report {
 
 /// What is wanted of doubled messages: all in time; where the machine itself is late at times, no
 /// more of them than while a router is stopped that none of them crosses.
-fn not_delayed(rows: &[Row]) -> Goal {
+fn in_time(rows: &[Row]) -> Goal {
     let of = |beside| {
         let chosen = rows
             .iter()
